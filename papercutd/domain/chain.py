@@ -1,0 +1,41 @@
+"""Positions and chains: how two nodes know that they speak of the same history."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import attrs
+
+#: The chain before the first record of any history, hexadecimal.
+CHAIN_START = "00" * 32
+
+
+def next_chain(before: str, body: bytes) -> str:
+    """BLAKE2b-256(chain before || bytes as written), hexadecimal."""
+    return blake2b(bytes.fromhex(before) + body, digest_size=32).hexdigest()
+
+
+@attrs.frozen
+class Mark:
+    """A place in one journal: the number of its last record and the chain there."""
+
+    number: int
+    chain: str
+
+
+#: An empty journal.
+MARK_START = Mark(0, CHAIN_START)
+
+
+@attrs.frozen
+class Position:
+    """A place in the application server's change log."""
+
+    timeline: int
+    number: int
+    chain: str
+
+    @property
+    def text(self) -> str:
+        """``timeline.number``: what decisions and tracker records name."""
+        return f"{self.timeline}.{self.number}"

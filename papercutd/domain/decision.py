@@ -1,0 +1,137 @@
+"""The answer to "may this be printed": its words and its pure making.
+
+A decision belongs to a key: (job id, step). Who took the decision first and
+made it durable is its decider, and only the decider settles it.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from papercutd.domain.pricing import PriceLine, total_e4
+
+#: The decider's name when it is the application server; a site's is its stream id.
+APPLICATION = "application"
+
+
+class Verdict(enum.Enum):
+    """What is to happen to the job."""
+
+    ALLOW = "allow"
+    HOLD = "hold"
+    DENY = "deny"
+
+
+class Reason(enum.Enum):
+    """Why a job is held or denied; NONE for an allowed one."""
+
+    NONE = ""
+    FUNDS = "funds"
+    UNKNOWN_USER = "unknown-user"
+    CLOSED = "closed"
+    CAPABILITY = "capability"
+    PRINTED_BEFORE = "printed-before"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+
+
+#: Reasons for which a second opinion is worth a wait (design 4.1): the server asked
+#: second, or a cut site, may only not know enough.
+SOFT_REASONS = frozenset({Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED})
+
+
+@attrs.frozen
+class Decision:
+    """One answer to one key, whole: any server can post from it alone."""
+
+    verdict: Verdict
+    reason: Reason
+    #: ``APPLICATION`` or the stream id of the site that decided.
+    decider: str
+    user: int | None
+    account: int | None
+    printer: int
+    price_version: int
+    lines: tuple[PriceLine, ...]
+    #: The application server's position known to the decider: ``timeline.number``.
+    position: str = ""
+
+    @property
+    def amount_e4(self) -> int:
+        """What was reserved, were it allowed."""
+        return total_e4(self.lines)
+
+    @property
+    def allowed(self) -> bool:
+        return self.verdict is Verdict.ALLOW
+
+
+class Policy(enum.Enum):
+    """How a cut site treats restricted money (design 4.10)."""
+
+    CAPPED = "capped"
+    STRICT = "strict"
+    CLOSED = "closed"
+
+
+@attrs.frozen
+class Funds:
+    """The figures of one account as a decider sees them."""
+
+    restricted: bool
+    credits_e4: int
+    debits_e4: int
+    pending_e4: int
+    #: The least balance that reservations may leave; an overdraft makes it negative.
+    floor_e4: int
+
+    @property
+    def balance_e4(self) -> int:
+        return self.credits_e4 - self.debits_e4
+
+    @property
+    def spendable_e4(self) -> int:
+        """What a new reservation may take."""
+        return self.credits_e4 - self.floor_e4 - self.debits_e4 - self.pending_e4
+
+
+@attrs.frozen
+class SiteMoney:
+    """What a site knows beside the account: its policy and what it has outstanding."""
+
+    policy: Policy
+    #: None: no cap.
+    cap_user_e4: int | None
+    #: Journal beyond the replicated mark plus open reservations of this account, here.
+    unsettled_e4: int
+    #: Deny rather than hold what exceeds the cap.
+    deny_beyond_cap: bool = False
+
+
+def decide_online(funds: Funds, amount_e4: int) -> tuple[Verdict, Reason]:
+    """The application server's own decision on money."""
+    if funds.restricted and amount_e4 > funds.spendable_e4:
+        return Verdict.DENY, Reason.FUNDS
+    return Verdict.ALLOW, Reason.NONE
+
+
+def decide_cut(funds: Funds, site: SiteMoney, amount_e4: int) -> tuple[Verdict, Reason]:
+    """A site's own decision on money; ``funds`` include the overlay.
+
+    STRICT holds everything restricted until allowances exist: a site never spends
+    escrow it does not hold.
+    """
+    if site.policy is Policy.CLOSED:
+        return Verdict.HOLD, Reason.CLOSED
+    if not funds.restricted:
+        return Verdict.ALLOW, Reason.NONE
+    beyond = Verdict.DENY if site.deny_beyond_cap else Verdict.HOLD
+    if site.policy is Policy.STRICT:
+        return (Verdict.ALLOW, Reason.NONE) if amount_e4 == 0 else (beyond, Reason.FUNDS)
+    if amount_e4 > funds.spendable_e4:
+        return Verdict.HOLD, Reason.FUNDS
+    if site.cap_user_e4 is not None and site.unsettled_e4 + amount_e4 > site.cap_user_e4:
+        return beyond, Reason.FUNDS
+    return Verdict.ALLOW, Reason.NONE

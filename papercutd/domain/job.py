@@ -1,0 +1,94 @@
+"""What an asker tells a server of a job: the question, and what came of it."""
+
+from __future__ import annotations
+
+import attrs
+
+from papercutd.domain.decision import Decision
+from papercutd.domain.document import Document
+
+
+@attrs.frozen
+class SessionRef:
+    """One session of one asker: who it is, which journal, which session number.
+
+    ``identity`` is ``role:name``, as the certificate says.
+    """
+
+    role: str
+    name: str
+    journal: str
+    session: int
+
+    @property
+    def identity(self) -> str:
+        return f"{self.role}:{self.name}"
+
+
+@attrs.frozen
+class Request:
+    """A question: may this be printed? ``key`` is ``job/step``."""
+
+    job: str
+    step: str
+    #: Name of the provider whose job it is.
+    provider: str
+    printer: int
+    user_name: str
+    document: Document
+    hedged: bool = False
+    job_uuid: str = ""
+    title: str = ""
+    host: str = ""
+    account: int | None = None
+    submitted_at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}/{self.step}"
+
+
+@attrs.frozen
+class Completion:
+    """Paper came out, or an end without paper: what always posts."""
+
+    job: str
+    step: str
+    provider: str
+    printer: int
+    user_name: str
+    document: Document
+    #: The whole decision; None where nobody could be asked.
+    decision: Decision | None
+    #: Sides counted by spooler or printer; None: as analysed.
+    pages: int | None
+    #: ``completed``, ``canceled`` or ``aborted``.
+    outcome: str = "completed"
+    assumed: bool = False
+    price_version: int = 0
+    position: str = ""
+    job_uuid: str = ""
+    title: str = ""
+    host: str = ""
+    completed_at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}/{self.step}"
+
+
+@attrs.frozen
+class Receipt:
+    """What stands in the books for a key: ``posted``, ``already`` or ``journalled``."""
+
+    state: str
+    amount_e4: int
+    pages: int
+
+
+def fold_user_name(name: str) -> str:
+    """The one form under which a user name is looked up.
+
+    ``DOMAIN\\anna`` and ``Anna`` are ``anna``; a name is never matched by case.
+    """
+    return name.rsplit("\\", 1)[-1].strip().casefold()

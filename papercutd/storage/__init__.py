@@ -1,0 +1,1 @@
+"""Durable state: the ledger, the change log, journals and replicas."""

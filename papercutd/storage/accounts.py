@@ -1,0 +1,195 @@
+"""Double entry: accounts and the transfers between them. Nothing is changed, all is added.
+
+A pending transfer reserves; it resolves once, by a post or a void. A direct
+transfer moves at once. Each function is one step of a transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import attrs
+
+from papercutd.domain.decision import Funds
+from papercutd.storage.change_log import ChangeLog
+
+#: Accounts that every installation has.
+REVENUE = 1
+ADJUSTMENT = 2
+UNCOLLECTED = 3
+
+
+@attrs.frozen
+class Entry:
+    """What every transfer says of itself."""
+
+    key: str
+    price_version: int
+    who: str
+    place: str
+    claimed_at: float
+    received_at: float
+    forced: bool = False
+    reason: str = ""
+
+
+class Accounts:
+    """The transfers of the ledger; ``log`` learns which accounts changed."""
+
+    def __init__(self, log: ChangeLog) -> None:
+        self._log = log
+
+    def funds(self, connection: sqlite3.Connection, account: int) -> Funds:
+        """The figures of ``account``."""
+        restricted, *figures = connection.execute(
+            "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4 FROM account"
+            " WHERE id = ?",
+            (account,),
+        ).fetchone()
+        return Funds(bool(restricted), *figures)
+
+    def heir(self, connection: sqlite3.Connection, account: int) -> int:
+        """Where postings to ``account`` land: itself, or what it was merged into."""
+        for _ in range(100):
+            found = connection.execute(
+                "SELECT merged_into FROM account WHERE id = ?", (account,)
+            ).fetchone()
+            if found is None or found[0] is None:
+                break
+            account = found[0]
+        return account
+
+    def reserve(
+        self, connection: sqlite3.Connection, account: int, amount_e4: int, entry: Entry
+    ) -> int | None:
+        """Reserve for revenue; the pending transfer's id, or None when the funds do not admit it."""
+        guarded = connection.execute(
+            "UPDATE account SET pending_e4 = pending_e4 + ?1 WHERE id = ?2 AND closed = 0"
+            " AND (restricted = 0 OR ?1 = 0"
+            " OR debits_e4 + pending_e4 + ?1 <= credits_e4 - floor_e4)",
+            (amount_e4, account),
+        )
+        if guarded.rowcount != 1:
+            return None
+        self._log.touch("account", account)
+        return self._write(connection, "pending", None, account, REVENUE, amount_e4, entry)
+
+    def post(
+        self,
+        connection: sqlite3.Connection,
+        pending: int,
+        account: int,
+        reserved_e4: int,
+        amount_e4: int,
+        entry: Entry,
+    ) -> None:
+        """Resolve a reservation: up to ``reserved_e4`` by its post, the excess beside it."""
+        within_e4 = min(amount_e4, reserved_e4)
+        self._move(connection, account, REVENUE, within_e4, released_e4=reserved_e4)
+        self._write(connection, "post", pending, account, REVENUE, within_e4, entry)
+        if amount_e4 > reserved_e4:
+            excess = attrs.evolve(entry, reason="excess")
+            self.transfer(connection, account, REVENUE, amount_e4 - reserved_e4, excess)
+
+    def void(
+        self,
+        connection: sqlite3.Connection,
+        pending: int,
+        account: int,
+        reserved_e4: int,
+        entry: Entry,
+    ) -> None:
+        """Resolve a reservation by giving it back."""
+        connection.execute(
+            "UPDATE account SET pending_e4 = pending_e4 - ? WHERE id = ?", (reserved_e4, account)
+        )
+        self._log.touch("account", account)
+        self._write(connection, "void", pending, account, REVENUE, reserved_e4, entry)
+
+    def transfer(
+        self,
+        connection: sqlite3.Connection,
+        debit: int,
+        credit: int,
+        amount_e4: int,
+        entry: Entry,
+    ) -> None:
+        """Move ``amount_e4`` at once, whatever the funds: what has happened always posts."""
+        self._move(connection, debit, credit, amount_e4)
+        self._write(connection, "direct", None, debit, credit, amount_e4, entry)
+
+    def _move(
+        self,
+        connection: sqlite3.Connection,
+        debit: int,
+        credit: int,
+        amount_e4: int,
+        released_e4: int = 0,
+    ) -> None:
+        connection.execute(
+            "UPDATE account SET debits_e4 = debits_e4 + ?, pending_e4 = pending_e4 - ?"
+            " WHERE id = ?",
+            (amount_e4, released_e4, debit),
+        )
+        connection.execute(
+            "UPDATE account SET credits_e4 = credits_e4 + ? WHERE id = ?", (amount_e4, credit)
+        )
+        self._log.touch("account", debit)
+        if credit > UNCOLLECTED:
+            self._log.touch("account", credit)
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        kind: str,
+        refers: int | None,
+        debit: int,
+        credit: int,
+        amount_e4: int,
+        entry: Entry,
+    ) -> int:
+        done = connection.execute(
+            "INSERT INTO transfer (kind, refers, debit, credit, amount_e4, key, price_version,"
+            " who, place, claimed_at, received_at, forced, reason, number)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(kind, refers, debit, credit, amount_e4, entry.key, entry.price_version),
+                *(entry.who, entry.place, entry.claimed_at, entry.received_at),
+                *(int(entry.forced), entry.reason, self._log.number),
+            ),
+        )
+        assert done.lastrowid is not None
+        return done.lastrowid
+
+
+def verify_accounts(connection: sqlite3.Connection) -> list[str]:
+    """Problems of the books: unequal sides, accounts that are not the fold of their transfers."""
+    problems = []
+    (total,) = connection.execute(
+        "SELECT COALESCE(SUM(credits_e4 - debits_e4), 0) FROM account"
+    ).fetchone()
+    if total:
+        problems.append(f"ledger: all accounts together hold {total} and should hold 0")
+    query = """
+        WITH side (account, credit, debit, pending) AS (
+            SELECT debit, 0, CASE WHEN kind IN ('post', 'direct') THEN amount_e4 ELSE 0 END,
+                CASE WHEN kind = 'pending' AND NOT EXISTS
+                    (SELECT 1 FROM transfer r WHERE r.refers = transfer.id)
+                THEN amount_e4 ELSE 0 END FROM transfer
+            UNION ALL
+            SELECT credit, CASE WHEN kind IN ('post', 'direct') THEN amount_e4 ELSE 0 END, 0, 0
+                FROM transfer),
+        fold AS (SELECT account, SUM(credit) c, SUM(debit) d, SUM(pending) p
+            FROM side GROUP BY account)
+        SELECT id, credits_e4, debits_e4, pending_e4,
+            COALESCE(c, 0), COALESCE(d, 0), COALESCE(p, 0)
+        FROM account LEFT JOIN fold ON fold.account = account.id
+        WHERE (credits_e4, debits_e4, pending_e4)
+            IS NOT (COALESCE(c, 0), COALESCE(d, 0), COALESCE(p, 0))
+    """
+    for row in connection.execute(query):
+        problems.append(
+            f"ledger: account {row[0]} says credits {row[1]}, debits {row[2]}, pending {row[3]};"
+            f" its transfers say {row[4]}, {row[5]}, {row[6]}"
+        )
+    return problems

@@ -1,0 +1,355 @@
+"""The application server's store on SQLite: every use case is one call, one transaction.
+
+What the services need is written down in storage/interfaces.py; this driver
+turns each call into an operation of the one group-committing writer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from papercutd.domain.chain import CHAIN_START, Mark, Position
+from papercutd.domain.decision import Decision
+from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.pricing import PriceList
+from papercutd.storage import askers
+from papercutd.storage.accounts import Accounts, Entry, verify_accounts
+from papercutd.storage.certificates import Certificates
+from papercutd.storage.change_log import (
+    Change,
+    ChangeLog,
+    in_history,
+    read_changes,
+    read_head,
+    verify_chain,
+)
+from papercutd.storage.charging import Charging, Source
+from papercutd.storage.directory import Directory
+from papercutd.storage.intake import Intake
+from papercutd.storage.snapshot import SnapshotImage, read_snapshot
+from papercutd.storage.writer import Reader, SqliteWriter
+
+T = TypeVar("T")
+SCHEMA = "application"
+
+
+@attrs.frozen
+class StreamWelcome:
+    """What a site's handshake found."""
+
+    session: int
+    #: The stream's mark here: records up to it are applied.
+    mark: Mark
+    head: Position
+    #: The replica's position is in our history: changes can follow it.
+    resume: bool
+
+
+@attrs.frozen
+class ProviderSettings:
+    """What ``* CONFIG`` tells a provider."""
+
+    #: (id, name, uri, when_alone) of each printer.
+    printers: list[tuple[int, str, str, str]]
+    #: (name, host, port) of its site, if it has one.
+    site: tuple[str, str, int] | None
+    preferred: str
+    price_version: int
+    retired: list[str]
+
+
+def create_installation(connection: sqlite3.Connection, installation: str) -> None:
+    """Fill an empty database with what every installation has."""
+    connection.execute(
+        "INSERT OR IGNORE INTO head VALUES (1, ?, 1, 0, ?)", (installation, CHAIN_START)
+    )
+    for number, kind in enumerate(("revenue", "adjustment", "uncollected"), 1):
+        connection.execute(
+            "INSERT OR IGNORE INTO account (id, kind, name) VALUES (?, ?, ?)", (number, kind, kind)
+        )
+
+
+class ApplicationStore:
+    """Users, money, prices, printers, streams and history of the application server."""
+
+    def __init__(
+        self,
+        writer: SqliteWriter,
+        reader: Reader,
+        log: ChangeLog,
+        wall_s: Callable[[], float],
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._wall_s = wall_s
+        self.log = log
+        self.accounts = Accounts(log)
+        self.directory = Directory(log, self.accounts)
+        self.charging = Charging(log, self.accounts, self.directory, wall_s)
+        self.intake = Intake(log, self.charging, wall_s)
+        self.certificates = Certificates(log)
+
+    def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        """Run an administrator's operation in the writer's next transaction."""
+        return self._writer.submit(operation)
+
+    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        """Run a query beside the writer."""
+        return self._reader.read(operation)
+
+    async def close(self) -> None:
+        """Finish what waits."""
+        await self._writer.close()
+        await self._reader.close()
+
+    def start(self) -> Deferred[None]:
+        """No session of an earlier run is alive."""
+        return self.write(askers.disconnect_all)
+
+    # Sessions.
+
+    def begin_provider(
+        self, name: str, journal: str, mark: Mark, software: str
+    ) -> Deferred[askers.Seen]:
+        """A provider's handshake; raises Rejected ``journal-behind``."""
+        identity = f"provider:{name}"
+
+        def begin(connection: sqlite3.Connection) -> askers.Seen:
+            self.directory.id_of(connection, "provider", name)
+            seen = askers.begin_session(
+                connection, identity, journal, mark, self._wall_s(), software
+            )
+            self._link_event(connection, identity, "up")
+            return seen
+
+        return self.write(begin)
+
+    def begin_site(
+        self, name: str, stream: str, mark: Mark, position: Position | None, software: str
+    ) -> Deferred[StreamWelcome]:
+        """A site's handshake; raises Rejected ``new-stream``."""
+        identity = f"site:{name}"
+
+        def begin(connection: sqlite3.Connection) -> StreamWelcome:
+            applied = self.intake.begin_stream(connection, name, stream, mark)
+            seen = askers.begin_session(
+                connection, identity, stream, mark, self._wall_s(), software
+            )
+            self._link_event(connection, identity, "up")
+            resume = position is not None and in_history(connection, position)
+            return StreamWelcome(seen.session, applied, read_head(connection), resume)
+
+        return self.write(begin)
+
+    def end_session(self, asker: SessionRef) -> Deferred[bool]:
+        """A session ended."""
+
+        def end(connection: sqlite3.Connection) -> bool:
+            ended = askers.end_session(connection, asker, self._wall_s())
+            if ended:
+                self._link_event(connection, asker.identity, "down")
+            return ended
+
+        return self.write(end)
+
+    def acknowledge_position(self, asker: SessionRef, position: str) -> Deferred[None]:
+        """``asker`` told how far it knows our history."""
+        return self.write(lambda c: askers.acknowledge_position(c, asker, position))
+
+    def report(self, asker: SessionRef) -> Deferred[None]:
+        """``asker`` has told all it retained: it is missing from no statement."""
+        return self.write(lambda c: self._link_event(c, asker.identity, "reported"))
+
+    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
+        """(key, job-uuid) that a lost journal held open."""
+        return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
+
+    def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:
+        """Seven days away ends an asker's holds; the identities concerned."""
+
+        def count(connection: sqlite3.Connection) -> list[str]:
+            lost = askers.count_unseen(connection, elapsed_s, self.charging.void)
+            for identity in lost:
+                self.charging.list_item(connection, "unseen", "", identity, "holds ended")
+            return lost
+
+        return self.write(count)
+
+    # Jobs.
+
+    def authorize(self, asker: SessionRef, request: Request) -> Deferred[Decision]:
+        """The answer to a key, durable when it arrives; raises Rejected."""
+        return self.write(lambda c: self.charging.authorize(c, asker, request))
+
+    def complete(self, asker: SessionRef, completion: Completion) -> Deferred[Receipt]:
+        """Post what was printed; ``asker`` is the provider, or the site that relays."""
+        source = Source(f"provider:{completion.provider}")
+
+        def complete(connection: sqlite3.Connection) -> Receipt:
+            askers.check_session(connection, asker)
+            return self.charging.complete(connection, completion, source)
+
+        return self.write(complete)
+
+    def cancel(self, asker: SessionRef, key: str, reason: str) -> Deferred[None]:
+        """``asker`` will not use that answer; raises Rejected ``settled``."""
+        return self.write(lambda c: self.charging.cancel(c, asker, key, reason))
+
+    def open_keys(self, asker: SessionRef, keys: Sequence[str]) -> Deferred[int]:
+        """The whole list of ``asker``'s open keys; the number of holds that ended."""
+
+        def compare(connection: sqlite3.Connection) -> int:
+            askers.check_session(connection, asker)
+            return askers.release_unlisted(connection, asker, keys, self.charging.void)
+
+        return self.write(compare)
+
+    def apply_journal(
+        self, asker: SessionRef, stream: str, after: int, chain: str, records: Sequence[str]
+    ) -> Deferred[Mark]:
+        """One batch of a site's journal; the mark to acknowledge."""
+        return self.write(
+            lambda c: self.intake.apply(c, asker, stream, after, chain, records)
+        )
+
+    # Replication.
+
+    def head(self) -> Deferred[Position]:
+        return self.read(read_head)
+
+    def in_history(self, position: Position) -> Deferred[bool]:
+        return self.read(lambda c: in_history(c, position))
+
+    def changes_after(self, number: int, entries_max: int, bytes_max: int) -> Deferred[list[Change]]:
+        return self.read(lambda c: read_changes(c, number, entries_max, bytes_max))
+
+    def snapshot(self) -> Deferred[SnapshotImage]:
+        return self.read(read_snapshot)
+
+    def provider_settings(self, name: str) -> Deferred[ProviderSettings]:
+        """What ``* CONFIG`` tells the provider called ``name``."""
+        return self.read(lambda c: read_provider_settings(c, name))
+
+    # Administration that the services use by name.
+
+    def add_user(self, name: str, **fields: object) -> Deferred[int]:
+        return self.write(
+            lambda c: self.directory.add_user(c, name, entry=self._admin_entry(), **fields)  # type: ignore[arg-type]
+        )
+
+    def adjust(self, user: str, amount_e4: int, reason: str) -> Deferred[None]:
+        """Credit or debit a user's personal account."""
+        entry = attrs.evolve(self._admin_entry(), reason=reason)
+
+        def adjust(connection: sqlite3.Connection) -> None:
+            account = self.directory.account_of_user(connection, user)
+            self.directory.adjust(connection, account, amount_e4, entry)
+
+        return self.write(adjust)
+
+    def add_prices(self, prices: PriceList) -> Deferred[int]:
+        return self.write(lambda c: self.directory.add_prices(c, prices))
+
+    def verify(self) -> Deferred[list[str]]:
+        """Problems of the books and of the change log; an empty list is a clean bill."""
+        return self.read(lambda c: [*verify_chain(c), *verify_accounts(c), *_verify_charges(c)])
+
+    # Certificates: what identity/joining.py needs.
+
+    def add_token(
+        self, token_hash: str, role: str, name: str, expires_at: float
+    ) -> Deferred[None]:
+        return self.write(
+            lambda c: self.certificates.add_token(c, token_hash, role, name, expires_at)
+        )
+
+    def use_token(
+        self,
+        token_hash: str,
+        role: str,
+        name: str,
+        serial: str,
+        fingerprint: str,
+        not_after: float,
+        now: float,
+    ) -> Deferred[None]:
+        return self.write(
+            lambda c: self.certificates.use_token(
+                c, token_hash, role, name, serial, fingerprint, not_after, now
+            )
+        )
+
+    def record_certificate(
+        self, serial: str, role: str, name: str, fingerprint: str, not_after: float
+    ) -> Deferred[None]:
+        return self.write(
+            lambda c: self.certificates.record(
+                c, serial, role, name, fingerprint, not_after, self._wall_s()
+            )
+        )
+
+    def revoke(self, role: str, name: str) -> Deferred[list[str]]:
+        return self.write(lambda c: self.certificates.revoke(c, role, name, self._wall_s()))
+
+    def revoked_serials(self) -> Deferred[list[str]]:
+        return self.read(self.certificates.revoked_serials)
+
+    def _admin_entry(self) -> Entry:
+        now = self._wall_s()
+        return Entry("", 0, "administrator", "", now, now)
+
+    def _link_event(self, connection: sqlite3.Connection, identity: str, event: str) -> None:
+        connection.execute(
+            "INSERT INTO link_event (identity, event, at, number) VALUES (?, ?, ?, ?)",
+            (identity, event, self._wall_s(), self.log.number),
+        )
+
+
+def read_provider_settings(connection: sqlite3.Connection, name: str) -> ProviderSettings:
+    """From the application server's database; a site's replica has the same tables."""
+    provider, preferred, site = connection.execute(
+        "SELECT id, preferred, site FROM provider WHERE name = ?", (name,)
+    ).fetchone()
+    found = connection.execute(
+        "SELECT name, host, port FROM site WHERE id = ? AND removed = 0", (site,)
+    ).fetchone()
+    return ProviderSettings(
+        printers=connection.execute(
+            "SELECT id, name, uri, when_alone FROM printer WHERE provider = ? AND removed = 0"
+            " ORDER BY id",
+            (provider,),
+        ).fetchall(),
+        site=found,
+        preferred=preferred,
+        price_version=connection.execute(
+            "SELECT COALESCE(MAX(version), 0) FROM price"
+        ).fetchone()[0],
+        retired=[
+            row[0]
+            for row in connection.execute(
+                "SELECT id FROM stream WHERE state <> 'live' ORDER BY id"
+            )
+        ],
+    )
+
+
+def _verify_charges(connection: sqlite3.Connection) -> list[str]:
+    """Keys charged twice, charges whose transfers are not there or of another amount."""
+    problems = [
+        f"charges: key {key} has {count} charges"
+        for key, count in connection.execute(
+            "SELECT key, COUNT(*) FROM charge GROUP BY key HAVING COUNT(*) > 1"
+        )
+    ]
+    for key, charged, moved in connection.execute(
+        "SELECT charge.key, SUM(charge.amount_e4), COALESCE((SELECT SUM(amount_e4) FROM transfer"
+        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0) AS moved"
+        " FROM charge GROUP BY charge.key HAVING SUM(charge.amount_e4) <> moved"
+    ):
+        problems.append(f"charges: key {key} charges {charged}, its transfers moved {moved}")
+    return problems

@@ -1,0 +1,184 @@
+"""Askers, their sessions, and the holds they have on reservations.
+
+The same tables stand in the application server's database and in a site's
+journal; these functions serve both. A reservation is held by every asker that
+asked for its key and is voided when none holds it (design 4.3).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from papercutd.domain.chain import Mark
+from papercutd.domain.job import SessionRef
+from papercutd.errors import Rejected
+
+#: Seconds of the server's running time after which an asker not seen loses its holds.
+UNSEEN_MAX_S = 7 * 86_400.0
+
+Void = Callable[[sqlite3.Connection, str], None]
+
+
+@attrs.frozen
+class Seen:
+    """What a handshake found: the new session, and the journal as last seen."""
+
+    session: int
+    mark: Mark | None
+    #: The journal that this one replaced just now; empty when it is the same.
+    replaced: str
+
+
+def begin_session(
+    connection: sqlite3.Connection,
+    identity: str,
+    journal: str,
+    mark: Mark,
+    now_wall_s: float,
+    software: str = "",
+) -> Seen:
+    """Give ``identity`` its next session; the newest replaces the older.
+
+    Raises Rejected ``journal-behind`` when the journal stands before what was
+    seen of it, or is one that was replaced: restored or cloned (design 4.12).
+    """
+    found = connection.execute(
+        "SELECT journal, session, number, chain FROM asker WHERE identity = ?", (identity,)
+    ).fetchone()
+    retired = connection.execute(
+        "SELECT 1 FROM old_journal WHERE identity = ? AND journal = ?", (identity, journal)
+    ).fetchone()
+    if retired is not None:
+        raise Rejected("journal-behind")
+    if found is None:
+        connection.execute(
+            "INSERT INTO asker (identity, journal, session, number, chain, connected, seen_at,"
+            " software) VALUES (?, ?, 1, ?, ?, 1, ?, ?)",
+            (identity, journal, mark.number, mark.chain, now_wall_s, software),
+        )
+        return Seen(1, None, "")
+    old_journal, session, number, chain = found
+    seen: Mark | None = Mark(number, chain)
+    replaced = ""
+    if old_journal != journal:
+        connection.execute(
+            "INSERT INTO old_journal VALUES (?, ?, ?, ?)",
+            (identity, old_journal, journal, now_wall_s),
+        )
+        seen, replaced = None, old_journal
+    elif mark.number < number or (mark.number == number and mark.chain != chain):
+        raise Rejected("journal-behind")
+    connection.execute(
+        "UPDATE asker SET journal = ?, session = ?, number = ?, chain = ?, connected = 1,"
+        " unseen_s = 0, seen_at = ?, software = ? WHERE identity = ?",
+        (journal, session + 1, mark.number, mark.chain, now_wall_s, software, identity),
+    )
+    return Seen(session + 1, seen, replaced)
+
+
+def check_session(connection: sqlite3.Connection, asker: SessionRef) -> None:
+    """Raise Rejected ``stale-session`` unless ``asker`` is its identity's live session.
+
+    A request of an ended session that is not yet committed is not committed.
+    """
+    found = connection.execute(
+        "SELECT session, connected FROM asker WHERE identity = ?", (asker.identity,)
+    ).fetchone()
+    if found != (asker.session, 1):
+        raise Rejected("stale-session")
+
+
+def end_session(connection: sqlite3.Connection, asker: SessionRef, now_wall_s: float) -> bool:
+    """The session ended; False when a newer one had replaced it already."""
+    done = connection.execute(
+        "UPDATE asker SET connected = 0, seen_at = ? WHERE identity = ? AND session = ?",
+        (now_wall_s, asker.identity, asker.session),
+    )
+    return done.rowcount == 1
+
+
+def disconnect_all(connection: sqlite3.Connection) -> None:
+    """At start: no session of an earlier run is alive."""
+    connection.execute("UPDATE asker SET connected = 0")
+
+
+def acknowledge_position(connection: sqlite3.Connection, asker: SessionRef, position: str) -> None:
+    """``asker`` knows the application server's state up to ``position``."""
+    connection.execute(
+        "UPDATE asker SET position = ? WHERE identity = ? AND session = ?",
+        (position, asker.identity, asker.session),
+    )
+
+
+def hold(connection: sqlite3.Connection, key: str, asker: SessionRef) -> None:
+    """``asker`` holds the reservation of ``key``, asked in this session."""
+    connection.execute(
+        "INSERT OR REPLACE INTO hold VALUES (?, ?, ?, ?)",
+        (key, asker.identity, asker.journal, asker.session),
+    )
+
+
+def release(connection: sqlite3.Connection, key: str, identity: str, void: Void) -> None:
+    """``identity`` holds ``key`` no more; the last one to let go voids it."""
+    connection.execute("DELETE FROM hold WHERE key = ? AND asker = ?", (key, identity))
+    _void_unheld(connection, key, void)
+
+
+def release_unlisted(
+    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str], void: Void
+) -> int:
+    """Drop ``asker``'s holds of earlier sessions that its whole OPEN list does not name."""
+    keep = set(listed)
+    dropped = 0
+    for (key,) in connection.execute(
+        "SELECT key FROM hold WHERE asker = ? AND journal = ? AND session < ?",
+        (asker.identity, asker.journal, asker.session),
+    ).fetchall():
+        if key not in keep:
+            release(connection, key, asker.identity, void)
+            dropped += 1
+    return dropped
+
+
+def release_all(connection: sqlite3.Connection, key: str) -> None:
+    """The key is resolved: nobody holds it."""
+    connection.execute("DELETE FROM hold WHERE key = ?", (key,))
+
+
+def count_unseen(connection: sqlite3.Connection, elapsed_s: float, void: Void) -> list[str]:
+    """Add running time to askers that are away; void what the long unseen hold.
+
+    Returns the identities that lost their holds.
+    """
+    connection.execute("UPDATE asker SET unseen_s = unseen_s + ? WHERE connected = 0", (elapsed_s,))
+    lost = []
+    for (identity,) in connection.execute(
+        "SELECT identity FROM asker WHERE connected = 0 AND unseen_s > ?"
+        " AND EXISTS (SELECT 1 FROM hold WHERE hold.asker = asker.identity)",
+        (UNSEEN_MAX_S,),
+    ).fetchall():
+        keys = connection.execute("SELECT key FROM hold WHERE asker = ?", (identity,)).fetchall()
+        for (key,) in keys:
+            release(connection, key, identity, void)
+        lost.append(identity)
+    return lost
+
+
+def open_keys_of_journal(
+    connection: sqlite3.Connection, identity: str, journal: str
+) -> list[tuple[str, str]]:
+    """(key, job-uuid) of the open keys that a lost journal held: for its successor to adopt."""
+    return connection.execute(
+        "SELECT hold.key, decision.job_uuid FROM hold JOIN decision USING (key)"
+        " WHERE hold.asker = ? AND hold.journal = ? AND decision.state = 'open' ORDER BY hold.key",
+        (identity, journal),
+    ).fetchall()
+
+
+def _void_unheld(connection: sqlite3.Connection, key: str, void: Void) -> None:
+    held = connection.execute("SELECT 1 FROM hold WHERE key = ? LIMIT 1", (key,)).fetchone()
+    if held is None:
+        void(connection, key)

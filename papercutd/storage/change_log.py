@@ -1,0 +1,156 @@
+"""The change log: what every transaction of the application server changed, in order.
+
+It takes part in each transaction of the writer: operations name the rows they
+touched, and at its end the rows are read once, as they then stand, and written
+as one chained entry. The number comes from the head row, which this
+transaction holds: order of numbers is order of visibility, without gaps.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import attrs
+import msgspec
+
+from papercutd.domain.chain import CHAIN_START, Position, next_chain
+from papercutd.storage.replicated import CHARGE, Row, read_row
+
+
+@attrs.frozen
+class Change:
+    """One entry of the log: one transaction."""
+
+    position: Position
+    rows: list[Row]
+    committed_at: float
+
+
+class ChangeLog:
+    """The participant of the application server's writer."""
+
+    def __init__(
+        self, wall_s: Callable[[], float], on_commit: Callable[[Change], None] = lambda change: None
+    ) -> None:
+        self._wall_s = wall_s
+        #: Called after each commit that changed something, on the writer's thread.
+        self.on_commit = on_commit
+        self._touched: dict[tuple[str, int | str], None] = {}
+        self._charged: list[str] = []
+        self._written: Change | None = None
+        #: The number that the transaction under way will have.
+        self.number = 0
+        self._timeline = 1
+        self._chain = CHAIN_START
+
+    @property
+    def position_text(self) -> str:
+        """``timeline.number`` of the transaction under way."""
+        return f"{self._timeline}.{self.number}"
+
+    def touch(self, table: str, key: int | str) -> None:
+        """This transaction changed that row."""
+        self._touched[(table, key)] = None
+
+    def charged(self, key: str) -> None:
+        """This transaction posted the charge of ``key``."""
+        self._charged.append(key)
+
+    # As a Participant of the writer.
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        self._touched.clear()
+        self._charged.clear()
+        self._written = None
+        timeline, number, chain = connection.execute(
+            "SELECT timeline, number, chain FROM head"
+        ).fetchone()
+        self._timeline, self.number, self._chain = timeline, number + 1, chain
+
+    def mark(self) -> object:
+        return len(self._charged)
+
+    def undo(self, mark: object) -> None:
+        # Rows touched in vain are read again as they are: no harm.
+        assert isinstance(mark, int)
+        del self._charged[mark:]
+
+    def seal(self, connection: sqlite3.Connection) -> None:
+        if not self._touched and not self._charged:
+            return
+        rows = [read_row(connection, table, key) for table, key in self._touched]
+        rows.extend((CHARGE, key, {}) for key in self._charged)
+        body = msgspec.json.encode(rows)
+        chain = next_chain(self._chain, body)
+        committed_at = self._wall_s()
+        connection.execute(
+            "INSERT INTO change_log VALUES (?, ?, ?, ?, ?)",
+            (self.number, self._timeline, body, chain, committed_at),
+        )
+        connection.execute("UPDATE head SET number = ?, chain = ?", (self.number, chain))
+        self._written = Change(
+            Position(self._timeline, self.number, chain), rows, committed_at
+        )
+
+    def committed(self) -> None:
+        if self._written is not None:
+            written, self._written = self._written, None
+            self.on_commit(written)
+
+    def rolled_back(self) -> None:
+        self._written = None
+
+
+def read_head(connection: sqlite3.Connection) -> Position:
+    """Where the history stands."""
+    return Position(*connection.execute("SELECT timeline, number, chain FROM head").fetchone())
+
+
+def in_history(connection: sqlite3.Connection, position: Position) -> bool:
+    """Whether ``position`` is one of ours: same number, timeline and chain."""
+    if position.number == 0:
+        return position.chain == CHAIN_START
+    found = connection.execute(
+        "SELECT timeline, chain FROM change_log WHERE number = ?", (position.number,)
+    ).fetchone()
+    return found is not None and found == (position.timeline, position.chain)
+
+
+def read_changes(
+    connection: sqlite3.Connection, after: int, entries_max: int, bytes_max: int
+) -> list[Change]:
+    """The entries after number ``after``, at least one where there is one."""
+    changes: list[Change] = []
+    size = 0
+    for number, timeline, body, chain, committed_at in connection.execute(
+        "SELECT number, timeline, body, chain, committed_at FROM change_log"
+        " WHERE number > ? ORDER BY number LIMIT ?",
+        (after, entries_max),
+    ):
+        size += len(body)
+        if changes and size > bytes_max:
+            break
+        rows = [(row[0], row[1], row[2]) for row in msgspec.json.decode(body)]
+        changes.append(Change(Position(timeline, number, chain), rows, committed_at))
+    return changes
+
+
+def verify_chain(connection: sqlite3.Connection) -> list[str]:
+    """Problems of the whole log: gaps, entries whose bytes were changed, another head."""
+    problems = []
+    chain, expected = CHAIN_START, 1
+    for number, body, stored in connection.execute(
+        "SELECT number, body, chain FROM change_log ORDER BY number"
+    ):
+        if number != expected:
+            problems.append(f"change log: entries {expected} to {number - 1} are missing")
+        chain = next_chain(chain, body)
+        if chain != stored:
+            problems.append(f"change log: entry {number} is not what was written")
+            chain = stored
+        expected = number + 1
+    head = read_head(connection)
+    if (head.number, head.chain) != (expected - 1, chain):
+        problems.append(f"change log: the head says {head.number}, the log {expected - 1}")
+    return problems

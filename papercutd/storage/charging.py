@@ -1,0 +1,507 @@
+"""The application server's decisions and charges: one answer and one charge for each key.
+
+Each method is one step of the writer's transaction. The rules are design 4.1
+to 4.4; the money itself moves in storage/accounts.py.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import attrs
+import msgspec
+
+from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
+from papercutd.domain.document import correct_pages
+from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.pricing import (
+    PriceLine,
+    PriceList,
+    price_document,
+    reprice_pages,
+    total_e4,
+    total_pages,
+)
+from papercutd.errors import Rejected
+from papercutd.storage import askers
+from papercutd.storage.accounts import UNCOLLECTED, Accounts, Entry
+from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.directory import Directory, decode_prices
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE_DECISION = msgspec.json.Decoder(Decision).decode
+
+
+@attrs.frozen
+class Source:
+    """Where a completion came from: an asker directly, or a record of a site's stream."""
+
+    who: str
+    stream: str = ""
+    number: int = 0
+
+
+@attrs.frozen
+class Stored:
+    """A row of the decision table."""
+
+    provider: str
+    state: str
+    account: int | None
+    reserved_e4: int
+    transfer: int | None
+    decision: Decision
+
+
+def read_decision(connection: sqlite3.Connection, key: str) -> Stored | None:
+    """The stored answer to ``key``."""
+    found = connection.execute(
+        "SELECT provider, state, account, reserved_e4, transfer, body FROM decision WHERE key = ?",
+        (key,),
+    ).fetchone()
+    return None if found is None else Stored(*found[:5], _DECODE_DECISION(found[5]))
+
+
+def check_job_owner(connection: sqlite3.Connection, job: str, provider: str) -> None:
+    """Raise Rejected ``not-yours`` when another provider asked for a step of ``job``."""
+    found = connection.execute(
+        "SELECT 1 FROM decision WHERE key > ? AND key < ? AND provider <> ? LIMIT 1",
+        (f"{job}/", f"{job}0", provider),
+    ).fetchone()
+    if found is not None:
+        raise Rejected("not-yours")
+
+
+class Charging:
+    """Authorise, complete, cancel: at the application server."""
+
+    def __init__(
+        self,
+        log: ChangeLog,
+        accounts: Accounts,
+        directory: Directory,
+        wall_s: Callable[[], float],
+    ) -> None:
+        self._log = log
+        self._accounts = accounts
+        self._directory = directory
+        self._wall_s = wall_s
+        self._prices: dict[int, PriceList] = {}
+        #: The demo's deliberate fault ``double-post``: charge a key again, under another id.
+        self.ignore_unique_key = False
+
+    def prices(self, connection: sqlite3.Connection, version: int) -> PriceList | None:
+        """One version of the prices; versions never change, so they are remembered."""
+        known = self._prices.get(version)
+        if known is None:
+            found = connection.execute(
+                "SELECT body FROM price WHERE version = ?", (version,)
+            ).fetchone()
+            if found is None:
+                return None
+            known = self._prices[version] = decode_prices(found[0])
+        return known
+
+    def prices_now(self, connection: sqlite3.Connection) -> PriceList:
+        """The version in force; raises Rejected ``unavailable`` where there is none."""
+        found = connection.execute(
+            "SELECT version FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1",
+            (self._wall_s(),),
+        ).fetchone()
+        prices = None if found is None else self.prices(connection, found[0])
+        if prices is None:
+            raise Rejected("unavailable", "no price list is in force")
+        return prices
+
+    def authorize(
+        self, connection: sqlite3.Connection, asker: SessionRef, request: Request
+    ) -> Decision:
+        """The answer to a key: the stored one, or a new one made durable with its reservation."""
+        askers.check_session(connection, asker)
+        key = request.key
+        stored = read_decision(connection, key)
+        if stored is not None:
+            if stored.provider != request.provider:
+                raise Rejected("not-yours")
+            if stored.state in ("voided", "settled"):
+                raise Rejected(stored.state)
+            if stored.state == "open":
+                askers.hold(connection, key, asker)
+            return stored.decision
+        check_job_owner(connection, request.job, request.provider)
+        self._check_printer(connection, asker, request)
+        prices = self.prices_now(connection)
+        lines = price_document(request.document, prices)
+        person = self._directory.find_person(connection, request.user_name)
+        now = self._wall_s()
+        transfer = account = None
+        verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
+        if person is not None and person.disabled:
+            reason = Reason.CLOSED
+        elif person is not None:
+            account = self._payer(connection, person.account, request.account)
+            entry = Entry(
+                key=key,
+                price_version=prices.version,
+                who=asker.identity,
+                place=f"printer:{request.printer}",
+                claimed_at=request.submitted_at,
+                received_at=now,
+            )
+            transfer = self._accounts.reserve(connection, account, total_e4(lines), entry)
+            allowed = transfer is not None
+            verdict = Verdict.ALLOW if allowed else Verdict.DENY
+            reason = Reason.NONE if allowed else Reason.FUNDS
+        decision = Decision(
+            verdict=verdict,
+            reason=reason,
+            decider=APPLICATION,
+            user=None if person is None else person.id,
+            account=account,
+            printer=request.printer,
+            price_version=prices.version,
+            lines=lines,
+            position=self._log.position_text,
+        )
+        state = "open" if verdict is Verdict.ALLOW else "refused"
+        reserved = decision.amount_e4 if transfer is not None else 0
+        self._store(
+            connection, key, request.provider, request.job_uuid, decision, state, transfer, reserved
+        )
+        if state == "open":
+            askers.hold(connection, key, asker)
+        else:
+            self.log_job(connection, request, decision, Source(asker.identity))
+        return decision
+
+    def complete(
+        self, connection: sqlite3.Connection, completion: Completion, source: Source
+    ) -> Receipt:
+        """Post what came out of the printer, once; it always posts (design 4.3)."""
+        key = completion.key
+        stored = read_decision(connection, key)
+        if stored is not None and stored.provider != completion.provider:
+            raise Rejected("not-yours")
+        if stored is None:
+            check_job_owner(connection, completion.job, completion.provider)
+            self._check_printer_of(connection, completion)
+        elif stored.state == "settled" and not self.ignore_unique_key:
+            return self._already(connection, completion, source)
+        decision = self._decision_of(connection, completion, stored, source)
+        lines, listed = self._final_lines(connection, completion, decision)
+        pages, amount_e4 = total_pages(lines), total_e4(lines)
+        opened = stored is not None and stored.state == "open"
+        if pages == 0 and completion.outcome != "completed":
+            self._settle_without_paper(connection, completion, stored, decision, source)
+            return Receipt("posted", 0, 0)
+        account = self._accounts.heir(connection, decision.account or UNCOLLECTED)
+        owner_known = decision.account is not None
+        # Decided nowhere, or decided here and no longer reserved: nothing guarded it.
+        forced = not opened and (completion.decision is None or decision.decider == APPLICATION)
+        entry = Entry(
+            key=key,
+            price_version=decision.price_version,
+            who=source.who,
+            place=f"printer:{completion.printer}",
+            claimed_at=completion.completed_at,
+            received_at=self._wall_s(),
+            forced=forced,
+        )
+        if opened and stored is not None and stored.transfer is not None:
+            assert stored.account is not None
+            if stored.account == account:
+                self._accounts.post(
+                    connection, stored.transfer, account, stored.reserved_e4, amount_e4, entry
+                )
+            else:
+                self._accounts.void(
+                    connection, stored.transfer, stored.account, stored.reserved_e4, entry
+                )
+                self._pay(connection, account, amount_e4, entry)
+        else:
+            self._pay(connection, account, amount_e4, entry)
+        if owner_known and not forced:
+            funds = self._accounts.funds(connection, account)
+            forced = funds.restricted and funds.balance_e4 < funds.floor_e4 and amount_e4 > 0
+        self._write_charge(connection, completion, decision, lines, account, forced, source)
+        self._settle(connection, completion, stored, decision)
+        for kind in (*listed, *self._flags(forced, completion, owner_known)):
+            self.list_item(connection, kind, key, source.who, "", amount_e4)
+        return Receipt("posted", amount_e4, pages)
+
+    def cancel(
+        self, connection: sqlite3.Connection, asker: SessionRef, key: str, reason: str
+    ) -> None:
+        """``asker`` will not use the answer to ``key``; the last holder's word voids it."""
+        askers.check_session(connection, asker)
+        stored = read_decision(connection, key)
+        if stored is None:
+            return
+        if asker.role == "provider" and stored.provider != asker.name:
+            raise Rejected("not-yours")
+        if stored.state == "settled":
+            raise Rejected("settled")
+        askers.release(connection, key, asker.identity, self.void)
+
+    def void(self, connection: sqlite3.Connection, key: str) -> None:
+        """Nobody holds ``key``: give its reservation back."""
+        stored = read_decision(connection, key)
+        if stored is None or stored.state != "open":
+            return
+        if stored.transfer is not None and stored.account is not None:
+            entry = Entry(
+                key=key,
+                price_version=stored.decision.price_version,
+                who=APPLICATION,
+                place=f"printer:{stored.decision.printer}",
+                claimed_at=self._wall_s(),
+                received_at=self._wall_s(),
+            )
+            self._accounts.void(
+                connection, stored.transfer, stored.account, stored.reserved_e4, entry
+            )
+        connection.execute("UPDATE decision SET state = 'voided' WHERE key = ?", (key,))
+        self._log.touch("reservation", key)
+
+    def log_job(
+        self,
+        connection: sqlite3.Connection,
+        job: Request | Completion,
+        decision: Decision,
+        source: Source,
+        ended: str = "",
+    ) -> None:
+        """Remember a job that costs nothing: refused, or ended without paper."""
+        claimed_at = job.submitted_at if isinstance(job, Request) else job.completed_at
+        connection.execute(
+            "INSERT OR IGNORE INTO job_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(job.key, job.provider, job.printer, decision.user, job.user_name, job.title),
+                *(ended or decision.verdict.value, decision.reason.value, decision.decider),
+                *(source.stream, source.number, claimed_at, self._wall_s(), self._log.number),
+            ),
+        )
+
+    def list_item(
+        self,
+        connection: sqlite3.Connection,
+        kind: str,
+        key: str,
+        who: str,
+        detail: str,
+        amount_e4: int = 0,
+    ) -> None:
+        """Put something into the statement."""
+        connection.execute(
+            "INSERT INTO listed (kind, key, who, detail, amount_e4, at, number)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (kind, key, who, detail, amount_e4, self._wall_s(), self._log.number),
+        )
+
+    # Parts of the above.
+
+    def _check_printer(
+        self, connection: sqlite3.Connection, asker: SessionRef, request: Request
+    ) -> None:
+        found = connection.execute(
+            "SELECT provider.name, site.name FROM printer JOIN provider"
+            " ON provider.id = printer.provider LEFT JOIN site ON site.id = provider.site"
+            " WHERE printer.id = ? AND printer.removed = 0",
+            (request.printer,),
+        ).fetchone()
+        if found is None:
+            raise Rejected("unknown-printer")
+        if found[0] != request.provider or (asker.role == "site" and found[1] != asker.name):
+            raise Rejected("not-yours")
+
+    def _check_printer_of(self, connection: sqlite3.Connection, completion: Completion) -> None:
+        found = connection.execute(
+            "SELECT provider.name FROM printer JOIN provider ON provider.id = printer.provider"
+            " WHERE printer.id = ?",
+            (completion.printer,),
+        ).fetchone()
+        if found is not None and found[0] != completion.provider:
+            raise Rejected("not-yours")
+
+    def _payer(self, connection: sqlite3.Connection, personal: int, chosen: int | None) -> int:
+        if chosen is not None:
+            found = connection.execute(
+                "SELECT 1 FROM account WHERE id = ? AND kind = 'shared' AND closed = 0", (chosen,)
+            ).fetchone()
+            if found is not None:
+                return chosen
+        return self._accounts.heir(connection, personal)
+
+    def _decision_of(
+        self,
+        connection: sqlite3.Connection,
+        completion: Completion,
+        stored: Stored | None,
+        source: Source,
+    ) -> Decision:
+        """What the charge goes by: our own stored answer, else the one the record carries."""
+        carried = completion.decision
+        ours = stored is not None and stored.decision.verdict is Verdict.ALLOW
+        if carried is None or (carried.decider == APPLICATION and ours):
+            if stored is not None and ours:
+                return stored.decision
+        if carried is not None:
+            if carried.user is None and carried.account is None:
+                person = self._directory.find_person(connection, completion.user_name)
+                if person is not None:
+                    return attrs.evolve(carried, user=person.id, account=person.account)
+            return carried
+        _, _, number = completion.position.partition(".")
+        person = self._directory.find_person_as_of(
+            connection, completion.user_name, int(number) if number.isdigit() else None
+        )
+        version = completion.price_version
+        prices = self.prices(connection, version) or self.prices_now(connection)
+        return Decision(
+            verdict=Verdict.ALLOW,
+            reason=Reason.UNREACHABLE,
+            decider="tracker",
+            user=None if person is None else person.id,
+            account=None if person is None else person.account,
+            printer=completion.printer,
+            price_version=prices.version,
+            lines=price_document(completion.document, prices),
+            position=completion.position,
+        )
+
+    def _final_lines(
+        self, connection: sqlite3.Connection, completion: Completion, decision: Decision
+    ) -> tuple[tuple[PriceLine, ...], list[str]]:
+        """The lines to charge and what is to be listed about them."""
+        listed: list[str] = []
+        prices = self.prices(connection, decision.price_version)
+        if any(line.quantity < 0 or line.unit_e4 < 0 for line in decision.lines):
+            raise Rejected("bad-fields", "a negative amount")
+        if prices is not None and decision.decider not in (APPLICATION, "tracker"):
+            if price_document(completion.document, prices) != decision.lines:
+                listed.append("price-difference")
+            if any(line.unit_e4 > self._dearest_e4(connection) for line in decision.lines):
+                raise Rejected("bad-fields", "dearer than any retained price")
+        if not completion.document.analysed:
+            unit = (prices or self.prices_now(connection)).grey_a4_e4
+            return (PriceLine("counted by the printer", completion.pages or 0, unit),), listed
+        pages, set_aside = correct_pages(total_pages(decision.lines), completion.pages)
+        if set_aside:
+            listed.append("count-set-aside")
+        return reprice_pages(decision.lines, pages), listed
+
+    def _dearest_e4(self, connection: sqlite3.Connection) -> int:
+        versions = [row[0] for row in connection.execute("SELECT version FROM price")]
+        found = [self.prices(connection, version) for version in versions]
+        return max((prices.dearest_e4 for prices in found if prices is not None), default=0)
+
+    def _pay(
+        self, connection: sqlite3.Connection, account: int, amount_e4: int, entry: Entry
+    ) -> None:
+        self._accounts.transfer(connection, account, 1, amount_e4, entry)
+
+    def _already(
+        self, connection: sqlite3.Connection, completion: Completion, source: Source
+    ) -> Receipt:
+        found = connection.execute(
+            "SELECT amount_e4, pages FROM charge WHERE charge_id = ?", (completion.key,)
+        ).fetchone()
+        amount_e4, pages = found or (0, 0)
+        if completion.pages is not None and completion.pages != pages:
+            detail = f"again with {completion.pages} pages, {pages} stand"
+            self.list_item(connection, "repeated-complete", completion.key, source.who, detail)
+        return Receipt("already", amount_e4, pages)
+
+    def _settle_without_paper(
+        self,
+        connection: sqlite3.Connection,
+        completion: Completion,
+        stored: Stored | None,
+        decision: Decision,
+        source: Source,
+    ) -> None:
+        if stored is not None and stored.state == "open":
+            self.void(connection, completion.key)
+        self.log_job(connection, completion, decision, source, ended=completion.outcome)
+        self._settle(connection, completion, stored, decision, charged=False)
+
+    def _settle(
+        self,
+        connection: sqlite3.Connection,
+        completion: Completion,
+        stored: Stored | None,
+        decision: Decision,
+        charged: bool = True,
+    ) -> None:
+        key = completion.key
+        if stored is None:
+            self._store(
+                *(connection, key, completion.provider, completion.job_uuid, decision),
+                *("settled", None, 0),
+            )
+        else:
+            connection.execute("UPDATE decision SET state = 'settled' WHERE key = ?", (key,))
+            askers.release_all(connection, key)
+            if stored.state == "open":
+                self._log.touch("reservation", key)
+        if charged:
+            self._log.charged(key)
+
+    def _store(
+        self,
+        connection: sqlite3.Connection,
+        key: str,
+        provider: str,
+        job_uuid: str,
+        decision: Decision,
+        state: str,
+        transfer: int | None,
+        reserved_e4: int,
+    ) -> None:
+        connection.execute(
+            "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4, state,"
+            " transfer, body, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(key, provider, job_uuid, decision.user, decision.account, reserved_e4, state),
+                *(transfer, _ENCODE(decision), self._log.number),
+            ),
+        )
+        if state == "open":
+            self._log.touch("reservation", key)
+
+    def _write_charge(
+        self,
+        connection: sqlite3.Connection,
+        completion: Completion,
+        decision: Decision,
+        lines: tuple[PriceLine, ...],
+        account: int,
+        forced: bool,
+        source: Source,
+    ) -> None:
+        charge_id = completion.key
+        if self.ignore_unique_key:
+            (before,) = connection.execute(
+                "SELECT COUNT(*) FROM charge WHERE key = ?", (completion.key,)
+            ).fetchone()
+            charge_id += f"#{before + 1}" if before else ""
+        pages = total_pages(lines)
+        sheets = -(-pages // 2) if completion.document.duplex else pages
+        connection.execute(
+            "INSERT INTO charge VALUES"
+            " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(charge_id, completion.key, completion.provider, completion.printer),
+                *(decision.user, completion.user_name, account, decision.decider),
+                *(source.stream, source.number, decision.price_version, _ENCODE(lines).decode()),
+                *(pages, sheets, total_e4(lines), int(forced), int(completion.assumed)),
+                *(completion.outcome, completion.title, completion.completed_at),
+                *(self._wall_s(), self._log.number),
+            ),
+        )
+
+    @staticmethod
+    def _flags(forced: bool, completion: Completion, owner_known: bool) -> list[str]:
+        flags = {"forced": forced, "assumed": completion.assumed, "uncollected": not owner_known}
+        return [kind for kind, applies in flags.items() if applies]

@@ -1,0 +1,214 @@
+"""Users, printers, prices, sites and providers of the application server."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import attrs
+import msgspec
+
+from papercutd.domain.job import fold_user_name
+from papercutd.domain.money import check_amount_e4
+from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.errors import AlreadyExists, InvalidValue, NotFound
+from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
+from papercutd.storage.change_log import ChangeLog
+
+#: ``cap_user_e4`` of a site: the default of 200 grey A4 sides, and none at all.
+CAP_DEFAULT = -1
+CAP_NONE = -2
+CAP_DEFAULT_PAGES = 200
+
+
+@attrs.frozen
+class Person:
+    """A user as a decision needs it."""
+
+    id: int
+    account: int
+    disabled: bool
+
+
+def encode_prices(prices: PriceList) -> str:
+    """The stored form of one version."""
+    return msgspec.json.encode(prices).decode()
+
+
+def decode_prices(body: str) -> PriceList:
+    """The version as it was stored."""
+    return msgspec.json.decode(body, type=PriceList)
+
+
+def cap_of(cap_user_e4: int, grey_a4_e4: int) -> int | None:
+    """The cap in force: None where the administrator set none."""
+    if cap_user_e4 == CAP_NONE:
+        return None
+    return CAP_DEFAULT_PAGES * grey_a4_e4 if cap_user_e4 == CAP_DEFAULT else cap_user_e4
+
+
+class Directory:
+    """The objects that administrators make; every change goes into the change log."""
+
+    def __init__(self, log: ChangeLog, accounts: Accounts) -> None:
+        self._log = log
+        self._accounts = accounts
+
+    def find_person(self, connection: sqlite3.Connection, name: str) -> Person | None:
+        """Who bears ``name`` now; case and a domain before it do not count."""
+        found = connection.execute(
+            "SELECT id, account, disabled FROM user WHERE folded = ?", (fold_user_name(name),)
+        ).fetchone()
+        return None if found is None else Person(found[0], found[1], bool(found[2]))
+
+    def find_person_as_of(
+        self, connection: sqlite3.Connection, name: str, number: int | None
+    ) -> Person | None:
+        """Who bore ``name`` at change ``number``; where that is unknown, its only bearer ever."""
+        folded = fold_user_name(name)
+        rows = connection.execute(
+            "SELECT DISTINCT user FROM user_name WHERE folded = ?1"
+            " AND (?2 IS NULL OR (since <= ?2 AND (until IS NULL OR until > ?2)))",
+            (folded, number),
+        ).fetchall()
+        if not rows and number is not None:
+            return self.find_person_as_of(connection, name, None)
+        if len(rows) != 1:
+            return None
+        found = connection.execute(
+            "SELECT id, account, disabled FROM user WHERE id = ?", (rows[0][0],)
+        ).fetchone()
+        return Person(found[0], found[1], bool(found[2]))
+
+    def add_user(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        *,
+        full_name: str = "",
+        restricted: bool = True,
+        balance_e4: int = 0,
+        overdraft_e4: int = 0,
+        administrator: bool = False,
+        source: str = "local",
+        entry: Entry,
+    ) -> int:
+        """A new user with a personal account; the opening balance is a transfer."""
+        folded = fold_user_name(name)
+        if not folded or len(name) > 255 or not name.isprintable():
+            raise InvalidValue("name", "is empty, too long or holds control characters")
+        if overdraft_e4 < 0:
+            raise InvalidValue("overdraft", "is the amount a balance may go below zero, not less")
+        check_amount_e4(balance_e4, field="balance")
+        check_amount_e4(overdraft_e4, field="overdraft")
+        taken = connection.execute("SELECT 1 FROM user WHERE folded = ?", (folded,)).fetchone()
+        if taken is not None:
+            raise AlreadyExists("user", name)
+        account = connection.execute(
+            "INSERT INTO account (kind, name, restricted, floor_e4) VALUES ('personal', ?, ?, ?)",
+            (name, int(restricted), -overdraft_e4),
+        ).lastrowid
+        user = connection.execute(
+            "INSERT INTO user (name, folded, full_name, account, administrator, source)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (name, folded, full_name, account, int(administrator), source),
+        ).lastrowid
+        assert account is not None and user is not None
+        connection.execute("UPDATE account SET user = ? WHERE id = ?", (user, account))
+        connection.execute(
+            "INSERT INTO user_name VALUES (?, ?, ?, NULL)", (folded, user, self._log.number)
+        )
+        self._log.touch("user", user)
+        self._log.touch("account", account)
+        if balance_e4:
+            self.adjust(connection, account, balance_e4, entry)
+        return user
+
+    def adjust(
+        self, connection: sqlite3.Connection, account: int, amount_e4: int, entry: Entry
+    ) -> None:
+        """Credit (or, negative, debit) ``account`` by an administrator's word."""
+        check_amount_e4(amount_e4)
+        if amount_e4 == 0:
+            raise InvalidValue("amount", "is zero")
+        sides = (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
+        self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
+
+    def account_of_user(self, connection: sqlite3.Connection, name: str) -> int:
+        """The personal account of the user called ``name``; raises NotFound."""
+        person = self.find_person(connection, name)
+        if person is None:
+            raise NotFound("user", name)
+        return person.account
+
+    def add_prices(self, connection: sqlite3.Connection, prices: PriceList) -> int:
+        """A new version of the prices, in force from its ``effective_from``."""
+        version = self.newest_prices(connection) + 1
+        lines = (*prices.papers, prices.other)
+        if any(not 0 <= unit < 10**9 for line in lines for unit in (line.grey_e4, line.colour_e4)):
+            raise InvalidValue("price", "is negative or out of bounds")
+        if len({line.paper for line in prices.papers}) != len(prices.papers):
+            raise InvalidValue("paper", "occurs twice")
+        prices = attrs.evolve(prices, version=version)
+        connection.execute(
+            "INSERT INTO price (version, effective_from, body) VALUES (?, ?, ?)",
+            (version, prices.effective_from, encode_prices(prices)),
+        )
+        self._log.touch("price", version)
+        return version
+
+    def newest_prices(self, connection: sqlite3.Connection) -> int:
+        """The newest version, 0 where there is none."""
+        (version,) = connection.execute("SELECT COALESCE(MAX(version), 0) FROM price").fetchone()
+        return int(version)
+
+    def add_site(
+        self, connection: sqlite3.Connection, name: str, host: str = "", port: int = 9195
+    ) -> int:
+        return self._add(connection, "site", name, {"host": host, "port": port})
+
+    def add_provider(
+        self, connection: sqlite3.Connection, name: str, site: str | None = None
+    ) -> int:
+        found = None if site is None else self.id_of(connection, "site", site)
+        return self._add(connection, "provider", name, {"site": found})
+
+    def add_printer(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        provider: str,
+        uri: str,
+        when_alone: str = "print-and-log-later",
+    ) -> int:
+        columns = {
+            "provider": self.id_of(connection, "provider", provider),
+            "uri": uri,
+            "when_alone": when_alone,
+        }
+        return self._add(connection, "printer", name, columns)
+
+    def id_of(self, connection: sqlite3.Connection, kind: str, name: str) -> int:
+        """The id of a site, provider or printer; raises NotFound."""
+        found = connection.execute(
+            f"SELECT id FROM {kind} WHERE name = ? AND removed = 0", (name,)
+        ).fetchone()
+        if found is None:
+            raise NotFound(kind, name)
+        return int(found[0])
+
+    def _add(
+        self, connection: sqlite3.Connection, kind: str, name: str, columns: dict[str, object]
+    ) -> int:
+        if not name or len(name) > 63 or not name.isprintable():
+            raise InvalidValue("name", "is empty, longer than 63 or holds control characters")
+        taken = connection.execute(f"SELECT 1 FROM {kind} WHERE name = ?", (name,)).fetchone()
+        if taken is not None:
+            raise AlreadyExists(kind, name)
+        names = ", ".join(("name", *columns))
+        places = ", ".join("?" * (1 + len(columns)))
+        done = connection.execute(
+            f"INSERT INTO {kind} ({names}) VALUES ({places})", (name, *columns.values())
+        )
+        assert done.lastrowid is not None
+        self._log.touch(kind, done.lastrowid)
+        return done.lastrowid

@@ -1,0 +1,190 @@
+"""Taking in what sites forward: each record exactly once, in order, whatever it holds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import attrs
+import msgspec
+
+from papercutd.domain.chain import CHAIN_START, Mark, next_chain
+from papercutd.domain.job import SessionRef
+from papercutd.errors import NotFound, PapercutError, Rejected
+from papercutd.storage import askers
+from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.charging import Charging, Source
+from papercutd.storage.records import (
+    CANCELED,
+    COMPLETED,
+    REFUSED,
+    SUPERSEDED,
+    Record,
+    decode_record,
+)
+
+
+@attrs.frozen
+class StreamSeen:
+    """What is known of a stream at its handshake; None mark: it is new here."""
+
+    mark: Mark | None
+
+
+class Intake:
+    """The application server's end of every site's journal."""
+
+    def __init__(self, log: ChangeLog, charging: Charging, wall_s: Callable[[], float]) -> None:
+        self._log = log
+        self._charging = charging
+        self._wall_s = wall_s
+        #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
+        self.sabotage = ""
+
+    def begin_stream(
+        self, connection: sqlite3.Connection, site: str, stream: str, mark: Mark
+    ) -> Mark:
+        """The stream's mark here. A site that shows another stream has its old one frozen.
+
+        Raises Rejected ``new-stream`` for a stream that is not live or stands
+        before its mark here.
+        """
+        site_id = self._site_id(connection, site)
+        found = connection.execute(
+            "SELECT site, number, chain, state FROM stream WHERE id = ?", (stream,)
+        ).fetchone()
+        if found is None:
+            for (old,) in connection.execute(
+                "SELECT id FROM stream WHERE site = ? AND state = 'live'", (site_id,)
+            ).fetchall():
+                connection.execute("UPDATE stream SET state = 'frozen' WHERE id = ?", (old,))
+                self._log.touch("stream", old)
+                self._charging.list_item(
+                    connection, "stream-replaced", "", f"site:{site}", f"{old} by {stream}"
+                )
+            connection.execute(
+                "INSERT INTO stream (id, site, chain, began_at) VALUES (?, ?, ?, ?)",
+                (stream, site_id, CHAIN_START, self._wall_s()),
+            )
+            self._log.touch("stream", stream)
+            return Mark(0, CHAIN_START)
+        owner, number, chain, state = found
+        behind = mark.number < number or (mark.number == number and mark.chain != chain)
+        if owner != site_id or state != "live" or behind:
+            raise Rejected("new-stream")
+        return Mark(number, chain)
+
+    def apply(
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        stream: str,
+        after: int,
+        chain: str,
+        records: Sequence[str],
+    ) -> Mark:
+        """Apply the records of one batch that are new; the stream's mark after it.
+
+        Records, postings and mark are one transaction. Raises Rejected ``gap``,
+        ``chain`` or ``new-stream``; a record that cannot be applied is parked.
+        """
+        askers.check_session(connection, asker)
+        found = connection.execute(
+            "SELECT number, chain, state FROM stream WHERE id = ?", (stream,)
+        ).fetchone()
+        if found is None or found[2] != "live" or stream != asker.journal:
+            raise Rejected("new-stream")
+        mark = Mark(found[0], found[1])
+        if after > mark.number:
+            raise Rejected("gap")
+        if after == mark.number and chain != mark.chain:
+            raise Rejected("chain")
+        again = after < mark.number and self.sabotage == "double-post"
+        for number, body in enumerate(records, after + 1):
+            chain = next_chain(chain, body.encode())
+            if number == mark.number and chain != mark.chain:
+                raise Rejected("chain")
+            if number <= mark.number:
+                if again:
+                    self._charging.ignore_unique_key = True
+                    self._apply_one(connection, asker, stream, number, body)
+                    self._charging.ignore_unique_key = False
+                continue
+            if self.sabotage != "drop-ack":
+                self._apply_one(connection, asker, stream, number, body)
+            mark = Mark(number, chain)
+        connection.execute(
+            "UPDATE stream SET number = ?, chain = ? WHERE id = ?",
+            (mark.number, mark.chain, stream),
+        )
+        self._log.touch("stream", stream)
+        return mark
+
+    def _apply_one(
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        stream: str,
+        number: int,
+        body: str,
+    ) -> None:
+        connection.execute("SAVEPOINT record")
+        mark = self._log.mark()
+        try:
+            self._apply_record(connection, asker, decode_record(body), stream, number)
+        except (PapercutError, msgspec.DecodeError, sqlite3.IntegrityError) as error:
+            connection.execute("ROLLBACK TO record")
+            self._log.undo(mark)
+            connection.execute(
+                "INSERT OR IGNORE INTO parked VALUES (?, ?, ?, ?, ?)",
+                (stream, number, body, f"{type(error).__name__}: {error}", self._wall_s()),
+            )
+            self._charging.list_item(
+                connection, "parked", "", asker.identity, f"record {number} of {stream}"
+            )
+        connection.execute("RELEASE record")
+
+    def _apply_record(
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        record: Record,
+        stream: str,
+        number: int,
+    ) -> None:
+        source = Source(asker.identity, stream, number)
+        if record.kind == COMPLETED and record.completion is not None:
+            self._check_scope(connection, asker, record.completion.provider)
+            self._charging.complete(connection, record.completion, source)
+        elif record.kind in (CANCELED, SUPERSEDED):
+            askers.release(connection, record.key, asker.identity, self._charging.void)
+            if record.request is not None and record.decision is not None:
+                self._check_scope(connection, asker, record.request.provider)
+                self._charging.log_job(
+                    connection, record.request, record.decision, source, ended=record.kind
+                )
+        elif record.kind == REFUSED and record.request is not None and record.decision is not None:
+            self._check_scope(connection, asker, record.request.provider)
+            self._charging.log_job(connection, record.request, record.decision, source)
+        else:
+            raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
+
+    def _check_scope(
+        self, connection: sqlite3.Connection, asker: SessionRef, provider: str
+    ) -> None:
+        """A site speaks for its own providers only."""
+        found = connection.execute(
+            "SELECT 1 FROM provider JOIN site ON site.id = provider.site"
+            " WHERE provider.name = ? AND site.name = ?",
+            (provider, asker.name),
+        ).fetchone()
+        if found is None:
+            raise Rejected("not-yours")
+
+    def _site_id(self, connection: sqlite3.Connection, site: str) -> int:
+        found = connection.execute(
+            "SELECT id FROM site WHERE name = ? AND removed = 0", (site,)
+        ).fetchone()
+        if found is None:
+            raise NotFound("site", site)
+        return int(found[0])

@@ -1,0 +1,139 @@
+"""Opening a SQLite database: durable settings, numbered migrations, newer ones refused.
+
+Migrations are files ``schema/<name>/NNNN_<what>.sql``; the database remembers
+the number and the checksum of each in ``schema_migration``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from hashlib import blake2b
+from importlib import resources
+
+import attrs
+
+from papercutd.errors import SchemaTooNew, StorageError
+
+
+@attrs.frozen(auto_exc=True, str=False)
+class SchemaDiffers(StorageError):
+    """A migration of the database is not the file of this release: wrong release, or tampering."""
+
+    path: str
+    migration: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: migration {self.migration} is not the one of this release"
+
+
+@attrs.frozen(auto_exc=True, str=False)
+class Damaged(StorageError):
+    """The database fails SQLite's own check: restore a backup."""
+
+    path: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged ({self.found}): restore a backup"
+
+
+def migrations(schema: str) -> list[tuple[int, str, str]]:
+    """(number, file name, SQL) of ``schema``, in order."""
+    folder = resources.files("papercutd.storage") / "schema" / schema
+    found = []
+    for entry in folder.iterdir():
+        if entry.name.endswith(".sql"):
+            found.append((int(entry.name[:4]), entry.name, entry.read_text("utf-8")))
+    return sorted(found)
+
+
+def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
+    """A connection with the settings that every database here needs."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=512, uri=uri
+    )
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA foreign_keys = ON")
+    set_durable(connection)
+    return connection
+
+
+def set_durable(connection: sqlite3.Connection, database: str = "main") -> None:
+    """Write-ahead log with a sync at every commit."""
+    connection.execute(f"PRAGMA {database}.journal_mode = WAL")
+    connection.execute(f"PRAGMA {database}.synchronous = FULL")
+
+
+def open_database(path: str, schema: str) -> sqlite3.Connection:
+    """Open or make the database at ``path`` and bring it to this release's ``schema``.
+
+    Raises SchemaTooNew, SchemaDiffers or Damaged.
+    """
+    connection = connect(path)
+    try:
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise Damaged(path, "quick_check")
+        migrate(connection, path, schema)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise Damaged(path, "not a database") from error
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(
+    connection: sqlite3.Connection, path: str, schema: str, database: str = "main"
+) -> None:
+    """Apply what is missing of ``schema`` to the attached ``database``."""
+    known = migrations(schema)
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {database}.schema_migration"
+        " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT"
+    )
+    applied = {
+        number: (name, checksum)
+        for number, name, checksum in connection.execute(
+            f"SELECT number, name, checksum FROM {database}.schema_migration"
+        )
+    }
+    newest = max((number for number, _, _ in known), default=0)
+    if applied and max(applied) > newest:
+        raise SchemaTooNew(path, max(applied), newest)
+    for number, name, sql in known:
+        checksum = blake2b(sql.encode(), digest_size=16).hexdigest()
+        if number in applied:
+            if applied[number][1] != checksum:
+                raise SchemaDiffers(path, name)
+            continue
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in split_statements(sql):
+                connection.execute(statement.replace("@", f"{database}."))
+            connection.execute(
+                f"INSERT INTO {database}.schema_migration VALUES (?, ?, ?)",
+                (number, name, checksum),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def split_statements(sql: str) -> list[str]:
+    """The statements of ``sql``; triggers, which hold semicolons, stay whole."""
+    statements = []
+    current = ""
+    for line in sql.splitlines(keepends=True):
+        if line.lstrip().startswith("--"):
+            continue
+        current += line
+        if sqlite3.complete_statement(current):
+            statements.append(current.strip())
+            current = ""
+    if current.strip():
+        statements.append(current.strip())
+    return [statement for statement in statements if statement]

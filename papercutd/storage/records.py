@@ -1,0 +1,46 @@
+"""The records of a site's journal: their kinds, and their one line of JSON.
+
+A record is written once as bytes and travels as those bytes; nothing encodes it
+again. ``kind`` tells what happened at the site.
+"""
+
+from __future__ import annotations
+
+import attrs
+import msgspec
+
+from papercutd.domain.decision import Decision
+from papercutd.domain.job import Completion, Request
+
+COMPLETED = "completed"
+CANCELED = "canceled"
+SUPERSEDED = "superseded"
+REFUSED = "refused"
+
+
+@attrs.frozen
+class Record:
+    """One fact of a site. ``completion`` or ``request`` with ``decision``, by kind."""
+
+    kind: str
+    key: str
+    #: The replica's position when it happened, ``timeline.number``.
+    position: str
+    at: float
+    completion: Completion | None = None
+    request: Request | None = None
+    decision: Decision | None = None
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Record)
+
+
+def encode_record(record: Record) -> str:
+    """One line, the bytes that are chained and sent."""
+    return _ENCODER.encode(record).decode()
+
+
+def decode_record(body: str) -> Record:
+    """The record; raises msgspec.ValidationError or msgspec.DecodeError for anything else."""
+    return _DECODER.decode(body)
