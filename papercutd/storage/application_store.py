@@ -192,6 +192,8 @@ class ApplicationStore:
 
         def complete(connection: sqlite3.Connection) -> Receipt:
             askers.check_session(connection, asker)
+            if asker.role == "site":
+                self.intake.check_scope(connection, asker, completion.provider)
             return self.charging.complete(connection, completion, source)
 
         return self.write(complete)

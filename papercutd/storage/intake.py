@@ -154,22 +154,22 @@ class Intake:
     ) -> None:
         source = Source(asker.identity, stream, number)
         if record.kind == COMPLETED and record.completion is not None:
-            self._check_scope(connection, asker, record.completion.provider)
+            self.check_scope(connection, asker, record.completion.provider)
             self._charging.complete(connection, record.completion, source)
         elif record.kind in (CANCELED, SUPERSEDED):
             askers.release(connection, record.key, asker.identity, self._charging.void)
             if record.request is not None and record.decision is not None:
-                self._check_scope(connection, asker, record.request.provider)
+                self.check_scope(connection, asker, record.request.provider)
                 self._charging.log_job(
                     connection, record.request, record.decision, source, ended=record.kind
                 )
         elif record.kind == REFUSED and record.request is not None and record.decision is not None:
-            self._check_scope(connection, asker, record.request.provider)
+            self.check_scope(connection, asker, record.request.provider)
             self._charging.log_job(connection, record.request, record.decision, source)
         else:
             raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
 
-    def _check_scope(
+    def check_scope(
         self, connection: sqlite3.Connection, asker: SessionRef, provider: str
     ) -> None:
         """A site speaks for its own providers only."""

@@ -1,0 +1,1 @@
+"""Configuration files: their model and their loading."""

@@ -1,0 +1,1 @@
+"""One handler for each way in: messages to service calls and back."""

@@ -1,0 +1,225 @@
+"""The provider protocol's server side: at the application server and at sites alike."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+import attrs
+from protocols.codes import Code
+from protocols.endpoint import Session
+from protocols.errors import Refusal
+from protocols.handshake import Hello, Welcome
+from protocols.limits import PAGE_ENTRIES_MAX
+from protocols.provider import messages
+from twisted.logger import Logger
+
+from papercutd import __version__
+from papercutd.domain.chain import Mark, Position
+from papercutd.domain.decision import Decision
+from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.environment import Environment
+from papercutd.services import wire
+from papercutd.services.sessions import Sessions
+from papercutd.services.tasks import Tasks
+from papercutd.storage.application_store import ProviderSettings
+from papercutd.storage.askers import Seen
+
+_log = Logger()
+T = TypeVar("T")
+#: Pages of one OPEN list: bounds what a provider may make us remember.
+OPEN_PAGES_MAX = 200
+
+
+class ProviderService(Protocol):
+    """What this face needs of a server."""
+
+    role: str
+    position: Position | None
+    address: tuple[str, int] | None
+    providers: Sessions
+    tasks: Tasks
+
+    @property
+    def decider(self) -> str: ...
+
+    async def begin_provider(
+        self, name: str, journal: str, mark: Mark, software: str
+    ) -> Seen: ...
+    async def end_session(self, asker: SessionRef) -> None: ...
+    async def authorize(self, asker: SessionRef, request: Request) -> Decision: ...
+    async def complete(self, asker: SessionRef, completion: Completion) -> Receipt: ...
+    async def cancel(self, asker: SessionRef, key: str, reason: str) -> None: ...
+    async def open_keys(self, asker: SessionRef, keys: Sequence[str]) -> int: ...
+    async def relay(self, asker: SessionRef, completion: Completion) -> Receipt: ...
+    async def settings(self, provider: str) -> ProviderSettings: ...
+    async def lost_keys(self, identity: str, journal: str) -> list[tuple[str, str]]: ...
+    async def acknowledge_position(self, asker: SessionRef, position: Position) -> None: ...
+
+
+@attrs.define
+class OpenList:
+    """The pages of an OPEN list received so far."""
+
+    keys: list[str] = attrs.field(factory=list)
+    pages: int = 0
+
+    def add(self, message: messages.Open) -> list[str] | None:
+        """The whole list once the last page is in; raises Refusal for a page out of order."""
+        if message.page == 0:
+            self.keys, self.pages = [], 0
+        if message.page != self.pages or self.pages >= OPEN_PAGES_MAX:
+            raise Refusal(Code.WRONG_STATE)
+        self.pages += 1
+        self.keys.extend(f"{key.job}/{key.step}" for key in message.keys)
+        if not message.last:
+            return None
+        whole, self.keys, self.pages = self.keys, [], 0
+        return whole
+
+
+async def answered(work: Coroutine[Any, Any, T]) -> T:
+    """``work``, its errors of the product turned into refusals."""
+    try:
+        return await work
+    except Refusal:
+        raise
+    except Exception as error:
+        refusal = wire.to_refusal(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+@attrs.define
+class _Conversation:
+    asker: SessionRef
+    replaced: str
+    open_list: OpenList = attrs.field(factory=OpenList)
+
+
+class ProviderFace:
+    """Messages to service calls and back, for every provider's session."""
+
+    def __init__(self, env: Environment, service: ProviderService, name: str) -> None:
+        self._env = env
+        self._service = service
+        self._name = name
+        self._conversations: dict[Session, _Conversation] = {}
+        self._verbs: dict[type, Callable[[_Conversation, Any], Coroutine[Any, Any, Any]]] = {
+            messages.Authorize: self._authorize,
+            messages.Complete: self._complete,
+            messages.Cancel: self._cancel,
+            messages.Open: self._open,
+            messages.Ping: self._ping,
+            messages.Relay: self._relay,
+        }
+
+    async def hello(self, session: Session, hello: Hello) -> Welcome:
+        if hello.role != "provider":
+            raise Refusal(Code.NOT_ALLOWED)
+        return await answered(self._hello(session, hello))
+
+    async def _hello(self, session: Session, hello: Hello) -> Welcome:
+        service = self._service
+        seen = await service.begin_provider(
+            hello.name, hello.journal, wire.mark_in(hello.mark), hello.software
+        )
+        asker = SessionRef("provider", hello.name, hello.journal, seen.session)
+        if session.is_over:
+            await service.end_session(asker)
+        else:
+            self._conversations[session] = _Conversation(asker, seen.replaced)
+        return Welcome(
+            version=session.version,
+            role=service.role,
+            name=self._name,
+            decider=service.decider,
+            session=seen.session,
+            position=wire.position_out(service.position),
+            seen=wire.mark_out(seen.mark),
+            software=__version__,
+            clock=self._env.wall_s(),
+        )
+
+    def opened(self, session: Session) -> None:
+        conversation = self._conversations[session]
+        self._service.providers.enter(conversation.asker.identity, session)
+        self._service.tasks.spawn(self._greet(session, conversation), "greeting a provider")
+
+    async def _greet(self, session: Session, conversation: _Conversation) -> None:
+        asker = conversation.asker
+        await self._send_config(session, asker.name)
+        if conversation.replaced:
+            keys = await self._service.lost_keys(asker.identity, conversation.replaced)
+            for start in range(0, max(len(keys), 1), PAGE_ENTRIES_MAX):
+                page = [
+                    messages.AdoptKey(*key.split("/", 1), job_uuid)
+                    for key, job_uuid in keys[start : start + PAGE_ENTRIES_MAX]
+                ]
+                last = start + PAGE_ENTRIES_MAX >= len(keys)
+                session.notify(messages.Adopt(conversation.replaced, page, last))
+
+    def push_settings(self) -> None:
+        """Tell every connected provider its settings again."""
+        for session, conversation in list(self._conversations.items()):
+            if session.is_open:
+                self._service.tasks.spawn(
+                    self._send_config(session, conversation.asker.name), "sending settings"
+                )
+
+    async def _send_config(self, session: Session, provider: str) -> None:
+        settings = await self._service.settings(provider)
+        session.notify(wire.config_out(settings, self._service.position, self._service.address))
+
+    def request(self, session: Session, message: Any) -> Awaitable[Any]:
+        return answered(self._verbs[type(message)](self._conversations[session], message))
+
+    def event(self, session: Session, event: Any) -> None:
+        """Providers send no events but BYE, which the session handles."""
+
+    def closed(self, session: Session, reason: str) -> None:
+        conversation = self._conversations.pop(session, None)
+        if conversation is None:
+            return
+        self._service.providers.leave(conversation.asker.identity, session)
+        self._service.tasks.spawn(
+            self._service.end_session(conversation.asker), "ending a provider's session"
+        )
+
+    async def _authorize(
+        self, conversation: _Conversation, message: messages.Authorize
+    ) -> Any:
+        asker = conversation.asker
+        decision = await self._service.authorize(asker, wire.request_in(message, asker.name))
+        return wire.decision_out(decision)
+
+    async def _complete(self, conversation: _Conversation, message: messages.Complete) -> Any:
+        asker = conversation.asker
+        receipt = await self._service.complete(asker, wire.completion_in(message, asker.name))
+        return wire.receipt_out(receipt)
+
+    async def _cancel(self, conversation: _Conversation, message: messages.Cancel) -> Any:
+        key = f"{message.job}/{message.step}"
+        await self._service.cancel(conversation.asker, key, message.reason)
+        return messages.Done()
+
+    async def _open(self, conversation: _Conversation, message: messages.Open) -> Any:
+        whole = conversation.open_list.add(message)
+        if whole is None:
+            return messages.OpenAnswer()
+        return messages.OpenAnswer(await self._service.open_keys(conversation.asker, whole))
+
+    async def _ping(self, conversation: _Conversation, message: messages.Ping) -> Any:
+        position = wire.position_in(message.position)
+        if position is not None:
+            self._service.tasks.spawn(
+                self._service.acknowledge_position(conversation.asker, position),
+                "noting a provider's position",
+            )
+        return messages.Pong(self._env.wall_s(), wire.position_out(self._service.position))
+
+    async def _relay(self, conversation: _Conversation, message: messages.Relay) -> Any:
+        asker = conversation.asker
+        completion = wire.completion_in(message.complete, asker.name)
+        return wire.receipt_out(await self._service.relay(asker, completion))

@@ -1,0 +1,176 @@
+"""The site link's server side, at the application server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import attrs
+import msgspec
+from protocols.codes import Code
+from protocols.endpoint import Session
+from protocols.errors import Refusal
+from protocols.handshake import Hello, Welcome
+from protocols.provider import messages
+from protocols.site import messages as site
+
+from papercutd import __version__
+from papercutd.domain.chain import Position
+from papercutd.domain.job import SessionRef
+from papercutd.environment import Environment
+from papercutd.faces.provider import OpenList, answered
+from papercutd.services import wire
+from papercutd.services.application_server import ApplicationServer
+
+
+@attrs.define
+class _Conversation:
+    asker: SessionRef
+    open_list: OpenList = attrs.field(factory=OpenList)
+
+
+class SiteLinkFace:
+    """Messages to service calls and back, for every site's session."""
+
+    def __init__(self, env: Environment, service: ApplicationServer, name: str) -> None:
+        self._env = env
+        self._service = service
+        self._name = name
+        #: The demo's deliberate fault ``double-post``: answer no batch the first time.
+        self.unanswered_batches = 0
+        self._conversations: dict[Session, _Conversation] = {}
+        self._verbs: dict[
+            type, Callable[[Session, _Conversation, Any], Coroutine[Any, Any, Any]]
+        ] = {
+            messages.Authorize: self._authorize,
+            messages.Open: self._open,
+            messages.Ping: self._ping,
+            messages.Relay: self._relay,
+            site.Journal: self._journal,
+            site.Subscribe: self._subscribe,
+            site.Snapshot: self._snapshot,
+            site.Chunk: self._chunk,
+        }
+
+    async def hello(self, session: Session, hello: Hello) -> Welcome:
+        if hello.role != "site":
+            raise Refusal(Code.NOT_ALLOWED)
+        return await answered(self._hello(session, hello))
+
+    async def _hello(self, session: Session, hello: Hello) -> Welcome:
+        welcome = await self._service.begin_site(
+            hello.name,
+            hello.journal,
+            wire.mark_in(hello.mark),
+            wire.position_in(hello.position),
+            hello.software,
+        )
+        asker = SessionRef("site", hello.name, hello.journal, welcome.session)
+        if session.is_over:
+            await self._service.end_session(asker)
+        else:
+            self._conversations[session] = _Conversation(asker)
+        return Welcome(
+            version=session.version,
+            role="application",
+            name=self._name,
+            decider=self._service.decider,
+            session=welcome.session,
+            position=wire.position_out(welcome.head),
+            seen=wire.mark_out(welcome.mark),
+            replica="resume" if welcome.resume else "snapshot",
+            software=__version__,
+            clock=self._env.wall_s(),
+        )
+
+    def opened(self, session: Session) -> None:
+        self._service.sites.enter(self._conversations[session].asker.identity, session)
+
+    def request(self, session: Session, message: Any) -> Awaitable[Any]:
+        conversation = self._conversations[session]
+        return answered(self._verbs[type(message)](session, conversation, message))
+
+    def event(self, session: Session, event: Any) -> None:
+        if isinstance(event, site.Credit):
+            self._service.feed.credit(session, event.bytes)
+
+    def closed(self, session: Session, reason: str) -> None:
+        self._service.feed.unsubscribe(session)
+        conversation = self._conversations.pop(session, None)
+        if conversation is not None:
+            self._service.sites.leave(conversation.asker.identity, session)
+            self._service.tasks.spawn(
+                self._service.end_session(conversation.asker), "ending a site's session"
+            )
+
+    async def _authorize(
+        self, session: Session, conversation: _Conversation, message: messages.Authorize
+    ) -> Any:
+        if not message.provider or message.hedged:
+            raise Refusal(Code.NOT_ALLOWED)
+        request = wire.request_in(message, message.provider)
+        return wire.decision_out(await self._service.authorize(conversation.asker, request))
+
+    async def _open(
+        self, session: Session, conversation: _Conversation, message: messages.Open
+    ) -> Any:
+        whole = conversation.open_list.add(message)
+        if whole is None:
+            return messages.OpenAnswer()
+        return messages.OpenAnswer(await self._service.open_keys(conversation.asker, whole))
+
+    async def _ping(
+        self, session: Session, conversation: _Conversation, message: messages.Ping
+    ) -> Any:
+        position = wire.position_in(message.position)
+        if position is not None:
+            self._service.tasks.spawn(
+                self._service.acknowledge_position(conversation.asker, position),
+                "noting a site's position",
+            )
+        return messages.Pong(self._env.wall_s(), wire.position_out(self._service.position))
+
+    async def _relay(
+        self, session: Session, conversation: _Conversation, message: messages.Relay
+    ) -> Any:
+        if not message.provider:
+            raise Refusal(Code.BAD_FIELDS)
+        completion = wire.completion_in(message.complete, message.provider)
+        return wire.receipt_out(await self._service.complete(conversation.asker, completion))
+
+    async def _journal(
+        self, session: Session, conversation: _Conversation, message: site.Journal
+    ) -> Any:
+        mark = await self._service.apply_journal(
+            conversation.asker, message.stream, message.after, message.chain, message.records
+        )
+        if self.unanswered_batches > 0:
+            self.unanswered_batches -= 1
+            session.abort()
+            raise Refusal(Code.UNAVAILABLE)
+        return site.JournalAck(mark.number, mark.chain)
+
+    async def _subscribe(
+        self, session: Session, conversation: _Conversation, message: site.Subscribe
+    ) -> Any:
+        position = wire.position_in(message.position)
+        assert position is not None
+        head = await self._service.subscribe(session, position, message.credit_bytes)
+        return site.Subscribed(_wire_position(head))
+
+    async def _snapshot(
+        self, session: Session, conversation: _Conversation, message: site.Snapshot
+    ) -> Any:
+        kept = await self._service.snapshot(message.resume)
+        position = _wire_position(kept.image.position)
+        return site.SnapshotOffer(kept.id, position, len(kept.image.chunks))
+
+    async def _chunk(
+        self, session: Session, conversation: _Conversation, message: site.Chunk
+    ) -> Any:
+        chunk = self._service.chunk(message.snapshot, message.index)
+        return site.ChunkRows(msgspec.json.decode(chunk))
+
+
+def _wire_position(position: Position) -> Any:
+    return wire.position_out(position)

@@ -1,0 +1,1 @@
+"""The installation's certificate authority, certificates and join tokens."""

@@ -1,0 +1,1 @@
+"""The print provider: its journal, its servers, its spool adapters."""

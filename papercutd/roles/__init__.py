@@ -1,0 +1,1 @@
+"""Wiring of the three twistd roles; no rules."""

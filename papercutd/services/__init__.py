@@ -1,0 +1,1 @@
+"""Use cases: rules joined to stores, no transport."""

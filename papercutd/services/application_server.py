@@ -1,0 +1,183 @@
+"""The application server's use cases, without transport."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+from protocols.codes import Code
+from protocols.endpoint import Session
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from papercutd.domain.chain import CHAIN_START, Mark, Position
+from papercutd.domain.decision import APPLICATION, Decision
+from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.environment import Environment
+from papercutd.errors import Rejected
+from papercutd.services.change_feed import ChangeFeed
+from papercutd.services.sessions import Sessions
+from papercutd.services.tasks import Tasks
+from papercutd.storage.application_store import (
+    ApplicationStore,
+    ProviderSettings,
+    StreamWelcome,
+)
+from papercutd.storage.askers import Seen
+from papercutd.storage.change_log import Change
+from papercutd.storage.snapshot import SnapshotImage
+
+_log = Logger()
+#: How often the time of askers that are away is counted.
+UNSEEN_INTERVAL_S = 60.0
+#: Snapshots kept for sites that load them, and for how long.
+SNAPSHOTS_MAX = 4
+SNAPSHOT_KEPT_S = 900.0
+#: A change of these reaches providers as CONFIG.
+SETTINGS_TABLES = frozenset({"printer", "provider", "site", "price", "stream"})
+
+
+@attrs.frozen
+class KeptSnapshot:
+    """A snapshot that sites may load chunk by chunk."""
+
+    id: str
+    image: SnapshotImage
+    made_at: float
+
+
+class ApplicationServer:
+    """Decides, charges, takes in journals and feeds replicas."""
+
+    role = "application"
+    decider = APPLICATION
+
+    def __init__(self, env: Environment, store: ApplicationStore) -> None:
+        self.env = env
+        self.store = store
+        self.providers = Sessions(env)
+        self.sites = Sessions(env)
+        self.tasks = Tasks()
+        self.feed = ChangeFeed(store, self.tasks)
+        self.position = Position(1, 0, CHAIN_START)
+        #: Host and port that providers are told for this server.
+        self.address: tuple[str, int] | None = None
+        #: Called when providers are to be told their settings again.
+        self.on_settings = lambda: None
+        #: Called with the rows of each change (revocations are followed so).
+        self.on_change = lambda change: None
+        self._snapshots: dict[str, KeptSnapshot] = {}
+        self._unseen = LoopingCall(self._count_unseen)
+        self._unseen.clock = env.clock
+
+    async def start(self) -> None:
+        """Ready to serve: the store is open, nobody is connected."""
+        await self.store.start()
+        self.position = await self.store.head()
+        self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
+            lambda failure: _log.failure("counting absences ended", failure=failure)
+        )
+
+    async def stop(self) -> None:
+        """End the sessions and what is under way; the store stays open."""
+        if self._unseen.running:
+            self._unseen.stop()
+        self.providers.end_all(Code.UNAVAILABLE)
+        self.sites.end_all(Code.UNAVAILABLE)
+        await self.tasks.stop()
+
+    def committed(self, change: Change) -> None:
+        """A transaction is on the disk; called in order, in the reactor's thread."""
+        self.position = change.position
+        self.feed.committed(change)
+        self.on_change(change)
+        if any(row[0] in SETTINGS_TABLES for row in change.rows):
+            # A stream's mark moves with every batch; only its end concerns providers.
+            if any(
+                row[0] != "stream" or (row[2] is not None and row[2]["state"] != "live")
+                for row in change.rows
+                if row[0] in SETTINGS_TABLES
+            ):
+                self.on_settings()
+
+    # For the provider face.
+
+    async def begin_provider(self, name: str, journal: str, mark: Mark, software: str) -> Seen:
+        return await self.store.begin_provider(name, journal, mark, software)
+
+    async def end_session(self, asker: SessionRef) -> None:
+        await self.store.end_session(asker)
+
+    async def authorize(self, asker: SessionRef, request: Request) -> Decision:
+        return await self.store.authorize(asker, request)
+
+    async def complete(self, asker: SessionRef, completion: Completion) -> Receipt:
+        return await self.store.complete(asker, completion)
+
+    async def cancel(self, asker: SessionRef, key: str, reason: str) -> None:
+        await self.store.cancel(asker, key, reason)
+
+    async def open_keys(self, asker: SessionRef, keys: Sequence[str]) -> int:
+        dropped = await self.store.open_keys(asker, keys)
+        await self.store.report(asker)
+        return dropped
+
+    async def relay(self, asker: SessionRef, completion: Completion) -> Receipt:
+        """A provider that can reach us needs no relay."""
+        return await self.store.complete(asker, completion)
+
+    async def settings(self, provider: str) -> ProviderSettings:
+        return await self.store.provider_settings(provider)
+
+    async def lost_keys(self, identity: str, journal: str) -> list[tuple[str, str]]:
+        return await self.store.open_keys_of_journal(identity, journal)
+
+    async def acknowledge_position(self, asker: SessionRef, position: Position) -> None:
+        await self.store.acknowledge_position(asker, position.text)
+
+    # For the site link.
+
+    async def begin_site(
+        self, name: str, stream: str, mark: Mark, position: Position | None, software: str
+    ) -> StreamWelcome:
+        return await self.store.begin_site(name, stream, mark, position, software)
+
+    async def apply_journal(
+        self, asker: SessionRef, stream: str, after: int, chain: str, records: Sequence[str]
+    ) -> Mark:
+        return await self.store.apply_journal(asker, stream, after, chain, records)
+
+    async def subscribe(self, session: Session, position: Position, credit_bytes: int) -> Position:
+        """Raises Rejected ``snapshot-gone`` when ``position`` is not in our history."""
+        if not await self.store.in_history(position):
+            raise Rejected("snapshot-gone")
+        self.feed.subscribe(session, position, credit_bytes)
+        return self.position
+
+    async def snapshot(self, resume: str) -> KeptSnapshot:
+        """The snapshot ``resume`` if it is kept, else a new one."""
+        now = self.env.now()
+        for old in [s for s in self._snapshots.values() if now - s.made_at > SNAPSHOT_KEPT_S]:
+            del self._snapshots[old.id]
+        kept = self._snapshots.get(resume)
+        if kept is None:
+            image = await self.store.snapshot()
+            kept = KeptSnapshot(self.env.new_id(), image, self.env.now())
+            while len(self._snapshots) >= SNAPSHOTS_MAX:
+                del self._snapshots[next(iter(self._snapshots))]
+            self._snapshots[kept.id] = kept
+        return kept
+
+    def chunk(self, snapshot: str, index: int) -> bytes:
+        """Raises Rejected ``snapshot-gone``."""
+        kept = self._snapshots.get(snapshot)
+        if kept is None or index >= len(kept.image.chunks):
+            raise Rejected("snapshot-gone")
+        return kept.image.chunks[index]
+
+    async def _count_unseen(self) -> None:
+        try:
+            for identity in await self.store.count_unseen(UNSEEN_INTERVAL_S):
+                _log.warn("{identity} was not seen for 7 days: its holds ended", identity=identity)
+        except Exception:
+            _log.failure("counting absences failed")

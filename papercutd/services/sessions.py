@@ -1,0 +1,65 @@
+"""The live sessions of a server: one for each identity, the newest."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from protocols.codes import Code
+from protocols.endpoint import Session
+from twisted.logger import Logger
+
+from papercutd.environment import Environment
+
+_log = Logger()
+#: So many replacements of one identity within a minute mean two of them (design 4.12).
+FIGHT_COUNT = 3
+FIGHT_S = 60.0
+
+
+class Sessions:
+    """Who is connected."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self._live: dict[str, Session] = {}
+        self._replaced: dict[str, deque[float]] = {}
+        #: Identities that replace each other: shown by status.
+        self.fighting: set[str] = set()
+
+    def enter(self, identity: str, session: Session) -> None:
+        """``session`` is the newest of ``identity``: an older one is ended."""
+        older = self._live.get(identity)
+        self._live[identity] = session
+        if older is not None and older is not session:
+            self._count(identity)
+            older.end(Code.REPLACED)
+
+    def leave(self, identity: str, session: Session) -> bool:
+        """``session`` is over; False when a newer one had taken its place."""
+        if self._live.get(identity) is session:
+            del self._live[identity]
+            return True
+        return False
+
+    def get(self, identity: str) -> Session | None:
+        return self._live.get(identity)
+
+    def identities(self) -> list[str]:
+        return sorted(self._live)
+
+    def all(self) -> list[tuple[str, Session]]:
+        return list(self._live.items())
+
+    def end_all(self, code: Code, retry_after_s: float = 0.0) -> None:
+        for session in list(self._live.values()):
+            session.end(code, retry_after_s)
+
+    def _count(self, identity: str) -> None:
+        times = self._replaced.setdefault(identity, deque(maxlen=FIGHT_COUNT))
+        times.append(self._env.now())
+        if len(times) == FIGHT_COUNT and times[-1] - times[0] <= FIGHT_S:
+            if identity not in self.fighting:
+                _log.error(
+                    "{identity} connects from two places: one of them is a clone", identity=identity
+                )
+            self.fighting.add(identity)

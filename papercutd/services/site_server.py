@@ -1,0 +1,245 @@
+"""A site server's use cases: decide beside the printers, whether the centre answers or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from protocols.codes import Code
+from protocols.errors import Refusal, SessionLost
+from protocols.provider import messages
+from protocols.site.spec import SITE
+from twisted.internet.defer import Deferred, TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from papercutd.domain.chain import Mark, Position
+from papercutd.domain.decision import SOFT_REASONS, Decision
+from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.environment import Environment
+from papercutd.errors import Rejected
+from papercutd.services import wire
+from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
+from papercutd.services.link import Link, LinkSettings
+from papercutd.services.sessions import Sessions
+from papercutd.services.tasks import Tasks
+from papercutd.services.uplink import Uplink
+from papercutd.storage.application_store import ProviderSettings
+from papercutd.storage.askers import Seen
+from papercutd.storage.site_store import SiteStore
+
+_log = Logger()
+#: Seconds a site gives the application server before it decides itself.
+FORWARD_BUDGET_S = 0.3
+#: Seconds after which a site's own refusal is final though the server was not suspect.
+REFUSAL_FINAL_S = 1.6
+#: Refusals of the application server that a site may not overrule.
+_FINAL_CODES = frozenset(
+    {Code.VOIDED, Code.SETTLED, Code.NOT_YOURS, Code.UNKNOWN_PRINTER, Code.BAD_FIELDS}
+)
+
+
+@attrs.frozen
+class SiteSettings:
+    """What the configuration may change."""
+
+    forward_budget_s: float = FORWARD_BUDGET_S
+    link: LinkSettings = LinkSettings()
+
+
+class SiteServer:
+    """Replica, journal and decisions of one site."""
+
+    role = "site"
+
+    def __init__(
+        self,
+        env: Environment,
+        store: SiteStore,
+        application: IStreamClientEndpoint,
+        settings: SiteSettings = SiteSettings(),
+    ) -> None:
+        self.env = env
+        self.store = store
+        self.settings_in_force = settings
+        self.providers = Sessions(env)
+        self.tasks = Tasks()
+        self.address: tuple[str, int] | None = None
+        #: Where the application server is, as providers are told it.
+        self.on_settings = lambda: None
+        self.on_rows = lambda rows: None
+        self.uplink = Uplink(env, store, self.tasks, on_applied=self._applied)
+        self.link = Link(env, application, SITE, self.uplink, settings.link)
+        self._unseen = LoopingCall(self._count_unseen)
+        self._unseen.clock = env.clock
+
+    @property
+    def decider(self) -> str:
+        """This site's stream."""
+        return self.uplink.stream
+
+    @property
+    def position(self) -> Position | None:
+        """The application server's position as the replica has it."""
+        return self.uplink.position
+
+    async def start(self) -> None:
+        await self.store.start()
+        await self.uplink.start()
+        self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
+            lambda failure: _log.failure("counting absences ended", failure=failure)
+        )
+        self.link.start()
+
+    async def stop(self) -> None:
+        if self._unseen.running:
+            self._unseen.stop()
+        self.providers.end_all(Code.UNAVAILABLE)
+        await self.link.stop()
+        await self.tasks.stop()
+
+    # For the provider face.
+
+    async def begin_provider(self, name: str, journal: str, mark: Mark, software: str) -> Seen:
+        if self.position is None:
+            # Without a replica nobody is known here.
+            raise Rejected("unavailable")
+        return await self.store.begin_provider(name, journal, mark, software)
+
+    async def end_session(self, asker: SessionRef) -> None:
+        await self.store.end_session(asker)
+
+    async def authorize(self, asker: SessionRef, request: Request) -> Decision:
+        """The application server's answer if it comes in time, else our own (design 4.5)."""
+        stored = await self.store.stored(asker, request)
+        if stored is not None:
+            return stored
+        if request.hedged or self.link.suspect or self.link.session is None:
+            return await self._decide(asker, request)
+        forwarded = self.link.request(wire.request_out(request, provider=request.provider))
+        try:
+            answer = await self._within(forwarded, self.settings_in_force.forward_budget_s)
+        except Refusal as refusal:
+            if refusal.code in _FINAL_CODES:
+                raise
+            return await self._decide(asker, request)
+        except SessionLost:
+            return await self._decide(asker, request)
+        if answer is not None:
+            return await self._adopt(asker, request, wire.decision_in(answer))
+        return await self._decide_late(asker, request, forwarded)
+
+    async def _decide(self, asker: SessionRef, request: Request) -> Decision:
+        decision = await self.store.decide(asker, request)
+        self.uplink.journal_grew()
+        return decision
+
+    async def _adopt(self, asker: SessionRef, request: Request, answer: Decision) -> Decision:
+        try:
+            decision = await self.store.adopt(asker, request, answer)
+        except Rejected:
+            # The asker is gone or the key is settled: the answer has no use.
+            await self.store.supersede(request.key, answer)
+            self.uplink.journal_grew()
+            raise
+        self.uplink.journal_grew()
+        return decision
+
+    async def _decide_late(
+        self, asker: SessionRef, request: Request, forwarded: Deferred[Any]
+    ) -> Decision:
+        """The budget is spent: allow by ourselves; a refusal waits for the better informed."""
+        own = await self.store.decide(asker, request, soft=False)
+        if not own.allowed and own.reason in SOFT_REASONS:
+            left_s = REFUSAL_FINAL_S - self.settings_in_force.forward_budget_s
+            try:
+                answer = await self._within(forwarded, left_s)
+            except (Refusal, SessionLost):
+                return await self._decide(asker, request)
+            if answer is not None:
+                return await self._adopt(asker, request, wire.decision_in(answer))
+        if not own.allowed:
+            own = await self._decide(asker, request)
+        self.uplink.journal_grew()
+        forwarded.addCallbacks(
+            lambda late: self.tasks.spawn(
+                self._supersede(request.key, wire.decision_in(late)), "giving a late answer back"
+            ),
+            lambda failure: None,
+        )
+        return own
+
+    async def _supersede(self, key: str, answer: Decision) -> None:
+        await self.store.supersede(key, answer)
+        self.uplink.journal_grew()
+
+    async def _within(self, answer: Deferred[Any], limit_s: float) -> Any:
+        """The answer, or None when it has not come within ``limit_s``; it stays awaited."""
+        waiter: Deferred[Any] = Deferred()
+
+        def arrived(result: Any) -> Any:
+            if not waiter.called:
+                waiter.callback(result)
+                return None
+            return result
+
+        if answer.called and answer.result is not None:
+            answer.addBoth(arrived)
+            return await waiter
+        answer.addBoth(arrived)
+        timer = self.env.clock.callLater(
+            limit_s, lambda: waiter.called or waiter.errback(DeferredTimeout())
+        )
+        try:
+            return await waiter
+        except DeferredTimeout:
+            return None
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    async def complete(self, asker: SessionRef, completion: Completion) -> Receipt:
+        receipt = await self.store.complete(asker, completion)
+        self.uplink.journal_grew()
+        return receipt
+
+    async def cancel(self, asker: SessionRef, key: str, reason: str) -> None:
+        await self.store.cancel(asker, key, reason)
+        self.uplink.journal_grew()
+
+    async def open_keys(self, asker: SessionRef, keys: Sequence[str]) -> int:
+        dropped = await self.store.open_keys(asker, keys)
+        self.uplink.journal_grew()
+        return dropped
+
+    async def relay(self, asker: SessionRef, completion: Completion) -> Receipt:
+        """Pass it on to the application server; we neither count nor answer it."""
+        message = messages.Relay(wire.completion_out(completion), provider=asker.name)
+        try:
+            return wire.receipt_in(await self.link.request(message))
+        except SessionLost:
+            raise Refusal(Code.UNREACHABLE) from None
+
+    async def settings(self, provider: str) -> ProviderSettings:
+        return await self.store.provider_settings(provider)
+
+    async def lost_keys(self, identity: str, journal: str) -> list[tuple[str, str]]:
+        return await self.store.open_keys_of_journal(identity, journal)
+
+    async def acknowledge_position(self, asker: SessionRef, position: Position) -> None:
+        """Providers' positions concern the application server, which hears them itself."""
+
+    def _applied(self, rows: list[Any]) -> None:
+        self.on_rows(rows)
+        if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(
+            row[0] == "stream" and row[2] is not None and row[2]["state"] != "live" for row in rows
+        ):
+            self.on_settings()
+
+    async def _count_unseen(self) -> None:
+        try:
+            await self.store.count_unseen(UNSEEN_INTERVAL_S)
+        except Exception:
+            _log.failure("counting absences failed")

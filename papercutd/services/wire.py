@@ -1,0 +1,213 @@
+"""Messages to values and back: the only place that knows both."""
+
+from __future__ import annotations
+
+from protocols import common
+from protocols.codes import Code
+from protocols.errors import Refusal
+from protocols.handshake import Mark as WireMark
+from protocols.provider import messages
+
+from papercutd.domain.chain import Mark, Position
+from papercutd.domain.decision import Decision, Reason, Verdict
+from papercutd.domain.document import Document, PageGroup
+from papercutd.domain.job import Completion, Receipt, Request
+from papercutd.domain.pricing import PriceLine
+from papercutd.errors import NotFound, Rejected, StorageClosed, StorageFull
+from papercutd.storage.application_store import ProviderSettings
+
+_CODES = {code.value: code for code in Code}
+
+
+def to_refusal(error: Exception) -> Refusal | None:
+    """The answer NO for an error of the product; None for one that is a bug."""
+    if isinstance(error, Rejected):
+        return Refusal(_CODES.get(error.code, Code.NOT_ALLOWED))
+    if isinstance(error, StorageFull):
+        return Refusal(Code.STORAGE_FULL)
+    if isinstance(error, StorageClosed):
+        return Refusal(Code.UNAVAILABLE)
+    if isinstance(error, NotFound):
+        return Refusal(Code.NOT_ALLOWED)
+    return None
+
+
+def position_in(position: common.Position | None) -> Position | None:
+    return None if position is None else Position(*_position(position))
+
+
+def position_out(position: Position | None) -> common.Position | None:
+    if position is None:
+        return None
+    return common.Position(position.timeline, position.number, position.chain)
+
+
+def _position(position: common.Position) -> tuple[int, int, str]:
+    return position.timeline, position.number, position.chain
+
+
+def mark_in(mark: WireMark) -> Mark:
+    return Mark(mark.number, mark.chain)
+
+
+def mark_out(mark: Mark | None) -> WireMark | None:
+    return None if mark is None else WireMark(mark.number, mark.chain)
+
+
+def document_in(document: common.Document) -> Document:
+    return Document(
+        groups=tuple(PageGroup(g.paper, g.pages, g.colour) for g in document.groups),
+        copies=document.copies,
+        duplex=document.duplex,
+        format=document.format,
+        analysed=document.analysed,
+    )
+
+
+def document_out(document: Document) -> common.Document:
+    return common.Document(
+        groups=[common.PageGroup(g.paper, g.pages, g.colour) for g in document.groups],
+        copies=document.copies,
+        duplex=document.duplex,
+        format=document.format,
+        analysed=document.analysed,
+    )
+
+
+def decision_in(decision: common.Decision) -> Decision:
+    """Raises Refusal ``bad-fields`` for a reason this release does not know."""
+    try:
+        reason = Reason(decision.reason)
+    except ValueError:
+        raise Refusal(Code.BAD_FIELDS) from None
+    return Decision(
+        verdict=Verdict(decision.verdict),
+        reason=reason,
+        decider=decision.decider,
+        user=decision.user,
+        account=decision.account,
+        printer=decision.printer,
+        price_version=decision.price_version,
+        lines=tuple(PriceLine(n.what, n.quantity, n.unit_e4) for n in decision.lines),
+        position=decision.position,
+    )
+
+
+def decision_out(decision: Decision) -> common.Decision:
+    return common.Decision(
+        verdict=decision.verdict.value,
+        reason=decision.reason.value,
+        decider=decision.decider,
+        user=decision.user,
+        account=decision.account,
+        printer=decision.printer,
+        price_version=decision.price_version,
+        lines=[common.PriceLine(n.what, n.quantity, n.unit_e4) for n in decision.lines],
+        position=decision.position,
+    )
+
+
+def request_in(message: messages.Authorize, provider: str) -> Request:
+    return Request(
+        job=message.job,
+        step=message.step,
+        provider=provider,
+        printer=message.printer,
+        user_name=message.user_name,
+        document=document_in(message.document),
+        hedged=message.hedged,
+        job_uuid=message.job_uuid,
+        title=message.title,
+        host=message.host,
+        account=message.account,
+        submitted_at=message.submitted_at,
+    )
+
+
+def request_out(request: Request, provider: str = "", hedged: bool = False) -> messages.Authorize:
+    """``provider`` is named on a site's link only."""
+    return messages.Authorize(
+        job=request.job,
+        step=request.step,
+        printer=request.printer,
+        user_name=request.user_name,
+        document=document_out(request.document),
+        hedged=hedged,
+        job_uuid=request.job_uuid,
+        title=request.title,
+        host=request.host,
+        account=request.account,
+        submitted_at=request.submitted_at,
+        provider=provider,
+    )
+
+
+def completion_in(message: messages.Complete, provider: str) -> Completion:
+    return Completion(
+        job=message.job,
+        step=message.step,
+        provider=provider,
+        printer=message.printer,
+        user_name=message.user_name,
+        document=document_in(message.document),
+        decision=None if message.decision is None else decision_in(message.decision),
+        pages=message.pages,
+        outcome=message.outcome,
+        assumed=message.assumed,
+        price_version=message.price_version,
+        position=message.position,
+        job_uuid=message.job_uuid,
+        title=message.title,
+        host=message.host,
+        completed_at=message.completed_at,
+    )
+
+
+def completion_out(completion: Completion) -> messages.Complete:
+    decision = completion.decision
+    return messages.Complete(
+        job=completion.job,
+        step=completion.step,
+        printer=completion.printer,
+        user_name=completion.user_name,
+        document=document_out(completion.document),
+        decision=None if decision is None else decision_out(decision),
+        pages=completion.pages,
+        outcome=completion.outcome,
+        assumed=completion.assumed,
+        price_version=completion.price_version,
+        position=completion.position,
+        job_uuid=completion.job_uuid,
+        title=completion.title,
+        host=completion.host,
+        completed_at=completion.completed_at,
+    )
+
+
+def receipt_out(receipt: Receipt) -> messages.Receipt:
+    return messages.Receipt(receipt.state, receipt.amount_e4, receipt.pages)
+
+
+def receipt_in(receipt: messages.Receipt) -> Receipt:
+    return Receipt(receipt.state, receipt.amount_e4, receipt.pages)
+
+
+def config_out(
+    settings: ProviderSettings,
+    position: Position | None,
+    application: tuple[str, int] | None,
+) -> messages.Config:
+    """``* CONFIG`` with the addresses of both servers."""
+    servers = []
+    if application is not None:
+        servers.append(messages.ServerAddress("application", "application", *application))
+    if settings.site is not None and settings.site[1]:
+        servers.append(messages.ServerAddress("site", *settings.site))
+    return messages.Config(
+        printers=[messages.PrinterSetting(*printer) for printer in settings.printers],
+        servers=servers,
+        price_version=settings.price_version,
+        preferred=settings.preferred,
+        retired=settings.retired,
+        position=position_out(position),
+    )

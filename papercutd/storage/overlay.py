@@ -1,0 +1,71 @@
+"""What a site shows and spends by: the replica plus the journal it does not yet contain.
+
+One connection has the journal as ``main`` and the replica in force attached as
+``replica``, so each figure is one consistent read. No record counts twice and
+none is missing: a record is in the replica exactly from the replicated mark of
+this stream on (design 4.9).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import attrs
+
+from papercutd.domain.decision import Funds
+
+
+@attrs.frozen
+class Overlay:
+    """One account as the site sees it."""
+
+    funds: Funds
+    #: Debits at this site the replica does not contain, and open reservations here.
+    unsettled_e4: int
+
+
+def replicated_mark(connection: sqlite3.Connection) -> int:
+    """The last record of our stream that the replica contains."""
+    found = connection.execute(
+        "SELECT number FROM replica.stream WHERE id = (SELECT stream FROM identity)"
+    ).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def read_overlay(connection: sqlite3.Connection, account: int) -> Overlay | None:
+    """The figures of ``account``; None where the replica has no such account."""
+    found = connection.execute(
+        "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4"
+        " FROM replica.account WHERE id = ?",
+        (account,),
+    ).fetchone()
+    if found is None:
+        return None
+    restricted, credits_e4, debits_e4, pending_e4, floor_e4 = found
+    mark = replicated_mark(connection)
+    (settled_e4,) = connection.execute(
+        "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision WHERE account = ?"
+        " AND state = 'settled' AND number > ? AND key NOT IN (SELECT key FROM replica.charged)",
+        (account, mark),
+    ).fetchone()
+    (open_e4,) = connection.execute(
+        "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision WHERE account = ?"
+        " AND state = 'open' AND key NOT IN (SELECT key FROM replica.charged)",
+        (account,),
+    ).fetchone()
+    # The application server's reservation of a key that we hold or have settled is the
+    # same money as ours.
+    (twice_e4,) = connection.execute(
+        "SELECT COALESCE(SUM(theirs.reserved_e4), 0) FROM replica.reservation AS theirs"
+        " JOIN decision AS ours ON ours.key = theirs.key WHERE theirs.account = ?"
+        " AND (ours.state = 'open' OR (ours.state = 'settled' AND ours.number > ?))",
+        (account, mark),
+    ).fetchone()
+    funds = Funds(
+        restricted=bool(restricted),
+        credits_e4=credits_e4,
+        debits_e4=debits_e4 + settled_e4,
+        pending_e4=pending_e4 - twice_e4 + open_e4,
+        floor_e4=floor_e4,
+    )
+    return Overlay(funds, settled_e4 + open_e4)

@@ -1,0 +1,140 @@
+"""The replica of a site: numbered files, one in force, another being filled.
+
+A row of the journal says which is in force; a file that is not is scrap from an
+interrupted snapshot, gone on with or thrown away.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from papercutd.domain.chain import CHAIN_START, Position
+from papercutd.storage.migrate import migrate, set_durable
+from papercutd.storage.replicated import CHARGE, apply_row
+
+IN_FORCE = "replica"
+INCOMING = "incoming"
+#: Rows of the lag history kept.
+APPLIED_MAX = 20_000
+
+
+class ReplicaFiles(Protocol):
+    """Where replica ``number`` lies, as ATTACH wants it."""
+
+    def path(self, number: int) -> str: ...
+    def remove(self, number: int) -> None: ...
+
+
+class Directory:
+    """Replica files beside the journal."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def path(self, number: int) -> str:
+        return os.path.join(self._directory, f"replica-{number}.db")
+
+    def remove(self, number: int) -> None:
+        for ending in ("", "-wal", "-shm"):
+            try:
+                os.unlink(self.path(number) + ending)
+            except FileNotFoundError:
+                pass
+
+
+class Memory:
+    """Replicas in shared memory databases, for tests and the simulator."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._keepers: dict[int, sqlite3.Connection] = {}
+
+    def path(self, number: int) -> str:
+        path = f"file:{self._name}-replica-{number}?mode=memory&cache=shared"
+        if number not in self._keepers:
+            self._keepers[number] = sqlite3.connect(path, uri=True, check_same_thread=False)
+        return path
+
+    def remove(self, number: int) -> None:
+        keeper = self._keepers.pop(number, None)
+        if keeper is not None:
+            keeper.close()
+
+
+def attach(
+    connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str
+) -> None:
+    """Attach replica ``number`` as ``database``, made if need be."""
+    connection.execute(f"ATTACH DATABASE ? AS {database}", (files.path(number),))
+    set_durable(connection, database)
+    migrate(connection, files.path(number), "replica", database)
+    connection.execute(
+        f"INSERT OR IGNORE INTO {database}.position VALUES (1, 0, 0, ?, '', 0, 0)", (CHAIN_START,)
+    )
+
+
+def read_position(connection: sqlite3.Connection, database: str = IN_FORCE) -> Position | None:
+    """The replica's position; None before its first snapshot."""
+    timeline, number, chain, complete = connection.execute(
+        f"SELECT timeline, number, chain, complete FROM {database}.position"
+    ).fetchone()
+    return Position(timeline, number, chain) if complete else None
+
+
+def apply_batch(
+    connection: sqlite3.Connection,
+    rows: Iterable[Sequence[Any]],
+    position: Position,
+    committed_at: float,
+    applied_at: float,
+) -> None:
+    """Apply one batch of changes: its rows and its position together."""
+    for table, key, columns in rows:
+        if table == CHARGE:
+            connection.execute(
+                "INSERT OR IGNORE INTO replica.charged SELECT key FROM decision"
+                " WHERE key = ? AND state IN ('open', 'settled')",
+                (key,),
+            )
+        else:
+            apply_row(connection, IN_FORCE, table, key, columns)
+    connection.execute(
+        "UPDATE replica.position SET timeline = ?, number = ?, chain = ?",
+        (position.timeline, position.number, position.chain),
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO replica.applied VALUES (?, ?, ?)",
+        (position.number, committed_at, applied_at),
+    )
+    if position.number % 100 == 0:
+        connection.execute(
+            "DELETE FROM replica.applied WHERE number < ?", (position.number - APPLIED_MAX,)
+        )
+
+
+def load_chunk(
+    connection: sqlite3.Connection, snapshot: str, index: int, rows: Iterable[Sequence[Any]]
+) -> None:
+    """One chunk of a snapshot into the incoming replica; with it, how far it is."""
+    for table, key, columns in rows:
+        apply_row(connection, INCOMING, table, key, columns)
+    connection.execute(
+        "UPDATE incoming.position SET snapshot = ?, next_chunk = ?", (snapshot, index + 1)
+    )
+
+
+def snapshot_progress(connection: sqlite3.Connection) -> tuple[str, int]:
+    """(snapshot, next chunk) of the incoming replica."""
+    found = connection.execute("SELECT snapshot, next_chunk FROM incoming.position").fetchone()
+    return (str(found[0]), int(found[1]))
+
+
+def finish_snapshot(connection: sqlite3.Connection, position: Position) -> None:
+    """All chunks are in: the incoming replica is whole at ``position``."""
+    connection.execute(
+        "UPDATE incoming.position SET timeline = ?, number = ?, chain = ?, complete = 1",
+        (position.timeline, position.number, position.chain),
+    )

@@ -1,0 +1,1 @@
+"""The line protocols, without transport and without papercutd."""

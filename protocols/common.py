@@ -1,0 +1,87 @@
+"""Values that occur in more than one protocol."""
+
+from __future__ import annotations
+
+import attrs
+from attrs.validators import and_, ge, in_, le, matches_re, max_len
+
+ID_PATTERN = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+STEP_PATTERN = r"(submit|release|run)-[1-9][0-9]{0,5}"
+#: No control characters; names, titles and hosts are shown to people.
+TEXT_PATTERN = r"[^\x00-\x1f\x7f]*"
+
+is_id = matches_re(ID_PATTERN)
+is_step = matches_re(STEP_PATTERN)
+is_name = and_(max_len(255), matches_re(TEXT_PATTERN))
+is_title = and_(max_len(1024), matches_re(TEXT_PATTERN))
+#: Ids of users, accounts, printers; versions; counts.
+is_number = [ge(0), le(2**53 - 1)]
+AMOUNT_MAX_E4 = 10**15 - 1
+
+
+@attrs.frozen
+class Position:
+    """A place in the application server's change log: (timeline, number, chain)."""
+
+    timeline: int = attrs.field(validator=is_number)
+    number: int = attrs.field(validator=is_number)
+    #: Hexadecimal; opaque to whoever is not the application server.
+    chain: str = attrs.field(validator=max_len(128))
+
+
+@attrs.frozen
+class Key:
+    """What a decision belongs to."""
+
+    job: str = attrs.field(validator=is_id)
+    step: str = attrs.field(validator=is_step)
+
+
+@attrs.frozen
+class PageGroup:
+    """Pages of one paper size in one copy of a document."""
+
+    paper: str = attrs.field(validator=and_(max_len(64), matches_re(TEXT_PATTERN)))
+    pages: int = attrs.field(validator=[ge(0), le(1_000_000)])
+    colour: int = attrs.field(default=0, validator=[ge(0), le(1_000_000)])
+
+    def __attrs_post_init__(self) -> None:
+        if self.colour > self.pages:
+            raise ValueError("more colour pages than pages")
+
+
+@attrs.frozen
+class Document:
+    """The facts of a document, as its provider analysed it."""
+
+    groups: list[PageGroup] = attrs.field(validator=max_len(64))
+    copies: int = attrs.field(default=1, validator=[ge(1), le(100_000)])
+    duplex: bool = False
+    format: str = attrs.field(default="application/pdf", validator=is_name)
+    analysed: bool = True
+
+
+@attrs.frozen
+class PriceLine:
+    """One line of a decision: ``quantity`` sides at ``unit_e4``."""
+
+    what: str = attrs.field(validator=is_name)
+    quantity: int = attrs.field(validator=[ge(0), le(10**11)])
+    unit_e4: int = attrs.field(validator=[ge(0), le(AMOUNT_MAX_E4)])
+
+
+@attrs.frozen
+class Decision:
+    """One answer to one key, whole."""
+
+    verdict: str = attrs.field(validator=in_(("allow", "hold", "deny")))
+    reason: str = attrs.field(validator=max_len(64))
+    #: ``application`` or a site's stream id.
+    decider: str = attrs.field(validator=max_len(64))
+    user: int | None
+    account: int | None
+    printer: int = attrs.field(validator=is_number)
+    price_version: int = attrs.field(validator=is_number)
+    lines: list[PriceLine] = attrs.field(validator=max_len(128))
+    #: ``timeline.number`` of the application server's state the decider knew.
+    position: str = attrs.field(default="", validator=max_len(64))

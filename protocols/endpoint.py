@@ -1,0 +1,121 @@
+"""Factories of sessions: ``SessionServerFactory`` listens, ``SessionClientFactory`` connects.
+
+The session itself is in protocols/session/endpoint.py, what handlers have to offer in
+protocols/handlers.py; both are named here too, so that users import from one place.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twisted.internet.interfaces import IAddress, IReactorTime, ITransport
+from twisted.internet.protocol import Factory
+
+from protocols.codes import Code
+from protocols.errors import LocalProtocolError, Refusal
+from protocols.handlers import ClientHandler, NamedPeer, Peer, ServerHandler, SessionHandler
+from protocols.handshake import Hello, Welcome
+from protocols.machine import ProtocolSpec, Side
+from protocols.session.endpoint import ABORT_AFTER_S, Session
+
+__all__ = [
+    "ABORT_AFTER_S",
+    "ClientHandler",
+    "NamedPeer",
+    "Peer",
+    "ServerHandler",
+    "Session",
+    "SessionClientFactory",
+    "SessionHandler",
+    "SessionServerFactory",
+]
+
+_H = TypeVar("_H", bound=SessionHandler)
+
+
+class _SessionFactory(Factory, Generic[_H]):
+    """What the sessions of one listener, or of one connector, share."""
+
+    noisy = False
+    side: Side
+
+    def __init__(self, spec: ProtocolSpec, clock: IReactorTime, handler: _H) -> None:
+        self.spec = spec
+        self.clock = clock
+        self.handler = handler
+        #: Every connection, open or not.
+        self.sessions: set[Session] = set()
+        #: connections, opened, requests, refusals, refused, internal, notices, busy,
+        #: bad_lines, too_long, overflows, timeouts, turned_away: since the start.
+        self.counters: collections.Counter[str] = collections.Counter()
+
+    def buildProtocol(self, addr: IAddress | None) -> Session:
+        session = Session(self, self.side)
+        session.factory = self
+        return session
+
+    def count(self, what: str) -> None:
+        self.counters[what] += 1
+
+    def greet(self, session: Session) -> None:
+        """The connection is made."""
+
+    async def welcome(self, session: Session, hello: Hello) -> Welcome:
+        raise NotImplementedError
+
+    def refused(self, code: Code) -> None:
+        """The peer ended it before it was open."""
+
+
+class SessionServerFactory(_SessionFactory[ServerHandler]):
+    """Sessions of those who connect here.
+
+    ``identify(transport)`` is called when HELLO arrives and tells whose certificate
+    that is; it may raise Refusal (revoked, identity, not-allowed). Connections beyond
+    ``connections_max`` are dropped unanswered.
+    """
+
+    side = Side.SERVER
+
+    def __init__(
+        self,
+        spec: ProtocolSpec,
+        clock: IReactorTime,
+        handler: ServerHandler,
+        identify: Callable[[ITransport], Peer],
+        connections_max: int = 10_000,
+    ) -> None:
+        super().__init__(spec, clock, handler)
+        self._identify = identify
+        self._connections_max = connections_max
+
+    def greet(self, session: Session) -> None:
+        # Not in buildProtocol: the TLS wrapper cannot do with None.
+        if len(self.sessions) > self._connections_max:
+            self.count("turned_away")
+            session.abort()
+
+    async def welcome(self, session: Session, hello: Hello) -> Welcome:
+        assert session.transport is not None
+        peer = self._identify(session.transport)
+        if (peer.role, peer.name) != (hello.role, hello.name):
+            raise Refusal(Code.IDENTITY)
+        session.peer = peer
+        welcome = await self.handler.hello(session, hello)
+        if welcome.version != session.version:
+            raise LocalProtocolError(f"WELCOME says version {welcome.version}")
+        return welcome
+
+
+class SessionClientFactory(_SessionFactory[ClientHandler]):
+    """A session to a server: sends HELLO as soon as it is connected."""
+
+    side = Side.CLIENT
+
+    def greet(self, session: Session) -> None:
+        session.greet(self.handler.make_hello)
+
+    def refused(self, code: Code) -> None:
+        self.handler.refused(code)

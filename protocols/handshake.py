@@ -1,0 +1,84 @@
+"""The first exchange of every session: versions, identity, journals, positions, clock.
+
+Grammar::
+
+    TAG HELLO {"versions": [1], "role": "provider", "name": "p1", ...}
+    TAG OK {"version": 1, "role": "application", "name": "application", ...}
+    TAG NO version {...}                     and the connection is closed
+
+The client lists every version it speaks; the server answers the highest both
+speak. Centre, sites and providers may be one release apart in either order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import attrs
+from attrs.validators import ge, in_, le, max_len
+
+from protocols.common import Position, is_id, is_name, is_number
+
+#: Versions of the wire this release speaks, newest last.
+VERSIONS: tuple[int, ...] = (1,)
+
+
+@attrs.frozen
+class Mark:
+    """A place in an asker's own journal: number and chain (hexadecimal)."""
+
+    number: int = attrs.field(validator=is_number)
+    chain: str = attrs.field(validator=max_len(128))
+
+
+@attrs.frozen
+class Hello:
+    """``HELLO``: what the connecting side is and where its journal stands."""
+
+    VERB: ClassVar[str] = "HELLO"
+    versions: list[int] = attrs.field(validator=max_len(16))
+    role: str = attrs.field(validator=in_(("provider", "site")))
+    name: str = attrs.field(validator=is_name)
+    #: The id of this incarnation of the journal; a site's is its stream id.
+    journal: str = attrs.field(validator=is_id)
+    #: The journal's head.
+    mark: Mark
+    #: The application server's position last known: a provider's by ping, a site's its
+    #: replica's. None before the first.
+    position: Position | None = None
+    #: The journal id this one replaces, after a loss or a restore; else empty.
+    replaces: str = attrs.field(default="", validator=max_len(64))
+    software: str = attrs.field(default="", validator=max_len(64))
+    #: Wall clock of the sender, seconds since 1970: shown, never ordered by.
+    clock: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    capabilities: list[str] = attrs.field(factory=list, validator=max_len(64))
+
+
+@attrs.frozen
+class Welcome:
+    """The answer to ``HELLO``."""
+
+    version: int
+    role: str = attrs.field(validator=in_(("application", "site")))
+    name: str = attrs.field(validator=is_name)
+    #: ``application``, or the stream of the site: what a decision's decider will say.
+    decider: str = attrs.field(validator=max_len(64))
+    #: The number of this session of this identity; the newest replaces the older.
+    session: int = attrs.field(validator=is_number)
+    #: The application server's head as this server knows it; None at a new site.
+    position: Position | None = None
+    #: What this server last saw of the asker's journal: of a provider, its last
+    #: handshake; of a site, the last record applied. None: nothing yet.
+    seen: Mark | None = None
+    #: For a site: whether its replica goes on (``resume``) or is made anew (``snapshot``).
+    replica: str = attrs.field(default="", validator=in_(("", "resume", "snapshot")))
+    software: str = attrs.field(default="", validator=max_len(64))
+    clock: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    capabilities: list[str] = attrs.field(factory=list, validator=max_len(64))
+
+
+def choose_version(offered: Sequence[int], spoken: Sequence[int] = VERSIONS) -> int | None:
+    """The highest version both speak, or None."""
+    both = set(offered) & set(spoken)
+    return max(both) if both else None

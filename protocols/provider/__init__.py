@@ -1,0 +1,1 @@
+"""The print provider protocol (docs/protocols/provider.md)."""

@@ -1,0 +1,243 @@
+"""The messages of the print provider protocol, one class a verb.
+
+Each request names its answer in ``ANSWER``. The class docstring is the grammar
+of its line; docs/protocols/provider.md tells the rest.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+from attrs.validators import ge, in_, le, max_len, optional
+
+from protocols.common import (
+    Decision,
+    Document,
+    Key,
+    Position,
+    is_id,
+    is_name,
+    is_number,
+    is_step,
+    is_title,
+)
+
+
+@attrs.frozen
+class Done:
+    """``TAG OK {}``: an answer with nothing to say."""
+
+
+@attrs.frozen
+class Authorize:
+    """``TAG AUTHORIZE {job, step, printer, user_name, document, ...}``: may this be printed?
+
+    Answered at once, always, by a Decision; never answered twice differently.
+    """
+
+    VERB: ClassVar[str] = "AUTHORIZE"
+    ANSWER: ClassVar[type] = Decision
+    job: str = attrs.field(validator=is_id)
+    step: str = attrs.field(validator=is_step)
+    printer: int = attrs.field(validator=is_number)
+    #: As the spooler gave it: a claim, resolved by the server.
+    user_name: str = attrs.field(validator=is_name)
+    document: Document
+    #: Asked at a second server because the first has not answered: never forwarded.
+    hedged: bool = False
+    #: CUPS's identity of the job, empty for other spoolers.
+    job_uuid: str = attrs.field(default="", validator=max_len(64))
+    title: str = attrs.field(default="", validator=is_title)
+    host: str = attrs.field(default="", validator=is_name)
+    #: A shared account chosen; None: the personal one.
+    account: int | None = attrs.field(default=None, validator=optional(is_number))
+    #: Wall clock of the submission, as claimed.
+    submitted_at: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    #: On a site's link only: whose job it is.
+    provider: str = attrs.field(default="", validator=is_name)
+
+
+@attrs.frozen
+class Receipt:
+    """The answer to ``COMPLETE``: what stands in the books for this key."""
+
+    #: ``posted`` now, ``already`` (the first stands), or ``journalled`` at a site.
+    state: str = attrs.field(validator=in_(("posted", "already", "journalled")))
+    amount_e4: int
+    pages: int
+
+
+@attrs.frozen
+class Complete:
+    """``TAG COMPLETE {job, step, decision, pages, ...}``: paper came out; it always posts."""
+
+    VERB: ClassVar[str] = "COMPLETE"
+    ANSWER: ClassVar[type] = Receipt
+    job: str = attrs.field(validator=is_id)
+    step: str = attrs.field(validator=is_step)
+    printer: int = attrs.field(validator=is_number)
+    user_name: str = attrs.field(validator=is_name)
+    document: Document
+    #: The whole decision; None where nobody could be asked (tracker).
+    decision: Decision | None
+    #: Sides that came out, as the spooler or printer says; None: as analysed.
+    pages: int | None = attrs.field(validator=optional([ge(0), le(10**11)]))
+    outcome: str = attrs.field(
+        default="completed", validator=in_(("completed", "canceled", "aborted"))
+    )
+    #: The outcome is a guess: the spooler no longer knew the job.
+    assumed: bool = False
+    #: The price version the provider had last acknowledged: what a tracker's job costs.
+    price_version: int = attrs.field(default=0, validator=is_number)
+    #: ``timeline.number`` as of which ``user_name`` is to be resolved.
+    position: str = attrs.field(default="", validator=max_len(64))
+    job_uuid: str = attrs.field(default="", validator=max_len(64))
+    title: str = attrs.field(default="", validator=is_title)
+    host: str = attrs.field(default="", validator=is_name)
+    completed_at: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+
+
+@attrs.frozen
+class Cancel:
+    """``TAG CANCEL {job, step, reason}``: this asker will not use that answer."""
+
+    VERB: ClassVar[str] = "CANCEL"
+    ANSWER: ClassVar[type] = Done
+    job: str = attrs.field(validator=is_id)
+    step: str = attrs.field(validator=is_step)
+    #: ``superseded``: another server's answer stands; ``canceled``: nothing was printed.
+    reason: str = attrs.field(
+        default="canceled", validator=in_(("superseded", "canceled", "aborted"))
+    )
+    printer: int = attrs.field(default=0, validator=is_number)
+    user_name: str = attrs.field(default="", validator=is_name)
+
+
+@attrs.frozen
+class OpenAnswer:
+    """The answer to ``OPEN``; ``dropped`` counts holds ended, on the last page only."""
+
+    dropped: int = 0
+
+
+@attrs.frozen
+class Open:
+    """``TAG OPEN {page, last, keys}``: the asker's open keys at this server, paged.
+
+    Counts only whole: pages from 0, contiguous, all in one session.
+    """
+
+    VERB: ClassVar[str] = "OPEN"
+    ANSWER: ClassVar[type] = OpenAnswer
+    page: int = attrs.field(validator=is_number)
+    last: bool
+    keys: list[Key] = attrs.field(validator=max_len(500))
+
+
+@attrs.frozen
+class Pong:
+    """The answer to ``PING``."""
+
+    clock: float = 0.0
+    position: Position | None = None
+
+
+@attrs.frozen
+class Ping:
+    """``TAG PING {clock, position}``: alive; ``position`` acknowledges the server's."""
+
+    VERB: ClassVar[str] = "PING"
+    ANSWER: ClassVar[type] = Pong
+    clock: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    position: Position | None = None
+
+
+@attrs.frozen
+class Relay:
+    """``TAG RELAY {complete}``: for the application server, by way of a site.
+
+    The site passes it on and passes the answer back; it neither counts nor answers
+    it. ``NO unreachable`` when the site is cut.
+    """
+
+    VERB: ClassVar[str] = "RELAY"
+    ANSWER: ClassVar[type] = Receipt
+    complete: Complete
+    #: On a site's link only: whose message it is.
+    provider: str = attrs.field(default="", validator=is_name)
+
+
+@attrs.frozen
+class PrinterSetting:
+    """One printer of this provider."""
+
+    id: int
+    name: str
+    uri: str
+    #: What the tracker does: ``print-and-log-later``, ``hold`` or ``print-unlogged``.
+    when_alone: str = "print-and-log-later"
+
+
+@attrs.frozen
+class ServerAddress:
+    """Where a server is: ``role`` is ``application`` or ``site``."""
+
+    role: str
+    name: str
+    host: str
+    port: int
+
+
+@attrs.frozen
+class Config:
+    """``* CONFIG {...}``: the server's settings for this provider; kept in its journal.
+
+    Sent after the handshake and at every change. The application server's stands
+    before a site's.
+    """
+
+    EVENT: ClassVar[str] = "CONFIG"
+    printers: list[PrinterSetting]
+    servers: list[ServerAddress]
+    #: The newest version of the prices; acknowledged by the next PING's position.
+    price_version: int
+    #: ``application`` or ``site``: who is asked first.
+    preferred: str = "application"
+    #: Streams that decide no more: their retained COMPLETEs go to the application server.
+    retired: list[str] = attrs.field(factory=list)
+    position: Position | None = None
+
+
+@attrs.frozen
+class AdoptKey:
+    """One open key of a lost journal."""
+
+    job: str
+    step: str
+    job_uuid: str = ""
+
+
+@attrs.frozen
+class Adopt:
+    """``* ADOPT {journal, keys, last}``: open keys of the journal this one replaces, paged."""
+
+    EVENT: ClassVar[str] = "ADOPT"
+    journal: str
+    keys: list[AdoptKey]
+    last: bool
+
+
+@attrs.frozen
+class Bye:
+    """``* BYE {code, retry_after_s}``: the session ends now; either side may say it."""
+
+    EVENT: ClassVar[str] = "BYE"
+    code: str
+    retry_after_s: float = attrs.field(default=0.0, validator=[ge(0), le(3600)])
+
+
+#: Verbs a provider may send, and events a server may.
+REQUESTS: tuple[type, ...] = (Authorize, Complete, Cancel, Open, Ping, Relay)
+SERVER_EVENTS: tuple[type, ...] = (Config, Adopt, Bye)
+CLIENT_EVENTS: tuple[type, ...] = (Bye,)

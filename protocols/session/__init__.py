@@ -1,0 +1,1 @@
+"""One session of any of the protocols, on Twisted."""

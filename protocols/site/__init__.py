@@ -1,0 +1,1 @@
+"""The site link protocol (docs/protocols/site.md)."""

@@ -1,0 +1,15 @@
+"""The site link's protocol, as protocols/machine.py runs it."""
+
+from __future__ import annotations
+
+from protocols.machine import ProtocolSpec
+from protocols.provider.messages import Bye
+from protocols.site.messages import CLIENT_EVENTS, REQUESTS, SERVER_EVENTS
+
+SITE = ProtocolSpec(
+    name="site",
+    client_requests=REQUESTS,
+    server_events=SERVER_EVENTS,
+    client_events=CLIENT_EVENTS,
+    bye=Bye,
+)
