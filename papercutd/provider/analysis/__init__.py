@@ -1,0 +1,88 @@
+"""What a document is: pages, sizes and colour, found out in a separate, limited process."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.error import ProcessDone
+from twisted.internet.interfaces import IReactorProcess, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from papercutd.domain.document import GROUPS_MAX, Document, PageGroup
+
+_log = Logger()
+AT_ONCE = 2
+WALL_TIME_S = 90.0
+OUTPUT_MAX = 65_536
+PDF = "application/pdf"
+
+
+def guess_format(head: bytes) -> str:
+    """The format of a document by its first bytes."""
+    if b"%PDF-" in head[:1024]:
+        return PDF
+    if head.startswith(b"%!PS") or head.startswith(b"\x04%!PS"):
+        return "application/postscript"
+    if head.startswith(b"\x1b%-12345X"):
+        return "application/vnd.hp-pjl"
+    if head.startswith((b"RaS2", b"UNIRAST")):
+        return "image/raster"
+    return "application/octet-stream"
+
+
+class _Worker(ProcessProtocol):
+    def __init__(self) -> None:
+        self.output = b""
+        self.ended: Deferred[bytes] = Deferred()
+
+    def outReceived(self, data: bytes) -> None:
+        self.output = (self.output + data)[:OUTPUT_MAX]
+
+    def processEnded(self, reason: Failure) -> None:
+        self.ended.callback(self.output if reason.check(ProcessDone) else b"")
+
+
+class DocumentAnalyser:
+    """Runs the worker, at most two at once."""
+
+    def __init__(self, reactor: IReactorProcess, clock: IReactorTime) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._at_once = DeferredSemaphore(AT_ONCE)
+
+    async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document:
+        """The document's facts; ``analysed`` is False where they cannot be had."""
+        unknown = Document((), copies, duplex, format, analysed=False)
+        if format != PDF:
+            return unknown
+        output = await self._at_once.run(self._run, path)
+        try:
+            found = json.loads(output)
+            groups = tuple(PageGroup(str(p), int(n), int(c)) for p, n, c in found["groups"])
+        except (ValueError, KeyError, TypeError):
+            _log.warn("a document cannot be analysed: {output}", output=output[:200].decode("ascii", "replace"))
+            return unknown
+        if not groups or len(groups) > GROUPS_MAX:
+            return unknown
+        return Document(groups, copies, duplex, format)
+
+    def _run(self, path: str) -> Deferred[bytes]:
+        worker = _Worker()
+        process = self._reactor.spawnProcess(
+            worker,
+            sys.executable,
+            [sys.executable, "-m", "papercutd.provider.analysis.worker", path],
+            env=None,
+        )
+        timer = self._clock.callLater(WALL_TIME_S, process.signalProcess, "KILL")
+
+        def ended(output: bytes) -> bytes:
+            if timer.active():
+                timer.cancel()
+            return output
+
+        return worker.ended.addCallback(ended)

@@ -1,0 +1,463 @@
+"""The provider's durable memory: what it accepted, asked, was told, printed and owes.
+
+Each method is one transaction: a chained record of what happened, and the
+tables that follow from it. Nothing is asked, printed or said before the record
+that makes it so is on the disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+import msgspec
+from twisted.internet.defer import Deferred
+
+from papercutd.domain.chain import CHAIN_START, Mark, next_chain
+from papercutd.domain.decision import APPLICATION, Decision
+from papercutd.domain.document import Document
+from papercutd.domain.job import Completion
+from papercutd.storage.writer import BARE, SqliteWriter
+
+T = TypeVar("T")
+SCHEMA = "provider"
+#: How long acknowledged settlements and ended jobs are kept.
+RETENTION_S = 35 * 86_400.0
+_ENCODE = msgspec.json.Encoder().encode
+_DOCUMENT = msgspec.json.Decoder(Document).decode
+_DECISION = msgspec.json.Decoder(Decision).decode
+_COMPLETION = msgspec.json.Decoder(Completion).decode
+_COLUMNS = (
+    *("job", "state", "step", "printer", "user_name", "title", "host", "copies", "duplex"),
+    *("format", "path", "digest", "size", "submitted_at", "job_uuid", "document", "decision"),
+    *("decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
+)
+
+
+@attrs.frozen
+class Job:
+    """One job as the journal has it."""
+
+    job: str
+    state: str
+    step: int
+    printer: int
+    user_name: str
+    title: str
+    host: str
+    copies: int
+    duplex: bool
+    format: str
+    path: str
+    digest: str
+    size: int
+    submitted_at: float
+    job_uuid: str = ""
+    document: Document | None = None
+    decision: Decision | None = None
+    decider: str = ""
+    reason: str = ""
+    waited_ms: float | None = None
+    outcome: str = ""
+    pages: int | None = None
+    assumed: bool = False
+
+    @property
+    def step_name(self) -> str:
+        return f"submit-{self.step}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}/{self.step_name}"
+
+
+@attrs.frozen
+class Owed:
+    """A completion or a cancellation that a server has not acknowledged."""
+
+    key: str
+    target: str
+    completion: Completion | None
+    reason: str
+    number: int
+
+
+@attrs.frozen
+class Identity:
+    """Name, journal id and head."""
+
+    name: str
+    journal: str
+    replaces: str
+    mark: Mark
+
+
+def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> None:
+    """Fill an empty journal with its identity."""
+    connection.execute(
+        "INSERT OR IGNORE INTO identity VALUES (1, ?, ?, '', 0, ?)", (name, journal, CHAIN_START)
+    )
+
+
+class ProviderJournal:
+    """The journal over one writer."""
+
+    def __init__(self, writer: SqliteWriter, wall_s: Callable[[], float]) -> None:
+        self._writer = writer
+        self._wall_s = wall_s
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        return self._writer.submit(operation, BARE)
+
+    def _write(
+        self, what: str, fields: dict[str, Any], change: Callable[[sqlite3.Connection, int], T]
+    ) -> Deferred[T]:
+        """One transaction: the record of ``what``, then ``change(connection, number)``."""
+
+        def write(connection: sqlite3.Connection) -> T:
+            number = append(connection, what, fields, self._wall_s())
+            return change(connection, number)
+
+        return self._writer.submit(write)
+
+    # Identity.
+
+    def identity(self) -> Deferred[Identity]:
+        return self.read(read_identity)
+
+    def chain_at(self, number: int) -> Deferred[str | None]:
+        """The chain at record ``number``; None: there is none."""
+        return self.read(lambda c: read_chain(c, number))
+
+    def take_new_journal(self, journal: str) -> Deferred[None]:
+        """This journal was restored or cloned: a new id; nothing is voided by it."""
+        return self._write(
+            "new-journal",
+            {"journal": journal},
+            lambda c, n: c.execute("UPDATE identity SET replaces = journal, journal = ?", (journal,))
+            and None,
+        )
+
+    # Jobs.
+
+    def received(self, job: Job) -> Deferred[None]:
+        """A job is ours from now on."""
+        fields = {"job": job.job, "user_name": job.user_name, "digest": job.digest}
+
+        def insert(connection: sqlite3.Connection, number: int) -> None:
+            names = _COLUMNS[:15]
+            values = [getattr(job, name) for name in names]
+            connection.execute(
+                f"INSERT INTO job ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+                [int(value) if isinstance(value, bool) else value for value in values],
+            )
+
+        return self._write("received", fields, insert)
+
+    def analysed(self, job: str, document: Document) -> Deferred[None]:
+        return self._write(
+            "analysed",
+            {"job": job, "document": document},
+            lambda c, n: _set(c, job, state="analysed", document=_ENCODE(document)),
+        )
+
+    def asked(self, job: str, step: int) -> Deferred[None]:
+        """The key (job, step) is about to be asked."""
+        return self._write(
+            "asked",
+            {"job": job, "step": step},
+            lambda c, n: _set(c, job, state="asked", step=step, reason=""),
+        )
+
+    def decided(self, job: Job, decision: Decision | None, giver: str) -> Deferred[None]:
+        """The decision taken, whole, and who gave it; None: nobody could be asked (tracker).
+
+        ``giver`` is ``application``, a stream, or ``tracker``.
+        """
+        fields = {"job": job.job, "key": job.key, "giver": giver, "decision": decision}
+
+        def decide(connection: sqlite3.Connection, number: int) -> None:
+            allowed = decision is None or decision.allowed
+            _set(
+                connection,
+                job.job,
+                state="decided" if allowed else "held",
+                decision=None if decision is None else _ENCODE(decision),
+                decider=giver,
+                reason="" if decision is None else decision.reason.value,
+                decided_at=self._wall_s(),
+            )
+            if decision is not None and allowed:
+                connection.execute(
+                    "INSERT OR IGNORE INTO taken (key, target, number, written_at)"
+                    " VALUES (?, ?, ?, ?)",
+                    (job.key, giver, number, self._wall_s()),
+                )
+
+        return self._write("decided", fields, decide)
+
+    def held(self, job: str, reason: str) -> Deferred[None]:
+        """Nothing is printed until somebody or something asks again."""
+        return self._write(
+            "held", {"job": job, "reason": reason}, lambda c, n: _set(c, job, state="held", reason=reason)
+        )
+
+    def printing(self, job: str, waited_ms: float | None) -> Deferred[None]:
+        """From now on paper may come out."""
+        return self._write(
+            "printing",
+            {"job": job, "waited_ms": waited_ms},
+            lambda c, n: _set(c, job, state="printing", waited_ms=waited_ms),
+        )
+
+    def ended(
+        self, job: Job, completion: Completion | None, target: str, outcome: str
+    ) -> Deferred[None]:
+        """The job is over. With a completion, ``target`` is owed it."""
+        fields = {"job": job.job, "outcome": outcome, "completion": completion}
+
+        def end(connection: sqlite3.Connection, number: int) -> None:
+            _set(
+                connection,
+                job.job,
+                state="ended",
+                outcome=outcome,
+                ended_at=self._wall_s(),
+                pages=None if completion is None else completion.pages,
+                assumed=0 if completion is None else int(completion.assumed),
+            )
+            if completion is not None:
+                connection.execute(
+                    "INSERT INTO taken (key, target, completion, number, written_at)"
+                    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET completion ="
+                    " excluded.completion, number = excluded.number",
+                    (job.key, target, _ENCODE(completion), number, self._wall_s()),
+                )
+
+        return self._write("ended", fields, end)
+
+    # What is owed.
+
+    def cancel(self, key: str, target: str, reason: str) -> Deferred[None]:
+        """``target``'s answer to ``key`` will not be used."""
+
+        def owe(connection: sqlite3.Connection, number: int) -> None:
+            connection.execute(
+                "INSERT OR IGNORE INTO cancel (key, target, reason, number) VALUES (?, ?, ?, ?)",
+                (key, target, reason, number),
+            )
+
+        return self._write("cancel", {"key": key, "target": target, "reason": reason}, owe)
+
+    def acknowledged(self, owed: Owed, refused: str = "") -> Deferred[None]:
+        """The server has it. ``refused``: the code with which it will never take it."""
+        fields = {"key": owed.key, "target": owed.target, "refused": refused}
+
+        def settle(connection: sqlite3.Connection, number: int) -> None:
+            if owed.completion is None:
+                connection.execute(
+                    "UPDATE cancel SET acked = 1 WHERE key = ? AND target = ?",
+                    (owed.key, owed.target),
+                )
+                connection.execute(
+                    "UPDATE taken SET acked = 1 WHERE key = ? AND target = ?"
+                    " AND completion IS NULL",
+                    (owed.key, owed.target),
+                )
+            else:
+                # It may have been turned to another server while this one answered.
+                connection.execute(
+                    "UPDATE taken SET acked = 1, parked = ? WHERE key = ? AND target = ?",
+                    (refused, owed.key, owed.target),
+                )
+
+        return self._write("acknowledged", fields, settle)
+
+    def owed_to(self, target: str, limit: int) -> Deferred[list[Owed]]:
+        """What ``target`` has not acknowledged, oldest first."""
+        return self.read(lambda c: read_owed(c, target, limit))
+
+    def open_keys(self, target: str) -> Deferred[list[str]]:
+        """Keys whose answer was taken from ``target`` and whose end it has not acknowledged."""
+        return self.read(
+            lambda c: [
+                row[0]
+                for row in c.execute(
+                    "SELECT key FROM taken WHERE target = ? AND acked = 0 ORDER BY key", (target,)
+                )
+            ]
+        )
+
+    def saw_stream(self, site: str, stream: str) -> Deferred[int]:
+        """``site`` shows ``stream``. If it showed another, what that one was owed or has
+        acknowledged goes to the application server: the number of such completions."""
+
+        def see(connection: sqlite3.Connection, number: int) -> int:
+            found = connection.execute(
+                "SELECT stream FROM known_stream WHERE site = ?", (site,)
+            ).fetchone()
+            connection.execute("INSERT OR REPLACE INTO known_stream VALUES (?, ?)", (site, stream))
+            if found is None or found[0] == stream:
+                return 0
+            return _turn_to_application(connection, found[0])
+
+        return self._write("stream", {"site": site, "stream": stream}, see)
+
+    def retired(self, streams: list[str]) -> Deferred[int]:
+        """Streams that decide no more; the number of completions turned to the centre."""
+        return self._write(
+            "retired",
+            {"streams": streams},
+            lambda c, n: sum(_turn_to_application(c, stream) for stream in streams),
+        )
+
+    # Settings.
+
+    def keep_setting(self, name: str, value: Any) -> Deferred[None]:
+        body = _ENCODE(value)
+        return self._write(
+            "setting",
+            {"name": name},
+            lambda c, n: c.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, body))
+            and None,
+        )
+
+    def setting(self, name: str) -> Deferred[bytes | None]:
+        def read(connection: sqlite3.Connection) -> bytes | None:
+            found = connection.execute(
+                "SELECT body FROM setting WHERE name = ?", (name,)
+            ).fetchone()
+            return None if found is None else bytes(found[0])
+
+        return self.read(read)
+
+    # Reading jobs.
+
+    def job(self, job: str) -> Deferred[Job | None]:
+        return self.read(lambda c: next(iter(read_jobs(c, "job = ?", job)), None))
+
+    def unended(self) -> Deferred[list[Job]]:
+        """Jobs to take up again, oldest first."""
+        return self.read(lambda c: read_jobs(c, "state <> 'ended'"))
+
+    def jobs(self) -> Deferred[list[Job]]:
+        return self.read(lambda c: read_jobs(c, "1"))
+
+    def note_waited(self, job: str, waited_ms: float) -> Deferred[None]:
+        """How long the decision took; for a job that does not go on to print."""
+        return self._write(
+            "waited", {"job": job, "ms": waited_ms}, lambda c, n: _set(c, job, waited_ms=waited_ms)
+        )
+
+    def prune(self) -> Deferred[int]:
+        """Forget what ended and was acknowledged more than 35 days ago."""
+
+        def prune(connection: sqlite3.Connection, number: int) -> int:
+            before = self._wall_s() - RETENTION_S
+            gone = connection.execute(
+                "DELETE FROM taken WHERE acked = 1 AND written_at < ?", (before,)
+            ).rowcount
+            connection.execute("DELETE FROM cancel WHERE acked = 1")
+            connection.execute("DELETE FROM job WHERE state = 'ended' AND ended_at < ?", (before,))
+            return gone
+
+        return self._write("prune", {}, prune)
+
+
+def append(
+    connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float
+) -> int:
+    """Write one chained record; its number."""
+    number, chain = connection.execute("SELECT number, chain FROM identity").fetchone()
+    body = _ENCODE({"what": what, **fields}).decode()
+    number += 1
+    chain = next_chain(chain, body.encode())
+    connection.execute("INSERT INTO record VALUES (?, ?, ?, ?)", (number, body, chain, wall_s))
+    connection.execute("UPDATE identity SET number = ?, chain = ?", (number, chain))
+    return int(number)
+
+
+def read_identity(connection: sqlite3.Connection) -> Identity:
+    name, journal, replaces, number, chain = connection.execute(
+        "SELECT name, journal, replaces, number, chain FROM identity"
+    ).fetchone()
+    return Identity(name, journal, replaces, Mark(number, chain))
+
+
+def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
+    if number == 0:
+        return CHAIN_START
+    found = connection.execute("SELECT chain FROM record WHERE number = ?", (number,)).fetchone()
+    return None if found is None else str(found[0])
+
+
+def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -> list[Job]:
+    """Jobs that meet ``condition``, oldest first."""
+    jobs = []
+    for row in connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM job WHERE {condition} ORDER BY job", values
+    ):
+        found = dict(zip(_COLUMNS, row, strict=True))
+        found["duplex"] = bool(found["duplex"])
+        found["assumed"] = bool(found["assumed"])
+        if found["document"] is not None:
+            found["document"] = _DOCUMENT(found["document"])
+        if found["decision"] is not None:
+            found["decision"] = _DECISION(found["decision"])
+        jobs.append(Job(**found))
+    return jobs
+
+
+def read_owed(connection: sqlite3.Connection, target: str, limit: int) -> list[Owed]:
+    owed = [
+        Owed(key, target, _COMPLETION(completion), "", number)
+        for key, completion, number in connection.execute(
+            "SELECT key, completion, number FROM taken WHERE target = ? AND acked = 0"
+            " AND completion IS NOT NULL ORDER BY number LIMIT ?",
+            (target, limit),
+        )
+    ]
+    owed.extend(
+        Owed(key, target, None, reason, number)
+        for key, reason, number in connection.execute(
+            "SELECT key, reason, number FROM cancel WHERE target = ? AND acked = 0"
+            " ORDER BY number LIMIT ?",
+            (target, limit),
+        )
+    )
+    return sorted(owed, key=lambda one: one.number)[:limit]
+
+
+def _set(connection: sqlite3.Connection, job: str, **columns: object) -> None:
+    names = ", ".join(f"{name} = ?" for name in columns)
+    connection.execute(f"UPDATE job SET {names} WHERE job = ?", (*columns.values(), job))
+
+
+def _turn_to_application(connection: sqlite3.Connection, stream: str) -> int:
+    """All retained completions of ``stream``, acknowledged or not, go to the centre (4.1)."""
+    connection.execute("UPDATE cancel SET acked = 1 WHERE target = ?", (stream,))
+    return connection.execute(
+        "UPDATE taken SET target = ?, acked = 0 WHERE target = ?", (APPLICATION, stream)
+    ).rowcount
+
+
+def verify_journal(connection: sqlite3.Connection) -> list[str]:
+    """Problems of the record log."""
+    problems = []
+    chain, expected = CHAIN_START, 1
+    for number, body, stored in connection.execute(
+        "SELECT number, body, chain FROM record ORDER BY number"
+    ):
+        if number != expected:
+            problems.append(f"provider journal: records {expected} to {number - 1} are missing")
+        chain = next_chain(chain, body.encode())
+        if chain != stored:
+            problems.append(f"provider journal: record {number} is not what was written")
+            chain = stored
+        expected = number + 1
+    return problems

@@ -1,0 +1,259 @@
+"""The provider's side of its sessions: one ServerSession for each server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from protocols.codes import Code
+from protocols.common import Key
+from protocols.endpoint import Session
+from protocols.errors import Refusal, SessionLost
+from protocols.handshake import Hello
+from protocols.limits import PAGE_ENTRIES_MAX
+from protocols.provider import messages
+from protocols.provider.spec import PROVIDER
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
+
+from papercutd import __version__
+from papercutd.domain.chain import Position
+from papercutd.domain.decision import APPLICATION
+from papercutd.environment import Environment
+from papercutd.provider.asking import Server
+from papercutd.provider.journal import Identity, Owed, ProviderJournal
+from papercutd.services import wire
+from papercutd.services.link import Link, LinkSettings
+from papercutd.services.tasks import Tasks
+
+_log = Logger()
+#: Completions and cancellations under way to one server.
+OWED_IN_FLIGHT = 16
+#: Answers to what is owed that mean: not now, again later.
+_NOT_NOW = frozenset(
+    {
+        *(Code.BUSY, Code.NOT_WRITER, Code.UNAVAILABLE, Code.STORAGE_FULL, Code.STALE_SESSION),
+        *(Code.UNREACHABLE, Code.INTERNAL),
+    }
+)
+
+
+class Known:
+    """What the provider's sessions share: its identity and the newest position seen."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.position: Position | None = None
+
+
+class ServerSession:
+    """Handler of the link to one server: settles what it is owed, learns what it says."""
+
+    def __init__(
+        self,
+        env: Environment,
+        journal: ProviderJournal,
+        known: Known,
+        tasks: Tasks,
+        role: str,
+        endpoint: IStreamClientEndpoint,
+        settings: LinkSettings,
+        on_config: Callable[[str, messages.Config], None],
+        on_ready: Callable[[str], None],
+        on_turned: Callable[[], None],
+    ) -> None:
+        self._env = env
+        self._journal = journal
+        self._known = known
+        self._tasks = tasks
+        self.role = role
+        self._on_config = on_config
+        self._on_ready = on_ready
+        self._on_turned = on_turned
+        #: A site's stream, from its last WELCOME.
+        self.decider = APPLICATION if role == "application" else ""
+        self.link = Link(env, endpoint, PROVIDER, self, settings)
+        self.server = Server(self.link, lambda: self.decider)
+        #: Where to send what is for the application server while it has no session.
+        self.relay: ServerSession | None = None
+        self._is_settling = False
+        self._settle_again = False
+        self._is_ready = False
+
+    # As a LinkHandler.
+
+    def make_hello(self) -> Hello:
+        identity = self._known.identity
+        return Hello(
+            versions=[1],
+            role="provider",
+            name=identity.name,
+            journal=identity.journal,
+            mark=wire.WireMark(identity.mark.number, identity.mark.chain),
+            position=wire.position_out(self._known.position),
+            replaces=identity.replaces,
+            software=__version__,
+            clock=self._env.wall_s(),
+        )
+
+    def make_ping(self) -> messages.Ping:
+        return messages.Ping(self._env.wall_s(), wire.position_out(self._known.position))
+
+    def pong(self, pong: messages.Pong) -> None:
+        self._saw_position(wire.position_in(pong.position))
+
+    def refused(self, code: Code) -> None:
+        _log.warn("the {role} server refused us: {code}", role=self.role, code=code.value)
+        if code is Code.JOURNAL_BEHIND:
+            self._tasks.spawn(self._take_new_journal(), "taking a new journal id")
+
+    def link_up(self, session: Session) -> None:
+        self._is_ready = False
+        self._tasks.spawn(self._begin(session), "beginning a session")
+
+    def link_down(self, reason: str) -> None:
+        self._is_ready = False
+
+    def trust_changed(self, suspect: bool) -> None:
+        if not suspect:
+            self._on_ready(self.role)
+
+    async def request(self, session: Session, message: Any) -> Any:
+        raise Refusal(Code.UNKNOWN_VERB)
+
+    def event(self, session: Session, event: Any) -> None:
+        if isinstance(event, messages.Config):
+            self._saw_position(wire.position_in(event.position))
+            self._on_config(self.role, event)
+        elif isinstance(event, messages.Adopt):
+            self._tasks.spawn(self._keep_adopt(event), "keeping the keys of a lost journal")
+
+    async def _keep_adopt(self, event: messages.Adopt) -> None:
+        if event.keys:
+            _log.warn(
+                "{count} jobs of a lost journal are open at the {role} server: see status",
+                count=len(event.keys),
+                role=self.role,
+            )
+            first = event.keys[0]
+            name = f"adopt {event.journal} {self.role} {first.job}/{first.step}"
+            await self._journal.keep_setting(name, event.keys)
+
+    # The beginning of a session.
+
+    async def _begin(self, session: Session) -> None:
+        welcome = session.welcome
+        assert welcome is not None
+        if welcome.seen is not None:
+            seen = wire.mark_in(welcome.seen)
+            if await self._journal.chain_at(seen.number) != seen.chain:
+                await self._take_new_journal()
+                session.abort()
+                return
+        self._saw_position(wire.position_in(welcome.position))
+        if self.role == "site":
+            self.decider = welcome.decider
+            turned = await self._journal.saw_stream(welcome.name, welcome.decider)
+            if turned:
+                _log.warn(
+                    "the site has another stream: {count} completions go to the application server",
+                    count=turned,
+                )
+                self._on_turned()
+        try:
+            await self._send_open(session)
+        except (SessionLost, Refusal) as error:
+            _log.info("OPEN was not taken: {error}", error=str(error))
+            session.abort()
+            return
+        self._is_ready = True
+        self.settle()
+        self._on_ready(self.role)
+
+    async def _take_new_journal(self) -> None:
+        journal = self._env.new_id()
+        _log.error("our journal is not what was seen of it: new journal id {id}", id=journal)
+        await self._journal.take_new_journal(journal)
+        self._known.identity = await self._journal.identity()
+
+    async def _send_open(self, session: Session) -> None:
+        keys = await self._journal.open_keys(self.decider)
+        pages = [keys[i : i + PAGE_ENTRIES_MAX] for i in range(0, len(keys), PAGE_ENTRIES_MAX)]
+        for number, page in enumerate(pages or [[]]):
+            listed = [Key(*key.split("/", 1)) for key in page]
+            last = number == max(len(pages) - 1, 0)
+            await session.call(messages.Open(page=number, last=last, keys=listed))
+
+    def _saw_position(self, position: Position | None) -> None:
+        known = self._known.position
+        if position is not None and (
+            known is None or (position.timeline, position.number) > (known.timeline, known.number)
+        ):
+            self._known.position = position
+
+    # Settling.
+
+    def settle(self) -> None:
+        """Send what this server is owed, until it has all of it."""
+        if self._is_settling:
+            self._settle_again = True
+        else:
+            self._is_settling = True
+            self._tasks.spawn(self._settle(), "settling")
+
+    @property
+    def can_settle(self) -> bool:
+        return self._is_ready and self.link.session is not None
+
+    async def _settle(self) -> None:
+        try:
+            while True:
+                self._settle_again = False
+                owed = await self._journal.owed_to(self.decider, OWED_IN_FLIGHT)
+                relay = self.relay
+                if not self.can_settle:
+                    if relay is None or not relay.can_settle:
+                        return
+                    owed = [one for one in owed if one.completion is not None]
+                if not owed:
+                    if self._settle_again:
+                        continue
+                    return
+                sent = [self._send(one) for one in owed]
+                results = [await one for one in sent]
+                if not any(results) and not self._settle_again:
+                    # The server takes nothing now; the next session or ping brings us back.
+                    return
+        finally:
+            self._is_settling = False
+
+    async def _send(self, owed: Owed) -> bool:
+        """Whether the server has it now."""
+        job, step = owed.key.split("/", 1)
+        message: Any
+        if owed.completion is None:
+            message = messages.Cancel(job, step, owed.reason)
+        else:
+            message = wire.completion_out(owed.completion)
+        link = self.link
+        if not self.can_settle:
+            assert self.relay is not None
+            link = self.relay.link
+            message = messages.Relay(message)
+        try:
+            await link.request(message)
+        except SessionLost:
+            return False
+        except Refusal as refusal:
+            if refusal.code in _NOT_NOW:
+                return False
+            if owed.completion is not None:
+                _log.error(
+                    "a completion of {key} was refused for good: {code}",
+                    key=owed.key,
+                    code=refusal.code.value,
+                )
+            await self._journal.acknowledged(owed, refusal.code.value)
+            return True
+        await self._journal.acknowledged(owed)
+        return True
