@@ -104,8 +104,8 @@ class Link:
         self._connected: Session | None = None
         self._timers: dict[str, IDelayedCall] = {}
         self._stop_waiters: list[Deferred[None]] = []
-        #: Connections tried since the last welcome.
-        self._attempts = 0
+        #: Times waited for another attempt since the last welcome.
+        self._waits = 0
         self._welcomes = 0
         #: Requests are numbered as they are sent; only an answer to one beyond this
         #: number clears the suspicion.
@@ -125,7 +125,7 @@ class Link:
         """Connect, and go on connecting until ``stop``."""
         if not self._is_running:
             self._is_running = True
-            self._attempts = self._welcomes = 0
+            self._waits = self._welcomes = 0
             if self._connected is None and self._connecting is None:
                 self._connect()
 
@@ -202,9 +202,7 @@ class Link:
         """It answered: trust it again, after the jitter."""
         if "trust" in self._timers:
             return
-        # Before the first session nobody was served elsewhere who would come back now.
-        jitter_s = self._settings.back_jitter_s if self._welcomes > 1 else 0.0
-        after_s = self._env.rng.uniform(0.0, jitter_s)
+        after_s = self._env.rng.uniform(0.0, self._settings.back_jitter_s)
         if after_s > 0:
             self._later("trust", after_s, self._set_suspect, False)
         else:
@@ -273,13 +271,18 @@ class Link:
             session.abort()
             return
         self._session = session
-        self._attempts = 0
+        self._waits = 0
         self._welcomes += 1
         # The HELLO was sent after whatever made the server suspect.
         self._suspect_at = self._sent
+        is_first = self._welcomes == 1
         self._handler.link_up(session)
         if session is self.session:
-            self._regain()
+            if is_first:
+                # Nobody was served elsewhere before, who would come back all at once now.
+                self._set_suspect(False)
+            else:
+                self._regain()
             self._set_ping_timer(self._ping_interval_s())
 
     def _closed(self, session: Session, reason: str) -> None:
@@ -298,7 +301,6 @@ class Link:
 
     def _connect(self) -> None:
         self._cancel("reconnect")
-        self._attempts += 1
         connecting = self._connecting = maybeDeferred(self._endpoint.connect, self._factory)
         self._later("connect", self._settings.connect_timeout_s, connecting.cancel)
         connecting.addCallbacks(self._made, self._not_made)
@@ -326,11 +328,13 @@ class Link:
         waiters, self._stop_waiters = self._stop_waiters, []
         for waiter in waiters:
             waiter.callback(None)
-        # Whoever waited for the stop may have started it again, even connected by now.
-        if not self._is_running or self._connecting is not None or "reconnect" in self._timers:
+        # Whoever waited for the stop may have started it again, and it may be connected by now.
+        is_under_way = self._connecting is not None or self._connected is not None
+        if not self._is_running or is_under_way or "reconnect" in self._timers:
             return
         settings, uniform = self._settings, self._env.rng.uniform
-        growth = 2.0 ** min(self._attempts, _DOUBLINGS_MAX)
+        self._waits = min(self._waits + 1, _DOUBLINGS_MAX)
+        growth = 2.0**self._waits
         longest_s = min(settings.reconnect_max_s, settings.reconnect_min_s * growth)
         wait_s = uniform(settings.reconnect_min_s, max(longest_s, settings.reconnect_min_s))
         if retry_after_s > 0:

@@ -1,0 +1,100 @@
+"""The configuration of each role: keys, defaults and what they are for.
+
+etc/*.toml are written from these classes (``python -m papercutd.config.render``),
+and a test compares them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+
+def key(default: Any, doc: str, *, least: float | None = None, among: tuple[str, ...] = ()) -> Any:
+    """A key with its default, its one line of explanation and its bounds."""
+    return attrs.field(default=default, metadata={"doc": doc, "least": least, "among": among})
+
+
+@attrs.frozen
+class Listen:
+    """Where the server listens. Port 0 takes any free port."""
+
+    interface: str = key("0.0.0.0", "address to listen on")
+    http: int = key(9191, "HTTP: pages and /api/health", least=0)
+    https: int = key(9192, "HTTPS: the same, and joining", least=0)
+    links: int = key(9195, "mutual TLS for print providers and site servers", least=0)
+    host: str = key("", "name or address under which others reach this server; empty: interface")
+
+
+@attrs.frozen
+class Times:
+    """Times of the links to other servers, in seconds."""
+
+    back_jitter_s: float = key(10.0, "return to a server within this time of its answer", least=0)
+    reconnect_min_s: float = key(1.0, "shortest wait before connecting again", least=0.01)
+    reconnect_max_s: float = key(60.0, "longest wait before connecting again", least=0.01)
+
+
+@attrs.frozen
+class Debug:
+    """Deliberate faults for the demonstration. Never set one on a server in use."""
+
+    sabotage: str = key(
+        "",
+        "a deliberate fault: drop-ack or double-post",
+        among=("", "drop-ack", "double-post"),
+    )
+
+
+@attrs.frozen
+class Server:
+    """The other server's address."""
+
+    host: str = key("", "host name or address; empty: there is none")
+    port: int = key(9195, "its port for links", least=1)
+    name: str = key("", "a site's name; of no use for the application server")
+
+
+@attrs.frozen
+class Analysis:
+    """Where documents wait."""
+
+    document_max_bytes: int = key(2_000_000_000, "the largest document accepted", least=1)
+
+
+@attrs.frozen
+class AppConfig:
+    """The application server."""
+
+    data_dir: str = key("/var/lib/papercutd/app", "where the database, keys and sockets lie")
+    batch_max: int = key(256, "operations that share one commit at the most", least=1)
+    listen: Listen = attrs.field(factory=Listen)
+    debug: Debug = attrs.field(factory=Debug)
+
+
+@attrs.frozen
+class SiteConfig:
+    """A site server."""
+
+    data_dir: str = key("/var/lib/papercutd/site", "where journal, replica, keys and sockets lie")
+    forward_budget_s: float = key(
+        0.3, "what the application server is given before the site decides itself", least=0
+    )
+    application: Server = attrs.field(factory=Server)
+    listen: Listen = attrs.field(factory=Listen)
+    times: Times = attrs.field(factory=Times)
+
+
+@attrs.frozen
+class ProviderConfig:
+    """A print provider."""
+
+    data_dir: str = key("/var/lib/papercutd/provider", "where journal, spool, keys and sockets lie")
+    application: Server = attrs.field(factory=Server)
+    site: Server = attrs.field(factory=Server)
+    times: Times = attrs.field(factory=Times)
+    analysis: Analysis = attrs.field(factory=Analysis)
+
+
+MODELS: dict[str, type[Any]] = {"app": AppConfig, "site": SiteConfig, "provider": ProviderConfig}

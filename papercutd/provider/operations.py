@@ -1,0 +1,60 @@
+"""What `papercutd` may ask a running print provider."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from papercutd.provider.journal import Job, ProviderJournal, verify_journal
+from papercutd.provider.provider import PrintProvider
+
+Operation = Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], Awaitable[Any]]
+
+
+def job_shown(job: Job) -> dict[str, Any]:
+    """A job as people and scripts see it."""
+    return {
+        "job": job.job,
+        "state": job.state,
+        "step": job.step_name,
+        "title": job.title,
+        "user": job.user_name,
+        "pages": None if job.document is None else job.document.pages,
+        "decider": job.decider,
+        "reason": job.reason,
+        "outcome": job.outcome,
+        "waited_ms": job.waited_ms,
+    }
+
+
+class ProviderOperations:
+    """Operations of a running provider."""
+
+    def __init__(self, provider: PrintProvider, journal: ProviderJournal) -> None:
+        self._provider = provider
+        self._journal = journal
+
+    def all(self) -> dict[str, Operation]:
+        return {
+            "status": self.status,
+            "verify": self.verify,
+            "job.list": self.job_list,
+            "job.retry": self.job_retry,
+        }
+
+    async def status(self, arguments: dict[str, Any], progress: object) -> Any:
+        """Servers, printers, jobs by state, and what is owed to whom."""
+        return await self._provider.status()
+
+    async def verify(self, arguments: dict[str, Any], progress: object) -> Any:
+        """Check the journal's chain."""
+        problems = await self._journal.read(verify_journal)
+        return {"ok": not problems, "problems": problems}
+
+    async def job_list(self, arguments: dict[str, Any], progress: object) -> Any:
+        """All jobs the journal still has."""
+        return [job_shown(job) for job in await self._journal.jobs()]
+
+    async def job_retry(self, arguments: dict[str, Any], progress: object) -> Any:
+        """Ask again for a held job."""
+        return {"retried": self._provider.retry(str(arguments.get("job", "")))}

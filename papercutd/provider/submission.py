@@ -1,0 +1,184 @@
+"""Handing in a document on the provider's own machine: a header line, then the bytes.
+
+``{"printer": ..., "user": ..., "size": n, "title": ..., "copies": n, "duplex": b, "wait": b}``,
+LF, then ``size`` bytes. Answers are lines: ``{"job": id}`` once the job is ours,
+``{"state": ...}`` at each change if asked to wait, or ``{"error": text}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import socket
+import struct
+from pathlib import Path
+from typing import IO, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from papercutd.environment import Environment
+from papercutd.errors import PapercutError
+from papercutd.provider.analysis import guess_format
+from papercutd.provider.journal import Job
+from papercutd.provider.operations import job_shown
+from papercutd.provider.provider import PrintProvider, Submission
+
+_log = Logger()
+HEADER_MAX = 65_536
+TIMEOUT_S = 300.0
+
+
+class _Submitter(LineReceiver):
+    delimiter = b"\n"
+    MAX_LENGTH = HEADER_MAX
+
+    def __init__(self, factory: SubmissionFactory) -> None:
+        self._owner = factory
+        self._file: IO[bytes] | None = None
+        self._path = ""
+        self._left = 0
+        self._head = b""
+        self._digest = hashlib.sha256()
+        self._header: dict[str, Any] = {}
+        self._timer: Any = None
+
+    def connectionMade(self) -> None:
+        self._timer = self._owner.env.clock.callLater(TIMEOUT_S, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._refuse("the document did not arrive in time")
+
+    def lineReceived(self, line: bytes) -> None:
+        try:
+            header = json.loads(line)
+            size = header["size"]
+            if not isinstance(size, int) or not isinstance(header.get("printer"), str):
+                raise ValueError
+            if not isinstance(header.get("copies", 1), int):
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            self._refuse("the header is one JSON object with printer and size")
+            return
+        if not 0 < size <= self._owner.size_max:
+            self._refuse("the document is empty" if size == 0 else "the document is too large")
+            return
+        self._header, self._left = header, size
+        self._path = str(self._owner.spool / self._owner.env.new_id())
+        self._file = open(self._path, "wb")  # noqa: SIM115
+        self.setRawMode()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._refuse("the header is too long")
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        data = data[: self._left]
+        self._head += data[: max(0, 1024 - len(self._head))]
+        self._digest.update(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._refuse(f"the document cannot be kept: {error.strerror}")
+            return
+        self._left -= len(data)
+        if self._left == 0:
+            file, self._file = self._file, None
+            accepting = Deferred.fromCoroutine(self._accept(file))
+            accepting.addErrback(self._failed)
+
+    async def _accept(self, file: IO[bytes]) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        size = file.tell()
+        file.close()
+        folder = os.open(self._owner.spool, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        header = self._header
+        submission = Submission(
+            printer=header["printer"],
+            user_name=str(header.get("user") or self._peer_user()),
+            path=self._path,
+            digest=self._digest.hexdigest(),
+            size=size,
+            format=guess_format(self._head),
+            title=str(header.get("title", ""))[:1024],
+            host=str(header.get("host", ""))[:255],
+            copies=header.get("copies", 1),
+            duplex=bool(header.get("duplex", False)),
+        )
+        job = await self._owner.provider.submit(submission)
+        self._path = ""
+        self._say({"job": job})
+        if header.get("wait"):
+            self._owner.provider.watch(job, self._changed)
+        else:
+            self._close()
+
+    def _changed(self, job: Job) -> None:
+        self._say(job_shown(job))
+        if job.state in ("ended", "held"):
+            self._close()
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(PapercutError):
+            _log.failure("a submission failed", failure=failure)
+            self._refuse("the provider failed at this, its log says why")
+            return
+        self._refuse(str(failure.value))
+
+    def _peer_user(self) -> str:
+        """Who is at the other end, as the kernel says."""
+        assert self.transport is not None
+        peer = self.transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # type: ignore[attr-defined]
+        uid = struct.unpack("3i", peer)[1]
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return str(uid)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        if self.connected:
+            self.sendLine(json.dumps(message).encode())
+
+    def _refuse(self, text: str) -> None:
+        self._say({"error": text})
+        self._close()
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._file is not None:
+            self._file.close()
+        if self._path and self._left:
+            Path(self._path).unlink(missing_ok=True)
+
+
+class SubmissionFactory(Factory):
+    """Accepts documents into ``spool``."""
+
+    noisy = False
+
+    def __init__(
+        self, env: Environment, provider: PrintProvider, spool: Path, size_max: int
+    ) -> None:
+        self.env = env
+        self.provider = provider
+        self.spool = spool
+        self.size_max = size_max
+
+    def buildProtocol(self, addr: Any) -> _Submitter:
+        return _Submitter(self)

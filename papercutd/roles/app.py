@@ -1,0 +1,24 @@
+"""``twistd papercut-app``."""
+
+from __future__ import annotations
+
+from twisted.application.service import IService
+
+from papercutd.config.model import AppConfig
+from papercutd.roles.common import RoleOptions
+
+
+class Options(RoleOptions):
+    """Options of ``twistd papercut-app``."""
+
+    model = AppConfig
+    default_config = "/etc/papercutd/papercut-app.toml"
+
+
+def makeService(options: Options) -> IService:
+    """The role's service; nothing is opened before it starts."""
+    from twisted.internet import reactor
+
+    from papercutd.roles.application import build
+
+    return build(options["loaded"], reactor)

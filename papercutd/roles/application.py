@@ -1,0 +1,155 @@
+"""Wiring of the application server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocols.codes import Code
+from protocols.endpoint import SessionServerFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from papercutd.config.model import AppConfig
+from papercutd.environment import real_environment
+from papercutd.faces.control import ControlFactory
+from papercutd.faces.links import LINKS, LinksFace
+from papercutd.faces.provider import ProviderFace
+from papercutd.faces.site_link import SiteLinkFace
+from papercutd.faces.web import make_web
+from papercutd.identity.authority import Authority, pin_of
+from papercutd.identity.joining import JoinService
+from papercutd.identity.tls import Credentials, Revocations, ServerTls, identifier
+from papercutd.roles.common import (
+    DataDirectory,
+    Listeners,
+    OrderedService,
+    Step,
+    exit_with_failure,
+)
+from papercutd.services.administration import ApplicationOperations
+from papercutd.services.application_server import ApplicationServer
+from papercutd.storage.application_store import SCHEMA, ApplicationStore
+from papercutd.storage.change_log import Change, ChangeLog
+from papercutd.storage.migrate import connect, open_database
+from papercutd.storage.writer import ThreadReader, ThreadWriter
+
+_log = Logger()
+NAME = "application"
+
+
+def open_store(
+    path: str, reactor: Any, wall_s: Any, batch_max: int
+) -> tuple[ApplicationStore, ChangeLog]:
+    """The store on the database at ``path``, with its threads."""
+
+    def fatal(failure: Failure) -> None:
+        _log.critical("the database failed, ending: {failure}", failure=failure)
+        exit_with_failure(reactor)
+
+    call = reactor.callFromThread
+    log = ChangeLog(wall_s)
+    writer = ThreadWriter(open_database(path, SCHEMA), call, fatal, log, batch_max)
+    return ApplicationStore(writer, ThreadReader(connect(path), call), log, wall_s), log
+
+
+class ApplicationRole:
+    """The parts of a running application server."""
+
+    def __init__(self, config: AppConfig, reactor: Any) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._data = DataDirectory(config.data_dir)
+        self._listeners = Listeners(reactor)
+        self._env = real_environment(reactor)
+        self._store: ApplicationStore | None = None
+        self._server: ApplicationServer | None = None
+        self._revocations = Revocations()
+
+    def service(self) -> OrderedService:
+        steps = [
+            self._data.lock_step(),
+            Step("database", self._open, self._close),
+            Step("services", self._start, self._stop),
+            Step("ports", self._listen, self._listeners.close),
+        ]
+        return OrderedService("app", steps, self._reactor)
+
+    async def _open(self) -> None:
+        path = str(self._data.path / "application.db")
+        self._store, self._log = open_store(
+            path, self._reactor, self._env.wall_s, self._config.batch_max
+        )
+
+    async def _close(self) -> None:
+        assert self._store is not None
+        await self._store.close()
+
+    async def _start(self) -> None:
+        assert self._store is not None
+        server = self._server = ApplicationServer(self._env, self._store)
+        sabotage = self._config.debug.sabotage
+        if sabotage:
+            _log.critical("SABOTAGE {kind} is switched on: this server is not to be trusted", kind=sabotage)
+            self._store.intake.sabotage = sabotage
+
+        def committed(change: Change) -> None:
+            self._reactor.callFromThread(server.committed, change)
+
+        self._log.on_commit = committed
+        await server.start()
+        self._revocations.add(await self._store.revoked_serials())
+        self._revocations.subscribe(self._end_revoked)
+        server.on_change = self._follow_revocations
+
+    def _follow_revocations(self, change: Change) -> None:
+        self._revocations.add(str(row[1]) for row in change.rows if row[0] == "revocation")
+
+    def _end_revoked(self, serial: str) -> None:
+        server = self._server
+        assert server is not None
+        for sessions in (server.providers, server.sites):
+            end_revoked(sessions, serial)
+
+    async def _stop(self) -> None:
+        assert self._server is not None
+        await self._server.stop()
+
+    async def _listen(self) -> None:
+        server, store, env, listen = self._server, self._store, self._env, self._config.listen
+        assert server is not None and store is not None
+        credentials = Credentials.load(self._data.path / "identity")
+        authority = Authority.load(self._data.path / "ca")
+        joining = JoinService(authority, store, env, pin_of(credentials.certificate))
+        operations = ApplicationOperations(server, joining.make_token)
+        provider_face = ProviderFace(env, server, NAME)
+        site_face = SiteLinkFace(env, server, NAME)
+        if store.intake.sabotage == "double-post":
+            site_face.unanswered_batches = 1
+        server.on_settings = provider_face.push_settings
+        face = LinksFace({"provider": provider_face, "site": site_face})
+        links = SessionServerFactory(LINKS, env.clock, face, identifier(self._revocations))
+        demanding = ServerTls(credentials, enforce_dates=True)
+        port = self._listeners.tcp(listen.interface, listen.links, links, demanding)
+        server.address = (listen.host or listen.interface, port)
+        self._listeners.tcp(listen.interface, listen.http, make_web(env, operations.health))
+        self._listeners.tcp(
+            listen.interface,
+            listen.https,
+            make_web(env, operations.health, joining),
+            ServerTls(credentials, demand=False),
+        )
+        self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
+
+
+def end_revoked(sessions: Any, serial: str) -> None:
+    """End the sessions that were opened with the certificate ``serial``."""
+    for _, session in sessions.all():
+        if getattr(session.peer, "serial", None) == serial:
+            session.end(Code.REVOKED)
+
+
+def build(config: AppConfig, reactor: Any) -> OrderedService:
+    """The service of ``twistd papercut-app``."""
+    return ApplicationRole(config, reactor).service()
+
+

@@ -1,0 +1,221 @@
+"""What the roles share: an ordered start, a drained stop, the data directory, the log."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, formatTime
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python import usage
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from papercutd.config.load import load_config
+from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
+
+_log = Logger()
+EX_CONFIG = 78
+STOP_STEP_S = 10.0
+
+
+class RoleOptions(usage.Options):
+    """Options of a role. ``model`` and ``default_config`` are set by each role."""
+
+    model: type[Any]
+    default_config: str
+    optParameters = [["config", "c", None, "configuration file"]]
+    optFlags = [["check-config", None, "list every problem of the configuration and exit"]]
+
+    def postOptions(self) -> None:
+        path = self["config"] or self.default_config
+        try:
+            self["loaded"] = load_config(path, self.model)
+        except ConfigError as error:
+            for problem in error.problems:
+                print(problem, file=sys.stderr)
+            raise SystemExit(EX_CONFIG) from None
+        if self["check-config"]:
+            print(f"{path}: no problems")
+            raise SystemExit(0)
+
+
+@attrs.frozen
+class Step:
+    """One step of a start, and how it is undone."""
+
+    name: str
+    start: Callable[[], Awaitable[None]]
+    stop: Callable[[], Awaitable[None]]
+
+
+class OrderedService(Service):
+    """Starts its steps in order, one after the other, and stops them in reverse."""
+
+    def __init__(self, role: str, steps: list[Step], reactor: Any) -> None:
+        self.setName(role)
+        self._role = role
+        self._steps = steps
+        self._reactor = reactor
+        self._started: list[Step] = []
+        self._starting: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._starting = Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        for step in self._steps:
+            try:
+                await step.start()
+            except Exception as error:
+                self._fail(step, error)
+                return
+            self._started.append(step)
+        _log.info("{role} is ready", role=self._role)
+
+    def _fail(self, step: Step, error: Exception) -> None:
+        if isinstance(error, CannotListenError):
+            text = f"port {error.port} on {error.interface or 'every address'} is in use"
+        elif isinstance(error, (PapercutError, OSError)):
+            text = str(error)
+        else:
+            _log.failure("starting {step} failed", failure=Failure(), step=step.name)
+            text = f"{type(error).__name__}: {error}"
+        message = f"papercut-{self._role} cannot start ({step.name}): {text}"
+        _log.critical("{message}", message=message)
+        print(message, file=sys.stderr, flush=True)
+        exit_with_failure(self._reactor)
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            await self._starting
+        for step in reversed(self._started):
+            stopping = Deferred.fromCoroutine(_as_coroutine(step.stop))
+            stopping.addTimeout(STOP_STEP_S, self._reactor)
+            try:
+                await stopping
+            except Exception:
+                _log.failure("stopping {step} failed", failure=Failure(), step=step.name)
+        self._started.clear()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+
+async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+def exit_with_failure(reactor: Any) -> None:
+    """End the process with exit code 1 once the reactor has stopped."""
+    reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+    reactor.callLater(0, reactor.stop)
+
+
+class DataDirectory:
+    """The directory of one node; one process at a time works on it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self._lock: TextIO | None = None
+
+    def acquire(self) -> None:
+        """Raises AlreadyRunning, or ConfigError where there is nothing to run on."""
+        if not (self.path / "identity" / "key.pem").exists():
+            raise ConfigError(
+                [f"{self.path} holds no identity: run `papercutd init` or `papercutd join` first"]
+            )
+        lock = open(self.path / "lock", "a")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise AlreadyRunning(str(self.path)) from None
+        self._lock = lock
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def control_socket(self) -> str:
+        return str(self.path / "control.sock")
+
+    def lock_step(self) -> Step:
+        async def start() -> None:
+            self.acquire()
+
+        async def stop() -> None:
+            self.release()
+
+        return Step("data directory", start, stop)
+
+
+class Listeners:
+    """Ports of a role, closed together."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._ports: list[Any] = []
+
+    def tcp(self, interface: str, port: int, factory: Any, tls: Any = None) -> int:
+        """Listen; the port's number."""
+        if tls is not None:
+            factory = TLSMemoryBIOFactory(tls, False, factory)
+        listening = self._reactor.listenTCP(port, factory, backlog=512, interface=interface)
+        self._ports.append(listening)
+        return int(listening.getHost().port)
+
+    def unix(self, path: str, factory: Any, mode: int = 0o600) -> None:
+        """Listen on a socket file; a stale one is replaced (the lock is ours)."""
+        if os.path.exists(path):
+            os.unlink(path)
+        self._ports.append(self._reactor.listenUNIX(path, factory, mode=mode))
+
+    async def close(self) -> None:
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await _maybe(port.stopListening())
+
+
+async def _maybe(result: Any) -> None:
+    if result is not None:
+        await result
+
+
+@implementer(ILogObserver)
+class JsonLog:
+    """One JSON object a line: time, level, where, text. ``twistd --logger papercutd.roles.common.json_log``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        record = {
+            "time": formatTime(event.get("log_time")),
+            "level": (event.get("log_level") or LogLevel.info).name,
+            "where": event.get("log_namespace", ""),
+            "text": formatEvent(event),
+        }
+        failure = event.get("log_failure")
+        if failure is not None:
+            record["traceback"] = failure.getTraceback()
+        self._stream.write(json.dumps(record) + "\n")
+        self._stream.flush()
+
+
+def json_log() -> JsonLog:
+    """For ``twistd --logger``."""
+    return JsonLog(sys.stdout)

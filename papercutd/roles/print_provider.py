@@ -1,0 +1,117 @@
+"""Wiring of a print provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from papercutd.config.model import ProviderConfig, Server
+from papercutd.environment import real_environment
+from papercutd.errors import ConfigError
+from papercutd.faces.control import ControlFactory
+from papercutd.identity.endpoints import tls_endpoint
+from papercutd.identity.names import peer_of
+from papercutd.identity.tls import ClientTls, Credentials
+from papercutd.provider.adapters import Adapter
+from papercutd.provider.adapters.socket_printer import SocketPrinter
+from papercutd.provider.analysis import DocumentAnalyser
+from papercutd.provider.journal import SCHEMA, ProviderJournal, create_journal
+from papercutd.provider.operations import ProviderOperations
+from papercutd.provider.provider import PrintProvider
+from papercutd.provider.submission import SubmissionFactory
+from papercutd.roles.common import (
+    DataDirectory,
+    Listeners,
+    OrderedService,
+    Step,
+    exit_with_failure,
+)
+from papercutd.roles.site_server import link_settings
+from papercutd.storage.migrate import open_database
+from papercutd.storage.writer import ThreadWriter
+
+_log = Logger()
+
+
+class ProviderRole:
+    """The parts of a running print provider."""
+
+    def __init__(self, config: ProviderConfig, reactor: Any) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._data = DataDirectory(config.data_dir)
+        self._listeners = Listeners(reactor)
+        self._env = real_environment(reactor)
+        self._journal: ProviderJournal | None = None
+        self._provider: PrintProvider | None = None
+
+    def service(self) -> OrderedService:
+        steps = [
+            self._data.lock_step(),
+            Step("database", self._open, self._close),
+            Step("services", self._start, self._stop),
+            Step("sockets", self._listen, self._listeners.close),
+        ]
+        return OrderedService("provider", steps, self._reactor)
+
+    async def _open(self) -> None:
+        if not self._config.application.host:
+            raise ConfigError(["application.host: is needed"])
+        self._credentials = Credentials.load(self._data.path / "identity")
+        self._name = peer_of(self._credentials.certificate).name
+        connection = open_database(str(self._data.path / "provider.db"), SCHEMA)
+        create_journal(connection, self._name, self._env.new_id())
+
+        def fatal(failure: Failure) -> None:
+            _log.critical("the database failed, ending: {failure}", failure=failure)
+            exit_with_failure(self._reactor)
+
+        writer = ThreadWriter(connection, self._reactor.callFromThread, fatal)
+        self._journal = ProviderJournal(writer, self._env.wall_s)
+
+    async def _close(self) -> None:
+        assert self._journal is not None
+        await self._journal.close()
+
+    def _endpoint(self, server: Server, role: str, name: str) -> Any:
+        tls = ClientTls(self._credentials, role, name)
+        return tls_endpoint(self._reactor, server.host, server.port, tls)
+
+    async def _start(self) -> None:
+        assert self._journal is not None
+        site = self._config.site
+        if site.host and not site.name:
+            raise ConfigError(["site.name: is needed with site.host"])
+        adapters: dict[str, Adapter] = {"socket": SocketPrinter(self._reactor, self._reactor)}
+        self._provider = PrintProvider(
+            self._env,
+            self._journal,
+            adapters,
+            DocumentAnalyser(self._reactor, self._reactor),
+            self._endpoint(self._config.application, "application", "application"),
+            self._endpoint(site, "site", site.name) if site.host else None,
+            link_settings(self._config.times),
+        )
+        await self._provider.start()
+
+    async def _stop(self) -> None:
+        assert self._provider is not None
+        await self._provider.stop()
+
+    async def _listen(self) -> None:
+        assert self._provider is not None and self._journal is not None
+        spool = self._data.path / "spool"
+        spool.mkdir(mode=0o700, exist_ok=True)
+        submission = SubmissionFactory(
+            self._env, self._provider, spool, self._config.analysis.document_max_bytes
+        )
+        self._listeners.unix(str(self._data.path / "submit.sock"), submission, 0o666)
+        operations = ProviderOperations(self._provider, self._journal)
+        self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
+
+
+def build(config: ProviderConfig, reactor: Any) -> OrderedService:
+    """The service of ``twistd papercut-provider``."""
+    return ProviderRole(config, reactor).service()

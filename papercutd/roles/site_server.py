@@ -1,0 +1,138 @@
+"""Wiring of a site server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocols.endpoint import SessionServerFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from papercutd.config.model import SiteConfig, Times
+from papercutd.environment import real_environment
+from papercutd.errors import ConfigError
+from papercutd.faces.control import ControlFactory
+from papercutd.faces.links import LINKS, LinksFace
+from papercutd.faces.provider import ProviderFace
+from papercutd.faces.web import make_web
+from papercutd.identity.endpoints import tls_endpoint
+from papercutd.identity.names import peer_of
+from papercutd.identity.tls import ClientTls, Credentials, Revocations, ServerTls, identifier
+from papercutd.roles.application import end_revoked
+from papercutd.roles.common import (
+    DataDirectory,
+    Listeners,
+    OrderedService,
+    Step,
+    exit_with_failure,
+)
+from papercutd.services.administration import SiteOperations
+from papercutd.services.link import LinkSettings
+from papercutd.services.site_server import SiteServer, SiteSettings
+from papercutd.storage.migrate import open_database
+from papercutd.storage.replica import Directory
+from papercutd.storage.site_store import SCHEMA, SiteStore, create_site
+from papercutd.storage.writer import ThreadWriter
+
+_log = Logger()
+
+
+def link_settings(times: Times) -> LinkSettings:
+    """The link's times as configured."""
+    return LinkSettings(
+        back_jitter_s=times.back_jitter_s,
+        reconnect_min_s=times.reconnect_min_s,
+        reconnect_max_s=times.reconnect_max_s,
+    )
+
+
+class SiteRole:
+    """The parts of a running site server."""
+
+    def __init__(self, config: SiteConfig, reactor: Any) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._data = DataDirectory(config.data_dir)
+        self._listeners = Listeners(reactor)
+        self._env = real_environment(reactor)
+        self._revocations = Revocations()
+        self._store: SiteStore | None = None
+        self._server: SiteServer | None = None
+
+    def service(self) -> OrderedService:
+        steps = [
+            self._data.lock_step(),
+            Step("database", self._open, self._close),
+            Step("services", self._start, self._stop),
+            Step("ports", self._listen, self._listeners.close),
+        ]
+        return OrderedService("site", steps, self._reactor)
+
+    async def _open(self) -> None:
+        if not self._config.application.host:
+            raise ConfigError(["application.host: is needed"])
+        self._credentials = Credentials.load(self._data.path / "identity")
+        self._name = peer_of(self._credentials.certificate).name
+        connection = open_database(str(self._data.path / "journal.db"), SCHEMA)
+        # Only where joining has not done it: a journal that is gone is a new stream.
+        create_site(connection, self._name, self._env.new_id())
+
+        def fatal(failure: Failure) -> None:
+            _log.critical("the database failed, ending: {failure}", failure=failure)
+            exit_with_failure(self._reactor)
+
+        writer = ThreadWriter(connection, self._reactor.callFromThread, fatal)
+        self._store = SiteStore(writer, Directory(str(self._data.path)), self._env.wall_s)
+
+    async def _close(self) -> None:
+        assert self._store is not None
+        await self._store.close()
+
+    async def _start(self) -> None:
+        assert self._store is not None
+        application = self._config.application
+        endpoint = tls_endpoint(
+            self._reactor,
+            application.host,
+            application.port,
+            ClientTls(self._credentials, "application", "application"),
+        )
+        settings = SiteSettings(self._config.forward_budget_s, link_settings(self._config.times))
+        server = self._server = SiteServer(self._env, self._store, endpoint, settings)
+        self._revocations.subscribe(lambda serial: end_revoked(server.providers, serial))
+        server.on_rows = lambda rows: self._revocations.add(
+            str(row[1]) for row in rows if row[0] == "revocation"
+        )
+        await server.start()
+        self._revocations.add(
+            await self._store.read(
+                lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
+            )
+        )
+
+    async def _stop(self) -> None:
+        assert self._server is not None
+        await self._server.stop()
+
+    async def _listen(self) -> None:
+        server, env, listen = self._server, self._env, self._config.listen
+        assert server is not None
+        operations = SiteOperations(server)
+        face = ProviderFace(env, server, self._name)
+        server.on_settings = face.push_settings
+        links = SessionServerFactory(
+            LINKS, env.clock, LinksFace({"provider": face}), identifier(self._revocations)
+        )
+        self._listeners.tcp(listen.interface, listen.links, links, ServerTls(self._credentials))
+        server.address = (self._config.application.host, self._config.application.port)
+        web = make_web(env, operations.health)
+        self._listeners.tcp(listen.interface, listen.http, web)
+        self._listeners.tcp(
+            listen.interface, listen.https, web, ServerTls(self._credentials, demand=False)
+        )
+        self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
+
+
+def build(config: SiteConfig, reactor: Any) -> OrderedService:
+    """The service of ``twistd papercut-site``."""
+    return SiteRole(config, reactor).service()
