@@ -1,0 +1,280 @@
+"""``papercutd``: setting up and administering the servers of an installation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from papercutd.commands.control_client import ControlError, call
+from papercutd.config.load import load_config
+from papercutd.config.model import MODELS
+from papercutd.domain.money import show_amount
+from papercutd.errors import ConfigError, PapercutError
+
+EX_CONFIG = 78
+DEFAULT_CONFIG = "/etc/papercutd/papercut-app.toml"
+_MODEL_WORDS = ("app", "site", "provider")
+Run = Callable[[argparse.Namespace, Any], Any]
+
+
+def role_of(path: str, stated: str | None) -> str:
+    """Which role a configuration file is for: as stated, else by its name."""
+    if stated:
+        return stated
+    for role in _MODEL_WORDS:
+        if role in Path(path).name:
+            return role
+    return "app"
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands."""
+    top = argparse.ArgumentParser(
+        prog="papercutd",
+        description="Set up and administer a papercutd installation.",
+        epilog="Examples: papercutd init; papercutd user add anna --balance 20.00; papercutd status",
+    )
+    top.add_argument(
+        *("-c", "--config"),
+        default=os.environ.get("PAPERCUTD_CONFIG", DEFAULT_CONFIG),
+        help="configuration of the server concerned (default: %(default)s)",
+    )
+    top.add_argument("--role", choices=_MODEL_WORDS, help="of that file (default: by its name)")
+    top.add_argument("--json", action="store_true", help="print one JSON object")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, help: str, run: Run, under: Any = commands) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = under.add_parser(name, help=help, description=help)
+        made.set_defaults(run=run)
+        return made
+
+    def group(name: str, help: str) -> Any:
+        made = commands.add_parser(name, help=help, description=help)
+        return made.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+
+    init = add("init", "make the installation: certificate authority, database, prices", _init)
+    init.add_argument("--ca-cert", help="certificate of your own CA to stand under")
+    init.add_argument("--ca-key", help="its key")
+    join = add("join", "join this site or provider to the installation", _join)
+    join.add_argument("--token", required=True, help="what `site add` or `provider add` printed")
+    join.add_argument("--server", required=True, help="HOST:PORT of the application server's HTTPS")
+
+    user = group("user", "users and their money")
+    one = add("add", "add a user", _operation("user.add"), user)
+    one.add_argument("name")
+    one.add_argument("--full-name", default="")
+    one.add_argument("--balance", default="0", help="opening balance, such as 20.00")
+    one.add_argument("--overdraft", default="0", help="how far below zero the balance may go")
+    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
+    one.add_argument("--administrator", action="store_true")
+    add("list", "list users", _operation("user.list"), user).add_argument("--after", default="")
+    add("show", "show a user", _operation("user.show"), user).add_argument("name")
+    one = add("adjust", "credit or debit a user", _operation("user.adjust"), user)
+    one.add_argument("name")
+    one.add_argument("amount", help="such as 5.00 or -5.00")
+    one.add_argument("--reason", default="")
+
+    price = group("price", "prices")
+    one = add("set", "a new version of the prices", _price_set, price)
+    one.add_argument("line", nargs="+", help="PAPER=GREY,COLOUR, such as A4=0.05,0.20; * for others")
+    one.add_argument("--currency", default="EUR")
+    add("show", "all versions", _operation("price.show"), price)
+
+    site = group("site", "site servers")
+    one = add("add", "add a site and print its join token", _add_with_token("site"), site)
+    one.add_argument("name")
+    one.add_argument("--host", default="", help="where providers reach it")
+    one.add_argument("--port", type=int, default=9195)
+    one = add("set", "change a site", _operation("site.set"), site)
+    one.add_argument("name")
+    one.add_argument("--host")
+    one.add_argument("--port", type=int)
+    one.add_argument("--policy", choices=("capped", "closed"), help="of money while cut")
+    one.add_argument("--cap", help="for each user while cut: an amount, default or none")
+    one.add_argument("--deny-beyond-cap", type=lambda text: text == "yes", metavar="yes|no")
+    add("list", "list sites", _operation("site.list"), site)
+    add("token", "a new join token", _token("site"), site).add_argument("name")
+
+    provider = group("provider", "print providers")
+    one = add("add", "add a provider and print its join token", _add_with_token("provider"), provider)
+    one.add_argument("name")
+    one.add_argument("--site", help="the site it stands beside")
+    add("list", "list providers", _operation("provider.list"), provider)
+    add("token", "a new join token", _token("provider"), provider).add_argument("name")
+
+    printer = group("printer", "printers")
+    one = add("add", "add a printer", _operation("printer.add"), printer)
+    one.add_argument("name")
+    one.add_argument("--provider", required=True)
+    one.add_argument("--uri", required=True, help="socket://HOST:PORT")
+    one.add_argument("--when-alone", default="print-and-log-later")
+    add("list", "list printers", _operation("printer.list"), printer)
+
+    job = group("job", "jobs of a provider")
+    add("list", "list jobs", _operation("job.list"), job)
+    add("retry", "ask again for a held job", _operation("job.retry"), job).add_argument("job")
+
+    add("status", "how everything stands", _operation("status"))
+    one = add("verify", "check chains, totals and charges", _operation("verify"))
+    one.add_argument("--provider-journal", dest="provider_journals", action="append", default=[])
+    one = add("statement", "what was printed in the last outage", _operation("statement"))
+    one.add_argument("--since", help="seconds since 1970")
+    one.add_argument("--until", help="seconds since 1970")
+    add("backup", "copy the database while the server works", _operation("backup")).add_argument("path")
+    one = add("revoke", "revoke the certificates of a site or provider", _operation("revoke"))
+    one.add_argument("role_name", metavar="ROLE", choices=("site", "provider"))
+    one.add_argument("name")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    try:
+        role = role_of(options.config, options.role)
+        config = load_config(options.config, MODELS[role])
+        result = options.run(options, config)
+    except ConfigError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return EX_CONFIG
+    except (ControlError, PapercutError, OSError) as error:
+        print(f"papercutd: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print(readable(result))
+    return 1 if isinstance(result, dict) and result.get("ok") is False else 0
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+# How a result is read.
+
+
+def readable(result: Any, indent: str = "") -> str:
+    """Plain lines of a result; lists of alike objects as a table."""
+    if isinstance(result, list):
+        return _table(result, indent)
+    if not isinstance(result, dict):
+        return f"{indent}{result}"
+    lines = []
+    for name, value in result.items():
+        label = name.replace("_", " ").removesuffix(" e4")
+        if isinstance(value, (dict, list)) and value:
+            lines += [f"{indent}{label}:", readable(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{label}: {_cell(name, value)}")
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None or value == [] or value == {}:
+        return "none"
+    if name.endswith("_e4") and isinstance(value, int):
+        return show_amount(value)
+    if name in ("since", "until", "seen_at", "claimed_at") and isinstance(value, float) and value:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+    return str(value)
+
+
+def _table(rows: list[Any], indent: str) -> str:
+    if not rows or not isinstance(rows[0], dict):
+        return "\n".join(f"{indent}{row}" for row in rows) or f"{indent}none"
+    names = list(rows[0])
+    cells = [[name.replace("_", " ").removesuffix(" e4") for name in names]]
+    cells += [[_cell(name, row.get(name)) for name in names] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
+    return "\n".join(
+        indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+
+
+# What the commands do.
+
+_NOT_ARGUMENTS = frozenset({"config", "role", "json", "command", "subcommand", "run"})
+
+
+def _arguments(options: argparse.Namespace) -> dict[str, Any]:
+    found = {k: v for k, v in vars(options).items() if k not in _NOT_ARGUMENTS and v is not None}
+    if "role_name" in found:
+        found["role"] = found.pop("role_name")
+    return found
+
+
+def _operation(name: str) -> Run:
+    def run(options: argparse.Namespace, config: Any) -> Any:
+        arguments = _arguments(options)
+        if name == "verify" and not arguments.get("provider_journals"):
+            arguments.pop("provider_journals", None)
+        return _call(options, config, name, arguments)
+
+    return run
+
+
+def _call(options: argparse.Namespace, config: Any, name: str, arguments: dict[str, Any]) -> Any:
+    """At the running server; where none runs, in the application server's database itself."""
+
+    def progress(figures: dict[str, Any]) -> None:
+        if sys.stderr.isatty():
+            print("  ".join(f"{k} {v}" for k, v in figures.items()), file=sys.stderr)
+
+    socket_path = os.path.join(config.data_dir, "control.sock")
+    try:
+        return call(socket_path, name, arguments, progress)
+    except ControlError as error:
+        is_app = role_of(options.config, options.role) == "app"
+        if error.code != "not-running" or not is_app:
+            raise
+    from papercutd.commands.offline import run_offline
+
+    return run_offline(config, name, arguments, progress)
+
+
+def _init(options: argparse.Namespace, config: Any) -> Any:
+    from papercutd.commands.setup import initialise
+
+    return initialise(config, options.ca_cert, options.ca_key)
+
+
+def _join(options: argparse.Namespace, config: Any) -> Any:
+    from papercutd.commands.setup import join
+
+    return join(config, options.token, options.server)
+
+
+def _price_set(options: argparse.Namespace, config: Any) -> Any:
+    prices = {}
+    for line in options.line:
+        paper, _, pair = line.partition("=")
+        prices[paper] = pair.split(",")
+    arguments = {"prices": prices, "currency": options.currency}
+    return _call(options, config, "price.set", arguments)
+
+
+def _add_with_token(kind: str) -> Run:
+    def run(options: argparse.Namespace, config: Any) -> Any:
+        result = _call(options, config, f"{kind}.add", _arguments(options))
+        return {**result, **_token(kind)(options, config)}
+
+    return run
+
+
+def _token(kind: str) -> Run:
+    def run(options: argparse.Namespace, config: Any) -> Any:
+        return _call(options, config, "token", {"role": kind, "name": options.name})
+
+    return run
+
+
+if __name__ == "__main__":
+    run()

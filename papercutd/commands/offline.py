@@ -1,0 +1,64 @@
+"""Operations on the application server's database while no server runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from papercutd.config.model import AppConfig
+from papercutd.environment import real_environment
+from papercutd.errors import NotFound
+from papercutd.identity.authority import Authority, pin_of
+from papercutd.identity.joining import JoinService
+from papercutd.identity.tls import Credentials
+from papercutd.roles.common import DataDirectory
+from papercutd.services.administration import StoreOperations, take
+from papercutd.storage.application_store import SCHEMA, ApplicationStore
+from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.migrate import open_database
+from papercutd.storage.writer import InlineReader, InlineWriter
+
+
+def run_offline(
+    config: AppConfig,
+    name: str,
+    arguments: dict[str, Any],
+    progress: Callable[[dict[str, Any]], None],
+) -> Any:
+    """The result of operation ``name``; raises NotFound for one that needs a running server."""
+    data = DataDirectory(config.data_dir)
+    data.acquire()
+    clock = Clock()
+    env = real_environment(clock)
+    connection = open_database(str(data.path / "application.db"), SCHEMA)
+    try:
+        log = ChangeLog(env.wall_s)
+        writer = InlineWriter(connection, clock, log)
+        store = ApplicationStore(writer, InlineReader(writer), log, env.wall_s)
+        operations: dict[str, Any] = dict(StoreOperations(store).all())
+        credentials = Credentials.load(data.path / "identity")
+        joining = JoinService(
+            Authority.load(data.path / "ca"), store, env, pin_of(credentials.certificate)
+        )
+
+        async def token(given: dict[str, Any], progress: Any) -> Any:
+            found = take(given, "role", "name")
+            return {"token": await joining.make_token(found["role"], found["name"])}
+
+        operations["token"] = token
+        if name not in operations:
+            raise NotFound("running server for", name)
+        results: list[Any] = []
+        Deferred.fromCoroutine(operations[name](arguments, progress)).addBoth(results.append)
+        while not results:
+            clock.advance(0)
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
+    finally:
+        connection.close()
+        data.release()

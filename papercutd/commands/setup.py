@@ -1,0 +1,122 @@
+"""``papercutd init`` and ``papercutd join``: the first thing on a new machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from papercutd.config.model import AppConfig
+from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.environment import real_environment
+from papercutd.errors import AlreadyExists, ConfigError, InvalidValue
+from papercutd.identity.authority import (
+    Authority,
+    key_pem,
+    make_key,
+    make_request,
+    write_private,
+)
+from papercutd.storage.accounts import Accounts
+from papercutd.storage.application_store import SCHEMA, create_installation
+from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.directory import Directory
+from papercutd.storage.migrate import open_database
+from papercutd.storage.writer import InlineWriter
+
+FIRST_PRICES = PriceList(
+    version=0,
+    effective_from=0.0,
+    currency="EUR",
+    papers=(PagePrice("A4", 500, 2_000), PagePrice("A3", 1_000, 4_000)),
+    other=PagePrice("", 1_000, 4_000),
+)
+
+
+def initialise(config: AppConfig, ca_cert: str | None, ca_key: str | None) -> dict[str, Any]:
+    """Make what every installation has; refuses where one is already."""
+    data = Path(config.data_dir)
+    if (data / "identity" / "key.pem").exists():
+        raise AlreadyExists("installation", str(data))
+    if bool(ca_cert) != bool(ca_key):
+        raise InvalidValue("ca-cert", "and --ca-key go together")
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chmod(data, 0o700)
+    now = time.time()
+    if ca_cert and ca_key:
+        authority = Authority.create_under(
+            data / "ca", now, Path(ca_cert).read_bytes(), Path(ca_key).read_bytes()
+        )
+    else:
+        authority = Authority.create(data / "ca", now)
+    env = real_environment(Clock())
+    connection = open_database(str(data / "application.db"), SCHEMA)
+    try:
+        create_installation(connection, env.new_id())
+        log = ChangeLog(env.wall_s)
+        clock = Clock()
+        writer = InlineWriter(connection, clock, log)
+        directory = Directory(log, Accounts(log))
+        writer.submit(lambda c: directory.add_prices(c, FIRST_PRICES))
+        for _ in range(3):
+            clock.advance(0)
+    finally:
+        connection.close()
+    key = make_key()
+    request = make_request(key, "application", "application")
+    issued = authority.issue(request, "application", "application", now)
+    identity = data / "identity"
+    identity.mkdir(mode=0o700, exist_ok=True)
+    write_private(identity / "ca.pem", authority.pem, 0o644)
+    write_private(identity / "chain.pem", issued.chain_pem, 0o644)
+    write_private(identity / "key.pem", key_pem(key))
+    return {"data_dir": str(data), "next": "twistd -n papercut-app --config ..."}
+
+
+def join(config: Any, token: str, server: str) -> dict[str, Any]:
+    """Fetch a certificate, and begin with an empty journal; an old one is kept beside it."""
+    from papercutd.identity.join_client import join as join_server
+
+    host, _, port = server.rpartition(":")
+    if not host or not port.isdigit():
+        raise InvalidValue("server", "is HOST:PORT")
+    if isinstance(config, AppConfig):
+        raise ConfigError(["join is for sites and providers: give their configuration"])
+    data = Path(config.data_dir)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chmod(data, 0o700)
+    answer = _run(join_server(reactor, token, host, int(port), data / "identity"))
+    moved = []
+    for name in ("journal.db", "provider.db"):
+        for ending in ("", "-wal", "-shm"):
+            path = data / (name + ending)
+            if path.exists():
+                kept = data / f"old-{int(time.time())}-{name}{ending}"
+                path.rename(kept)
+                moved.append(str(kept))
+    del answer
+    return {"data_dir": str(data), "journals_kept": moved, "next": "start this role with twistd"}
+
+
+def _run(work: Any) -> Any:
+    """Run one coroutine on the reactor, which then stops."""
+    results: list[Any] = []
+
+    def done(result: Any) -> None:
+        results.append(result)
+        reactor.stop()  # type: ignore[attr-defined]
+
+    def begin() -> None:
+        Deferred.fromCoroutine(work).addBoth(done)
+
+    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
+    reactor.run()  # type: ignore[attr-defined]
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    return results[0]
