@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import attrs
-from attrs.validators import and_, ge, in_, le, matches_re, max_len
+from attrs.validators import and_, ge, in_, le, matches_re, max_len, optional
 
 ID_PATTERN = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 STEP_PATTERN = r"(submit|release|run)-[1-9][0-9]{0,5}"
@@ -17,6 +17,7 @@ is_title = and_(max_len(1024), matches_re(TEXT_PATTERN))
 #: Ids of users, accounts, printers; versions; counts.
 is_number = [ge(0), le(2**53 - 1)]
 AMOUNT_MAX_E4 = 10**15 - 1
+is_amount_e4 = [ge(-AMOUNT_MAX_E4), le(AMOUNT_MAX_E4)]
 
 
 @attrs.frozen
@@ -78,8 +79,8 @@ class Decision:
     reason: str = attrs.field(validator=max_len(64))
     #: ``application`` or a site's stream id.
     decider: str = attrs.field(validator=max_len(64))
-    user: int | None
-    account: int | None
+    user: int | None = attrs.field(validator=optional(is_number))
+    account: int | None = attrs.field(validator=optional(is_number))
     printer: int = attrs.field(validator=is_number)
     price_version: int = attrs.field(validator=is_number)
     lines: list[PriceLine] = attrs.field(validator=max_len(128))

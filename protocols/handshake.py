@@ -59,7 +59,7 @@ class Hello:
 class Welcome:
     """The answer to ``HELLO``."""
 
-    version: int
+    version: int = attrs.field(validator=[ge(0), le(65_535)])
     role: str = attrs.field(validator=in_(("application", "site")))
     name: str = attrs.field(validator=is_name)
     #: ``application``, or the stream of the site: what a decision's decider will say.

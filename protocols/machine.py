@@ -9,6 +9,7 @@ when this side does. docs/state-machines/session.dot is generated from it.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 
 import attrs
 import msgspec
@@ -158,18 +159,21 @@ class Connection:
 
     # What came.
 
-    def receive_data(self, data: bytes) -> list[Received]:
-        """What the lines completed by ``data`` mean, in order. Nothing once closed."""
+    def receive_data(self, data: bytes) -> Iterator[Received]:
+        """What the lines completed by ``data`` mean, in order. Nothing once closed.
+
+        Each line is read when the iterator reaches it, in the state that the answer to
+        the line before may have brought about. Bytes given to an iterator that is not
+        run to its end are lost.
+        """
         if self.state is State.CLOSED:
-            return []
-        received: list[Received] = []
+            return
         for line in self._buffer.receive(data):
-            received.append(self._receive_line(line))
+            yield self._receive_line(line)
             if self._is_closed():
-                return received
+                return
         if self._buffer.overflowed:
-            received.append(self._fatal(Code.TOO_LONG))
-        return received
+            yield self._fatal(Code.TOO_LONG)
 
     def _is_closed(self) -> bool:
         # A method, or mypy takes the state tested at the top for granted.

@@ -108,8 +108,23 @@ class ApplicationStore:
         await self._reader.close()
 
     def start(self) -> Deferred[None]:
-        """No session of an earlier run is alive."""
-        return self.write(askers.disconnect_all)
+        """No session of an earlier run is alive: their links went down when it last wrote."""
+
+        def start(connection: sqlite3.Connection) -> None:
+            last = connection.execute(
+                "SELECT committed_at FROM change_log ORDER BY number DESC LIMIT 1"
+            ).fetchone()
+            for identity, seen_at in connection.execute(
+                "SELECT identity, seen_at FROM asker WHERE connected = 1"
+            ).fetchall():
+                at = max(seen_at, last[0] if last is not None else 0.0)
+                connection.execute(
+                    "INSERT INTO link_event (identity, event, at, number) VALUES (?, 'down', ?, ?)",
+                    (identity, at, self.log.number),
+                )
+            askers.disconnect_all(connection)
+
+        return self.write(start)
 
     # Sessions.
 

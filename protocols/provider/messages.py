@@ -16,6 +16,7 @@ from protocols.common import (
     Document,
     Key,
     Position,
+    is_amount_e4,
     is_id,
     is_name,
     is_number,
@@ -64,8 +65,8 @@ class Receipt:
 
     #: ``posted`` now, ``already`` (the first stands), or ``journalled`` at a site.
     state: str = attrs.field(validator=in_(("posted", "already", "journalled")))
-    amount_e4: int
-    pages: int
+    amount_e4: int = attrs.field(validator=is_amount_e4)
+    pages: int = attrs.field(validator=[ge(0), le(10**11)])
 
 
 @attrs.frozen
@@ -118,7 +119,7 @@ class Cancel:
 class OpenAnswer:
     """The answer to ``OPEN``; ``dropped`` counts holds ended, on the last page only."""
 
-    dropped: int = 0
+    dropped: int = attrs.field(default=0, validator=is_number)
 
 
 @attrs.frozen
@@ -139,7 +140,7 @@ class Open:
 class Pong:
     """The answer to ``PING``."""
 
-    clock: float = 0.0
+    clock: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
     position: Position | None = None
 
 
@@ -172,7 +173,7 @@ class Relay:
 class PrinterSetting:
     """One printer of this provider."""
 
-    id: int
+    id: int = attrs.field(validator=is_number)
     name: str
     uri: str
     #: What the tracker does: ``print-and-log-later``, ``hold`` or ``print-unlogged``.
@@ -186,7 +187,7 @@ class ServerAddress:
     role: str
     name: str
     host: str
-    port: int
+    port: int = attrs.field(validator=[ge(0), le(65_535)])
 
 
 @attrs.frozen
@@ -201,7 +202,7 @@ class Config:
     printers: list[PrinterSetting]
     servers: list[ServerAddress]
     #: The newest version of the prices; acknowledged by the next PING's position.
-    price_version: int
+    price_version: int = attrs.field(validator=is_number)
     #: ``application`` or ``site``: who is asked first.
     preferred: str = "application"
     #: Streams that decide no more: their retained COMPLETEs go to the application server.

@@ -115,7 +115,7 @@ class Session(Protocol):
         """
         if not self.is_open:
             return fail(SessionLost("the session is not open"))
-        if self._machine.asked >= TAGS_IN_FLIGHT_MAX:
+        if self.calls_in_flight >= TAGS_IN_FLIGHT_MAX:
             return fail(Refusal(Code.BUSY))
         try:
             tag, line = self._machine.send_request(request)
@@ -153,6 +153,11 @@ class Session(Protocol):
         return waiter
 
     @property
+    def calls_in_flight(self) -> int:
+        """Requests of this side that are not answered, cancelled ones included."""
+        return self._machine.asked
+
+    @property
     def waiting_bytes(self) -> int:
         """Bytes that wait for a slow peer: producers of much stop while there are any."""
         return self._outbound.waiting_bytes if self._outbound is not None else 0
@@ -180,7 +185,7 @@ class Session(Protocol):
         self._deadlines.heard_at = self._clock.seconds()
         for received in self._machine.receive_data(data):
             if self.is_over:
-                # A handler ended it; what came after in the same chunk is not ours any more.
+                # Ended by what answered the line before; the rest is not ours any more.
                 return
             self._dispatch[type(received)](self, received)
 
@@ -291,11 +296,11 @@ class Session(Protocol):
         self._write(line)
 
     def _refusal_of(self, error: Exception, what: str) -> Refusal:
+        """What the peer is told of ``error``, which is being handled."""
         if isinstance(error, Refusal):
             return error
         self._owner.count("internal")
-        failure: Failure = Failure(error)  # type: ignore[no-untyped-call]
-        _log.failure("{id}: {what} failed", failure=failure, id=self.id, what=what)
+        _log.failure("{id}: {what} failed", id=self.id, what=what)
         return Refusal(Code.INTERNAL)
 
     def _on_answer(self, received: Answered) -> None:

@@ -19,8 +19,8 @@ from protocols.provider.messages import Authorize, Bye, Open, Ping, Relay
 class JournalAck:
     """The stream's mark after the batch: applied, with its postings, in one transaction."""
 
-    number: int
-    chain: str
+    number: int = attrs.field(validator=is_number)
+    chain: str = attrs.field(validator=max_len(128))
 
 
 @attrs.frozen
@@ -66,7 +66,7 @@ class SnapshotOffer:
 
     snapshot: str
     position: Position
-    chunks: int
+    chunks: int = attrs.field(validator=is_number)
 
 
 @attrs.frozen
@@ -106,9 +106,9 @@ class Changes:
     """
 
     EVENT: ClassVar[str] = "CHANGES"
-    from_number: int
+    from_number: int = attrs.field(validator=is_number)
     to: Position
-    part: int
+    part: int = attrs.field(validator=is_number)
     last: bool
     rows: list[Any]
     #: Wall clock of the commit at the application server: for showing the lag.

@@ -1,0 +1,54 @@
+# All commands run on a fresh checkout: the first makes .venv and installs into it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SEEDS ?= 300
+FIRST_SEED ?= 1
+PROFILE ?= base
+
+.PHONY: help venv demo run test unit integration simulate check lint type etc clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+venv: $(STAMP) ## make the virtual environment and install
+
+$(STAMP): setup.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (the first time takes a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check setuptools wheel
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[test]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## two sites survive a cut link, with real processes (ARGS="--sabotage drop-ack")
+	@$(BIN)/python -m papercutd.demo $(ARGS)
+
+run: $(STAMP) ## all roles on loopback with sample data, until Ctrl-C
+	@$(BIN)/python -m papercutd.demo --run $(ARGS)
+
+test: $(STAMP) ## everything
+	@$(BIN)/python tests/run.py tests
+
+unit: $(STAMP) ## unit tests only
+	@$(BIN)/python tests/run.py tests.unit
+
+integration: $(STAMP) ## real processes only
+	@$(BIN)/python tests/run.py tests.integration
+
+simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first-seed $(FIRST_SEED) --profile $(PROFILE)
+
+check: $(STAMP) lint type test ## lint, types and tests
+
+lint: $(STAMP) ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+type: $(STAMP) ## mypy
+	@$(BIN)/mypy papercutd protocols plugins
+
+etc: $(STAMP) ## write etc/*.toml from the configuration models
+	@$(BIN)/python -m papercutd.config.render etc
+
+clean: ## remove what make made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache _trial_temp* .hypothesis

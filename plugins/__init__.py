@@ -1,0 +1,1 @@
+"""Replaceable parts, loaded by their configured name."""
