@@ -72,6 +72,9 @@ class Intake:
         behind = mark.number < number or (mark.number == number and mark.chain != chain)
         if owner != site_id or state != "live" or behind:
             raise Rejected("new-stream")
+        if self.sabotage == "double-post":
+            # The deliberate fault: everything is asked for again, and taken for new.
+            return Mark(0, CHAIN_START)
         return Mark(number, chain)
 
     def apply(

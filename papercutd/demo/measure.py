@@ -1,0 +1,175 @@
+"""What the demonstration found: from the stores and the paper, never from what was intended."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from papercutd.domain.pricing import PriceList
+from papercutd.storage.directory import cap_of, decode_prices
+
+
+@attrs.frozen
+class Span:
+    """A span of wall time."""
+
+    began: float
+    ended: float
+
+    def holds(self, at: float) -> bool:
+        return self.began <= at <= self.ended
+
+
+@attrs.frozen
+class Stores:
+    """Where the evidence lies."""
+
+    application: Path
+    providers: Sequence[Path]
+    replicas: Sequence[Path]
+    printers: Sequence[Path]
+
+
+def open_read(path: Path) -> sqlite3.Connection:
+    """The database at ``path``, to be read only."""
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The value below which ``share`` of ``values`` lie; None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 1)
+
+
+@attrs.define
+class Paper:
+    """Every document the printers received, and the jobs they belong to."""
+
+    received: Counter[str]
+    keys: dict[str, str]
+    jobs: list[dict[str, Any]]
+
+
+def read_paper(stores: Stores) -> Paper:
+    """Match the printers' files to the providers' jobs by the document's digest."""
+    received: Counter[str] = Counter()
+    for directory in stores.printers:
+        for path in directory.glob("*.prn"):
+            received[sha256(path.read_bytes()).hexdigest()] += 1
+    keys: dict[str, str] = {}
+    jobs: list[dict[str, Any]] = []
+    for path in stores.providers:
+        connection = open_read(path)
+        connection.row_factory = sqlite3.Row
+        for row in connection.execute(
+            "SELECT job, step, digest, state, decider, outcome, submitted_at, decided_at,"
+            " waited_ms FROM job"
+        ):
+            jobs.append(dict(row))
+            keys[row["digest"]] = f"{row['job']}/submit-{row['step']}"
+        connection.close()
+    return Paper(received, keys, jobs)
+
+
+def measure_money(stores: Stores, paper: Paper) -> dict[str, Any]:
+    """jobs, charged_e4, lost, duplicated, overspent_e4, and what was found in words."""
+    connection = open_read(stores.application)
+    charges: Counter[str] = Counter()
+    charged_e4 = 0
+    for key, amount_e4 in connection.execute("SELECT key, amount_e4 FROM charge"):
+        charges[key] += 1
+        charged_e4 += amount_e4
+    found: list[str] = []
+    lost = duplicated = 0
+    for digest, count in paper.received.items():
+        key = paper.keys.get(digest, "")
+        if charges[key] == 0:
+            lost += 1
+            found.append(f"paper without a posted charge: {key or 'an unknown document'}")
+        elif count > charges[key]:
+            duplicated += count - charges[key]
+            found.append(f"{key} came out {count} times and was charged {charges[key]} times")
+    for key, count in charges.items():
+        if count > 1:
+            duplicated += 1
+            found.append(f"{key} has {count} charges")
+    overspent_e4 = _overspent(connection, found)
+    for (detail,) in connection.execute(
+        "SELECT detail FROM listed WHERE kind = 'stream-replaced'"
+    ):
+        found.append(f"a site's journal was lost: its stream {detail} without being retired")
+    connection.close()
+    return {
+        "jobs": sum(paper.received.values()),
+        "charged_e4": charged_e4,
+        "lost": lost,
+        "duplicated": duplicated,
+        "overspent_e4": overspent_e4,
+        "found": found,
+    }
+
+
+def _overspent(connection: sqlite3.Connection, found: list[str]) -> int:
+    """Spent beyond balance, overdraft and the caps of all sites, over all restricted users."""
+    (body,) = connection.execute(
+        "SELECT body FROM price ORDER BY version DESC LIMIT 1"
+    ).fetchone()
+    prices: PriceList = decode_prices(body)
+    caps = [
+        cap_of(cap, prices.grey_a4_e4)
+        for (cap,) in connection.execute("SELECT cap_user_e4 FROM site WHERE removed = 0")
+    ]
+    if any(cap is None for cap in caps):
+        return 0
+    allowed = sum(cap for cap in caps if cap is not None)
+    total = 0
+    for name, balance_e4, floor_e4 in connection.execute(
+        "SELECT name, credits_e4 - debits_e4, floor_e4 FROM account"
+        " WHERE kind = 'personal' AND restricted = 1"
+    ):
+        beyond = floor_e4 - balance_e4 - allowed
+        if beyond > 0:
+            total += beyond
+            found.append(f"{name} overspent by {beyond / 10_000:.2f}")
+    return total
+
+
+def waited(paper: Paper, spans: Sequence[Span]) -> list[float]:
+    """Milliseconds to the decision, of jobs handed in within ``spans``."""
+    return [
+        job["waited_ms"]
+        for job in paper.jobs
+        if job["waited_ms"] is not None and any(s.holds(job["submitted_at"]) for s in spans)
+    ]
+
+
+def back_s(paper: Paper, healed_at: float) -> float | None:
+    """Seconds from the heal to the first decision of the application server after it."""
+    times = [
+        job["decided_at"]
+        for job in paper.jobs
+        if job["decider"] == "application" and (job["decided_at"] or 0) > healed_at
+    ]
+    return round(min(times) - healed_at, 3) if times else None
+
+
+def replica_lag_ms(stores: Stores, cuts: Sequence[Span]) -> float | None:
+    """p99 from commit at the centre to applied at a site, of what was committed while linked."""
+    lags: list[float] = []
+    for path in stores.replicas:
+        connection = open_read(path)
+        for committed_at, applied_at in connection.execute(
+            "SELECT committed_at, applied_at FROM applied"
+        ):
+            if not any(cut.holds(committed_at) for cut in cuts):
+                lags.append((applied_at - committed_at) * 1000)
+        connection.close()
+    return percentile(lags, 0.99)

@@ -1,0 +1,123 @@
+"""Printers that keep what they receive, and relays whose links can be cut."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class _Listener:
+    """Accepts connections on the loopback in a thread until it is closed."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = int(self._socket.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        # A plain close would leave the thread in accept() with the port open.
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._socket.close()
+
+
+class Printer(_Listener):
+    """A printer on a TCP port: every document it received is a file."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._count = 0
+        self._lock = threading.Lock()
+        super().__init__()
+
+    def serve(self, connection: socket.socket) -> None:
+        data = b""
+        with connection:
+            while block := connection.recv(65_536):
+                data += block
+            if data:
+                with self._lock:
+                    self._count += 1
+                    path = self.directory / f"{self._count:05d}.prn"
+                path.write_bytes(data)
+
+
+class Relay(_Listener):
+    """Passes bytes both ways to ``target_port``, until it is cut."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target = target_port
+        self._open = threading.Event()
+        self._open.set()
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        super().__init__()
+
+    def cut(self) -> None:
+        """Silently: nothing is passed on, nothing is closed, nobody is told."""
+        self._open.clear()
+
+    def heal(self) -> None:
+        """Connections that were cut are gone, as after any real cut of that length."""
+        pairs, self._pairs = list(self._pairs), set()
+        for pair in pairs:
+            for end in pair:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        self._open.set()
+
+    def serve(self, connection: socket.socket) -> None:
+        self._open.wait()
+        try:
+            other = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+        except OSError:
+            connection.close()
+            return
+        other.settimeout(None)
+        for end in (connection, other):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        pair = (connection, other)
+        self._pairs.add(pair)
+        back = threading.Thread(target=self._pass_on, args=(other, connection), daemon=True)
+        back.start()
+        self._pass_on(connection, other)
+        back.join()
+        self._pairs.discard(pair)
+        connection.close()
+        other.close()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while block := source.recv(65_536):
+                self._open.wait()
+                target.sendall(block)
+        except OSError:
+            pass
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass

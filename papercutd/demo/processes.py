@@ -1,0 +1,94 @@
+"""The processes of the demonstration: started, watched, killed and ended by their ids."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from papercutd.commands.control_client import ControlError, call
+
+START_TIMEOUT_S = 30.0
+
+
+class NotReady(Exception):
+    """A process did not come up; the text holds the end of its log."""
+
+
+class Role:
+    """One ``twistd papercut-...`` process."""
+
+    def __init__(self, role: str, name: str, directory: Path, config: str) -> None:
+        self.role = role
+        self.name = name
+        self.directory = directory
+        self.data = directory / "data"
+        self.config = directory / f"papercut-{role}.toml"
+        self.log = directory / "log"
+        directory.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(f"data_dir = {str(self.data)!r}\n{config}".replace("'", '"'))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until its control socket answers."""
+        command = [sys.executable, "-m", "twisted.scripts.twistd"]
+        code = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+        command = [sys.executable, "-c", code, "--nodaemon", "--pidfile="]
+        command += [f"papercut-{self.role}", "--config", str(self.config)]
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                self.call("status")
+                return
+            except (ControlError, OSError):
+                time.sleep(0.02)
+        tail = self.log.read_text(errors="replace")[-1500:]
+        raise NotReady(f"{self.name} did not start:\n{tail}")
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """The result of an operation at its control socket."""
+        return call(str(self.data / "control.sock"), operation, arguments, timeout_s=20)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """SIGTERM; SIGKILL if that takes more than 8 s."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=8)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+def command(config: Path, *words: str) -> Any:
+    """Run ``papercutd --json`` and return what it printed."""
+    import json
+
+    done = subprocess.run(
+        [sys.executable, "-m", "papercutd.commands.main", "--json", "-c", str(config), *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode not in (0, 1) or not done.stdout:
+        raise NotReady(f"papercutd {' '.join(words[:2])} failed: {done.stderr.strip()}")
+    return json.loads(done.stdout)
