@@ -12,9 +12,12 @@ setup(
     packages=[
         *find_packages(
             include=[
-                "papercutd", "papercutd.*",
-                "protocols", "protocols.*",
-                "plugins", "plugins.*",
+                "papercutd",
+                "papercutd.*",
+                "protocols",
+                "protocols.*",
+                "plugins",
+                "plugins.*",
             ]
         ),
         # Contributes plugin modules only. twisted/ and twisted/plugins/ must never
@@ -39,7 +42,13 @@ setup(
         "twisted[tls]>=24.7",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100", "mypy>=1.10", "mypy-zope>=1.0.5", "ruff>=0.6", "towncrier>=23.11"],
+        "test": [
+            "hypothesis>=6.100",
+            "mypy>=1.10",
+            "mypy-zope>=1.0.5",
+            "ruff>=0.6",
+            "towncrier>=23.11",
+        ],
     },
     entry_points={
         "console_scripts": [

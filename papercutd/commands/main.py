@@ -82,7 +82,9 @@ def parser() -> argparse.ArgumentParser:
 
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)
-    one.add_argument("line", nargs="+", help="PAPER=GREY,COLOUR, such as A4=0.05,0.20; * for others")
+    one.add_argument(
+        "line", nargs="+", help="PAPER=GREY,COLOUR, such as A4=0.05,0.20; * for others"
+    )
     one.add_argument("--currency", default="EUR")
     add("show", "all versions", _operation("price.show"), price)
 
@@ -102,7 +104,9 @@ def parser() -> argparse.ArgumentParser:
     add("token", "a new join token", _token("site"), site).add_argument("name")
 
     provider = group("provider", "print providers")
-    one = add("add", "add a provider and print its join token", _add_with_token("provider"), provider)
+    one = add(
+        "add", "add a provider and print its join token", _add_with_token("provider"), provider
+    )
     one.add_argument("name")
     one.add_argument("--site", help="the site it stands beside")
     add("list", "list providers", _operation("provider.list"), provider)
@@ -126,7 +130,9 @@ def parser() -> argparse.ArgumentParser:
     one = add("statement", "what was printed in the last outage", _operation("statement"))
     one.add_argument("--since", help="seconds since 1970")
     one.add_argument("--until", help="seconds since 1970")
-    add("backup", "copy the database while the server works", _operation("backup")).add_argument("path")
+    add("backup", "copy the database while the server works", _operation("backup")).add_argument(
+        "path"
+    )
     one = add("revoke", "revoke the certificates of a site or provider", _operation("revoke"))
     one.add_argument("role_name", metavar="ROLE", choices=("site", "provider"))
     one.add_argument("name")
@@ -194,7 +200,8 @@ def _table(rows: list[Any], indent: str) -> str:
     cells += [[_cell(name, row.get(name)) for name in names] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
     return "\n".join(
-        indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        indent
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     )
 

@@ -110,13 +110,13 @@ def _run(work: Any) -> Any:
 
     def done(result: Any) -> None:
         results.append(result)
-        reactor.stop()  # type: ignore[attr-defined]
+        reactor.stop()
 
     def begin() -> None:
         Deferred.fromCoroutine(work).addBoth(done)
 
-    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.callWhenRunning(begin)
+    reactor.run()
     if isinstance(results[0], Failure):
         results[0].raiseException()
     return results[0]

@@ -22,9 +22,7 @@ def _server(section: str, port: int, name: str = "") -> str:
 
 
 def _listen(http: int, https: int, links: int) -> str:
-    return (
-        f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\nlinks = {links}\n'
-    )
+    return f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\nlinks = {links}\n'
 
 
 @attrs.define
@@ -83,7 +81,9 @@ class Installation:
         """Initialised, with nothing running."""
         http, https, links = free_port(), free_port(), free_port()
         debug = f'[debug]\nsabotage = "{sabotage}"\n' if sabotage else ""
-        app = Role("app", "application server", directory / "app", _listen(http, https, links) + debug)
+        app = Role(
+            "app", "application server", directory / "app", _listen(http, https, links) + debug
+        )
         command(app.config, "init")
         made = cls(directory, app, http, https)
         for name in SITES:

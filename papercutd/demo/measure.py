@@ -102,9 +102,7 @@ def measure_money(stores: Stores, paper: Paper) -> dict[str, Any]:
             duplicated += 1
             found.append(f"{key} has {count} charges")
     overspent_e4 = _overspent(connection, found)
-    for (detail,) in connection.execute(
-        "SELECT detail FROM listed WHERE kind = 'stream-replaced'"
-    ):
+    for (detail,) in connection.execute("SELECT detail FROM listed WHERE kind = 'stream-replaced'"):
         found.append(f"a site's journal was lost: its stream {detail} without being retired")
     connection.close()
     return {
@@ -119,9 +117,7 @@ def measure_money(stores: Stores, paper: Paper) -> dict[str, Any]:
 
 def _overspent(connection: sqlite3.Connection, found: list[str]) -> int:
     """Spent beyond balance, overdraft and the caps of all sites, over all restricted users."""
-    (body,) = connection.execute(
-        "SELECT body FROM price ORDER BY version DESC LIMIT 1"
-    ).fetchone()
+    (body,) = connection.execute("SELECT body FROM price ORDER BY version DESC LIMIT 1").fetchone()
     prices: PriceList = decode_prices(body)
     caps = [
         cap_of(cap, prices.grey_a4_e4)

@@ -153,7 +153,7 @@ def tell(installation: Installation, story: Story, sabotage: str) -> dict[str, A
     verified = installation.app.call("verify", provider_journals=journals)
     return _report(
         *(installation, story, sabotage, online, silent, killed, healed, healed_at),
-        *(drained and waiting or 0, drain_ms, statement, verified),
+        *((drained and waiting) or 0, drain_ms, statement, verified),
     )
 
 

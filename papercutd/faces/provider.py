@@ -6,12 +6,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 import attrs
-from protocols.codes import Code
-from protocols.endpoint import Session
-from protocols.errors import Refusal
-from protocols.handshake import Hello, Welcome
-from protocols.limits import PAGE_ENTRIES_MAX
-from protocols.provider import messages
 from twisted.logger import Logger
 
 from papercutd import __version__
@@ -24,6 +18,12 @@ from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
 from papercutd.storage.application_store import ProviderSettings
 from papercutd.storage.askers import Seen
+from protocols.codes import Code
+from protocols.endpoint import Session
+from protocols.errors import Refusal
+from protocols.handshake import Hello, Welcome
+from protocols.limits import PAGE_ENTRIES_MAX
+from protocols.provider import messages
 
 _log = Logger()
 T = TypeVar("T")
@@ -35,17 +35,17 @@ class ProviderService(Protocol):
     """What this face needs of a server."""
 
     role: str
-    position: Position | None
-    address: tuple[str, int] | None
     providers: Sessions
     tasks: Tasks
 
     @property
+    def position(self) -> Position | None: ...
+    @property
+    def address(self) -> tuple[str, int] | None: ...
+    @property
     def decider(self) -> str: ...
 
-    async def begin_provider(
-        self, name: str, journal: str, mark: Mark, software: str
-    ) -> Seen: ...
+    async def begin_provider(self, name: str, journal: str, mark: Mark, software: str) -> Seen: ...
     async def end_session(self, asker: SessionRef) -> None: ...
     async def authorize(self, asker: SessionRef, request: Request) -> Decision: ...
     async def complete(self, asker: SessionRef, completion: Completion) -> Receipt: ...
@@ -154,7 +154,7 @@ class ProviderFace:
             keys = await self._service.lost_keys(asker.identity, conversation.replaced)
             for start in range(0, max(len(keys), 1), PAGE_ENTRIES_MAX):
                 page = [
-                    messages.AdoptKey(*key.split("/", 1), job_uuid)
+                    messages.AdoptKey(key[:36], key[37:], job_uuid)
                     for key, job_uuid in keys[start : start + PAGE_ENTRIES_MAX]
                 ]
                 last = start + PAGE_ENTRIES_MAX >= len(keys)
@@ -187,9 +187,7 @@ class ProviderFace:
             self._service.end_session(conversation.asker), "ending a provider's session"
         )
 
-    async def _authorize(
-        self, conversation: _Conversation, message: messages.Authorize
-    ) -> Any:
+    async def _authorize(self, conversation: _Conversation, message: messages.Authorize) -> Any:
         asker = conversation.asker
         decision = await self._service.authorize(asker, wire.request_in(message, asker.name))
         return wire.decision_out(decision)

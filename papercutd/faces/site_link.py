@@ -7,12 +7,6 @@ from typing import Any
 
 import attrs
 import msgspec
-from protocols.codes import Code
-from protocols.endpoint import Session
-from protocols.errors import Refusal
-from protocols.handshake import Hello, Welcome
-from protocols.provider import messages
-from protocols.site import messages as site
 
 from papercutd import __version__
 from papercutd.domain.chain import Position
@@ -21,6 +15,12 @@ from papercutd.environment import Environment
 from papercutd.faces.provider import OpenList, answered
 from papercutd.services import wire
 from papercutd.services.application_server import ApplicationServer
+from protocols.codes import Code
+from protocols.endpoint import Session
+from protocols.errors import Refusal
+from protocols.handshake import Hello, Welcome
+from protocols.provider import messages
+from protocols.site import messages as site
 
 
 @attrs.define

@@ -100,7 +100,8 @@ class JoinPage(_Async):
         except (ValueError, KeyError, TypeError):
             return 400, {"code": "bad-request", "text": "token, role, name and csr are needed"}
         try:
-            joined = await self._joining.join(*fields[:3], fields[3].encode())
+            token, role, name, csr = fields
+            joined = await self._joining.join(token, role, name, csr.encode())
         except PapercutError as error:
             code = getattr(error, "code", "refused")
             return 403, {"code": code, "text": _WORDS.get(code, str(error))}
@@ -139,9 +140,7 @@ class QuietSite(Site):
         """No access log: the reactor's thread has better things to do."""
 
 
-def make_web(
-    env: Environment, health: Health, joining: JoinService | None = None
-) -> Site:
+def make_web(env: Environment, health: Health, joining: JoinService | None = None) -> Site:
     """The web face; joining is offered only where it is given (over TLS)."""
     root = Resource()
     root.putChild(b"", _Front())

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import treq
-from protocols.limits import HANDSHAKE_TIMEOUT_S
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.web.client import Agent, ResponseNeverReceived
 from twisted.web.iweb import IPolicyForHTTPS
@@ -16,6 +15,7 @@ from papercutd.errors import LinkError
 from papercutd.identity.authority import key_pem, make_key, make_request, pin_of, write_private
 from papercutd.identity.tls import PinnedTls
 from papercutd.identity.tokens import parse_token
+from protocols.limits import HANDSHAKE_TIMEOUT_S
 
 JOIN_TIMEOUT_S = 30
 

@@ -15,8 +15,6 @@ import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
-from protocols.codes import Code
-from protocols.errors import Refusal
 from service_identity import VerificationError
 from service_identity.pyopenssl import verify_hostname
 from twisted.internet.interfaces import (
@@ -29,6 +27,8 @@ from zope.interface import implementer
 
 from papercutd.errors import Rejected
 from papercutd.identity.names import CertificatePeer, dns_name, peer_of
+from protocols.codes import Code
+from protocols.errors import Refusal
 
 _log = Logger()
 #: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.

@@ -138,7 +138,8 @@ class Asking:
         message = wire.request_out(self._request, hedged=hedged)
         giver = server.decider()
         server.link.request(message).addCallbacks(
-            self._answered, self._failed, (server, giver), None, (server,), None
+            lambda answer: self._answered(answer, server, giver),
+            lambda failure: self._failed(failure, server),
         )
 
     def _answered(self, answer: Any, server: Server, giver: str) -> None:

@@ -139,8 +139,10 @@ class ProviderJournal:
         return self._write(
             "new-journal",
             {"journal": journal},
-            lambda c, n: c.execute("UPDATE identity SET replaces = journal, journal = ?", (journal,))
-            and None,
+            lambda c, n: (
+                c.execute("UPDATE identity SET replaces = journal, journal = ?", (journal,))
+                and None
+            ),
         )
 
     # Jobs.
@@ -204,7 +206,9 @@ class ProviderJournal:
     def held(self, job: str, reason: str) -> Deferred[None]:
         """Nothing is printed until somebody or something asks again."""
         return self._write(
-            "held", {"job": job, "reason": reason}, lambda c, n: _set(c, job, state="held", reason=reason)
+            "held",
+            {"job": job, "reason": reason},
+            lambda c, n: _set(c, job, state="held", reason=reason),
         )
 
     def printing(self, job: str, waited_ms: float | None) -> Deferred[None]:
@@ -323,8 +327,9 @@ class ProviderJournal:
         return self._write(
             "setting",
             {"name": name},
-            lambda c, n: c.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, body))
-            and None,
+            lambda c, n: (
+                c.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, body)) and None
+            ),
         )
 
     def setting(self, name: str) -> Deferred[bytes | None]:
@@ -369,9 +374,7 @@ class ProviderJournal:
         return self._write("prune", {}, prune)
 
 
-def append(
-    connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float
-) -> int:
+def append(connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float) -> int:
     """Write one chained record; its number."""
     number, chain = connection.execute("SELECT number, chain FROM identity").fetchone()
     body = _ENCODE({"what": what, **fields}).decode()

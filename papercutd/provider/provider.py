@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import attrs
 import msgspec
-from protocols.provider import messages
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
@@ -20,11 +19,13 @@ from papercutd.domain.job import Completion, Request
 from papercutd.environment import Environment
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.provider.adapters import Adapter, Outcome, PrinterUnreachable
-from papercutd.provider.asking import Answer, Asking, Outcome as Asked
+from papercutd.provider.asking import Answer, Asking
+from papercutd.provider.asking import Outcome as Asked
 from papercutd.provider.journal import Job, ProviderJournal
 from papercutd.provider.servers import Known, ServerSession
 from papercutd.services.link import LinkSettings
 from papercutd.services.tasks import Tasks
+from protocols.provider import messages
 
 _log = Logger()
 TRACKER = "tracker"
@@ -313,9 +314,7 @@ class PrintProvider:
             Asked.SETTLED: Reason.PRINTED_BEFORE,
         }.get(answer.outcome, Reason.REFUSED)
         await self._journal.held(job.job, reason.value)
-        return self._changed(
-            attrs.evolve(job, state="held", reason=reason.value, decider=TRACKER)
-        )
+        return self._changed(attrs.evolve(job, state="held", reason=reason.value, decider=TRACKER))
 
     def _when_alone(self, printer: int) -> str:
         for setting in self.config.printers if self.config is not None else []:
@@ -350,9 +349,7 @@ class PrintProvider:
                     raise PrinterUnreachable(f"no adapter for {uri!r}")
                 return await adapter.print_document(job.path, uri, started)
             except PrinterUnreachable as error:
-                _log.warn(
-                    "job {job} waits for its printer: {error}", job=job.job, error=str(error)
-                )
+                _log.warn("job {job} waits for its printer: {error}", job=job.job, error=str(error))
                 await deferLater(self._env.clock, PRINTER_RETRY_S, lambda: None)
 
     async def _end(self, job: Job, outcome: Outcome) -> None:

@@ -5,14 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from protocols.codes import Code
-from protocols.common import Key
-from protocols.endpoint import Session
-from protocols.errors import Refusal, SessionLost
-from protocols.handshake import Hello
-from protocols.limits import PAGE_ENTRIES_MAX
-from protocols.provider import messages
-from protocols.provider.spec import PROVIDER
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
@@ -25,6 +17,14 @@ from papercutd.provider.journal import Identity, Owed, ProviderJournal
 from papercutd.services import wire
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.tasks import Tasks
+from protocols.codes import Code
+from protocols.common import Key
+from protocols.endpoint import Session
+from protocols.errors import Refusal, SessionLost
+from protocols.handshake import Hello
+from protocols.limits import PAGE_ENTRIES_MAX
+from protocols.provider import messages
+from protocols.provider.spec import PROVIDER
 
 _log = Logger()
 #: Completions and cancellations under way to one server.
@@ -89,7 +89,7 @@ class ServerSession:
             role="provider",
             name=identity.name,
             journal=identity.journal,
-            mark=wire.WireMark(identity.mark.number, identity.mark.chain),
+            mark=wire.mark_sent(identity.mark),
             position=wire.position_out(self._known.position),
             replaces=identity.replaces,
             software=__version__,

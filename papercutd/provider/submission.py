@@ -70,7 +70,7 @@ class _Submitter(LineReceiver):
             return
         self._header, self._left = header, size
         self._path = str(self._owner.spool / self._owner.env.new_id())
-        self._file = open(self._path, "wb")  # noqa: SIM115
+        self._file = open(self._path, "wb")
         self.setRawMode()
 
     def lineLengthExceeded(self, line: bytes) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocols.codes import Code
-from protocols.endpoint import SessionServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -32,6 +30,8 @@ from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import Change, ChangeLog
 from papercutd.storage.migrate import connect, open_database
 from papercutd.storage.writer import ThreadReader, ThreadWriter
+from protocols.codes import Code
+from protocols.endpoint import SessionServerFactory
 
 _log = Logger()
 NAME = "application"
@@ -89,7 +89,9 @@ class ApplicationRole:
         server = self._server = ApplicationServer(self._env, self._store)
         sabotage = self._config.debug.sabotage
         if sabotage:
-            _log.critical("SABOTAGE {kind} is switched on: this server is not to be trusted", kind=sabotage)
+            _log.critical(
+                "SABOTAGE {kind} is switched on: this server is not to be trusted", kind=sabotage
+            )
             self._store.intake.sabotage = sabotage
 
         def committed(change: Change) -> None:
@@ -151,5 +153,3 @@ def end_revoked(sessions: Any, serial: str) -> None:
 def build(config: AppConfig, reactor: Any) -> OrderedService:
     """The service of ``twistd papercut-app``."""
     return ApplicationRole(config, reactor).service()
-
-

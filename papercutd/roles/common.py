@@ -136,7 +136,7 @@ class DataDirectory:
             raise ConfigError(
                 [f"{self.path} holds no identity: run `papercutd init` or `papercutd join` first"]
             )
-        lock = open(self.path / "lock", "a")  # noqa: SIM115
+        lock = open(self.path / "lock", "a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

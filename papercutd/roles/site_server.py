@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocols.endpoint import SessionServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -33,6 +32,7 @@ from papercutd.storage.migrate import open_database
 from papercutd.storage.replica import Directory
 from papercutd.storage.site_store import SCHEMA, SiteStore, create_site
 from papercutd.storage.writer import ThreadWriter
+from protocols.endpoint import SessionServerFactory
 
 _log = Logger()
 

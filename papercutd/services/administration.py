@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from papercutd import __version__
@@ -245,7 +246,7 @@ class StoreOperations:
         problems = await self.store.verify()
         for path in given["provider_journals"]:
             progress({"doing": f"charges against {path}"})
-            problems += await self.store.read(lambda c, p=path: _against_provider(c, p))
+            problems += await self.store.read(partial(_against_provider, path))
         return {"ok": not problems, "problems": problems}
 
     async def statement(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -286,9 +287,7 @@ class ApplicationOperations(StoreOperations):
         given = take(arguments, "role", "name")
         if given["role"] not in ("site", "provider"):
             raise InvalidValue("role", "is site or provider")
-        await self.store.read(
-            lambda c: self.store.directory.id_of(c, given["role"], given["name"])
-        )
+        await self.store.read(lambda c: self.store.directory.id_of(c, given["role"], given["name"]))
         return {"token": await self._make_token(given["role"], given["name"])}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -309,7 +308,9 @@ class ApplicationOperations(StoreOperations):
         for site in sites:
             session = server.sites.get(f"site:{site['name']}")
             site["connected"] = session is not None
-            behind = None if session is None else server.feed.behind(session, server.position.number)
+            behind = (
+                None if session is None else server.feed.behind(session, server.position.number)
+            )
             site["changes_to_send"] = behind
         return {
             "role": "application",
@@ -423,7 +424,7 @@ def _lag(connection: Any) -> dict[str, Any]:
     }
 
 
-def _against_provider(connection: Any, path: str) -> list[str]:
+def _against_provider(path: str, connection: Any) -> list[str]:
     """Paper that a provider's journal knows and the ledger does not, and the reverse."""
     import sqlite3
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
-from protocols.codes import Code
-from protocols.endpoint import Session
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -26,6 +24,8 @@ from papercutd.storage.application_store import (
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.snapshot import SnapshotImage
+from protocols.codes import Code
+from protocols.endpoint import Session
 
 _log = Logger()
 #: How often the time of askers that are away is counted.

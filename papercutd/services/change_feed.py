@@ -6,9 +6,6 @@ from collections import OrderedDict
 
 import attrs
 import msgspec
-from protocols.endpoint import Session
-from protocols.limits import CHUNK_LENGTH_MAX
-from protocols.site.messages import Changes
 
 from papercutd.domain.chain import Position
 from papercutd.services.tasks import Tasks
@@ -16,6 +13,9 @@ from papercutd.services.wire import position_out
 from papercutd.storage.application_store import ApplicationStore
 from papercutd.storage.change_log import Change
 from papercutd.storage.replicated import Row
+from protocols.endpoint import Session
+from protocols.limits import CHUNK_LENGTH_MAX
+from protocols.site.messages import Changes
 
 #: Recent changes kept encoded, for the sites that keep up.
 RECENT_MAX = 2_000

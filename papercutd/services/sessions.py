@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from protocols.codes import Code
-from protocols.endpoint import Session
 from twisted.logger import Logger
 
 from papercutd.environment import Environment
+from protocols.codes import Code
+from protocols.endpoint import Session
 
 _log = Logger()
 #: So many replacements of one identity within a minute mean two of them (design 4.12).

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-from protocols.codes import Code
-from protocols.errors import Refusal, SessionLost
-from protocols.provider import messages
-from protocols.site.spec import SITE
-from twisted.internet.defer import Deferred, TimeoutError as DeferredTimeout
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -29,6 +26,10 @@ from papercutd.services.uplink import Uplink
 from papercutd.storage.application_store import ProviderSettings
 from papercutd.storage.askers import Seen
 from papercutd.storage.site_store import SiteStore
+from protocols.codes import Code
+from protocols.errors import Refusal, SessionLost
+from protocols.provider import messages
+from protocols.site.spec import SITE
 
 _log = Logger()
 #: Seconds a site gives the application server before it decides itself.
@@ -185,13 +186,13 @@ class SiteServer:
                 return None
             return result
 
-        if answer.called and answer.result is not None:
-            answer.addBoth(arrived)
-            return await waiter
         answer.addBoth(arrived)
-        timer = self.env.clock.callLater(
-            limit_s, lambda: waiter.called or waiter.errback(DeferredTimeout())
-        )
+
+        def late() -> None:
+            if not waiter.called:
+                waiter.errback(DeferredTimeout())
+
+        timer = self.env.clock.callLater(limit_s, late)
         try:
             return await waiter
         except DeferredTimeout:

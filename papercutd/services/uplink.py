@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import msgspec
-from protocols.codes import Code
-from protocols.endpoint import Session
-from protocols.errors import Refusal, SessionLost
-from protocols.handshake import Hello
-from protocols.limits import (
-    CHANGES_CREDIT_BYTES,
-    CHUNK_LENGTH_MAX,
-    JOURNAL_BATCHES_MAX,
-    PAGE_ENTRIES_MAX,
-)
-from protocols.common import Key
-from protocols.provider import messages
-from protocols.site import messages as site
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -29,6 +16,19 @@ from papercutd.environment import Environment
 from papercutd.services import wire
 from papercutd.services.tasks import Tasks
 from papercutd.storage.site_store import SiteIdentity, SiteStore
+from protocols.codes import Code
+from protocols.common import Key
+from protocols.endpoint import Session
+from protocols.errors import Refusal, SessionLost
+from protocols.handshake import Hello
+from protocols.limits import (
+    CHANGES_CREDIT_BYTES,
+    CHUNK_LENGTH_MAX,
+    JOURNAL_BATCHES_MAX,
+    PAGE_ENTRIES_MAX,
+)
+from protocols.provider import messages
+from protocols.site import messages as site
 
 _log = Logger()
 _BATCH_BYTES = CHUNK_LENGTH_MAX - 1_024
@@ -107,7 +107,7 @@ class Uplink:
             role="site",
             name=identity.site,
             journal=identity.stream,
-            mark=wire.WireMark(self._head.number, self._head.chain),
+            mark=wire.mark_sent(self._head),
             position=wire.position_out(self.position),
             replaces=identity.replaces,
             software=__version__,
@@ -167,7 +167,9 @@ class Uplink:
 
     async def _take_new_stream(self) -> None:
         stream = self._env.new_id()
-        _log.error("this site's journal is not what was seen of it: new stream {stream}", stream=stream)
+        _log.error(
+            "this site's journal is not what was seen of it: new stream {stream}", stream=stream
+        )
         await self._store.take_new_stream(stream)
         self.streams_taken += 1
         await self._read_identity()
@@ -267,7 +269,9 @@ class Uplink:
             await self._store.restart_snapshot()
             next_chunk = 0
         _log.info(
-            "loading a snapshot of {chunks} chunks from {next}", chunks=offer.chunks, next=next_chunk
+            "loading a snapshot of {chunks} chunks from {next}",
+            chunks=offer.chunks,
+            next=next_chunk,
         )
         for index in range(next_chunk, offer.chunks):
             chunk = await session.call(site.Chunk(offer.snapshot, index))
@@ -304,15 +308,10 @@ class Uplink:
         position: Position,
     ) -> None:
         try:
-            await self._store.apply_changes(
-                event.from_number, rows, position, event.committed_at
-            )
+            await self._store.apply_changes(event.from_number, rows, position, event.committed_at)
         except Exception:
             session.abort()
             raise
         self.position = position
         session.notify(site.Credit(size))
         self._on_applied(rows)
-
-
-Handler = Callable[[Session, Any], Awaitable[Any]]

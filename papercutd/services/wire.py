@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from protocols import common
-from protocols.codes import Code
-from protocols.errors import Refusal
-from protocols.handshake import Mark as WireMark
-from protocols.provider import messages
-
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision, Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
@@ -15,6 +9,11 @@ from papercutd.domain.job import Completion, Receipt, Request
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import NotFound, Rejected, StorageClosed, StorageFull
 from papercutd.storage.application_store import ProviderSettings
+from protocols import common
+from protocols.codes import Code
+from protocols.errors import Refusal
+from protocols.handshake import Mark as WireMark
+from protocols.provider import messages
 
 _CODES = {code.value: code for code in Code}
 
@@ -50,8 +49,12 @@ def mark_in(mark: WireMark) -> Mark:
     return Mark(mark.number, mark.chain)
 
 
+def mark_sent(mark: Mark) -> WireMark:
+    return WireMark(mark.number, mark.chain)
+
+
 def mark_out(mark: Mark | None) -> WireMark | None:
-    return None if mark is None else WireMark(mark.number, mark.chain)
+    return None if mark is None else mark_sent(mark)
 
 
 def document_in(document: common.Document) -> Document:

@@ -230,9 +230,7 @@ class ApplicationStore:
         self, asker: SessionRef, stream: str, after: int, chain: str, records: Sequence[str]
     ) -> Deferred[Mark]:
         """One batch of a site's journal; the mark to acknowledge."""
-        return self.write(
-            lambda c: self.intake.apply(c, asker, stream, after, chain, records)
-        )
+        return self.write(lambda c: self.intake.apply(c, asker, stream, after, chain, records))
 
     # Replication.
 
@@ -242,7 +240,9 @@ class ApplicationStore:
     def in_history(self, position: Position) -> Deferred[bool]:
         return self.read(lambda c: in_history(c, position))
 
-    def changes_after(self, number: int, entries_max: int, bytes_max: int) -> Deferred[list[Change]]:
+    def changes_after(
+        self, number: int, entries_max: int, bytes_max: int
+    ) -> Deferred[list[Change]]:
         return self.read(lambda c: read_changes(c, number, entries_max, bytes_max))
 
     def snapshot(self) -> Deferred[SnapshotImage]:
@@ -278,9 +278,7 @@ class ApplicationStore:
 
     # Certificates: what identity/joining.py needs.
 
-    def add_token(
-        self, token_hash: str, role: str, name: str, expires_at: float
-    ) -> Deferred[None]:
+    def add_token(self, token_hash: str, role: str, name: str, expires_at: float) -> Deferred[None]:
         return self.write(
             lambda c: self.certificates.add_token(c, token_hash, role, name, expires_at)
         )
@@ -343,14 +341,12 @@ def read_provider_settings(connection: sqlite3.Connection, name: str) -> Provide
         ).fetchall(),
         site=found,
         preferred=preferred,
-        price_version=connection.execute(
-            "SELECT COALESCE(MAX(version), 0) FROM price"
-        ).fetchone()[0],
+        price_version=connection.execute("SELECT COALESCE(MAX(version), 0) FROM price").fetchone()[
+            0
+        ],
         retired=[
             row[0]
-            for row in connection.execute(
-                "SELECT id FROM stream WHERE state <> 'live' ORDER BY id"
-            )
+            for row in connection.execute("SELECT id FROM stream WHERE state <> 'live' ORDER BY id")
         ],
     )
 

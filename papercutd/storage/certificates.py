@@ -74,15 +74,12 @@ class Certificates:
             (serial, role, name, fingerprint, not_after, now),
         )
 
-    def revoke(
-        self, connection: sqlite3.Connection, role: str, name: str, now: float
-    ) -> list[str]:
+    def revoke(self, connection: sqlite3.Connection, role: str, name: str, now: float) -> list[str]:
         """Revoke every certificate of an identity; their serials. Raises NotFound."""
         serials = [
             row[0]
             for row in connection.execute(
-                "SELECT serial FROM certificate WHERE role = ? AND name = ?"
-                " AND revoked_at IS NULL",
+                "SELECT serial FROM certificate WHERE role = ? AND name = ? AND revoked_at IS NULL",
                 (role, name),
             )
         ]

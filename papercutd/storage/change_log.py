@@ -89,9 +89,7 @@ class ChangeLog:
             (self.number, self._timeline, body, chain, committed_at),
         )
         connection.execute("UPDATE head SET number = ?, chain = ?", (self.number, chain))
-        self._written = Change(
-            Position(self._timeline, self.number, chain), rows, committed_at
-        )
+        self._written = Change(Position(self._timeline, self.number, chain), rows, committed_at)
 
     def committed(self) -> None:
         if self._written is not None:

@@ -60,7 +60,10 @@ def read_decision(connection: sqlite3.Connection, key: str) -> Stored | None:
         "SELECT provider, state, account, reserved_e4, transfer, body FROM decision WHERE key = ?",
         (key,),
     ).fetchone()
-    return None if found is None else Stored(*found[:5], _DECODE_DECISION(found[5]))
+    if found is None:
+        return None
+    provider, state, account, reserved_e4, transfer, body = found
+    return Stored(provider, state, account, reserved_e4, transfer, _DECODE_DECISION(body))
 
 
 def check_job_owner(connection: sqlite3.Connection, job: str, provider: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
-from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.domain.pricing import PriceList
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog

@@ -172,9 +172,7 @@ class Intake:
         else:
             raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
 
-    def check_scope(
-        self, connection: sqlite3.Connection, asker: SessionRef, provider: str
-    ) -> None:
+    def check_scope(self, connection: sqlite3.Connection, asker: SessionRef, provider: str) -> None:
         """A site speaks for its own providers only."""
         found = connection.execute(
             "SELECT 1 FROM provider JOIN site ON site.id = provider.site"

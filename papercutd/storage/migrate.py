@@ -85,9 +85,7 @@ def open_database(path: str, schema: str) -> sqlite3.Connection:
     return connection
 
 
-def migrate(
-    connection: sqlite3.Connection, path: str, schema: str, database: str = "main"
-) -> None:
+def migrate(connection: sqlite3.Connection, path: str, schema: str, database: str = "main") -> None:
     """Apply what is missing of ``schema`` to the attached ``database``."""
     known = migrations(schema)
     connection.execute(

@@ -64,9 +64,7 @@ class Memory:
             keeper.close()
 
 
-def attach(
-    connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str
-) -> None:
+def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str) -> None:
     """Attach replica ``number`` as ``database``, made if need be."""
     connection.execute(f"ATTACH DATABASE ? AS {database}", (files.path(number),))
     set_durable(connection, database)

@@ -79,9 +79,7 @@ TABLES: dict[str, Replicated] = {
             ),
             "site",
         ),
-        Replicated(
-            "provider", "id", ("id", "name", "site", "preferred", "removed"), "provider"
-        ),
+        Replicated("provider", "id", ("id", "name", "site", "preferred", "removed"), "provider"),
         Replicated(
             "printer",
             "id",

@@ -185,9 +185,7 @@ class SiteStore:
 
         return self.write(decide)
 
-    def adopt(
-        self, asker: SessionRef, request: Request, answer: Decision
-    ) -> Deferred[Decision]:
+    def adopt(self, asker: SessionRef, request: Request, answer: Decision) -> Deferred[Decision]:
         """Make the application server's ``answer`` ours, unless the key was decided meanwhile.
 
         When it was, the answer is late: a ``superseded`` record gives it back.
@@ -361,9 +359,7 @@ class SiteStore:
     def load_chunk(
         self, snapshot: str, index: int, rows: Iterable[Sequence[Any]]
     ) -> Deferred[None]:
-        return self._writer.submit(
-            lambda c: replica.load_chunk(c, snapshot, index, rows), REPLICA
-        )
+        return self._writer.submit(lambda c: replica.load_chunk(c, snapshot, index, rows), REPLICA)
 
     async def finish_snapshot(self, position: Position) -> None:
         """Put the incoming replica in force; the old one served until now."""
@@ -460,7 +456,8 @@ class SiteStore:
         number = 0
         if not decision.allowed and origin == "own":
             number = self._append(
-                connection, Record(REFUSED, request.key, *self._now(connection), None, request, decision)
+                connection,
+                Record(REFUSED, request.key, *self._now(connection), None, request, decision),
             )
         connection.execute(
             "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4, state,"

@@ -190,6 +190,9 @@ class Session(Protocol):
             self._dispatch[type(received)](self, received)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.is_over and not self.is_open:
+            # A refused certificate, most often: only here is it known why.
+            _log.info("{id}: lost in the handshake: {why}", id=self.id, why=reason.value)
         self._is_disconnected = True
         self._machine.lost()
         self._stop_timers()

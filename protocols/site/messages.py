@@ -80,7 +80,7 @@ class Snapshot:
 
 @attrs.frozen
 class ChunkRows:
-    """Rows of a chunk: each ``[table, {column: value}]``."""
+    """Rows of a chunk: each ``[table, key, {column: value}]``."""
 
     rows: list[Any]
 

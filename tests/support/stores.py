@@ -12,9 +12,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from papercutd.domain.chain import CHAIN_START, MARK_START
+from papercutd.domain.decision import Decision
 from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion, Request, SessionRef
-from papercutd.domain.decision import Decision
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.environment import Environment
 from papercutd.storage.application_store import ApplicationStore, create_installation
@@ -27,7 +27,11 @@ from papercutd.storage.writer import InlineReader, InlineWriter
 T = TypeVar("T")
 WALL_S = 1_800_000_000.0
 PRICES = PriceList(
-    0, 0.0, "EUR", (PagePrice("A4", 500, 2000), PagePrice("A3", 1000, 4000)), PagePrice("", 2000, 8000)
+    0,
+    0.0,
+    "EUR",
+    (PagePrice("A4", 500, 2000), PagePrice("A3", 1000, 4000)),
+    PagePrice("", 2000, 8000),
 )
 _names = itertools.count()
 
@@ -40,12 +44,16 @@ def pages(count: int, colour: int = 0) -> Document:
     return Document((PageGroup("A4", count, colour),))
 
 
-def request(number: int, count: int = 1, user: str = "anna", step: str = "submit-1", **more: object) -> Request:
+def request(
+    number: int, count: int = 1, user: str = "anna", step: str = "submit-1", **more: object
+) -> Request:
     fields: dict[str, object] = {"provider": "p1", "printer": 1, **more}
     return Request(job=job_id(number), step=step, user_name=user, document=pages(count), **fields)  # type: ignore[arg-type]
 
 
-def completion(asked: Request, decision: Decision | None, count: int | None = None, **more: object) -> Completion:
+def completion(
+    asked: Request, decision: Decision | None, count: int | None = None, **more: object
+) -> Completion:
     return Completion(
         job=asked.job,
         step=asked.step,
@@ -185,9 +193,7 @@ class Branch:
     def forward(self, centre: Centre, session: SessionRef, records_max: int = 100) -> int:
         """Forward one batch; how many records it had."""
         identity = self.turner.result(self.store.identity())
-        batch = self.turner.result(
-            self.store.journal_after(identity.acked, records_max, 10**9)
-        )
+        batch = self.turner.result(self.store.journal_after(identity.acked, records_max, 10**9))
         if not batch.records:
             return 0
         mark = self.turner.result(

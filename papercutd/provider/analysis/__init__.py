@@ -64,7 +64,10 @@ class DocumentAnalyser:
             found = json.loads(output)
             groups = tuple(PageGroup(str(p), int(n), int(c)) for p, n, c in found["groups"])
         except (ValueError, KeyError, TypeError):
-            _log.warn("a document cannot be analysed: {output}", output=output[:200].decode("ascii", "replace"))
+            _log.warn(
+                "a document cannot be analysed: {output}",
+                output=output[:200].decode("ascii", "replace"),
+            )
             return unknown
         if not groups or len(groups) > GROUPS_MAX:
             return unknown

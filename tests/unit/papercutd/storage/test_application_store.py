@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import Mark
@@ -106,7 +107,9 @@ class CompleteTests(StoreCase):
         self.assertEqual(self.complete(completion(asked, decision)).state, "posted")
         again = self.complete(completion(asked, decision, 3))
         self.assertEqual((again.state, again.pages, again.amount_e4), ("already", 10, 5_000))
-        self.assertEqual(self.centre.account(), {"credits_e4": 100_000, "debits_e4": 5_000, "pending_e4": 0})
+        self.assertEqual(
+            self.centre.account(), {"credits_e4": 100_000, "debits_e4": 5_000, "pending_e4": 0}
+        )
         self.assertEqual(self.centre.listed(), ["repeated-complete"])
         self.refuse("settled", self.authorize, asked)
         self.refuse("settled", self.cancel, asked)
@@ -162,7 +165,9 @@ class CompleteTests(StoreCase):
         from attrs import evolve
 
         asked = evolve(request(1), document=Document((), analysed=False, format="x/y"))
-        self.assertEqual(self.complete(completion(asked, self.authorize(asked), 3)).amount_e4, 1_500)
+        self.assertEqual(
+            self.complete(completion(asked, self.authorize(asked), 3)).amount_e4, 1_500
+        )
 
     def test_price_is_that_of_the_decision(self) -> None:
         from attrs import evolve

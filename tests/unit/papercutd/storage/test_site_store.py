@@ -149,8 +149,11 @@ class HealTests(SiteCase):
         for number in range(1, 8):
             asked = request(number, number)
             self.complete(asked, self.decide(asked))
-        batch = self.turner.result(self.branch.store.journal_after(
-            self.turner.result(self.branch.store.identity()).acked, 100, 10**9))
+        batch = self.turner.result(
+            self.branch.store.journal_after(
+                self.turner.result(self.branch.store.identity()).acked, 100, 10**9
+            )
+        )
         apply = self.centre.store.apply_journal
         for count in (3, 5, 2, 7, 7):
             mark = self.turner.result(
@@ -177,8 +180,11 @@ class HealTests(SiteCase):
     def test_poison_is_parked_and_blocks_nothing(self) -> None:
         asked = request(1)
         self.complete(asked, self.decide(asked))
-        good = self.turner.result(self.branch.store.journal_after(
-            self.turner.result(self.branch.store.identity()).acked, 1, 10**9)).records
+        good = self.turner.result(
+            self.branch.store.journal_after(
+                self.turner.result(self.branch.store.identity()).acked, 1, 10**9
+            )
+        ).records
         mark = self.turner.result(
             self.centre.store.apply_journal(
                 self.site, self.branch.stream, 0, CHAIN_START, ["not json", '{"kind":1}', *good]
@@ -202,9 +208,7 @@ class HealTests(SiteCase):
 
     def test_the_same_key_reserved_at_both_counts_once(self) -> None:
         asked = request(1, 10)
-        at_centre = self.turner.result(
-            self.centre.store.authorize(self.centre.provider(), asked)
-        )
+        at_centre = self.turner.result(self.centre.store.authorize(self.centre.provider(), asked))
         self.branch.follow(self.centre)
         self.assertEqual(self.overlay().funds.pending_e4, 5_000)
         self.decide(asked)

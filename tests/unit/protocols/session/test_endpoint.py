@@ -144,6 +144,19 @@ class RequestTests(SessionTestCase):
         self.clock.advance(0)
         self.assertEqual(self.handler.calls, ["opened", "closed ended: replaced"])
 
+    def test_a_handler_that_aborts_the_session(self) -> None:
+        heard: list[Any] = []
+
+        def abort(message: Any) -> Pong:
+            heard.append(message)
+            self.session.abort()
+            return Pong()
+
+        self.handler.respond = abort
+        self.session.dataReceived(b"a PING {}\nb PING {}\n")
+        self.assertEqual(len(heard), 1)
+        self.assertEqual(self.transport.lines(), [])
+
     def test_requests_before_bye_in_one_chunk_are_heard(self) -> None:
         heard: list[Any] = []
 
