@@ -23,7 +23,7 @@ def call(
     on_progress: Callable[[dict[str, Any]], None] = lambda figures: None,
     timeout_s: float = 600.0,
 ) -> Any:
-    """The result of operation ``name``; raises ControlError (``not-running`` where nobody listens)."""
+    """The result of operation ``name``; raises ControlError (``not-running``: nobody listens)."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(timeout_s)
     try:

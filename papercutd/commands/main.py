@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="papercutd",
         description="Set up and administer a papercutd installation.",
-        epilog="Examples: papercutd init; papercutd user add anna --balance 20.00; papercutd status",
+        epilog="Examples: papercutd init; papercutd user add anna --balance 9.50; papercutd status",
     )
     top.add_argument(
         *("-c", "--config"),

@@ -1,4 +1,4 @@
-"""``papercut-lp``: print a file through the print provider of this machine. Standard library only."""
+"""``papercut-lp``: print a file through this machine's print provider. Standard library only."""
 
 from __future__ import annotations
 

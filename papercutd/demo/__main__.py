@@ -70,7 +70,7 @@ def _serve(installation: Installation, story: Story) -> int:
             f"    its paper  {branch.printer.directory}",
             f"    its site   .venv/bin/papercutd -c {branch.site.config} status",
         ]
-    print("\n".join(lines + ["", "Ctrl-C ends it."]), flush=True)
+    print("\n".join([*lines, "", "Ctrl-C ends it."]), flush=True)
     while True:
         time.sleep(3600)
 

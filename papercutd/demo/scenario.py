@@ -262,7 +262,8 @@ def _summary(
                 f"  with the server killed    {decision['killed_p99']} ms (p99)",
                 f"  in the silent cut         {decision['silent_max']} ms (longest)",
                 f"  back after the heal       {result['back_s']} s",
-                f"  records forwarded         {result['drained_records']} in {result['drain_ms']} ms",
+                f"  records forwarded         {result['drained_records']}"
+                f" in {result['drain_ms']} ms",
                 f"  the statement is          {statement['state']}",
                 "",
             ]

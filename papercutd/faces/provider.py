@@ -129,6 +129,7 @@ class ProviderFace:
         if session.is_over:
             await service.end_session(asker)
         else:
+            session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker, seen.replaced)
         return Welcome(
             version=session.version,
@@ -186,6 +187,11 @@ class ProviderFace:
         self._service.tasks.spawn(
             self._service.end_session(conversation.asker), "ending a provider's session"
         )
+
+    def _forget(self, session: Session) -> None:
+        """The connection is gone; a session whose WELCOME was never sent is not ``closed``."""
+        if session in self._conversations:
+            self.closed(session, "disconnected")
 
     async def _authorize(self, conversation: _Conversation, message: messages.Authorize) -> Any:
         asker = conversation.asker

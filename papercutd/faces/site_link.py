@@ -69,6 +69,7 @@ class SiteLinkFace:
         if session.is_over:
             await self._service.end_session(asker)
         else:
+            session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker)
         return Welcome(
             version=session.version,
@@ -102,6 +103,11 @@ class SiteLinkFace:
             self._service.tasks.spawn(
                 self._service.end_session(conversation.asker), "ending a site's session"
             )
+
+    def _forget(self, session: Session) -> None:
+        """The connection is gone; a session whose WELCOME was never sent is not ``closed``."""
+        if session in self._conversations:
+            self.closed(session, "disconnected")
 
     async def _authorize(
         self, session: Session, conversation: _Conversation, message: messages.Authorize

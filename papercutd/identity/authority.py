@@ -1,4 +1,4 @@
-"""The installation's certificate authority: made once, under nobody or under the administrator's."""
+"""The installation's certificate authority: made once, on its own or under another."""
 
 from __future__ import annotations
 

@@ -144,12 +144,7 @@ class Asking:
 
     def _answered(self, answer: Any, server: Server, giver: str) -> None:
         self._outstanding.discard(server)
-        try:
-            decision = wire.decision_in(answer)
-        except Refusal:
-            self._refused.append(Code.BAD_FIELDS.value)
-            self._ask_next()
-            return
+        decision = wire.decision_in(answer)
         if self._is_done:
             self._on_other(giver, decision)
             return

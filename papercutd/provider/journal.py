@@ -139,9 +139,8 @@ class ProviderJournal:
         return self._write(
             "new-journal",
             {"journal": journal},
-            lambda c, n: (
-                c.execute("UPDATE identity SET replaces = journal, journal = ?", (journal,))
-                and None
+            lambda c, n: _execute(
+                c, "UPDATE identity SET replaces = journal, journal = ?", journal
             ),
         )
 
@@ -327,9 +326,7 @@ class ProviderJournal:
         return self._write(
             "setting",
             {"name": name},
-            lambda c, n: (
-                c.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, body)) and None
-            ),
+            lambda c, n: _execute(c, "INSERT OR REPLACE INTO setting VALUES (?, ?)", name, body),
         )
 
     def setting(self, name: str) -> Deferred[bytes | None]:
@@ -434,6 +431,10 @@ def read_owed(connection: sqlite3.Connection, target: str, limit: int) -> list[O
         )
     )
     return sorted(owed, key=lambda one: one.number)[:limit]
+
+
+def _execute(connection: sqlite3.Connection, statement: str, *values: object) -> None:
+    connection.execute(statement, values)
 
 
 def _set(connection: sqlite3.Connection, job: str, **columns: object) -> None:

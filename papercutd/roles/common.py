@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import attrs
 from twisted.application.service import Service
@@ -33,8 +33,10 @@ class RoleOptions(usage.Options):
 
     model: type[Any]
     default_config: str
-    optParameters = [["config", "c", None, "configuration file"]]
-    optFlags = [["check-config", None, "list every problem of the configuration and exit"]]
+    optParameters: ClassVar[list[list[str | None]]] = [["config", "c", None, "configuration file"]]
+    optFlags: ClassVar[list[list[str | None]]] = [
+        ["check-config", None, "list every problem of the configuration and exit"]
+    ]
 
     def postOptions(self) -> None:
         path = self["config"] or self.default_config
@@ -197,7 +199,7 @@ async def _maybe(result: Any) -> None:
 
 @implementer(ILogObserver)
 class JsonLog:
-    """One JSON object a line: time, level, where, text. ``twistd --logger papercutd.roles.common.json_log``."""
+    """One JSON object a line: ``twistd --logger papercutd.roles.common.json_log``."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

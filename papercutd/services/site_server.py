@@ -47,7 +47,7 @@ class SiteSettings:
     """What the configuration may change."""
 
     forward_budget_s: float = FORWARD_BUDGET_S
-    link: LinkSettings = LinkSettings()
+    link: LinkSettings = attrs.field(factory=LinkSettings)
 
 
 class SiteServer:
@@ -60,10 +60,11 @@ class SiteServer:
         env: Environment,
         store: SiteStore,
         application: IStreamClientEndpoint,
-        settings: SiteSettings = SiteSettings(),
+        settings: SiteSettings | None = None,
     ) -> None:
         self.env = env
         self.store = store
+        settings = settings or SiteSettings()
         self.settings_in_force = settings
         self.providers = Sessions(env)
         self.tasks = Tasks()

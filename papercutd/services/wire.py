@@ -78,11 +78,11 @@ def document_out(document: Document) -> common.Document:
 
 
 def decision_in(decision: common.Decision) -> Decision:
-    """Raises Refusal ``bad-fields`` for a reason this release does not know."""
+    """A reason of another release reads as ``refused``: what was decided must still post."""
     try:
         reason = Reason(decision.reason)
     except ValueError:
-        raise Refusal(Code.BAD_FIELDS) from None
+        reason = Reason.REFUSED
     return Decision(
         verdict=Verdict(decision.verdict),
         reason=reason,

@@ -62,7 +62,7 @@ class Accounts:
     def reserve(
         self, connection: sqlite3.Connection, account: int, amount_e4: int, entry: Entry
     ) -> int | None:
-        """Reserve for revenue; the pending transfer's id, or None when the funds do not admit it."""
+        """Reserve for revenue; the pending transfer's id, None when the funds do not admit it."""
         guarded = connection.execute(
             "UPDATE account SET pending_e4 = pending_e4 + ?1 WHERE id = ?2 AND closed = 0"
             " AND (restricted = 0 OR ?1 = 0"

@@ -135,7 +135,16 @@ class Intake:
         mark = self._log.mark()
         try:
             self._apply_record(connection, asker, decode_record(body), stream, number)
-        except (PapercutError, msgspec.DecodeError, sqlite3.IntegrityError) as error:
+        except (
+            PapercutError,
+            msgspec.DecodeError,
+            sqlite3.IntegrityError,
+            ArithmeticError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
+            # Whatever a record makes us stumble over, the records behind it must come in.
             connection.execute("ROLLBACK TO record")
             self._log.undo(mark)
             connection.execute(

@@ -1,4 +1,4 @@
-"""The limited process that looks into one document: ``python -m papercutd.provider.analysis.worker FILE``.
+"""The limited process that looks into one document: ``python -m ...analysis.worker FILE``.
 
 Documents are not trusted. This process has bounded memory and time, reads one
 file, and prints one JSON object: ``{"groups": [[paper, pages, colour], ...]}``
