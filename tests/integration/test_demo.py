@@ -1,0 +1,112 @@
+"""The demonstration itself, with real processes: it must hold, and it must find what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = {
+    *("ok", "spooler", "sites", "jobs", "copies", "released", "charged_e4", "lost"),
+    *("duplicated", "overspent_e4", "decision_ms", "back_s", "drained_records", "drain_ms"),
+    "replica_lag_ms",
+}
+
+
+def start_demo(*words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "papercutd.demo", *words],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class DemoCase(SynchronousTestCase):
+    timeout = 240
+
+    def run_demo(self, *words: str) -> tuple[int, str, dict[str, Any]]:
+        running = start_demo(*words)
+        out, err = running.communicate(timeout=200)
+        self.assertTrue(out, err)
+        result = json.loads(out.splitlines()[-1])
+        self.assertEqual(set(result), KEYS)
+        return running.returncode, out, result
+
+
+class HoldsTests(DemoCase):
+    def test_nothing_lost_nothing_twice(self) -> None:
+        code, out, result = self.run_demo()
+        self.assertEqual((code, result["ok"]), (0, True), out)
+        for figure in ("lost", "duplicated", "overspent_e4", "copies", "released"):
+            self.assertEqual(result[figure], 0, out)
+        self.assertGreater(result["jobs"], 20)
+        self.assertGreater(result["drained_records"], 0)
+        self.assertLessEqual(result["decision_ms"]["silent_max"], 2_000)
+
+
+class DropAckTests(DemoCase):
+    def test_found(self) -> None:
+        code, out, result = self.run_demo("--sabotage", "drop-ack")
+        self.assertEqual((code, result["ok"]), (1, False), out)
+        self.assertGreater(result["lost"], 0)
+        self.assertIn("FOUND: paper without a posted charge", out)
+
+
+class DoublePostTests(DemoCase):
+    def test_found(self) -> None:
+        code, out, result = self.run_demo("--sabotage", "double-post")
+        self.assertEqual((code, result["ok"]), (1, False), out)
+        self.assertGreater(result["duplicated"], 0)
+
+
+class LoseJournalTests(DemoCase):
+    def test_found(self) -> None:
+        code, out, result = self.run_demo("--sabotage", "lose-journal")
+        self.assertEqual((code, result["ok"]), (1, False), out)
+        self.assertIn("journal was lost", out)
+
+
+class InterruptTests(SynchronousTestCase):
+    timeout = 60
+
+    def test_ctrl_c_leaves_no_process_behind(self) -> None:
+        running = start_demo("--run")
+        assert running.stdout is not None and running.stderr is not None
+        line = ""
+        while "everybody" not in line and "join" not in line:
+            line = running.stdout.readline()
+            self.assertTrue(line, running.stderr.read() if running.poll() is not None else "")
+        time.sleep(2)
+        children = children_of(running.pid)
+        self.assertTrue(children)
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=40)
+        self.assertEqual(running.returncode, 130)
+        for child in children:
+            self.assertFalse(Path(f"/proc/{child}").exists())
+
+
+def children_of(pid: int) -> list[int]:
+    """Direct children, by /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid:
+                found.append(int(entry.name))
+    return found
