@@ -105,6 +105,7 @@ class Node:
     def boot(self) -> NodeClock:
         """Start the process; ``on_boot`` runs as its first call."""
         assert self.clock is None, f"{self.name} runs already"
+        self.world.bury()
         self.has_power = True
         self.starts += 1
         rng = random.Random(f"{self.world.seed}/{self.name}/{self.starts}")

@@ -134,9 +134,7 @@ class Scheduler:
     ``execute`` makes the call, or keeps it to make it later; its owner may be dead.
     """
 
-    def __init__(
-        self, rng: random.Random, execute: Callable[[Call], None] | None = None
-    ) -> None:
+    def __init__(self, rng: random.Random, execute: Callable[[Call], None] | None = None) -> None:
         self.now = 0.0
         self.steps = 0
         self._tie = rng.getrandbits
@@ -234,5 +232,3 @@ class Scheduler:
             execute(call)
         if not self._is_stopped and until_s > self.now:
             self.now, self._step = until_s, 0
-
-

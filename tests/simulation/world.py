@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from tests.simulation.clock import NodeClock
 from tests.simulation.disk import SimDisk
@@ -87,7 +88,9 @@ class World:
             self.scheduler.run(until_s)
             self.bury()
 
-    def run_until(self, condition: Callable[[], bool], until_s: float, every_s: float = 0.5) -> bool:
+    def run_until(
+        self, condition: Callable[[], bool], until_s: float, every_s: float = 0.5
+    ) -> bool:
         """Run until ``condition``, looked at every so often; False: not by ``until_s``."""
         while not condition():
             if self.now >= until_s:
@@ -180,8 +183,6 @@ class World:
     def later_bury(self, node: Node) -> None:
         """``node`` has crashed: its remains are put away when its code has unwound."""
         self._to_bury.append(node)
-        if self.current is None:
-            self.scheduler.callLater(0, self.bury)
 
     def bury(self) -> None:
         """Leave of the dead what a disk keeps, and nothing else."""
@@ -194,7 +195,7 @@ class World:
 
     def defect(self, failure: Failure) -> None:
         """An exception that nobody caught, or that was logged as a failure."""
-        if failure.check(*self.expected_failures) or self.current is None:
+        if self.current is None or failure.check(NodeCrashed, *self.expected_failures):
             return
         if not self.current.is_alive:
             # The dead may fail at anything.
@@ -204,16 +205,25 @@ class World:
 
     @contextmanager
     def _watching_the_log(self) -> Iterator[None]:
-        globalLogPublisher.addObserver(self._heard)
+        observer = _LogObserver(self)
+        globalLogPublisher.addObserver(observer)
         try:
             yield
         finally:
-            globalLogPublisher.removeObserver(self._heard)
+            globalLogPublisher.removeObserver(observer)
 
-    def _heard(self, event: LogEvent) -> None:
+
+@implementer(ILogObserver)
+class _LogObserver:
+    """Every failure that a node logs is one that nobody expected."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, event: LogEvent) -> None:
         failure = event.get("log_failure")
         if isinstance(failure, Failure):
-            self.defect(failure)
+            self._world.defect(failure)
 
 
 @contextmanager
