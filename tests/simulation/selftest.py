@@ -253,7 +253,7 @@ class ToyAsker(Toy):
             self._in_session += 1
             self._in_flight += 1
             answer = session.call(request)
-            answer.addCallbacks(self._answered, self._failed, (session, number), None, (session,))
+            answer.addCallbacks(self._answered, self._failed, (session, number), {}, (session,))
 
     def _answered(self, done: Done, session: Session, number: int) -> None:
         self.alive()

@@ -193,7 +193,9 @@ class Pipe:
             self.kill()
             receiver.end_received()
         if flight and not self.is_dead:
-            self._schedule(flight[0].due_s - now)
+            # An acknowledgement may have let more in, which has seen to that already.
+            if self._next is None:
+                self._schedule(flight[0].due_s - now)
         elif self._is_orphan and not self.is_dead:
             self.kill()
 

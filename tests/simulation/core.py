@@ -1,0 +1,140 @@
+"""The core's scenario: people print at two sites while everything fails, then all is counted."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from papercutd.domain.document import Document, PageGroup
+from papercutd.errors import PapercutError
+from papercutd.provider.provider import Submission
+from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
+from tests.simulation.core_oracle import CoreOracle
+from tests.simulation.findings import Findings
+from tests.simulation.plan import FaultPlan
+from tests.simulation.profiles import PROFILES, Profile
+from tests.simulation.spool import SpooledDocument
+from tests.simulation.stage import Fault, Stage
+from tests.simulation.world import World
+
+JOBS = 60
+ADJUSTMENTS = 12
+PAGES_MAX = 30
+
+
+class CoreScenario:
+    """One seed of the core."""
+
+    def __init__(self, seed: int, profile: Profile) -> None:
+        self._profile = profile
+        self.world = World(seed, expected_failures=(PapercutError,))
+        self.world.findings.profile = profile.name
+        self.installation = CoreInstallation(self.world)
+        self.oracle = CoreOracle(self.installation)
+        self._rng = self.world.random("workload")
+        self._documents = 0
+        stage = Stage(self.world, self.installation.topology)
+        stage.logic["F42"] = self._change_prices
+        plan = FaultPlan.generate(
+            self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
+        )
+        self.world.findings.plan = plan.lines()
+        self._plan, self._stage = plan, stage
+
+    def run(self) -> Findings:
+        """Chaos, then quiet, then the questions."""
+        self.installation.boot_all()
+        self._plan.start(self._stage)
+        rng = self._rng
+        for _ in range(JOBS):
+            self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._print)
+        for _ in range(ADJUSTMENTS):
+            self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._adjust)
+        self.world.run(self._profile.chaos_s + 1.0)
+        self.world.run_until(self.oracle.is_settled, self._profile.total_s)
+        # What was settled must stay so.
+        self.world.run(self.world.now + 10.0)
+        self.oracle.check_end()
+        return self.world.finish()
+
+    def _print(self) -> None:
+        rng = self._rng
+        name = rng.choice(sorted(PROVIDERS))
+        user = rng.choice([*sorted(USERS), "staff", "stranger"] if rng.random() < 0.1 else
+                          sorted(USERS))
+        pages = rng.randint(1, PAGES_MAX)
+        node = self.world.nodes[name]
+        self._documents += 1
+        if not node.is_up or node.clock is None or node.clock.is_paused:
+            self.world.count("not submitted")
+            return
+        provider = self.installation.providers.get(name)
+        if provider is None or provider.config is None:
+            self.world.count("not submitted")
+            return
+        path = f"spool/{self._documents}"
+        digest = blake2b(path.encode(), digest_size=32).hexdigest()
+        document = Document((PageGroup("A4", pages, rng.randint(0, pages) // 4),))
+        node.disk.spool.add(SpooledDocument(path, document, 1000, digest))
+        submission = Submission(
+            printer=f"{PROVIDERS[name]}-1",
+            user_name=user,
+            path=path,
+            digest=digest,
+            size=1000,
+            format="application/pdf",
+            title=f"document {self._documents}",
+        )
+
+        def accepted(job: str) -> None:
+            self.oracle.accepted[job] = name
+            self.world.count("jobs")
+
+        # The person stands at the print server: what they hand in happens there.
+        node.clock.callLater(0, self._submit, provider, submission, accepted)
+
+    def _submit(self, provider: Any, submission: Submission, accepted: Any) -> None:
+        Deferred.fromCoroutine(provider.submit(submission)).addCallbacks(
+            accepted, lambda failure: self.world.count("refused submissions")
+        )
+
+    def _adjust(self) -> None:
+        node = self.world.nodes[APPLICATION]
+        server = self.installation.application
+        if node.clock is None or server is None:
+            return
+        user, amount_e4 = self._rng.choice(sorted(USERS)), self._rng.randint(1, 20) * 1_000
+
+        def adjust() -> None:
+            server.store.adjust(user, amount_e4, "top-up").addErrback(lambda failure: None)
+
+        node.clock.callLater(0, adjust)
+
+    def _change_prices(self, fault: Fault) -> Any:
+        """F42: the prices change, perhaps while a site is cut."""
+        node = self.world.nodes[APPLICATION]
+        server = self.installation.application
+        done: list[object] = []
+        if node.clock is not None and server is not None:
+            factor = self._rng.randint(1, 3)
+            prices = attrs.evolve(
+                PRICES,
+                papers=tuple(
+                    attrs.evolve(p, grey_e4=p.grey_e4 * factor, colour_e4=p.colour_e4 * factor)
+                    for p in PRICES.papers
+                ),
+            )
+
+            def change() -> None:
+                server.store.add_prices(prices).addCallbacks(done.append, lambda failure: None)
+
+            node.clock.callLater(0, change)
+        return lambda: bool(done)
+
+
+def run_core(seed: int, profile: str = "base") -> Findings:
+    """The findings of one seed."""
+    return CoreScenario(seed, PROFILES[profile]).run()

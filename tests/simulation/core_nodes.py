@@ -1,0 +1,200 @@
+"""The real servers on simulated machines: one application server, two sites, their providers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+
+from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.environment import Environment
+from papercutd.faces.links import LINKS, LinksFace
+from papercutd.faces.provider import ProviderFace
+from papercutd.faces.site_link import SiteLinkFace
+from papercutd.provider.adapters import Outcome
+from papercutd.provider.journal import ProviderJournal, create_journal
+from papercutd.provider.provider import PrintProvider
+from papercutd.services.application_server import ApplicationServer
+from papercutd.services.link import LinkSettings
+from papercutd.services.site_server import SiteServer, SiteSettings
+from papercutd.storage.application_store import ApplicationStore, create_installation
+from papercutd.storage.change_log import Change, ChangeLog
+from papercutd.storage.site_store import SiteStore, create_site
+from papercutd.storage.writer import InlineReader, InlineWriter
+from protocols.endpoint import SessionServerFactory
+from tests.simulation.network import identify
+from tests.simulation.node import Node
+from tests.simulation.spool import SimAnalyser
+from tests.simulation.stage import Topology
+from tests.simulation.world import World
+
+PORT = 9195
+APPLICATION = "application"
+SITES = ("north", "south")
+PROVIDERS = {"north-provider": "north", "south-provider": "south"}
+PRICES = PriceList(0, 0.0, "EUR", (PagePrice("A4", 500, 2_000),), PagePrice("", 1_000, 4_000))
+#: Restricted users and what they have; the last is never refused.
+USERS = {"anna": 60_000, "ben": 20_000, "cleo": 5_000, "dora": 400_000}
+CAP_E4 = 20_000
+SETTINGS = LinkSettings(back_jitter_s=2.0, reconnect_min_s=0.5, reconnect_max_s=5.0)
+
+
+@attrs.frozen
+class Paper:
+    """A document that came out of a printer."""
+
+    provider: str
+    path: str
+    at_s: float
+
+
+class SimPrinter:
+    """An adapter: takes its time, and its paper stays when the print server dies."""
+
+    def __init__(self, node: Node, env: Environment, paper: list[Paper]) -> None:
+        self._node = node
+        self._env = env
+        self._paper = paper
+
+    async def print_document(
+        self, path: str, uri: str, started: Callable[[], Awaitable[None]]
+    ) -> Outcome:
+        await deferLater(self._env.clock, self._env.rng.uniform(0.01, 0.1), lambda: None)
+        await started()
+        await deferLater(self._env.clock, self._env.rng.uniform(0.05, 1.0), lambda: None)
+        if self._node.is_up:
+            self._paper.append(Paper(self._node.name, path, self._node.world.now))
+        return Outcome("completed")
+
+
+class CoreInstallation:
+    """Nodes that boot into real servers, over their own disks."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.topology = Topology(APPLICATION, SITES, PROVIDERS)
+        self.paper: list[Paper] = []
+        self.providers: dict[str, PrintProvider] = {}
+        self.sites: dict[str, SiteServer] = {}
+        self.application: ApplicationServer | None = None
+        self._prepare_application()
+        for name in SITES:
+            world.add_node(name, "site").on_boot = self._boot_site
+        for name in PROVIDERS:
+            world.add_node(name, "provider").on_boot = self._boot_provider
+
+    def boot_all(self) -> None:
+        for name in self.topology.nodes():
+            self.world.nodes[name].boot()
+
+    def _prepare_application(self) -> None:
+        """The database as an administrator left it."""
+        node = self.world.add_node(APPLICATION, "application")
+        node.on_boot = self._boot_application
+        connection = node.disk.open_database("application.db", "application")
+        create_installation(connection, "simulated")
+        clock = Clock()
+        log = ChangeLog(lambda: self.world.epoch_s)
+        writer = InlineWriter(connection, clock, log)
+        store = ApplicationStore(writer, InlineReader(writer), log, lambda: self.world.epoch_s)
+        directory = store.directory
+        store.add_prices(PRICES)
+        for name, balance_e4 in USERS.items():
+            store.add_user(name, balance_e4=balance_e4)
+        store.add_user("staff", restricted=False)
+
+        def objects(c: Any) -> None:
+            for name in SITES:
+                directory.add_site(c, name, name, PORT)
+            c.execute("UPDATE site SET cap_user_e4 = ?", (CAP_E4,))
+            for name, site in PROVIDERS.items():
+                directory.add_provider(c, name, site)
+                directory.add_printer(c, f"{site}-1", name, "sim://printer")
+
+        store.write(objects)
+        for _ in range(10):
+            clock.advance(0)
+        node.disk.crashed()
+
+    def _start(self, starting: Any) -> None:
+        Deferred.fromCoroutine(starting)
+
+    def _boot_application(self, node: Node) -> None:
+        assert node.clock is not None
+        clock, env = node.clock, node.environment
+        node.disk.open_database("application.db", "application")
+        log = ChangeLog(env.wall_s)
+        writer = node.disk.writer("application.db", clock, log)
+        store = ApplicationStore(writer, InlineReader(writer), log, env.wall_s)
+        server = ApplicationServer(env, store)
+        committed: deque[Change] = deque()
+
+        def heard() -> None:
+            # In the order of the commits, whatever the order of calls at one instant.
+            server.committed(committed.popleft())
+
+        def hear(change: Change) -> None:
+            committed.append(change)
+            clock.callLater(0, heard)
+
+        log.on_commit = hear
+        self.application = server
+
+        async def start() -> None:
+            await server.start()
+            provider_face = ProviderFace(env, server, APPLICATION)
+            server.on_settings = provider_face.push_settings
+            server.address = (APPLICATION, PORT)
+            face = LinksFace(
+                {"provider": provider_face, "site": SiteLinkFace(env, server, APPLICATION)}
+            )
+            factory = SessionServerFactory(LINKS, clock, face, identify)
+            self.world.network.listen(node, PORT, factory)
+
+        self._start(start())
+
+    def _boot_site(self, node: Node) -> None:
+        assert node.clock is not None
+        clock, env = node.clock, node.environment
+        connection = node.disk.open_database("journal.db", "journal")
+        create_site(connection, node.name, env.new_id())
+        writer = node.disk.writer("journal.db", clock)
+        store = SiteStore(writer, node.disk.replicas, env.wall_s)
+        endpoint = self.world.network.endpoint(node, APPLICATION, PORT)
+        server = SiteServer(env, store, endpoint, SiteSettings(link=SETTINGS))
+        self.sites[node.name] = server
+
+        async def start() -> None:
+            await server.start()
+            face = ProviderFace(env, server, node.name)
+            server.on_settings = face.push_settings
+            server.address = (APPLICATION, PORT)
+            factory = SessionServerFactory(LINKS, clock, LinksFace({"provider": face}), identify)
+            self.world.network.listen(node, PORT, factory)
+
+        self._start(start())
+
+    def _boot_provider(self, node: Node) -> None:
+        assert node.clock is not None
+        env = node.environment
+        connection = node.disk.open_database("provider.db", "provider")
+        create_journal(connection, node.name, env.new_id())
+        writer = node.disk.writer("provider.db", node.clock)
+        journal = ProviderJournal(writer, env.wall_s)
+        network = self.world.network
+        provider = PrintProvider(
+            env,
+            journal,
+            {"sim": SimPrinter(node, env, self.paper)},
+            SimAnalyser(node.disk.spool),
+            network.endpoint(node, APPLICATION, PORT),
+            network.endpoint(node, PROVIDERS[node.name], PORT),
+            SETTINGS,
+            remove=node.disk.spool.remove,
+        )
+        self._start(provider.start())
+        self.providers[node.name] = provider

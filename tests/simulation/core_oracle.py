@@ -1,0 +1,253 @@
+"""What must hold of the core, looked up in the stores and in the paper.
+
+The numbers are those of docs/testing.md. Each check runs where its docstring says.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from papercutd.domain.chain import next_chain
+
+from papercutd.storage.accounts import verify_accounts
+from papercutd.storage.change_log import verify_chain
+from papercutd.storage.overlay import read_overlay
+from papercutd.storage.replicated import TABLES
+from papercutd.storage.site_store import verify_journal
+from tests.simulation.core_nodes import (
+    APPLICATION,
+    CAP_E4,
+    PROVIDERS,
+    SITES,
+    CoreInstallation,
+)
+from tests.simulation.disk import Commit
+
+
+
+class CoreOracle:
+    """Listens to every commit; looks at everything at the end."""
+
+    def __init__(self, installation: CoreInstallation) -> None:
+        self._in = installation
+        self._world = installation.world
+        self._marks: dict[str, int] = {}
+        self._head = (0, "")
+        self._decided: dict[str, tuple[Any, ...]] = {}
+        #: Job ids that a provider accepted.
+        self.accepted: dict[str, str] = {}
+        for node in self._world.nodes.values():
+            node.disk.on_commit.append(self._committed)
+
+    def _find(self, invariant: str, text: str, node: str = "") -> None:
+        self._world.find(invariant, text, node)
+
+    def _checked(self, *invariants: str) -> None:
+        for invariant in invariants:
+            self._world.findings.checked[invariant] += 1
+
+    def _committed(self, commit: Commit) -> None:
+        if commit.database == "application.db":
+            self._at_application(commit.connection, commit.number)
+        elif commit.database == "provider.db":
+            self._at_provider(commit.connection, commit.node)
+        elif commit.database == "journal.db" and commit.number % 25 == 0:
+            for problem in verify_journal(commit.connection):
+                self._find("I11", problem, commit.node)
+
+    # Every commit of the application server.
+
+    def _at_application(self, connection: sqlite3.Connection, number: int) -> None:
+        """I1, I7, I8, I11 at each commit; I2 at some."""
+        self._checked("I1", "I7", "I8", "I11")
+        (total,) = connection.execute(
+            "SELECT SUM(credits_e4 - debits_e4) FROM account"
+        ).fetchone()
+        if total:
+            self._find("I1", f"all accounts together hold {total}", APPLICATION)
+        self._check_caps(connection)
+        for stream, mark in connection.execute("SELECT id, number FROM stream"):
+            if mark < self._marks.get(stream, 0):
+                self._find("I8", f"the mark of {stream} went back to {mark}", APPLICATION)
+            self._marks[stream] = mark
+        self._check_log(connection)
+        if number % 40 == 0:
+            self._checked("I2")
+            for problem in verify_accounts(connection):
+                self._find("I2", problem, APPLICATION)
+
+    def _check_caps(self, connection: sqlite3.Connection) -> None:
+        """Overspend of a user: at most the sum of the caps, what nobody decided apart."""
+        for name, account, beyond_e4 in connection.execute(
+            "SELECT name, id, floor_e4 - (credits_e4 - debits_e4) FROM account"
+            " WHERE restricted = 1 AND kind = 'personal'"
+            " AND credits_e4 - debits_e4 < floor_e4"
+        ).fetchall():
+            (apart_e4,) = connection.execute(
+                "SELECT COALESCE(SUM(amount_e4), 0) FROM charge WHERE account = ?"
+                " AND (decider = 'tracker' OR assumed = 1)",
+                (account,),
+            ).fetchone()
+            if beyond_e4 - apart_e4 > CAP_E4 * len(SITES):
+                self._find("I7", f"{name} overspent by {beyond_e4}, {apart_e4} apart", APPLICATION)
+
+    def _check_log(self, connection: sqlite3.Connection) -> None:
+        for number, body, chain in connection.execute(
+            "SELECT number, body, chain FROM change_log WHERE number > ? ORDER BY number",
+            (self._head[0],),
+        ).fetchall():
+            if self._head[1]:
+                follows = number == self._head[0] + 1
+                if not follows or next_chain(self._head[1], body) != chain:
+                    self._find("I11", f"entry {number} does not follow", APPLICATION)
+            self._head = (number, chain)
+
+    # Every commit of a provider.
+
+    def _at_provider(self, connection: sqlite3.Connection, node: str) -> None:
+        """I5: an answer once made durable never changes."""
+        self._checked("I5")
+        for job, step, decider, decision in connection.execute(
+            "SELECT job, step, decider, decision FROM job"
+            " WHERE state IN ('decided', 'printing', 'ended') AND decider <> ''"
+        ):
+            key, found = f"{job}/{step}", (decider, decision)
+            if self._decided.setdefault(key, found) != found:
+                self._find("I5", f"the answer to {key} changed", node)
+
+    # The end.
+
+    def is_settled(self) -> bool:
+        """Whether nothing is under way any more: what I14 demands within the quiet time."""
+        return not self._unsettled()
+
+    def _database(self, node: str) -> sqlite3.Connection:
+        name = {"application": "application.db", "site": "journal.db"}.get(
+            self._world.nodes[node].role, "provider.db"
+        )
+        connection = self._world.nodes[node].disk.connection(name)
+        assert connection is not None
+        return connection
+
+    def _unsettled(self) -> list[str]:
+        waiting: list[str] = []
+        head = self._database(APPLICATION).execute("SELECT number FROM head").fetchone()[0]
+        for site in SITES:
+            connection = self._database(site)
+            number, acked = connection.execute("SELECT number, acked FROM identity").fetchone()
+            if number != acked:
+                waiting.append(f"{site}: {number - acked} records are not acknowledged")
+            try:
+                found = connection.execute("SELECT number FROM replica.position").fetchone()[0]
+            except sqlite3.OperationalError:
+                found = None
+            if found != head:
+                waiting.append(f"{site}: its replica is at {found}, the head is {head}")
+        for provider in PROVIDERS:
+            connection = self._database(provider)
+            for key, target, parked in connection.execute(
+                "SELECT key, target, parked FROM taken WHERE acked = 0 OR parked <> ''"
+            ):
+                waiting.append(f"{provider}: {key} is not settled with {target} {parked}")
+            for key, target in connection.execute("SELECT key, target FROM cancel WHERE acked = 0"):
+                waiting.append(f"{provider}: the cancel of {key} is not known at {target}")
+            for job, state, reason in connection.execute(
+                "SELECT job, state, reason FROM job WHERE state NOT IN ('ended', 'held')"
+            ):
+                waiting.append(f"{provider}: {job} is {state} {reason}")
+        return waiting
+
+    def check_end(self) -> None:
+        """I2, I3, I4, I9, I10, I11, I13, I14, I15 once everything is quiet."""
+        self._checked("I2", "I3", "I4", "I9", "I10", "I11", "I13", "I14", "I15")
+        application = self._database(APPLICATION)
+        for text in self._unsettled():
+            self._find("I14", text)
+        for problem in (*verify_chain(application), *verify_accounts(application)):
+            self._find("I2", problem, APPLICATION)
+        self._check_paper(application)
+        self._check_reservations(application)
+        for site in SITES:
+            self._check_site(site, application)
+        for key, reason in application.execute("SELECT number, reason FROM parked"):
+            self._find("I3", f"record {key} was parked: {reason}", APPLICATION)
+
+    def _check_paper(self, application: sqlite3.Connection) -> None:
+        """I3: one charge for each paper, of its decision; I4: none without; I15: none forgotten."""
+        papers = Counter((paper.provider, paper.path) for paper in self._in.paper)
+        jobs: dict[str, tuple[str, str, str, int, bytes | None]] = {}
+        for provider in PROVIDERS:
+            for row in self._database(provider).execute(
+                "SELECT job, path, step, state, assumed, decision FROM job"
+            ):
+                jobs[row[0]] = (provider, row[1], f"{row[0]}/submit-{row[2]}", row[4], row[5])
+        for job, provider in self.accepted.items():
+            if job not in jobs:
+                self._find("I15", f"accepted job {job} is gone", provider)
+        charges: dict[str, list[tuple[int, str, int]]] = {}
+        for key, amount_e4, decider, assumed in application.execute(
+            "SELECT key, amount_e4, decider, assumed FROM charge"
+        ):
+            charges.setdefault(key, []).append((amount_e4, decider, assumed))
+        known = set()
+        for provider, path, key, assumed, decision in jobs.values():
+            known.add(key)
+            count, found = papers[(provider, path)], charges.get(key, [])
+            if count and len(found) != 1:
+                self._find("I3", f"{key}: {count} papers, {len(found)} charges", provider)
+            if found and not count and not assumed:
+                self._find("I4", f"{key} is charged without paper", provider)
+            if count > 1 + assumed:
+                self._find("I3", f"{key} came out {count} times", provider)
+            if found and decision is not None:
+                lines = msgspec.json.decode(decision)["lines"]
+                decided_e4 = sum(line["quantity"] * line["unit_e4"] for line in lines)
+                if found[0][0] != decided_e4:
+                    self._find("I3", f"{key}: decided {decided_e4}, charged {found[0][0]}")
+        for key in set(charges) - known:
+            self._find("I4", f"{key} is charged and no provider knows it", APPLICATION)
+
+    def _check_reservations(self, application: sqlite3.Connection) -> None:
+        """I13: nothing is reserved when nobody has anything open."""
+        for (key,) in application.execute("SELECT key FROM decision WHERE state = 'open'"):
+            self._find("I13", f"{key} is still reserved", APPLICATION)
+        for name, pending in application.execute(
+            "SELECT name, pending_e4 FROM account WHERE pending_e4 <> 0"
+        ):
+            self._find("I13", f"{name} still has {pending} reserved", APPLICATION)
+        for site in SITES:
+            for (key,) in self._database(site).execute(
+                "SELECT key FROM decision WHERE state = 'open'"
+            ):
+                self._find("I13", f"{key} is still reserved", site)
+
+    def _check_site(self, site: str, application: sqlite3.Connection) -> None:
+        """I9: the replica is the centre's state; I10: what is shown is too."""
+        connection = self._database(site)
+        for problem in verify_journal(connection):
+            self._find("I11", problem, site)
+        for spec in TABLES.values():
+            columns = ", ".join(spec.columns)
+            theirs = application.execute(
+                f"SELECT {columns} FROM {spec.source} WHERE {spec.condition} ORDER BY {spec.key}"
+            ).fetchall()
+            ours = connection.execute(
+                f"SELECT {columns} FROM replica.{spec.table} ORDER BY {spec.key}"
+            ).fetchall()
+            if ours != theirs:
+                self._find("I9", f"table {spec.table} differs", site)
+        for account, debits, pending in application.execute(
+            "SELECT id, debits_e4, pending_e4 FROM account WHERE kind = 'personal'"
+        ):
+            shown = read_overlay(connection, account)
+            if shown is None or (shown.funds.debits_e4, shown.funds.pending_e4) != (
+                debits,
+                pending,
+            ):
+                self._find("I10", f"account {account} is shown as {shown}", site)
+
+
