@@ -24,7 +24,7 @@ from papercutd.provider.asking import Outcome as Asked
 from papercutd.provider.journal import Job, ProviderJournal
 from papercutd.provider.servers import Known, ServerSession
 from papercutd.services.link import LinkSettings
-from papercutd.services.tasks import Tasks
+from papercutd.services.tasks import Tasks, until_space
 from protocols.provider import messages
 
 _log = Logger()
@@ -199,8 +199,8 @@ class PrintProvider:
         self.tasks.spawn(self._keep_config(config), "keeping the settings")
 
     async def _keep_config(self, config: messages.Config) -> None:
-        await self._journal.keep_setting("config", config)
-        if config.retired and await self._journal.retired(config.retired):
+        await self._durably(self._journal.keep_setting, "config", config)
+        if config.retired and await self._durably(self._journal.retired, config.retired):
             self._turned()
 
     def _turned(self) -> None:
@@ -228,7 +228,7 @@ class PrintProvider:
     async def _live(self, job: Job) -> None:
         if job.state == "received":
             document = await self._analyser.analyse(job.path, job.format, job.copies, job.duplex)
-            await self._journal.analysed(job.job, document)
+            await self._durably(self._journal.analysed, job.job, document)
             job = self._changed(attrs.evolve(job, document=document, state="analysed"))
         if job.state in ("analysed", "asked"):
             job = await self._ask(job)
@@ -243,14 +243,14 @@ class PrintProvider:
 
     async def _ask(self, job: Job) -> Job:
         for _ in range(5):
-            await self._journal.asked(job.job, job.step)
+            await self._durably(self._journal.asked, job.job, job.step)
             job = self._changed(attrs.evolve(job, state="asked"))
             began = self._env.now()
             answer = await self._asking(job)
             if answer.outcome is not Asked.VOIDED:
                 return await self._take(job, answer, began)
             job = attrs.evolve(job, step=job.step + 1)
-        await self._journal.held(job.job, Reason.REFUSED.value)
+        await self._durably(self._journal.held, job.job, Reason.REFUSED.value)
         return self._changed(attrs.evolve(job, state="held", reason=Reason.REFUSED.value))
 
     def _asking(self, job: Job) -> Deferred[Answer]:
@@ -279,14 +279,14 @@ class PrintProvider:
         return Asking(self._env, order[0], other, request, other_answer).run()
 
     async def _cancel(self, key: str, target: str, reason: str) -> None:
-        await self._journal.cancel(key, target, reason)
+        await self._durably(self._journal.cancel, key, target, reason)
         self._settle(target)
 
     async def _take(self, job: Job, answer: Answer, began: float) -> Job:
         """Make the answer durable: from then on it is the only one."""
         if answer.outcome is Asked.DECIDED:
             assert answer.decision is not None
-            await self._journal.decided(job, answer.decision, answer.giver)
+            await self._durably(self._journal.decided, job, answer.decision, answer.giver)
             waited_ms = (self._env.now() - began) * 1000
             job = attrs.evolve(
                 job,
@@ -297,14 +297,14 @@ class PrintProvider:
                 waited_ms=waited_ms,
             )
             if not answer.decision.allowed:
-                await self._journal.note_waited(job.job, waited_ms)
+                await self._durably(self._journal.note_waited, job.job, waited_ms)
                 if answer.decision.verdict.value == "deny":
-                    await self._journal.ended(job, None, "", "denied")
+                    await self._durably(self._journal.ended, job, None, "", "denied")
                     self._forget_document(job)
                     job = attrs.evolve(job, state="ended", outcome="denied")
             return self._changed(job)
         if answer.outcome is Asked.ALONE and self._when_alone(job.printer) != "hold":
-            await self._journal.decided(job, None, TRACKER)
+            await self._durably(self._journal.decided, job, None, TRACKER)
             waited_ms = (self._env.now() - began) * 1000
             return self._changed(
                 attrs.evolve(job, state="decided", decider=TRACKER, waited_ms=waited_ms)
@@ -313,7 +313,7 @@ class PrintProvider:
             Asked.ALONE: Reason.UNREACHABLE,
             Asked.SETTLED: Reason.PRINTED_BEFORE,
         }.get(answer.outcome, Reason.REFUSED)
-        await self._journal.held(job.job, reason.value)
+        await self._durably(self._journal.held, job.job, reason.value)
         return self._changed(attrs.evolve(job, state="held", reason=reason.value, decider=TRACKER))
 
     def _when_alone(self, printer: int) -> str:
@@ -333,7 +333,7 @@ class PrintProvider:
 
     async def _at_printer(self, job: Job) -> Outcome:
         async def started() -> None:
-            await self._journal.printing(job.job, job.waited_ms)
+            await self._durably(self._journal.printing, job.job, job.waited_ms)
             self._changed(attrs.evolve(job, state="printing"))
 
         while True:
@@ -376,7 +376,7 @@ class PrintProvider:
         target = APPLICATION if job.decider == TRACKER else job.decider
         if job.decider == TRACKER and self._when_alone(job.printer) == "print-unlogged":
             completion = None
-        await self._journal.ended(job, completion, target, outcome.state)
+        await self._durably(self._journal.ended, job, completion, target, outcome.state)
         self._forget_document(job)
         self._changed(attrs.evolve(job, state="ended", outcome=outcome.state))
         self._settle(target)
@@ -385,6 +385,10 @@ class PrintProvider:
         for server in self.servers.values():
             if server.decider == target:
                 server.settle()
+
+    async def _durably(self, write: Callable[..., Deferred[Any]], *arguments: Any) -> Any:
+        """Write to the journal; while the disk is full, wait: nothing goes on without it."""
+        return await until_space(self._env, lambda: write(*arguments))
 
     def _forget_document(self, job: Job) -> None:
         try:

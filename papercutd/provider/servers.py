@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
@@ -12,6 +13,7 @@ from papercutd import __version__
 from papercutd.domain.chain import Position
 from papercutd.domain.decision import APPLICATION
 from papercutd.environment import Environment
+from papercutd.errors import StorageError
 from papercutd.provider.asking import Server
 from papercutd.provider.journal import Identity, Owed, ProviderJournal
 from papercutd.services import wire
@@ -29,6 +31,8 @@ from protocols.provider.spec import PROVIDER
 _log = Logger()
 #: Completions and cancellations under way to one server.
 OWED_IN_FLIGHT = 16
+#: Seconds until what a connected server did not take is sent again.
+SETTLE_AGAIN_S = 2.0
 #: Answers to what is owed that mean: not now, again later.
 _NOT_NOW = frozenset(
     {
@@ -109,6 +113,10 @@ class ServerSession:
 
     def link_up(self, session: Session) -> None:
         self._is_ready = False
+        if self.role == "site":
+            # At once: what is asked from now on is answered by this stream.
+            assert session.welcome is not None
+            self.decider = session.welcome.decider
         self._tasks.spawn(self._begin(session), "beginning a session")
 
     def link_down(self, reason: str) -> None:
@@ -142,6 +150,14 @@ class ServerSession:
     # The beginning of a session.
 
     async def _begin(self, session: Session) -> None:
+        try:
+            await self._synchronise(session)
+        except (SessionLost, Refusal, StorageError) as error:
+            # Half a beginning is none: the next session tries all of it again.
+            _log.info("the session did not begin: {error}", error=str(error))
+            session.abort()
+
+    async def _synchronise(self, session: Session) -> None:
         welcome = session.welcome
         assert welcome is not None
         if welcome.seen is not None:
@@ -152,7 +168,6 @@ class ServerSession:
                 return
         self._saw_position(wire.position_in(welcome.position))
         if self.role == "site":
-            self.decider = welcome.decider
             turned = await self._journal.saw_stream(welcome.name, welcome.decider)
             if turned:
                 _log.warn(
@@ -160,12 +175,7 @@ class ServerSession:
                     count=turned,
                 )
                 self._on_turned()
-        try:
-            await self._send_open(session)
-        except (SessionLost, Refusal) as error:
-            _log.info("OPEN was not taken: {error}", error=str(error))
-            session.abort()
-            return
+        await self._send_open(session)
         self._is_ready = True
         self.settle()
         self._on_ready(self.role)
@@ -219,10 +229,11 @@ class ServerSession:
                     if self._settle_again:
                         continue
                     return
-                sent = [self._send(one) for one in owed]
-                results = [await one for one in sent]
-                if not any(results) and not self._settle_again:
-                    # The server takes nothing now; the next session or ping brings us back.
+                sent = [Deferred.fromCoroutine(self._send(one)) for one in owed]
+                results = [result for _, result in await DeferredList(sent, consumeErrors=True)]
+                if True not in results and not self._settle_again:
+                    # The server takes nothing now, or we cannot note that it did.
+                    self._env.clock.callLater(SETTLE_AGAIN_S, self.settle)
                     return
         finally:
             self._is_settling = False

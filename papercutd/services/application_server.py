@@ -12,10 +12,10 @@ from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
-from papercutd.errors import Rejected
+from papercutd.errors import Rejected, StorageFull
 from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.sessions import Sessions
-from papercutd.services.tasks import Tasks
+from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.application_store import (
     ApplicationStore,
     ProviderSettings,
@@ -106,7 +106,7 @@ class ApplicationServer:
         return await self.store.begin_provider(name, journal, mark, software)
 
     async def end_session(self, asker: SessionRef) -> None:
-        await self.store.end_session(asker)
+        await until_space(self.env, lambda: self.store.end_session(asker))
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
         return await self.store.authorize(asker, request)
@@ -133,7 +133,11 @@ class ApplicationServer:
         return await self.store.open_keys_of_journal(identity, journal)
 
     async def acknowledge_position(self, asker: SessionRef, position: Position) -> None:
-        await self.store.acknowledge_position(asker, position.text)
+        # Shown and no more: another ping says it again.
+        try:
+            await self.store.acknowledge_position(asker, position.text)
+        except StorageFull:
+            return
 
     # For the site link.
 
@@ -179,5 +183,8 @@ class ApplicationServer:
         try:
             for identity in await self.store.count_unseen(UNSEEN_INTERVAL_S):
                 _log.warn("{identity} was not seen for 7 days: its holds ended", identity=identity)
+        except StorageFull:
+            # Counted again in a minute: absences are long.
+            return
         except Exception:
             _log.failure("counting absences failed")

@@ -16,12 +16,12 @@ from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import SOFT_REASONS, Decision
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
-from papercutd.errors import Rejected
+from papercutd.errors import Rejected, StorageFull
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.sessions import Sessions
-from papercutd.services.tasks import Tasks
+from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
 from papercutd.storage.application_store import ProviderSettings
 from papercutd.storage.askers import Seen
@@ -111,7 +111,7 @@ class SiteServer:
         return await self.store.begin_provider(name, journal, mark, software)
 
     async def end_session(self, asker: SessionRef) -> None:
-        await self.store.end_session(asker)
+        await until_space(self.env, lambda: self.store.end_session(asker))
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
         """The application server's answer if it comes in time, else our own (design 4.5)."""
@@ -143,8 +143,7 @@ class SiteServer:
             decision = await self.store.adopt(asker, request, answer)
         except Rejected:
             # The asker is gone or the key is settled: the answer has no use.
-            await self.store.supersede(request.key, answer)
-            self.uplink.journal_grew()
+            await self._supersede(request.key, answer)
             raise
         self.uplink.journal_grew()
         return decision
@@ -152,7 +151,25 @@ class SiteServer:
     async def _decide_late(
         self, asker: SessionRef, request: Request, forwarded: Deferred[Any]
     ) -> Decision:
-        """The budget is spent: allow by ourselves; a refusal waits for the better informed."""
+        """The budget is spent: allow by ourselves; a refusal waits for the better informed.
+
+        Whatever comes of it, an answer that comes later still is given back.
+        """
+        try:
+            return await self._decide_or_wait(asker, request, forwarded)
+        finally:
+            forwarded.addCallbacks(
+                lambda late: self._give_back(request.key, late), lambda lost: None
+            )
+
+    def _give_back(self, key: str, late: Any) -> None:
+        if late is not None:
+            work = self._supersede(key, wire.decision_in(late))
+            self.tasks.spawn(work, "giving an answer back")
+
+    async def _decide_or_wait(
+        self, asker: SessionRef, request: Request, forwarded: Deferred[Any]
+    ) -> Decision:
         own = await self.store.decide(asker, request, soft=False)
         if not own.allowed and own.reason in SOFT_REASONS:
             left_s = REFUSAL_FINAL_S - self.settings_in_force.forward_budget_s
@@ -165,16 +182,10 @@ class SiteServer:
         if not own.allowed:
             own = await self._decide(asker, request)
         self.uplink.journal_grew()
-        forwarded.addCallbacks(
-            lambda late: self.tasks.spawn(
-                self._supersede(request.key, wire.decision_in(late)), "giving a late answer back"
-            ),
-            lambda failure: None,
-        )
         return own
 
     async def _supersede(self, key: str, answer: Decision) -> None:
-        await self.store.supersede(key, answer)
+        await until_space(self.env, lambda: self.store.supersede(key, answer))
         self.uplink.journal_grew()
 
     async def _within(self, answer: Deferred[Any], limit_s: float) -> Any:
@@ -243,5 +254,7 @@ class SiteServer:
     async def _count_unseen(self) -> None:
         try:
             await self.store.count_unseen(UNSEEN_INTERVAL_S)
+        except StorageFull:
+            return
         except Exception:
             _log.failure("counting absences failed")

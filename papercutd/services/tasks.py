@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from papercutd.environment import Environment
+from papercutd.errors import StorageFull
+
 _log = Logger()
+T = TypeVar("T")
+#: Seconds between attempts to write to a full disk.
+DISK_RETRY_S = 1.0
+
+
+async def until_space(env: Environment, write: Callable[[], Awaitable[T]]) -> T:
+    """The result of ``write``, tried again every second while the disk is full."""
+    while True:
+        try:
+            return await write()
+        except StorageFull:
+            await deferLater(env.clock, DISK_RETRY_S, lambda: None)
 
 
 class Tasks:

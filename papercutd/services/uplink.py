@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from papercutd import __version__
 from papercutd.domain.chain import CHAIN_START, Mark, Position, next_chain
 from papercutd.environment import Environment
+from papercutd.errors import StorageError
 from papercutd.services import wire
 from papercutd.services.tasks import Tasks
 from papercutd.storage.site_store import SiteIdentity, SiteStore
@@ -147,6 +148,15 @@ class Uplink:
     # The handshake's consequences.
 
     async def _synchronise(self, session: Session) -> None:
+        try:
+            await self._begin(session)
+        except (SessionLost, Refusal, StorageError) as error:
+            # Half a beginning is none: the next session tries all of it again.
+            if session.is_open:
+                _log.warn("synchronising failed: {error}", error=str(error))
+                session.abort()
+
+    async def _begin(self, session: Session) -> None:
         welcome = session.welcome
         assert welcome is not None
         seen = Mark(0, CHAIN_START) if welcome.seen is None else wire.mark_in(welcome.seen)
@@ -156,14 +166,9 @@ class Uplink:
             session.abort()
             return
         self.acked = seen
-        try:
-            await self._send_open(session)
-            self._tasks.spawn(self._forward(session, seen), "forwarding the journal")
-            await self._subscribe(session)
-        except (SessionLost, Refusal) as error:
-            if session.is_open:
-                _log.warn("synchronising failed: {error}", error=str(error))
-                session.abort()
+        await self._send_open(session)
+        self._tasks.spawn(self._forward(session, seen), "forwarding the journal")
+        await self._subscribe(session)
 
     async def _take_new_stream(self) -> None:
         stream = self._env.new_id()
@@ -210,6 +215,14 @@ class Uplink:
             self._tasks.spawn(self._send_batch(session, stream, message), "sending a batch")
 
     async def _send_batch(self, session: Session, stream: str, message: site.Journal) -> None:
+        try:
+            await self._send_one_batch(session, stream, message)
+        except StorageError as error:
+            # The acknowledgement cannot be kept: the next session begins at the server's mark.
+            _log.warn("an acknowledgement was not kept: {error}", error=type(error).__name__)
+            session.abort()
+
+    async def _send_one_batch(self, session: Session, stream: str, message: site.Journal) -> None:
         try:
             ack = await session.call(message)
         except SessionLost:
@@ -309,6 +322,10 @@ class Uplink:
     ) -> None:
         try:
             await self._store.apply_changes(event.from_number, rows, position, event.committed_at)
+        except StorageError:
+            # Not applied: the next session goes on from the replica's position.
+            session.abort()
+            return
         except Exception:
             session.abort()
             raise

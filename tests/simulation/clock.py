@@ -35,8 +35,9 @@ class NodeClock:
         self.rng = rng
         self.is_alive = True
         self.is_paused = False
-        #: Calls and deliveries that became due while paused, in order.
-        self.stalled: list[Call] = []
+        #: Calls and deliveries that became due while paused, in order, and which version
+        #: of each: what is put off while it waits here is in the scheduler again.
+        self.stalled: list[tuple[Call, int]] = []
         self._scheduler = node.world.scheduler
         self._since = self._scheduler.now
         self._base = rng.uniform(0.0, 1_000_000.0)
@@ -98,7 +99,7 @@ class NodeClock:
     def die(self) -> None:
         """The process has ended. Nothing of it may act any more."""
         self.is_alive = False
-        for call in self.stalled:
+        for call, _ in self.stalled:
             call.kill()
         self.stalled.clear()
         self._scheduler.bury(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from hashlib import blake2b
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
+from tests.simulation.scenario import run_scenario
 from tests.simulation.spool import SpooledDocument
 from tests.simulation.stage import Fault, Stage
 from tests.simulation.world import World
@@ -28,13 +30,14 @@ PAGES_MAX = 30
 class CoreScenario:
     """One seed of the core."""
 
-    def __init__(self, seed: int, profile: Profile) -> None:
+    def __init__(self, world: World, rng: random.Random, profile: Profile) -> None:
         self._profile = profile
-        self.world = World(seed, expected_failures=(PapercutError,))
-        self.world.findings.profile = profile.name
+        self.world = world
+        # What the product says no with is logged as a failure here and there.
+        world.expected_failures = (PapercutError,)
+        self._rng = rng
         self.installation = CoreInstallation(self.world)
         self.oracle = CoreOracle(self.installation)
-        self._rng = self.world.random("workload")
         self._documents = 0
         stage = Stage(self.world, self.installation.topology)
         stage.logic["F42"] = self._change_prices
@@ -63,8 +66,9 @@ class CoreScenario:
     def _print(self) -> None:
         rng = self._rng
         name = rng.choice(sorted(PROVIDERS))
-        user = rng.choice([*sorted(USERS), "staff", "stranger"] if rng.random() < 0.1 else
-                          sorted(USERS))
+        user = rng.choice(
+            [*sorted(USERS), "staff", "stranger"] if rng.random() < 0.1 else sorted(USERS)
+        )
         pages = rng.randint(1, PAGES_MAX)
         node = self.world.nodes[name]
         self._documents += 1
@@ -137,4 +141,4 @@ class CoreScenario:
 
 def run_core(seed: int, profile: str = "base") -> Findings:
     """The findings of one seed."""
-    return CoreScenario(seed, PROFILES[profile]).run()
+    return run_scenario(CoreScenario, seed, PROFILES[profile])

@@ -120,8 +120,20 @@ class CoreInstallation:
             clock.advance(0)
         node.disk.crashed()
 
-    def _start(self, starting: Any) -> None:
-        Deferred.fromCoroutine(starting)
+    def _start(self, node: Node, starting: Any) -> None:
+        """A start that fails ends the process, and what watches over it starts it again."""
+        clock = node.clock
+
+        def failed(failure: object) -> None:
+            if node.clock is clock and clock is not None:
+                node.crash()
+                self.world.later(2.0, again)
+
+        def again() -> None:
+            if not node.is_up and self.world.now >= node.down_until_s:
+                node.boot()
+
+        Deferred.fromCoroutine(starting).addErrback(failed)
 
     def _boot_application(self, node: Node) -> None:
         assert node.clock is not None
@@ -155,7 +167,7 @@ class CoreInstallation:
             factory = SessionServerFactory(LINKS, clock, face, identify)
             self.world.network.listen(node, PORT, factory)
 
-        self._start(start())
+        self._start(node, start())
 
     def _boot_site(self, node: Node) -> None:
         assert node.clock is not None
@@ -176,7 +188,7 @@ class CoreInstallation:
             factory = SessionServerFactory(LINKS, clock, LinksFace({"provider": face}), identify)
             self.world.network.listen(node, PORT, factory)
 
-        self._start(start())
+        self._start(node, start())
 
     def _boot_provider(self, node: Node) -> None:
         assert node.clock is not None
@@ -196,5 +208,5 @@ class CoreInstallation:
             SETTINGS,
             remove=node.disk.spool.remove,
         )
-        self._start(provider.start())
+        self._start(node, provider.start())
         self.providers[node.name] = provider

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from papercutd.domain.chain import next_chain
-
 from papercutd.storage.accounts import verify_accounts
 from papercutd.storage.change_log import verify_chain
 from papercutd.storage.overlay import read_overlay
@@ -26,7 +25,6 @@ from tests.simulation.core_nodes import (
     CoreInstallation,
 )
 from tests.simulation.disk import Commit
-
 
 
 class CoreOracle:
@@ -64,9 +62,7 @@ class CoreOracle:
     def _at_application(self, connection: sqlite3.Connection, number: int) -> None:
         """I1, I7, I8, I11 at each commit; I2 at some."""
         self._checked("I1", "I7", "I8", "I11")
-        (total,) = connection.execute(
-            "SELECT SUM(credits_e4 - debits_e4) FROM account"
-        ).fetchone()
+        (total,) = connection.execute("SELECT SUM(credits_e4 - debits_e4) FROM account").fetchone()
         if total:
             self._find("I1", f"all accounts together hold {total}", APPLICATION)
         self._check_caps(connection)
@@ -249,5 +245,3 @@ class CoreOracle:
                 pending,
             ):
                 self._find("I10", f"account {account} is shown as {shown}", site)
-
-

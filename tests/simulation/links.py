@@ -82,7 +82,7 @@ class Link:
         self._loss = max((one.loss for one in troubles), default=0.0)
         self._delay_s = max((one.delay_s for one in troubles), default=0.0)
         self._delay_min_s = max((one.delay_min_s for one in troubles), default=0.0)
-        self._is_tiny = any(one.tiny for one in troubles)
+        self.is_tiny = any(one.tiny for one in troubles)
         rates = [one.bytes_per_s for one in troubles if one.bytes_per_s is not None]
         self._is_slow = bool(rates)
         if self.profile.bytes_per_s is not None:
@@ -115,7 +115,7 @@ class Link:
     def cut_segment(self, waiting: int) -> int:
         """How many of ``waiting`` bytes travel together: any boundary is as good as another."""
         rng = self._rng
-        if self._is_tiny:
+        if self.is_tiny:
             self.counters["split"] += 1
             return rng.randint(1, min(waiting, 64 if waiting < 4096 else 1024))
         if waiting < 4 or rng.random() < 0.8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Protocol
 
 from tests.simulation.findings import Findings
@@ -11,17 +12,17 @@ from tests.simulation.world import World
 
 
 class Scenario(Protocol):
-    """One run. Made anew for each seed; ``rng`` is the load's own randomness."""
-
-    def __init__(self, world: World, rng: random.Random, profile: Profile) -> None: ...
+    """One run, made anew for each seed."""
 
     def run(self) -> Findings:
         """Run the whole profile, and return ``world.finish()``."""
 
 
-def run_scenario(
-    make: type[Scenario], seed: int, profile: Profile, world: World | None = None
-) -> Findings:
+#: How a scenario is made; the randomness is the load's own.
+Make = Callable[[World, random.Random, Profile], Scenario]
+
+
+def run_scenario(make: Make, seed: int, profile: Profile, world: World | None = None) -> Findings:
     """One seed. ``world``: made for this seed, with a trace's listener perhaps."""
     world = world if world is not None else World(seed)
     world.findings.profile = profile.name

@@ -119,7 +119,7 @@ class ToyServer(Toy):
         if session not in self._pushed:
             return
         # Now and then more than a transport takes at once.
-        burst = self.env.rng.choice((1, 1, 1, 3, 12))
+        burst = self.env.rng.choice((1, 1, 1, 3, 25))
         for _ in range(burst if session.waiting_bytes == 0 else 0):
             number = self._pushed[session]
             self._pushed[session] = number + 1
@@ -258,19 +258,19 @@ class ToyAsker(Toy):
     def _answered(self, done: Done, session: Session, number: int) -> None:
         self.alive()
         acknowledged = self._writer.submit(lambda c: _acknowledge(c, number))
-        acknowledged.addCallbacks(self._acknowledged, self._not_written)
+        acknowledged.addCallbacks(self._acknowledged, self._failed, (session,), {}, (session,))
+
+    def _acknowledged(self, number: int, session: Session) -> None:
+        self.alive()
+        self._acked = max(self._acked, number)
         if session is self._link.session:
             self._in_flight -= 1
             self._pump()
 
-    def _acknowledged(self, number: int) -> None:
-        self.alive()
-        self._acked = max(self._acked, number)
-
     def _failed(self, failure: Any, session: Session) -> None:
         self.alive()
-        failure.trap(Refusal, SessionLost)
-        if failure.check(Refusal) and session is self._link.session:
+        failure.trap(Refusal, SessionLost, StorageFull)
+        if not failure.check(SessionLost) and session is self._link.session:
             self._in_flight -= 1
             if not self._is_waiting:
                 self._is_waiting = True

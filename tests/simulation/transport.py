@@ -185,6 +185,8 @@ class Pipe:
             segment = flight.popleft()
             pieces.append(segment.data)
             is_end = segment.is_end
+            if self.link.is_tiny:
+                break
         data = b"".join(pieces)
         if data:
             self._arrived(len(data), sent_s)

@@ -131,7 +131,7 @@ class World:
         else:
             assert isinstance(clock, NodeClock)
             if clock.is_paused or clock.stalled:
-                clock.stalled.append(call)
+                clock.stalled.append((call, call.version))
                 return
             if clock.is_early(call):
                 self.scheduler.place(call, call.local_s - clock.seconds())
@@ -151,7 +151,7 @@ class World:
         call.kind = kind
         call.local_s = clock.seconds()
         if clock.is_paused or clock.stalled:
-            clock.stalled.append(call)
+            clock.stalled.append((call, call.version))
         else:
             self._make(clock, call, kind, _data_of(args))
 
@@ -171,13 +171,13 @@ class World:
     def wake(self, clock: NodeClock) -> None:
         """What waited for a paused process happens, in the order in which it became due."""
         stalled, clock.stalled = clock.stalled, []
-        for index, call in enumerate(stalled):
+        for index, (call, version) in enumerate(stalled):
             if not clock.is_alive:
                 call.kill()
             elif clock.is_paused:
                 clock.stalled = [*stalled[index:], *clock.stalled]
                 return
-            elif call.active():
+            elif call.active() and call.version == version:
                 self._make(clock, call, call.kind or _name_of(call.func), _data_of(call.args))
 
     def later_bury(self, node: Node) -> None:
@@ -200,8 +200,11 @@ class World:
         if not self.current.is_alive:
             # The dead may fail at anything.
             return
-        text = failure.getTraceback(detail="brief").strip().replace("\n", " | ")
-        self.find("defect", text[-1500:], self.current.node.name)
+        frames = failure.getTraceback(detail="brief").strip().split("\n")[1:]
+        where = " < ".join(frame.strip() for frame in reversed(frames[-8:]))
+        kind = failure.type.__qualname__ if failure.type is not None else "failure"
+        text = f"{kind}: {failure.getErrorMessage()} | {where}"
+        self.find("defect", text[:1500], self.current.node.name)
 
     @contextmanager
     def _watching_the_log(self) -> Iterator[None]:
