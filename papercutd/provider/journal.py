@@ -168,11 +168,11 @@ class ProviderJournal:
         )
 
     def asked(self, job: str, step: int) -> Deferred[None]:
-        """The key (job, step) is about to be asked."""
+        """The key (job, step) is about to be asked; why it was held before stays known."""
         return self._write(
             "asked",
             {"job": job, "step": step},
-            lambda c, n: _set(c, job, state="asked", step=step, reason=""),
+            lambda c, n: _set(c, job, state="asked", step=step),
         )
 
     def decided(self, job: Job, decision: Decision | None, giver: str) -> Deferred[None]:

@@ -160,7 +160,8 @@ class PrintProvider:
         """Ask again for a held job; False when it is not held."""
         held = self._held.pop(job, None)
         if held is not None:
-            self._take_up(attrs.evolve(held, state="asked", step=held.step + 1))
+            again = attrs.evolve(held, state="asked", step=held.step + 1, decision=None)
+            self._take_up(again)
         return held is not None
 
     async def status(self) -> dict[str, Any]:
@@ -303,11 +304,17 @@ class PrintProvider:
                     self._forget_document(job)
                     job = attrs.evolve(job, state="ended", outcome="denied")
             return self._changed(job)
+        if answer.outcome is Asked.ALONE and job.reason not in ("", Reason.UNREACHABLE.value):
+            # Somebody held it, and nobody has said otherwise: being alone frees nothing.
+            await self._durably(self._journal.held, job.job, job.reason)
+            return self._changed(attrs.evolve(job, state="held", decision=None))
         if answer.outcome is Asked.ALONE and self._when_alone(job.printer) != "hold":
             await self._durably(self._journal.decided, job, None, TRACKER)
             waited_ms = (self._env.now() - began) * 1000
             return self._changed(
-                attrs.evolve(job, state="decided", decider=TRACKER, waited_ms=waited_ms)
+                attrs.evolve(
+                    job, state="decided", decision=None, decider=TRACKER, waited_ms=waited_ms
+                )
             )
         reason = {
             Asked.ALONE: Reason.UNREACHABLE,

@@ -201,7 +201,9 @@ class Charging:
         account = self._accounts.heir(connection, decision.account or UNCOLLECTED)
         owner_known = decision.account is not None
         # Decided nowhere, or decided here and no longer reserved: nothing guarded it.
-        forced = not opened and (completion.decision is None or decision.decider == APPLICATION)
+        carried = completion.decision
+        unguarded = carried is None or not carried.allowed or decision.decider == APPLICATION
+        forced = not opened and unguarded
         entry = Entry(
             key=key,
             price_version=decision.price_version,
@@ -345,6 +347,9 @@ class Charging:
     ) -> Decision:
         """What the charge goes by: our own stored answer, else the one the record carries."""
         carried = completion.decision
+        if carried is not None and not carried.allowed:
+            # Nobody allowed it and it came out all the same: as if nobody had been asked.
+            carried = None
         ours = stored is not None and stored.decision.verdict is Verdict.ALLOW
         if carried is None or (carried.decider == APPLICATION and ours):
             if stored is not None and ours:

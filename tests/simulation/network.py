@@ -338,8 +338,12 @@ class _Attempt:
     def _connected(self) -> None:
         if self._is_over:
             return
-        self._finish()
         transport = self._transport
+        if transport.is_forgotten:
+            # The server's end was reset, and the reset overtook the answer.
+            self._fail(Failure(ConnectionRefusedError()))
+            return
+        self._finish()
         protocol = self._factory.buildProtocol(self._address)
         if protocol is None:
             self._abandon()

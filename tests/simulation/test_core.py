@@ -35,5 +35,28 @@ def _add(number: int) -> None:
     setattr(BaseTests, name, test)
 
 
+class FoundTests(SynchronousTestCase):
+    """Seeds that failed once, each named for what was wrong."""
+
+    timeout = 120
+
+    def check(self, *seeds: int) -> None:
+        for seed in seeds:
+            findings = run_core(seed)
+            self.assertEqual([str(finding) for finding in findings.found], [])
+
+    def test_held_job_unanswered_is_held_again(self) -> None:
+        """It was printed by the tracker, on the decision that had held it."""
+        self.check(5112, 5139, 5151)
+
+    def test_full_disk_at_the_beginning_of_a_session(self) -> None:
+        """The link stayed open with nothing flowing through it."""
+        self.check(15, 17, 29, 45, 53)
+
+    def test_asked_before_the_stream_was_known(self) -> None:
+        """The answer's giver had no name, and was never told how it ended."""
+        self.check(18)
+
+
 for _number in range(10):
     _add(_number)

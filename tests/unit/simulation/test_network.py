@@ -186,6 +186,16 @@ class ConnectTests(NetworkTestCase):
         self.run_for(3)
         self.assertEqual(server.lost, ConnectionLost)
 
+    def test_refused_when_the_server_dies_before_its_answer_is_here(self) -> None:
+        self.links.set_profile("client", "server", LinkProfile((0.5, 0.5)))
+        self.connect()
+        self.run_for(0.6)
+        self.assertEqual(len(self.servers), 1)
+        self.links.set_profile("client", "server", LinkProfile())
+        self.server_node.crash(Crash.RESET)
+        self.run_for(1)
+        self.assertEqual(self.results[0].type, ConnectionRefusedError)
+
     def test_a_port_that_was_stopped_refuses(self) -> None:
         port = self.network.port_of("server", PORT)
         assert port is not None
