@@ -7,7 +7,7 @@ from typing import Any
 
 import treq
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.web.client import Agent, ResponseNeverReceived
+from twisted.web.client import Agent, RequestTransmissionFailed, ResponseNeverReceived
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
@@ -53,7 +53,7 @@ async def join(reactor: Any, token_text: str, host: str, port: int, directory: P
             f"https://{host}:{port}/api/join", json=body, timeout=JOIN_TIMEOUT_S
         )
         answer = await response.json()
-    except ResponseNeverReceived as error:
+    except (ResponseNeverReceived, RequestTransmissionFailed) as error:
         raise JoinFailed(
             f"{host}:{port} is not the server that made this token, or does not speak TLS:"
             f" nothing was sent ({error.reasons[0].type.__name__})"

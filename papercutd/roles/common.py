@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -26,6 +27,8 @@ from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
 _log = Logger()
 EX_CONFIG = 78
 STOP_STEP_S = 10.0
+#: Bytes of the path of a Unix socket.
+UNIX_PATH_MAX = 107
 
 
 class RoleOptions(usage.Options):
@@ -87,7 +90,7 @@ class OrderedService(Service):
 
     def _fail(self, step: Step, error: Exception) -> None:
         if isinstance(error, CannotListenError):
-            text = f"port {error.port} on {error.interface or 'every address'} is in use"
+            text = cannot_listen(error)
         elif isinstance(error, (PapercutError, OSError)):
             text = str(error)
         else:
@@ -95,7 +98,8 @@ class OrderedService(Service):
             text = f"{type(error).__name__}: {error}"
         message = f"papercut-{self._role} cannot start ({step.name}): {text}"
         _log.critical("{message}", message=message)
-        print(message, file=sys.stderr, flush=True)
+        # twistd has turned sys.stderr into its log: the person is at the descriptor.
+        os.write(2, f"{message}\n".encode())
         exit_with_failure(self._reactor)
 
     async def _stop(self) -> None:
@@ -113,6 +117,20 @@ class OrderedService(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
+
+
+def cannot_listen(error: CannotListenError) -> str:
+    """What to tell the person whose server cannot listen."""
+    reason = error.socketError
+    if isinstance(error.port, int):
+        where = f"port {error.port} on {error.interface or 'every address'}"
+        if getattr(reason, "errno", None) == errno.EADDRINUSE:
+            return f"{where} is in use"
+        return f"{where}: {reason}"
+    path = os.fsdecode(error.port)
+    if len(os.fsencode(path)) > UNIX_PATH_MAX:
+        return f"{path} is too long for a socket: choose a shorter data_dir"
+    return f"{path}: {reason}"
 
 
 async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:

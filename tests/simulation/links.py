@@ -53,7 +53,8 @@ class Link:
         self.profile = profile
         self.counters: collections.Counter[str] = collections.Counter()
         self._rng = rng
-        self._troubles: list[Trouble] = []
+        #: What is wrong with it now.
+        self.troubles: list[Trouble] = []
         #: When the last byte given to it will have left, where its rate is bounded.
         self._free_at_s = 0.0
         self._refresh()
@@ -64,20 +65,20 @@ class Link:
     # Troubles.
 
     def add(self, trouble: Trouble) -> None:
-        self._troubles.append(trouble)
+        self.troubles.append(trouble)
         self._refresh()
 
     def remove(self, trouble: Trouble) -> None:
         """End ``trouble``, if it has not been ended."""
-        self._troubles = [one for one in self._troubles if one is not trouble]
+        self.troubles = [one for one in self.troubles if one is not trouble]
         self._refresh()
 
     def clear(self) -> None:
-        self._troubles = []
+        self.troubles = []
         self._refresh()
 
     def _refresh(self) -> None:
-        troubles = self._troubles
+        troubles = self.troubles
         self.is_cut = any(one.is_cut for one in troubles)
         self._loss = max((one.loss for one in troubles), default=0.0)
         self._delay_s = max((one.delay_s for one in troubles), default=0.0)

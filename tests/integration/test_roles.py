@@ -1,0 +1,199 @@
+"""The roles as processes: what stops a start is said, and what comes over a port is answered."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.demo.installation import Installation
+from papercutd.demo.processes import NotReady, command
+from papercutd.demo.scenario import wait_for
+from tests.support.installation import ROOT, environment, make_installation, run_role
+
+
+class StartTests(SynchronousTestCase):
+    timeout = 120
+
+    def setUp(self) -> None:
+        self.installation = make_installation()
+        self.addCleanup(shutil.rmtree, self.installation.directory, True)
+        self.addCleanup(self.installation.close)
+
+    def test_configuration(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text('x = 1\n[listen]\nhttp = "a"\n')
+        done = run_role("app", "--config", str(path), "--check-config")
+        self.assertEqual(done.returncode, 78)
+        self.assertIn("x: there is no such key", done.stderr)
+        self.assertIn("listen.http", done.stderr)
+        path.write_text("")
+        done = run_role("app", "--config", str(path), "--check-config")
+        self.assertEqual((done.returncode, done.stdout.count("no problems")), (0, 1))
+
+    def test_without_identity(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text(f'data_dir = "{Path(self.mktemp()).resolve()}"\n')
+        done = run_role("app", "--config", str(path))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("papercutd init", done.stderr)
+
+    def test_two_starts_on_one_directory(self) -> None:
+        self.installation.app.start()
+        done = run_role("app", "--config", str(self.installation.app.config))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("another process already runs", done.stderr)
+
+    def test_port_in_use(self) -> None:
+        with socket.create_server(("127.0.0.1", self.installation.http_port)):
+            done = run_role("app", "--config", str(self.installation.app.config))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"port {self.installation.http_port}", done.stderr)
+
+    def test_newer_and_damaged_database(self) -> None:
+        path = self.installation.app.data / "application.db"
+        connection = sqlite3.connect(path)
+        connection.execute("INSERT INTO schema_migration VALUES (9999, 'future', '')")
+        connection.commit()
+        connection.close()
+        done = run_role("app", "--config", str(self.installation.app.config))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("start the newer release", done.stderr)
+        for rest in path.parent.glob("application.db*"):
+            rest.unlink()
+        path.write_bytes(b"not a database at all" * 100)
+        done = run_role("app", "--config", str(self.installation.app.config))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("restore a backup", done.stderr)
+
+    def test_init_twice(self) -> None:
+        with self.assertRaises(NotReady) as caught:
+            command(self.installation.app.config, "init")
+        self.assertIn("already", str(caught.exception))
+
+
+class PortsTests(SynchronousTestCase):
+    timeout = 180
+
+    def setUp(self) -> None:
+        self.installation: Installation = make_installation()
+        self.addCleanup(shutil.rmtree, self.installation.directory, True)
+        self.addCleanup(self.installation.close)
+        self.installation.app.start()
+
+    def links_port(self) -> int:
+        import tomllib
+
+        config = tomllib.loads(self.installation.app.config.read_text())
+        return int(config["listen"]["links"])
+
+    def test_health(self) -> None:
+        url = f"http://127.0.0.1:{self.installation.http_port}/api/health"
+        with urllib.request.urlopen(url) as response:
+            self.assertTrue(json.load(response)["ok"])
+        command(self.installation.app.config, "site", "add", "lonely")
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(url)
+        self.assertEqual(caught.exception.code, 500)
+        self.assertIn("lonely", caught.exception.read().decode())
+
+    def test_plaintext_on_a_tls_port(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.links_port()), timeout=10) as peer:
+            peer.sendall(b"1 HELLO {}\n")
+            answer = b""
+            try:
+                while block := peer.recv(1000):
+                    answer += block
+            except ConnectionResetError:
+                pass
+        self.assertNotIn(b"OK", answer)
+
+    def test_no_certificate_gets_no_word(self) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        raw = socket.create_connection(("127.0.0.1", self.links_port()), timeout=10)
+        with self.assertRaises((ssl.SSLError, ConnectionError, EOFError)):
+            with context.wrap_socket(raw, server_hostname="x") as peer:
+                peer.sendall(b"1 HELLO {}\n")
+                if not peer.recv(1000):
+                    raise EOFError
+
+    def test_old_tls_is_refused(self) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        raw = socket.create_connection(("127.0.0.1", self.installation.https_port), timeout=10)
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            context.wrap_socket(raw)
+
+    def test_a_token_is_good_once_and_for_its_server(self) -> None:
+        added = command(self.installation.app.config, "site", "add", "north")
+        site = self.installation.branches[0].site
+        server = f"127.0.0.1:{self.installation.https_port}"
+        pin = added["token"].rpartition(":")[2]
+        wrong = added["token"].replace(pin, "0" * 64)
+        for token, words in ((wrong, "nothing was sent"), ("x", "is not one")):
+            with self.assertRaises(NotReady) as caught:
+                command(site.config, "join", "--token", token, "--server", server)
+            self.assertIn(words, str(caught.exception))
+        command(site.config, "join", "--token", added["token"], "--server", server)
+        with self.assertRaises(NotReady) as caught:
+            command(site.config, "join", "--token", added["token"], "--server", server)
+        self.assertIn("used already", str(caught.exception))
+
+    def test_revoked_while_connected(self) -> None:
+        self.installation.join_all()
+        branch = self.installation.branches[0]
+        branch.site.start()
+        online = wait_for("online", lambda: branch.site.call("status")["state"] == "online")
+        self.assertTrue(online)
+        command(self.installation.app.config, "revoke", "site", branch.name)
+        cut = wait_for("cut", lambda: not branch.site.call("status")["connected"], 5.0)
+        self.assertTrue(cut)
+        time.sleep(2)
+        self.assertFalse(branch.site.call("status")["connected"])
+
+
+class PackagingTests(SynchronousTestCase):
+    timeout = 240
+
+    def test_installed_plugins_are_listed_from_anywhere(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            target = Path(scratch, "site")
+            copy = Path(scratch, "source")
+            subprocess.run(
+                ["git", "checkout-index", "--all", f"--prefix={copy}/"], cwd=ROOT, check=True
+            )
+            subprocess.run(
+                [
+                    *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
+                    *("--no-build-isolation", "--target", str(target), str(copy)),
+                ],
+                check=True,
+                capture_output=True,
+            )
+            code = (
+                "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", code, "--help"],
+                cwd=scratch,
+                capture_output=True,
+                text=True,
+                env={**environment(), "PYTHONPATH": str(target)},
+            )
+            for role in ("app", "site", "provider"):
+                self.assertIn(f"papercut-{role}", done.stdout)
+            schema = target / "papercutd" / "storage" / "schema" / "application"
+            self.assertTrue(list(schema.glob("*.sql")))
