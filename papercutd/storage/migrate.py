@@ -69,20 +69,28 @@ def open_database(path: str, schema: str) -> sqlite3.Connection:
 
     Raises SchemaTooNew, SchemaDiffers or Damaged.
     """
-    connection = connect(path)
+    try:
+        connection = connect(path)
+    except sqlite3.DatabaseError as error:
+        raise _explained(error, path) from error
     try:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise Damaged(path, "quick_check")
         migrate(connection, path, schema)
     except sqlite3.DatabaseError as error:
         connection.close()
-        if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise Damaged(path, "not a database") from error
-        raise
+        raise _explained(error, path) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _explained(error: sqlite3.DatabaseError, path: str) -> Exception:
+    """``error`` in words for the person whose server does not start, where we have them."""
+    if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return Damaged(path, "not a database")
+    return error
 
 
 def migrate(connection: sqlite3.Connection, path: str, schema: str, database: str = "main") -> None:

@@ -45,8 +45,6 @@ class Findings:
     simulated_s: float = 0.0
     #: The faults of this seed, a line each.
     plan: list[str] = attrs.field(factory=list)
-    #: Invariants that nothing judged in this scenario.
-    unchecked: list[str] = attrs.field(factory=list)
 
     @property
     def is_good(self) -> bool:
@@ -73,5 +71,4 @@ class Findings:
             "events": self.events,
             "simulated_s": self.simulated_s,
             "plan": self.plan,
-            "unchecked": self.unchecked,
         }

@@ -29,7 +29,8 @@ from protocols.handlers import NamedPeer
 from tests.simulation.clock import NodeClock
 from tests.simulation.links import Links
 from tests.simulation.node import Crash, Node
-from tests.simulation.transport import Pipe, SimTransport
+from tests.simulation.pipes import Pipe
+from tests.simulation.transport import SimTransport
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -6,8 +6,8 @@ a read, a handshake). A check is a function of the moment that yields one text f
 thing wrong; it reads databases through ``moment.database`` and changes nothing. Checks
 that compare with what was before are methods of an object that remembers.
 
-An invariant without a check is named in the result of every run (``unchecked``): silence
-is not health. A check that never ran in any seed is treated the same.
+``unchecked`` names the invariants without a check; the report of every run names those
+of which no check ran.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.simulation.faults import KINDS
 from tests.simulation.findings import Findings
+from tests.simulation.oracle import INVARIANTS
 from tests.simulation.profiles import Profile
 
 _SHOWN_MAX = 10
@@ -25,7 +26,6 @@ class Summary:
         self._in_seeds: collections.Counter[str] = collections.Counter()
         self._checked: collections.Counter[str] = collections.Counter()
         self._counts: collections.Counter[str] = collections.Counter()
-        self._unchecked: set[str] = set()
         self._events = 0
         self._simulated_s = 0.0
 
@@ -35,7 +35,6 @@ class Summary:
         self._in_seeds.update(findings.sometimes.keys())
         self._checked.update(findings.checked)
         self._counts.update(findings.counts)
-        self._unchecked.update(findings.unchecked)
         self._events += findings.events
         self._simulated_s += findings.simulated_s
         if not findings.is_good:
@@ -45,6 +44,10 @@ class Summary:
     def never(self) -> list[str]:
         """Faults of the profile that had no effect in any seed."""
         return [code for code in self._profile.rates if not self._sometimes[code]]
+
+    def unjudged(self) -> list[str]:
+        """Invariants of which no check ran in any seed: silence is not health."""
+        return [code for code in INVARIANTS if not self._checked[code]]
 
     def describe(self, findings: Findings, with_plan: bool) -> str:
         """One seed."""
@@ -77,8 +80,8 @@ class Summary:
                 lines.append("")
                 lines.extend(f"{heading:<11}{name:<31}{counter[name]:>8}" for name in names)
         lines.append("")
-        if self._unchecked:
-            lines.append(f"not judged: {', '.join(sorted(self._unchecked))}")
+        if self.unjudged():
+            lines.append(f"never judged: {', '.join(self.unjudged())}")
         if self.never():
             lines.append(f"never had an effect: {', '.join(self.never())}")
         lines.append(
@@ -100,7 +103,7 @@ class Summary:
             "invariants": dict(sorted(self.invariants.items())),
             "sometimes": dict(sorted(self._sometimes.items())),
             "never": self.never(),
-            "unchecked": sorted(self._unchecked),
+            "unjudged": self.unjudged(),
             "checked": dict(sorted(self._checked.items())),
             "counts": dict(sorted(self._counts.items())),
             "events": self._events,

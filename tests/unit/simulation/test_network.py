@@ -14,6 +14,7 @@ from twisted.internet.error import (
     TimeoutError,
 )
 from twisted.internet.interfaces import (
+    IAddress,
     IConsumer,
     IListeningPort,
     IPushProducer,
@@ -27,9 +28,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.simulation.links import LinkProfile, Trouble
-from tests.simulation.network import SimPort, identify
-from tests.simulation.node import Crash
-from tests.simulation.transport import KERNEL_BUFFER, TRANSPORT_BUFFER, SimTransport
+from tests.simulation.network import identify
+from tests.simulation.node import Crash, Node
+from tests.simulation.pipes import KERNEL_BUFFER
+from tests.simulation.transport import TRANSPORT_BUFFER, SimTransport
 from tests.simulation.world import World
 
 PORT = 9195
@@ -71,6 +73,19 @@ class Producer:
         self.told.append("stop")
 
 
+class Servers(Factory):
+    """Keeps the protocols it makes."""
+
+    noisy = False
+
+    def __init__(self, made: list[Recorder]) -> None:
+        self._made = made
+
+    def buildProtocol(self, addr: IAddress | None) -> Recorder:
+        self._made.append(Recorder())
+        return self._made[-1]
+
+
 class NetworkTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World(1)
@@ -79,23 +94,14 @@ class NetworkTestCase(SynchronousTestCase):
         self.client_node = self.world.add_node("client", "provider")
         self.server_node = self.world.add_node("server", "application")
         self.servers: list[Recorder] = []
-        self.server_node.on_boot = lambda node: self.listen()
+        self.server_node.on_boot = self.listen
         self.client_node.boot()
         self.server_node.boot()
         self.run_for(1)
         self.results: list[Any] = []
 
-    def listen(self) -> SimPort:
-        factory = Factory()
-        factory.noisy = False
-        servers = self.servers
-
-        def build(address: object) -> Recorder:
-            servers.append(Recorder())
-            return servers[-1]
-
-        factory.buildProtocol = build  # type: ignore[method-assign]
-        return self.network.listen(self.server_node, PORT, factory)
+    def listen(self, node: Node) -> None:
+        self.network.listen(node, PORT, Servers(self.servers))
 
     def run_for(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
+from pathlib import Path
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+import tests
 from tests.simulation.faults import KINDS
+from tests.simulation.oracle import INVARIANTS
 from tests.simulation.plan import CALM_S, FaultPlan
 from tests.simulation.profiles import BASE, PROFILES, Profile
 from tests.simulation.selftest import TOPOLOGY, SelfTest
-from tests.simulation.stage import Fault, Stage, Topology
+from tests.simulation.stage import End, Fault, Stage, Topology
 from tests.simulation.world import World
 
 ALL = frozenset(KINDS)
@@ -109,13 +113,25 @@ class KindTests(SynchronousTestCase):
         stage = Stage(world, Topology("application"))
         seen: list[str] = []
 
-        def begin(fault: Fault) -> object:
+        def begin(fault: Fault) -> End:
             seen.append(f"begin {world.now}")
-            return lambda: not seen.append(f"end {world.now}")
+            return end
 
-        stage.logic["F42"] = begin  # type: ignore[assignment]
+        def end() -> bool:
+            seen.append(f"end {world.now}")
+            return True
+
+        stage.logic["F42"] = begin
         fault = Fault(5.0, "F42", "price change", (), 3.0)
         FaultPlan([fault], 60.0).start(stage)
         world.run(60)
         self.assertEqual(seen, ["begin 5.0", "end 8.0"])
         self.assertEqual(world.findings.sometimes["F42"], 1)
+
+
+class DocumentTests(SynchronousTestCase):
+    def test_docs_name_every_fault_and_invariant(self) -> None:
+        path = Path(tests.__file__).parent.parent / "docs" / "testing.md"
+        words = set(re.findall(r"\b[FI]\d+\b", path.read_text("utf-8")))
+        self.assertEqual((set(KINDS) | set(INVARIANTS) | {"I18"}) - words, set())
+        self.assertEqual(words - set(KINDS) - set(INVARIANTS), {"I18"})

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import tests
 from papercutd.errors import StorageFull
+from protocols.provider.messages import Cancel, Done, Pong
 from tests.simulation import runner, selftest
 from tests.simulation.clock import NodeClock
 from tests.simulation.findings import Finding, Findings
@@ -82,14 +83,14 @@ class DefectTests(SynchronousTestCase):
 
     def test_an_answer_before_the_commit(self) -> None:
         async def request(server: Any, session: Any, message: Any) -> Any:
-            if isinstance(message, selftest.Cancel):
+            if isinstance(message, Cancel):
                 number = int(message.job[:8], 16)
                 stored = server._writer.submit(
                     lambda c: selftest._store(c, session.peer.name, number)
                 )
                 stored.addErrback(lambda failure: failure.trap(StorageFull))
-                return selftest.Done()
-            return selftest.Pong(message.clock)
+                return Done()
+            return Pong(message.clock)
 
         self.patch(ToyServer, "request", request)
         self.assertIn("I15", self.found())
@@ -253,3 +254,11 @@ class SummaryTests(SynchronousTestCase):
         self.assertIn("60 findings", summary.describe(findings, with_plan=False))
         self.assertIn("and 50 more", summary.describe(findings, with_plan=False))
         self.assertIn("bad seeds: 1", summary.text())
+
+    def test_what_was_never_judged_is_said(self) -> None:
+        findings = Findings(seed=1)
+        findings.checked["I3"] = 1
+        summary = Summary(BASE)
+        summary.add(findings)
+        self.assertEqual(set(INVARIANTS) - set(summary.unjudged()), {"I3"})
+        self.assertIn("never judged: I1, I2, I4", summary.text())
