@@ -18,6 +18,8 @@ from papercutd.domain.money import show_amount
 from papercutd.errors import ConfigError, PapercutError
 
 EX_CONFIG = 78
+#: Users of one call of an import.
+IMPORT_AT_ONCE = 1_000
 DEFAULT_CONFIG = "/etc/papercutd/papercut-app.toml"
 _MODEL_WORDS = ("app", "site", "provider")
 Run = Callable[[argparse.Namespace, Any], Any]
@@ -79,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     one.add_argument("amount", help="such as 5.00 or -5.00")
     one.add_argument("--reason", default="")
+
+    one = add("import", "add the users of the configured source", _import, user)
+    one.add_argument("--file", help="a CSV file, instead of the configured source")
 
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)
@@ -257,6 +262,31 @@ def _join(options: argparse.Namespace, config: Any) -> Any:
     from papercutd.commands.setup import join
 
     return join(config, options.token, options.server)
+
+
+def _import(options: argparse.Namespace, config: Any) -> Any:
+    """Nothing is imported while any row is rejected."""
+    from papercutd.interfaces import IUserSource
+    from plugins import USER_SOURCES, load
+
+    name = "csv" if options.file else config.users.source
+    settings = {"path": options.file or config.users.path} if name == "csv" else {}
+    found = load(USER_SOURCES, name, IUserSource, **settings).read()
+    if found.rejected:
+        rows = [{"line": row.line, "reason": row.reason} for row in found.rejected]
+        return {"ok": False, "added": 0, "rejected": rows}
+    users = [
+        {"name": u.name, "full_name": u.full_name, "restricted": u.restricted, "source": name}
+        for u in found.users
+    ]
+    # In parts, each whole: what is interrupted is finished by the same command again.
+    added = 0
+    for start in range(0, len(users), IMPORT_AT_ONCE):
+        part = users[start : start + IMPORT_AT_ONCE]
+        added += _call(options, config, "user.import", {"users": part})["added"]
+        if sys.stderr.isatty():
+            print(f"\r{start + len(part)} of {len(users)}", end="", file=sys.stderr)
+    return {"added": added, "of": len(users)}
 
 
 def _price_set(options: argparse.Namespace, config: Any) -> Any:

@@ -64,12 +64,21 @@ class Analysis:
 
 
 @attrs.frozen
+class Users:
+    """Where users come from."""
+
+    source: str = key("local", "a plugin of plugins/: local or csv")
+    path: str = key("", "the file of the csv source")
+
+
+@attrs.frozen
 class AppConfig:
     """The application server."""
 
     data_dir: str = key("/var/lib/papercutd/app", "where the database, keys and sockets lie")
     batch_max: int = key(256, "operations that share one commit at the most", least=1)
     listen: Listen = attrs.field(factory=Listen)
+    users: Users = attrs.field(factory=Users)
     debug: Debug = attrs.field(factory=Debug)
 
 

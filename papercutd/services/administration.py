@@ -59,6 +59,7 @@ class StoreOperations:
             "user.list": self.user_list,
             "user.show": self.user_show,
             "user.adjust": self.user_adjust,
+            "user.import": self.user_import,
             "price.set": self.price_set,
             "price.show": self.price_show,
             "site.add": self.site_add,
@@ -126,6 +127,28 @@ class StoreOperations:
         amount_e4 = parse_amount_e4(given["amount"])
         await self.store.adjust(given["name"], amount_e4, given["reason"])
         return await self.user_show({"name": given["name"]}, progress)
+
+    async def user_import(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Add those of ``users`` who are not there yet: all of them, or nobody."""
+        given = take(arguments, users=[])
+
+        def add(connection: Any) -> int:
+            added = 0
+            for user in given["users"]:
+                if self.store.directory.find_person(connection, user["name"]) is None:
+                    self.store.directory.add_user(
+                        connection,
+                        user["name"],
+                        full_name=user.get("full_name", ""),
+                        restricted=user.get("restricted", True),
+                        source=user.get("source", "import"),
+                        entry=self.store.admin_entry(),
+                    )
+                    added += 1
+            return added
+
+        progress({"doing": f"adding {len(given['users'])} users"})
+        return {"added": await self.store.write(add), "of": len(given["users"])}
 
     async def price_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A new version of the prices: ``{"A4": ["0.05", "0.20"], "*": [...]}``."""

@@ -256,12 +256,12 @@ class ApplicationStore:
 
     def add_user(self, name: str, **fields: object) -> Deferred[int]:
         return self.write(
-            lambda c: self.directory.add_user(c, name, entry=self._admin_entry(), **fields)  # type: ignore[arg-type]
+            lambda c: self.directory.add_user(c, name, entry=self.admin_entry(), **fields)  # type: ignore[arg-type]
         )
 
     def adjust(self, user: str, amount_e4: int, reason: str) -> Deferred[None]:
         """Credit or debit a user's personal account."""
-        entry = attrs.evolve(self._admin_entry(), reason=reason)
+        entry = attrs.evolve(self.admin_entry(), reason=reason)
 
         def adjust(connection: sqlite3.Connection) -> None:
             account = self.directory.account_of_user(connection, user)
@@ -314,7 +314,8 @@ class ApplicationStore:
     def revoked_serials(self) -> Deferred[list[str]]:
         return self.read(self.certificates.revoked_serials)
 
-    def _admin_entry(self) -> Entry:
+    def admin_entry(self) -> Entry:
+        """What a transfer by an administrator says of itself."""
         now = self._wall_s()
         return Entry("", 0, "administrator", "", now, now)
 
