@@ -80,7 +80,8 @@ def _words(said: dict[str, object]) -> str:
     if "state" not in said:
         return f"job {said['job']} is accepted"
     reason = f" ({said['reason']})" if said["reason"] else ""
-    by = f" by {said['decider']}" if said["decider"] else ""
+    decided = said["state"] == "decided" and said.get("decided_by")
+    by = f" by {decided}" if decided else ""
     return f"{said['state']}{by}{reason} {said['outcome']}".rstrip()
 
 

@@ -21,10 +21,17 @@ def job_shown(job: Job) -> dict[str, Any]:
         "user": job.user_name,
         "pages": None if job.document is None else job.document.pages,
         "decider": job.decider,
+        "decided_by": decider_shown(job.decider),
         "reason": job.reason,
         "outcome": job.outcome,
         "waited_ms": job.waited_ms,
     }
+
+
+def decider_shown(decider: str) -> str:
+    """A decider in a person's words; a stream's id says nothing to anybody."""
+    words = {"": "", "application": "the application server", "tracker": "nobody (alone)"}
+    return words.get(decider, "the site")
 
 
 class ProviderOperations:

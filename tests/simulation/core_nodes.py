@@ -57,6 +57,7 @@ class SimPrinter:
 
     def __init__(self, node: Node, env: Environment, paper: list[Paper]) -> None:
         self._node = node
+        self._clock = node.clock
         self._env = env
         self._paper = paper
 
@@ -66,7 +67,7 @@ class SimPrinter:
         await deferLater(self._env.clock, self._env.rng.uniform(0.01, 0.1), lambda: None)
         await started()
         await deferLater(self._env.clock, self._env.rng.uniform(0.05, 1.0), lambda: None)
-        if self._node.is_up:
+        if self._node.clock is self._clock:
             self._paper.append(Paper(self._node.name, path, self._node.world.now))
         return Outcome("completed")
 
