@@ -7,7 +7,7 @@ SEEDS ?= 300
 FIRST_SEED ?= 1
 PROFILE ?= base
 
-.PHONY: help venv demo run test unit integration simulate check lint type etc clean
+.PHONY: help venv demo run test unit integration simulate bench bench-quick check lint type etc clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,12 @@ integration: $(STAMP) ## real processes only
 
 simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first-seed $(FIRST_SEED) --profile $(PROFILE)
+
+bench: $(STAMP) ## figures beside their peers (ARGS="--json FILE")
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-quick: $(STAMP) ## the same, shorter
+	@$(BIN)/python -m tests.bench --quick $(ARGS)
 
 check: $(STAMP) lint type test ## lint, types and tests
 

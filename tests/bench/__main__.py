@@ -1,0 +1,135 @@
+"""``make bench``: figures beside their peers, in one run on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from papercutd.commands.offline import run_offline
+from papercutd.config.load import load_config
+from papercutd.config.model import AppConfig
+from papercutd.demo.network import free_port
+from papercutd.demo.processes import Role, command
+from papercutd.identity.authority import (
+    Authority,
+    key_pem,
+    make_key,
+    make_request,
+    write_private,
+)
+
+CONNECTIONS = 64
+PIPELINE = 4
+
+
+def make_role(directory: Path, name: str, batch_max: int) -> tuple[Role, int]:
+    """An initialised application server, and its port for links."""
+    http, https, links = free_port(), free_port(), free_port()
+    listen = f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\nlinks = {links}\n'
+    role = Role("app", name, directory / name, f"batch_max = {batch_max}\n{listen}")
+    command(role.config, "init")
+    return role, links
+
+
+def make_providers(role: Role, directory: Path) -> Path:
+    """``CONNECTIONS`` providers with a printer and an identity each."""
+    config = load_config(str(role.config), AppConfig)
+
+    def call(operation: str, **arguments: Any) -> Any:
+        return run_offline(config, operation, arguments, lambda figures: None)
+
+    call("user.add", name="load", restricted=False)
+    authority = Authority.load(role.data / "ca")
+    identities = directory / f"identities-{role.name}"
+    for number in range(CONNECTIONS):
+        name = f"load-{number}"
+        call("provider.add", name=name)
+        uri = "socket://127.0.0.1:9"
+        printer = call("printer.add", name=f"{name}-1", provider=name, uri=uri)["printer"]
+        folder = identities / name
+        folder.mkdir(parents=True)
+        key = make_key()
+        request = make_request(key, "provider", name)
+        issued = authority.issue(request, "provider", name, time.time())
+        write_private(folder / "key.pem", key_pem(key))
+        write_private(folder / "chain.pem", issued.chain_pem)
+        write_private(folder / "ca.pem", authority.pem)
+        (folder / "printer").write_text(str(printer))
+    return identities
+
+
+def load(identities: Path, port: int, seconds: float) -> float:
+    """Whole jobs a second."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.bench.load", str(identities), str(port)),
+            *(str(seconds), str(PIPELINE)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=seconds + 60,
+    )
+    found = json.loads(done.stdout or "{}")
+    if "per_s" not in found or found["failed"]:
+        raise SystemExit(f"the load failed: {done.stdout}{done.stderr[-800:]}")
+    return float(found["per_s"])
+
+
+def jobs(runs: int, seconds: float) -> list[dict[str, Any]]:
+    """Whole jobs a second with group commit, beside the same server with batches of one."""
+    directory = Path(tempfile.mkdtemp(prefix="pc-bench-"))
+    roles: list[tuple[Role, int, Path]] = []
+    figures: dict[str, list[float]] = {"grouped": [], "single": []}
+    try:
+        for name, batch_max in (("grouped", 256), ("single", 1)):
+            role, port = make_role(directory, name, batch_max)
+            roles.append((role, port, make_providers(role, directory)))
+            role.start()
+        for number in range(runs):
+            for role, port, identities in roles:
+                figures[role.name].append(load(identities, port, seconds))
+            print(f"run {number + 1} of {runs}: {figures}", file=sys.stderr)
+        problems = [p for role, _, _ in roles for p in role.call("verify")["problems"]]
+    finally:
+        for role, _, _ in roles:
+            role.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+    grouped, single = (statistics.median(figures[name]) for name in ("grouped", "single"))
+    ratios = [a / b for a, b in zip(figures["grouped"], figures["single"], strict=True)]
+    return [
+        row("whole jobs, 64 connections", grouped, "jobs/s", 1_000),
+        row("the same, one operation a commit", single, "jobs/s", None),
+        row("ratio", statistics.median(ratios), "x", 3),
+        row("problems found by verify", len(problems), "", None),
+    ]
+
+
+def row(name: str, value: float, unit: str, goal: float | None) -> dict[str, Any]:
+    verdict = "" if goal is None else ("meets" if value >= goal else "below")
+    return {"name": name, "value": round(value, 2), "unit": unit, "goal": goal, "is": verdict}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="three short runs")
+    parser.add_argument("--json", metavar="FILE", help="write the rows there too")
+    options = parser.parse_args()
+    rows = jobs(3, 4.0) if options.quick else jobs(5, 10.0)
+    for one in rows:
+        goal = "" if one["goal"] is None else f"goal {one['goal']}"
+        print(f"{one['name']:<36} {one['value']:>10} {one['unit']:<8} {goal:<12} {one['is']}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
