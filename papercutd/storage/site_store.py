@@ -496,7 +496,7 @@ class SiteStore:
             connection.execute(
                 "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4,"
                 " state, origin, body, request, pages, number, decided_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, 'settled', 'own', ?, '', ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, 'settled', 'own', ?, x'', ?, ?, ?)",
                 (
                     *(key, completion.provider, completion.job_uuid, decision.user),
                     *(decision.account, amount_e4, _ENCODE(decision), pages, number),

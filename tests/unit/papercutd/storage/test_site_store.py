@@ -132,6 +132,15 @@ class CutTests(SiteCase):
             self.decide(asked)
         self.assertEqual(caught.exception.code, "settled")
 
+    def test_complete_without_authorize_is_journalled(self) -> None:
+        """Whoever decided it: what has happened always posts, once."""
+        asked = request(1, 10)
+        decision = self.decide(request(2, 10))
+        self.assertEqual(self.complete(asked, decision).state, "journalled")
+        self.assertEqual(self.complete(asked, decision).state, "already")
+        self.branch.forward(self.centre, self.site)
+        self.assertEqual(self.centre.account()["debits_e4"], 5_000)
+
     def test_cancel_voids_and_is_told(self) -> None:
         asked = request(1, 10)
         self.decide(asked)

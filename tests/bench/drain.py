@@ -1,0 +1,98 @@
+"""How fast a healed site forwards what it journalled while it was cut."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from papercutd.demo.installation import Branch, Installation
+from papercutd.demo.processes import command
+from papercutd.domain.chain import MARK_START
+from papercutd.domain.decision import Decision, Reason, Verdict
+from papercutd.domain.document import Document, PageGroup
+from papercutd.domain.job import Completion, SessionRef
+from papercutd.domain.pricing import PriceLine
+from papercutd.environment import real_environment
+from papercutd.storage.migrate import open_database
+from papercutd.storage.replica import Directory
+from papercutd.storage.site_store import SiteStore
+from papercutd.storage.writer import InlineWriter
+
+
+def write_records(branch: Branch, count: int) -> None:
+    """``count`` completed jobs into the journal of a site that does not run."""
+    clock = Clock()
+    env = real_environment(clock)
+    connection = open_database(str(branch.site.data / "journal.db"), "journal")
+    writer = InlineWriter(connection, clock)
+    store = SiteStore(writer, Directory(str(branch.site.data)), env.wall_s)
+    results: list[Any] = []
+
+    def settle() -> None:
+        while clock.getDelayedCalls():
+            clock.advance(0)
+
+    async def work() -> None:
+        await store.start()
+        provider = f"{branch.name}-provider"
+        journal = env.new_id()
+        seen = await store.begin_provider(provider, journal, MARK_START, "")
+        asker = SessionRef("provider", provider, journal, seen.session)
+        stream = (await store.identity()).stream
+        document = Document((PageGroup("A4", 1),))
+        lines = (PriceLine("A4 grey", 1, 500),)
+        decision = Decision(Verdict.ALLOW, Reason.NONE, stream, 1, 4, 1, 1, lines)
+        for _ in range(count):
+            job = env.new_id()
+            done = Completion(job, "submit-1", provider, 1, "anna", document, decision, None)
+            store.complete(asker, done).addCallback(results.append)
+
+    Deferred.fromCoroutine(work()).addErrback(lambda failure: failure.raiseException())
+    settle()
+    connection.close()
+    assert len(results) == count, len(results)
+
+
+def drain(runs: int, count: int) -> tuple[float, int]:
+    """(median seconds from the site's start to all acknowledged, charges missing)."""
+    os.environ.setdefault("PYTHONPATH", os.getcwd())
+    directory = Path(tempfile.mkdtemp(prefix="pc-drain-"))
+    installation = Installation.make(directory)
+    seconds = []
+    try:
+        installation.app.start()
+        command(installation.app.config, "user", "add", "anna", "--unrestricted")
+        installation.join_all()
+        branch = installation.branches[0]
+        for _ in range(runs):
+            branch.site.start()
+            _wait(branch, lambda status: status["position"] is not None)
+            branch.site.stop()
+            write_records(branch, count)
+            branch.site.start()
+            _wait(branch, lambda status: status["connected"])
+            began = time.monotonic()
+            _wait(branch, lambda status: status["waiting_records"] == 0)
+            seconds.append(time.monotonic() - began)
+            branch.site.stop()
+        charges = installation.app.call("status")["charges"]
+    finally:
+        installation.close()
+        shutil.rmtree(directory, ignore_errors=True)
+    return statistics.median(seconds), runs * count - charges
+
+
+def _wait(branch: Branch, condition: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not condition(branch.site.call("status")):
+        if time.monotonic() > deadline:
+            raise SystemExit("the site does not drain")
+        time.sleep(0.02)
