@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from pathlib import Path
 
 
+#: Below what systems give to outgoing connections: what is free now stays free.
+_PORTS = range(15_000, 32_000)
+
+
 def free_port() -> int:
-    """A port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody uses now, and no outgoing connection will take."""
+    chance = random.SystemRandom()
+    for _ in range(1_000):
+        port = chance.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise OSError("no port of the loopback is free")
 
 
 class _Listener:
