@@ -7,7 +7,6 @@ import socket
 import threading
 from pathlib import Path
 
-
 #: Below what systems give to outgoing connections: what is free now stays free.
 _PORTS = range(15_000, 32_000)
 

@@ -125,11 +125,44 @@ class _Front(Resource):
         return b"papercutd. Health: /api/health\n"
 
 
+class BoundedRequest(Request):
+    """A request whose body is bounded while it comes in: nothing asked here is longer."""
+
+    _is_too_long = False
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)
+        if length is not None and length > BODY_MAX:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self._is_too_long:
+            return
+        assert self.content is not None
+        if self.content.tell() + len(data) > BODY_MAX:
+            self._refuse()
+        else:
+            super().handleContentChunk(data)
+
+    def _refuse(self) -> None:
+        self._is_too_long = True
+        assert self.channel.transport is not None
+        self.channel.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\nServer: papercutd\r\n"
+            b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        self.channel.loseConnection()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if not self._is_too_long:
+            super().requestReceived(command, path, version)
+
+
 class QuietSite(Site):
     """Tells nobody which software it is, and waits for nobody for long."""
 
     def __init__(self, resource: Resource) -> None:
-        super().__init__(resource, timeout=REQUEST_TIMEOUT_S)
+        super().__init__(resource, requestFactory=BoundedRequest, timeout=REQUEST_TIMEOUT_S)
         self.noisy = False
 
     def getResourceFor(self, request: Any) -> Any:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from papercutd.errors import AlreadyExists, InvalidValue
+from papercutd.identity.files import write_private as write_private
 from papercutd.identity.names import dns_name
+
+if TYPE_CHECKING:
+    from random import Random
 
 CERTIFICATE_DAYS = 397
 AUTHORITY_DAYS = 3_650
@@ -23,23 +28,8 @@ RENEW_LEFT = CERTIFICATE_DAYS / 3
 RENEW_AFTER_DAYS = 30
 #: Clocks of new machines run behind: a certificate is valid from a day before it was made.
 BACKDATED = timedelta(days=1)
-
-
-def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write ``data`` whole or not at all, readable by its owner alone, synced to the disk."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+#: What may sign: our own keys are elliptic, an administrator's CA is often RSA.
+SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def make_key() -> ec.EllipticCurvePrivateKey:
@@ -60,8 +50,9 @@ def certificate_pem(certificate: x509.Certificate) -> bytes:
 
 
 def make_request(key: ec.EllipticCurvePrivateKey, role: str, name: str) -> bytes:
-    """A certificate signing request, PEM."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns_name(role, name))])
+    """A certificate signing request, PEM; raises InvalidValue for a role or name that is none."""
+    dns_name(role, name)
+    subject = _subject(name)
     request = x509.CertificateSigningRequestBuilder().subject_name(subject)
     return request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
@@ -103,15 +94,17 @@ class Authority:
     def create_under(
         cls, directory: Path, wall_s: float, ca_pem: bytes, ca_key_pem: bytes
     ) -> Authority:
-        """A new intermediate CA under the administrator's."""
-        above = x509.load_pem_x509_certificate(ca_pem)
-        above_key = serialization.load_pem_private_key(ca_key_pem, None)
-        if not isinstance(above_key, ec.EllipticCurvePrivateKey):
-            raise InvalidValue("ca-key", "is not an elliptic curve key")
+        """A new intermediate CA under the administrator's (elliptic or RSA).
+
+        Raises InvalidValue for a certificate or key that cannot be used, AlreadyExists.
+        """
+        above, above_key = _load_above(ca_pem, ca_key_pem)
+        if above.not_valid_after_utc.timestamp() < wall_s:
+            raise InvalidValue("ca-cert", "is past its end")
         name = x509.Name(
             [x509.NameAttribute(NameOID.COMMON_NAME, "papercutd installation CA (intermediate)")]
         )
-        return cls._build(directory, wall_s, make_key(), name, above.subject, above_key)
+        return cls._build(directory, wall_s, make_key(), name, above.subject, above_key, above)
 
     @classmethod
     def _build(
@@ -121,12 +114,16 @@ class Authority:
         key: ec.EllipticCurvePrivateKey,
         subject: x509.Name,
         issuer: x509.Name,
-        issuer_key: ec.EllipticCurvePrivateKey,
+        issuer_key: SigningKey,
+        above: x509.Certificate | None = None,
     ) -> Authority:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (directory / "ca.key").exists():
             raise AlreadyExists("certificate authority", str(directory))
         now = datetime.fromtimestamp(wall_s, UTC)
+        not_after = now + timedelta(days=AUTHORITY_DAYS)
+        if above is not None:
+            not_after = min(not_after, above.not_valid_after_utc)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -134,79 +131,168 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - BACKDATED)
-            .not_valid_after(now + timedelta(days=AUTHORITY_DAYS))
+            .not_valid_after(not_after)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(
-                x509.KeyUsage(
-                    digital_signature=True,
-                    key_cert_sign=True,
-                    crl_sign=True,
-                    content_commitment=False,
-                    key_encipherment=False,
-                    data_encipherment=False,
-                    key_agreement=False,
-                    encipher_only=False,
-                    decipher_only=False,
-                ),
+                _key_usage(signs_certificates=True),
                 critical=True,
             )
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
             )
+            .add_extension(_issued_by(issuer_key), critical=False)
             .sign(issuer_key, hashes.SHA256())
         )
-        write_private(directory / "ca.key", key_pem(key))
+        # The key last: it is what says that there is a CA here.
         write_private(directory / "ca.pem", certificate_pem(certificate), 0o644)
+        write_private(directory / "ca.key", key_pem(key))
         return cls(certificate, key)
 
     @classmethod
     def load(cls, directory: Path) -> Authority:
+        """The CA in ``directory``; raises OSError, or InvalidValue for what is not ours."""
         key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return cls(x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes()), key)
+        certificate = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise InvalidValue("ca.key", "is not an elliptic curve key")
+        if key.public_key() != certificate.public_key():
+            raise InvalidValue("ca.key", "is not the key of ca.pem: restore both of one backup")
+        return cls(certificate, key)
 
     @property
     def pem(self) -> bytes:
         return certificate_pem(self.certificate)
 
-    def issue(self, request_pem: bytes, role: str, name: str, wall_s: float) -> Issued:
-        """A certificate for the key of ``request_pem``: role and name are ours to say."""
-        try:
-            request = x509.load_pem_x509_csr(request_pem)
-        except ValueError:
-            raise InvalidValue("csr", "is not a certificate signing request") from None
-        if not request.is_signature_valid:
-            raise InvalidValue("csr", "is not signed by its own key")
+    def issue(
+        self,
+        request_pem: bytes,
+        role: str,
+        name: str,
+        wall_s: float,
+        rng: Random | None = None,
+    ) -> Issued:
+        """A certificate for the key of ``request_pem``: role and name are ours to say.
+
+        ``rng`` is where the serial comes from. Raises InvalidValue for a request that is
+        none, that its own key did not sign, or whose key is not P-256.
+        """
         identity = dns_name(role, name)
+        public_key = _requested_key(request_pem)
         now = datetime.fromtimestamp(wall_s, UTC)
-        not_after = now + timedelta(days=CERTIFICATE_DAYS)
+        not_after = min(
+            now + timedelta(days=CERTIFICATE_DAYS), self.certificate.not_valid_after_utc
+        )
+        serial = x509.random_serial_number() if rng is None else rng.getrandbits(158) | 1
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, identity)]))
+            .subject_name(_subject(name))
             .issuer_name(self.certificate.subject)
-            .public_key(request.public_key())
-            .serial_number(x509.random_serial_number())
+            .public_key(public_key)
+            .serial_number(serial)
             .not_valid_before(now - BACKDATED)
             .not_valid_after(not_after)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(identity)]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(
                 x509.ExtendedKeyUsage(
                     [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
                 ),
                 critical=False,
             )
+            .add_extension(_issued_by(self._key), critical=False)
             .sign(self._key, hashes.SHA256())
         )
+        chain = certificate_pem(certificate)
+        if self.certificate.issuer != self.certificate.subject:
+            # Browsers know the administrator's CA only, and need what stands between.
+            chain += self.pem
         return Issued(
-            chain_pem=certificate_pem(certificate),
+            chain_pem=chain,
             serial=f"{certificate.serial_number:x}",
             fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
             not_after=not_after.timestamp(),
         )
+
+    def has_issued(self, certificate: x509.Certificate) -> bool:
+        """Whether ``certificate`` bears this CA's signature."""
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except Exception:
+            # ValueError, TypeError or InvalidSignature, by what does not match.
+            return False
+        return True
 
 
 def renewal_due(certificate: x509.Certificate, wall_s: float) -> bool:
     """Whether a third of its life, or less, is left."""
     left = certificate.not_valid_after_utc.timestamp() - wall_s
     return left < RENEW_LEFT * 86_400
+
+
+def is_renewable(certificate: x509.Certificate, wall_s: float) -> bool:
+    """Whether it may be renewed: due, and ended 30 days ago at the longest."""
+    ended = wall_s - certificate.not_valid_after_utc.timestamp()
+    return renewal_due(certificate, wall_s) and ended <= RENEW_AFTER_DAYS * 86_400
+
+
+def _subject(name: str) -> x509.Name:
+    # For people who look; it holds 64 characters, too few for a whole DNS name. What
+    # counts is the alternative name.
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _key_usage(signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _issued_by(key: SigningKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+
+
+def _requested_key(request_pem: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        request = x509.load_pem_x509_csr(request_pem)
+        is_signed = request.is_signature_valid
+        public_key = request.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise InvalidValue("csr", "is not a certificate signing request") from None
+    if not is_signed:
+        raise InvalidValue("csr", "is not signed by its own key")
+    if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
+        public_key.curve, ec.SECP256R1
+    ):
+        raise InvalidValue("csr", "is not of an ECDSA P-256 key")
+    return public_key
+
+
+def _load_above(ca_pem: bytes, ca_key_pem: bytes) -> tuple[x509.Certificate, SigningKey]:
+    """The administrator's CA; raises InvalidValue."""
+    try:
+        certificate = x509.load_pem_x509_certificate(ca_pem)
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, x509.ExtensionNotFound):
+        raise InvalidValue("ca-cert", "is not the PEM of a CA's certificate") from None
+    if not constraints.ca:
+        raise InvalidValue("ca-cert", "is not a CA's certificate")
+    try:
+        key = serialization.load_pem_private_key(ca_key_pem, None)
+    except TypeError:
+        raise InvalidValue("ca-key", "has a passphrase: give a copy without one") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise InvalidValue("ca-key", "is not the PEM of a private key") from None
+    if not isinstance(key, SigningKey):
+        raise InvalidValue("ca-key", "is neither an elliptic curve nor an RSA key")
+    if key.public_key() != certificate.public_key():
+        raise InvalidValue("ca-key", "is not the key of --ca-cert")
+    return certificate, key

@@ -15,25 +15,31 @@ import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
-from service_identity.pyopenssl import verify_hostname
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import verify_certificate_hostname
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
 )
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from papercutd.errors import Rejected
+from papercutd.errors import ConfigError, Rejected
+from papercutd.identity.files import PrivateFile, finish_together, write_together
 from papercutd.identity.names import CertificatePeer, dns_name, peer_of
 from protocols.codes import Code
 from protocols.errors import Refusal
 
 _log = Logger()
-#: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
-_DATE_ERRORS = frozenset({9, 10})
+_DATE_ERRORS = frozenset(
+    {
+        SSL.X509VerificationCodes.ERR_CERT_NOT_YET_VALID,
+        SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED,
+    }
+)
 PARTIAL_CHAIN = 0x80000
+#: Looks at the certificate of the other end; whether it will do.
+Check = Callable[[x509.Certificate], bool]
 
 
 @attrs.frozen
@@ -46,8 +52,19 @@ class Credentials:
 
     @classmethod
     def load(cls, directory: Path) -> Credentials:
-        """From ``key.pem``, ``chain.pem`` and ``ca.pem``."""
+        """From ``key.pem``, ``chain.pem`` and ``ca.pem``; ends an interrupted ``save``."""
+        finish_together(directory)
         return cls(*((directory / f"{n}.pem").read_bytes() for n in ("key", "chain", "ca")))
+
+    def save(self, directory: Path) -> None:
+        """Replace what ``directory`` holds: after a crash it is all old or all new."""
+        files = [
+            # The key first: where it lies there is an identity to load.
+            PrivateFile("key.pem", self.key_pem),
+            PrivateFile("chain.pem", self.chain_pem, 0o644),
+            PrivateFile("ca.pem", self.ca_pem, 0o644),
+        ]
+        write_together(directory, files)
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -64,27 +81,77 @@ def make_context(credentials: Credentials | None) -> SSL.Context:
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    if credentials is not None:
-        context.use_certificate(credentials.certificate)
+    if credentials is None:
+        return context
+    try:
+        certificate, *between = x509.load_pem_x509_certificates(credentials.chain_pem)
+        context.use_certificate(certificate)
+        for above in between:
+            context.add_extra_chain_cert(above)
         key = serialization.load_pem_private_key(credentials.key_pem, None)
         context.use_privatekey(key)  # type: ignore[arg-type]
-        store = context.get_cert_store()
-        assert store is not None
-        for ca in x509.load_pem_x509_certificates(credentials.ca_pem):
-            store.add_cert(crypto.X509.from_cryptography(ca))
-        # The installation's CA is the anchor, whether or not it stands under another.
-        store.set_flags(PARTIAL_CHAIN)
+        context.check_privatekey()
+        anchors = x509.load_pem_x509_certificates(credentials.ca_pem)
+    except (SSL.Error, ValueError, TypeError):
+        raise ConfigError(
+            ["identity: key.pem, chain.pem and ca.pem do not belong together: join again"]
+        ) from None
+    store = context.get_cert_store()
+    assert store is not None
+    for ca in anchors:
+        store.add_cert(crypto.X509.from_cryptography(ca))
+    # The installation's CA is the anchor, whether or not it stands under another.
+    store.set_flags(PARTIAL_CHAIN)
     return context
 
 
-def _verifier(enforce_dates: bool, alarm: Callable[[str], None]) -> Callable[..., bool]:
+def _verifier(
+    enforce_dates: bool, alarm: Callable[[str], None], check: Check | None = None
+) -> Callable[..., bool]:
+    """OpenSSL's verify callback: chain, dates, and at the end of the chain ``check``.
+
+    Called inside the handshake, so that whoever fails it is sent nothing: neither our
+    certificate nor a byte of the session. It must not raise: pyOpenSSL would raise that
+    again in another connection of the same context.
+    """
+
+    def is_accepted(certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+        if not ok:
+            if enforce_dates or error not in _DATE_ERRORS:
+                return False
+            try:
+                alarm(f"a certificate at depth {depth} is outside its dates (error {error})")
+            except Exception:
+                # An alarm that fails must not end printing.
+                _log.failure("raising a certificate alarm failed")
+        return depth > 0 or check is None or check(certificate.to_cryptography())
+
     def verify(connection: Any, certificate: Any, error: int, depth: int, ok: int) -> bool:
-        if not ok and error in _DATE_ERRORS and not enforce_dates:
-            alarm(f"a certificate at depth {depth} is outside its dates (error {error})")
-            return True
-        return bool(ok)
+        try:
+            return is_accepted(certificate, error, depth, ok)
+        except Exception:
+            _log.failure("a certificate could not be verified")
+            return False
 
     return verify
+
+
+def _is_identity(role: str, name: str) -> Check:
+    expected = dns_name(role, name)
+
+    def check(certificate: x509.Certificate) -> bool:
+        try:
+            verify_certificate_hostname(certificate, expected)
+            # Stricter than browsers are: one name, no wildcard.
+            peer = peer_of(certificate)
+        except (VerificationError, CertificateError, Rejected, ValueError):
+            peer = None
+        if peer is not None and (peer.role, peer.name) == (role, name):
+            return True
+        _log.warn("the certificate shown is not that of {expected}: refused", expected=expected)
+        return False
+
+    return check
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -124,21 +191,13 @@ class ClientTls:
     ) -> None:
         self._expected = dns_name(role, name)
         self._context = make_context(credentials)
-        self._context.set_verify(SSL.VERIFY_PEER, _verifier(enforce_dates, alarm))
-        self._context.set_info_callback(self._check)
+        verify = _verifier(enforce_dates, alarm, _is_identity(role, name))
+        self._context.set_verify(SSL.VERIFY_PEER, verify)
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
-        connection.set_app_data(tlsProtocol)
         connection.set_tlsext_host_name(self._expected.encode())
         return connection
-
-    def _check(self, connection: SSL.Connection, where: int, ret: int) -> None:
-        if where & SSL.SSL_CB_HANDSHAKE_DONE:
-            try:
-                verify_hostname(connection, self._expected)
-            except (VerificationError, ValueError):
-                connection.get_app_data().failVerification(Failure())
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -146,10 +205,19 @@ class PinnedTls:
     """Accepts the one public key that a join token names: checked inside the handshake."""
 
     def __init__(self, pin: str, pin_of: Callable[[x509.Certificate], str]) -> None:
+        #: A server showed the key: only then can anything have been sent.
+        self.was_shown = False
         self._context = make_context(None)
 
         def verify(connection: Any, certificate: Any, error: int, depth: int, ok: int) -> bool:
-            return depth > 0 or pin_of(certificate.to_cryptography()) == pin
+            try:
+                if depth == 0 and pin_of(certificate.to_cryptography()) != pin:
+                    return False
+            except Exception:
+                _log.failure("the key a server showed could not be read")
+                return False
+            self.was_shown = self.was_shown or depth == 0
+            return True
 
         self._context.set_verify(SSL.VERIFY_PEER, verify)
 
@@ -172,18 +240,36 @@ class Revocations:
         for serial in serials:
             if serial not in self._serials:
                 self._serials.add(serial)
-                for subscriber in self._subscribers:
-                    subscriber(serial)
+                self._tell(serial)
+
+    def replace(self, serials: Iterable[str]) -> None:
+        """Refuse exactly these (a new replica's): subscribers hear of those that are new."""
+        whole = set(serials)
+        self._serials &= whole
+        self.add(sorted(whole))
 
     def subscribe(self, subscriber: Callable[[str], None]) -> None:
+        """``subscriber(serial)`` is called once for each serial from now on."""
         self._subscribers.append(subscriber)
+
+    def _tell(self, serial: str) -> None:
+        for subscriber in self._subscribers:
+            try:
+                subscriber(serial)
+            except Exception:
+                # The others' sessions end all the same.
+                _log.failure("ending the sessions of a revoked identity failed")
 
 
 def identifier(revocations: Revocations) -> Callable[[Any], CertificatePeer]:
-    """What a session factory calls to learn who is at the other end of a transport."""
+    """What a session factory calls to learn who is at the other end of a transport.
+
+    Raises Refusal: ``revoked``, or ``identity`` for no certificate or an odd one.
+    """
 
     def identify(transport: Any) -> CertificatePeer:
-        certificate = transport.getPeerCertificate()
+        shown = getattr(transport, "getPeerCertificate", None)
+        certificate = shown() if shown is not None else None
         if certificate is None:
             raise Refusal(Code.IDENTITY)
         try:

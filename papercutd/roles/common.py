@@ -16,13 +16,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, formatTime
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from papercutd.config.load import load_config
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
+from papercutd.identity.endpoints import tls_server_factory
 
 _log = Logger()
 EX_CONFIG = 78
@@ -193,7 +193,7 @@ class Listeners:
     def tcp(self, interface: str, port: int, factory: Any, tls: Any = None) -> int:
         """Listen; the port's number."""
         if tls is not None:
-            factory = TLSMemoryBIOFactory(tls, False, factory)
+            factory = tls_server_factory(tls, factory, self._reactor)
         listening = self._reactor.listenTCP(port, factory, backlog=512, interface=interface)
         self._ports.append(listening)
         return int(listening.getHost().port)

@@ -293,7 +293,13 @@ class Uplink:
         assert position is not None
         await self._store.finish_snapshot(position)
         self.position = position
-        self._on_applied([["printer", 0, None]])
+        # The rows of a snapshot pass nobody by: what is followed row by row is told again.
+        serials = await self._store.read(
+            lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
+        )
+        self._on_applied(
+            [["printer", 0, None], *(["revocation", serial, {}] for serial in serials)]
+        )
 
     def _receive(self, session: Session, event: site.Changes) -> None:
         incoming = self._incoming
