@@ -73,6 +73,10 @@ class InvalidValue(DomainError):
         return f"{self.field}: {self.reason}"
 
 
+class Starting(PapercutError):
+    """This role is not ready yet: try again in a moment."""
+
+
 class StorageError(PapercutError):
     """The store could not do it."""
 

@@ -71,8 +71,11 @@ def main(argv: list[str] | None = None) -> int:
             if "error" in said:
                 print(f"papercut-lp: {said['error']}", file=sys.stderr)
                 return 1
-            if "state" not in said or (said["state"] == "ended" and said["outcome"] != "denied"):
-                code = 0 if not options.wait or "state" in said else code
+            if options.wait:
+                is_out = said.get("state") == "ended" and said["outcome"] == "completed"
+                code = 0 if is_out else 1
+            else:
+                code = 0
     return code
 
 

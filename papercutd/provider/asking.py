@@ -15,7 +15,7 @@ from papercutd.domain.decision import SOFT_REASONS, Decision
 from papercutd.domain.job import Request
 from papercutd.environment import Environment
 from papercutd.services import wire
-from protocols.codes import ASK_ELSEWHERE, Code
+from protocols.codes import Code
 from protocols.endpoint import Session
 from protocols.errors import Refusal
 
@@ -25,6 +25,16 @@ HEDGE_AFTER_S = 1.0
 REFUSAL_FINAL_S = 1.6
 #: ... after which nobody is waited for.
 GIVE_UP_S = 2.0
+#: Seconds after which servers that were all busy are asked again.
+BUSY_AGAIN_S = 0.25
+#: Answers that mean: this server cannot decide this, now or later. Every other NO
+#: says only that it does not now.
+CANNOT_DECIDE = frozenset(
+    {
+        *(Code.UNKNOWN_PRINTER, Code.NOT_YOURS, Code.NOT_ALLOWED, Code.BAD_FIELDS),
+        *(Code.TOO_LONG, Code.UNKNOWN_VERB),
+    }
+)
 
 
 class Askable(Protocol):
@@ -94,7 +104,10 @@ class Asking:
         self._request = request
         self._on_other = on_other
         self._result: Deferred[Answer] = Deferred()
+        self._first: Server | None = None
         self._asked: list[Server] = []
+        #: Asked, and said that it does not decide now.
+        self._busy: list[Server] = []
         self._outstanding: set[Server] = set()
         self._refused: list[str] = []
         self._soft: Answer | None = None
@@ -115,27 +128,30 @@ class Asking:
             later(GIVE_UP_S, self._give_up),
         ]
         self._servers = order
-        self._ask(order[0], hedged=False)
+        self._first = order[0]
+        self._ask(order[0])
         return self._result
 
     def _order(self) -> list[Server]:
-        """Who is asked first: the preferred if usable, else the other; only who is there."""
-        up = [server for server in self._servers if server.is_up]
-        return sorted(up, key=lambda server: not server.is_usable)
+        """Who is asked first: the preferred if usable, else the other. Empty: nobody is there."""
+        if not any(server.is_up for server in self._servers):
+            return []
+        # Who is not there now may be when the other has not answered.
+        return sorted(self._servers, key=lambda server: (not server.is_up, not server.is_usable))
 
     def _ask_next(self) -> None:
         if self._is_done:
             return
         for server in self._servers:
             if server not in self._asked and server.is_up:
-                self._ask(server, hedged=True)
+                self._ask(server)
                 return
         self._check_nobody_left()
 
-    def _ask(self, server: Server, hedged: bool) -> None:
+    def _ask(self, server: Server) -> None:
         self._asked.append(server)
         self._outstanding.add(server)
-        message = wire.request_out(self._request, hedged=hedged)
+        message = wire.request_out(self._request, hedged=server is not self._first)
         giver = server.decider()
         server.link.request(message).addCallbacks(
             lambda answer: self._answered(answer, server, giver),
@@ -150,14 +166,10 @@ class Asking:
             return
         found = Answer(Outcome.DECIDED, decision, giver)
         soft = not decision.allowed and decision.reason in SOFT_REASONS
-        first = self._asked[0]
-        if soft and server is not first and first in self._outstanding and not self._is_late_soft:
+        is_second = server is not self._first and self._first in self._outstanding
+        if soft and is_second and not self._is_late_soft:
             self._soft = found
             return
-        if self._soft is not None and self._soft is not found:
-            kept, self._soft = self._soft, None
-            assert kept.decision is not None
-            self._on_other(kept.giver, kept.decision)
         self._finish(found)
 
     def _failed(self, failure: Failure, server: Server) -> None:
@@ -172,9 +184,11 @@ class Asking:
             if error.code is Code.SETTLED:
                 self._finish(Answer(Outcome.SETTLED))
                 return
-            if error.code not in ASK_ELSEWHERE:
+            if error.code in CANNOT_DECIDE:
                 self._refused.append(error.code.value)
-        if self._soft is not None and server is self._asked[0]:
+            else:
+                self._busy.append(server)
+        if self._soft is not None and server is self._first:
             # The better informed will not answer any more.
             self._finish(self._soft)
             return
@@ -188,15 +202,24 @@ class Asking:
     def _check_nobody_left(self) -> None:
         if self._outstanding:
             return
+        if self._soft is None and any(server.is_up for server in self._busy):
+            self._timers.append(self._env.clock.callLater(BUSY_AGAIN_S, self._ask_busy))
+        else:
+            self._give_up()
+
+    def _ask_busy(self) -> None:
+        busy, self._busy = self._busy, []
+        self._asked = [server for server in self._asked if server not in busy]
+        self._ask_next()
+
+    def _give_up(self) -> None:
+        """Nobody is waited for any more; one who cannot decide is not nobody."""
         if self._soft is not None:
             self._finish(self._soft)
         elif self._refused:
             self._finish(Answer(Outcome.REFUSED, code=self._refused[-1]))
         else:
             self._finish(Answer(Outcome.ALONE))
-
-    def _give_up(self) -> None:
-        self._finish(self._soft or Answer(Outcome.ALONE))
 
     def _finish(self, answer: Answer) -> None:
         if self._is_done:
@@ -205,4 +228,8 @@ class Asking:
         for timer in self._timers:
             if timer.active():
                 timer.cancel()
+        kept = self._soft
+        if kept is not None and kept is not answer:
+            assert kept.decision is not None
+            self._on_other(kept.giver, kept.decision)
         self._result.callback(answer)

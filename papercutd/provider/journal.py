@@ -97,7 +97,9 @@ class Identity:
 def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> None:
     """Fill an empty journal with its identity."""
     connection.execute(
-        "INSERT OR IGNORE INTO identity VALUES (1, ?, ?, '', 0, ?)", (name, journal, CHAIN_START)
+        "INSERT OR IGNORE INTO identity (one, name, journal, replaces, number, chain,"
+        " pruned_chain) VALUES (1, ?, ?, '', 0, ?, ?)",
+        (name, journal, CHAIN_START, CHAIN_START),
     )
 
 
@@ -107,6 +109,8 @@ class ProviderJournal:
     def __init__(self, writer: SqliteWriter, wall_s: Callable[[], float]) -> None:
         self._writer = writer
         self._wall_s = wall_s
+        #: The newest record known to be on the disk; None before the first of this process.
+        self.head: Mark | None = None
 
     async def close(self) -> None:
         await self._writer.close()
@@ -119,11 +123,18 @@ class ProviderJournal:
     ) -> Deferred[T]:
         """One transaction: the record of ``what``, then ``change(connection, number)``."""
 
-        def write(connection: sqlite3.Connection) -> T:
-            number = append(connection, what, fields, self._wall_s())
-            return change(connection, number)
+        written: list[Mark] = []
 
-        return self._writer.submit(write)
+        def write(connection: sqlite3.Connection) -> T:
+            written.append(append(connection, what, fields, self._wall_s()))
+            return change(connection, written[-1].number)
+
+        def committed(result: T) -> T:
+            # Deferreds fire in the order of the commits.
+            self.head = written[-1]
+            return result
+
+        return self._writer.submit(write).addCallback(committed)
 
     # Identity.
 
@@ -133,6 +144,10 @@ class ProviderJournal:
     def chain_at(self, number: int) -> Deferred[str | None]:
         """The chain at record ``number``; None: there is none."""
         return self.read(lambda c: read_chain(c, number))
+
+    def is_ours(self, mark: Mark) -> Deferred[bool]:
+        """Whether nothing speaks against ``mark`` being a place in this journal."""
+        return self.read(lambda c: read_is_ours(c, mark))
 
     def take_new_journal(self, journal: str) -> Deferred[None]:
         """This journal was restored or cloned: a new id; nothing is voided by it."""
@@ -197,7 +212,7 @@ class ProviderJournal:
                 connection.execute(
                     "INSERT OR IGNORE INTO taken (key, target, number, written_at)"
                     " VALUES (?, ?, ?, ?)",
-                    (job.key, giver, number, self._wall_s()),
+                    (job.key, _settles_with(connection, giver), number, self._wall_s()),
                 )
 
         return self._write("decided", fields, decide)
@@ -239,23 +254,42 @@ class ProviderJournal:
                     "INSERT INTO taken (key, target, completion, number, written_at)"
                     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET completion ="
                     " excluded.completion, number = excluded.number",
-                    (job.key, target, _ENCODE(completion), number, self._wall_s()),
+                    (
+                        *(job.key, _settles_with(connection, target), _ENCODE(completion)),
+                        *(number, self._wall_s()),
+                    ),
                 )
 
         return self._write("ended", fields, end)
+
+    def abandoned(self, job: Job, outcome: str) -> Deferred[None]:
+        """The job is over and nothing was printed: who allowed it is owed a cancellation.
+
+        ``outcome`` is ``canceled`` or ``aborted``.
+        """
+        fields = {"job": job.job, "key": job.key, "outcome": outcome}
+
+        def abandon(connection: sqlite3.Connection, number: int) -> None:
+            _set(connection, job.job, state="ended", outcome=outcome, ended_at=self._wall_s())
+            taken = connection.execute(
+                "SELECT target FROM taken WHERE key = ? AND completion IS NULL AND acked = 0",
+                (job.key,),
+            ).fetchone()
+            if taken is not None:
+                _owe_cancel(connection, job.key, taken[0], outcome, number)
+
+        return self._write("abandoned", fields, abandon)
 
     # What is owed.
 
     def cancel(self, key: str, target: str, reason: str) -> Deferred[None]:
         """``target``'s answer to ``key`` will not be used."""
 
-        def owe(connection: sqlite3.Connection, number: int) -> None:
-            connection.execute(
-                "INSERT OR IGNORE INTO cancel (key, target, reason, number) VALUES (?, ?, ?, ?)",
-                (key, target, reason, number),
-            )
-
-        return self._write("cancel", {"key": key, "target": target, "reason": reason}, owe)
+        return self._write(
+            "cancel",
+            {"key": key, "target": target, "reason": reason},
+            lambda c, n: _owe_cancel(c, key, target, reason, n),
+        )
 
     def acknowledged(self, owed: Owed, refused: str = "") -> Deferred[None]:
         """The server has it. ``refused``: the code with which it will never take it."""
@@ -281,9 +315,19 @@ class ProviderJournal:
 
         return self._write("acknowledged", fields, settle)
 
-    def owed_to(self, target: str, limit: int) -> Deferred[list[Owed]]:
+    def owed_to(
+        self, target: str, limit: int, completions_only: bool = False
+    ) -> Deferred[list[Owed]]:
         """What ``target`` has not acknowledged, oldest first."""
-        return self.read(lambda c: read_owed(c, target, limit))
+        return self.read(lambda c: read_owed(c, target, limit, completions_only))
+
+    def parked(self) -> Deferred[list[tuple[str, str]]]:
+        """(key, code) of the completions that a server refused for good."""
+        return self.read(
+            lambda c: c.execute(
+                "SELECT key, parked FROM taken WHERE parked <> '' ORDER BY number"
+            ).fetchall()
+        )
 
     def open_keys(self, target: str) -> Deferred[list[str]]:
         """Keys whose answer was taken from ``target`` and whose end it has not acknowledged."""
@@ -329,6 +373,18 @@ class ProviderJournal:
             lambda c, n: _execute(c, "INSERT OR REPLACE INTO setting VALUES (?, ?)", name, body),
         )
 
+    def settings(self, prefix: str) -> Deferred[dict[str, bytes]]:
+        """Every setting whose name begins with ``prefix``."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, bytes]:
+            return {
+                name: bytes(body)
+                for name, body in connection.execute("SELECT name, body FROM setting ORDER BY name")
+                if name.startswith(prefix)
+            }
+
+        return self.read(read)
+
     def setting(self, name: str) -> Deferred[bytes | None]:
         def read(connection: sqlite3.Connection) -> bytes | None:
             found = connection.execute(
@@ -366,20 +422,23 @@ class ProviderJournal:
             ).rowcount
             connection.execute("DELETE FROM cancel WHERE acked = 1")
             connection.execute("DELETE FROM job WHERE state = 'ended' AND ended_at < ?", (before,))
+            _prune_records(connection, before, number)
             return gone
 
         return self._write("prune", {}, prune)
 
 
-def append(connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float) -> int:
-    """Write one chained record; its number."""
+def append(
+    connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float
+) -> Mark:
+    """Write one chained record; its number and the chain there."""
     number, chain = connection.execute("SELECT number, chain FROM identity").fetchone()
     body = _ENCODE({"what": what, **fields}).decode()
     number += 1
     chain = next_chain(chain, body.encode())
     connection.execute("INSERT INTO record VALUES (?, ?, ?, ?)", (number, body, chain, wall_s))
     connection.execute("UPDATE identity SET number = ?, chain = ?", (number, chain))
-    return int(number)
+    return Mark(int(number), chain)
 
 
 def read_identity(connection: sqlite3.Connection) -> Identity:
@@ -394,6 +453,19 @@ def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
         return CHAIN_START
     found = connection.execute("SELECT chain FROM record WHERE number = ?", (number,)).fetchone()
     return None if found is None else str(found[0])
+
+
+def read_is_ours(connection: sqlite3.Connection, mark: Mark) -> bool:
+    """False when the journal is shorter than ``mark`` or has another chain there.
+
+    Of what was pruned nothing is known any more, and nothing is held against it.
+    """
+    pruned, pruned_chain = connection.execute(
+        "SELECT pruned, pruned_chain FROM identity"
+    ).fetchone()
+    if mark.number <= pruned:
+        return mark.number < pruned or mark.chain == (pruned_chain or CHAIN_START)
+    return read_chain(connection, mark.number) == mark.chain
 
 
 def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -> list[Job]:
@@ -413,7 +485,9 @@ def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -
     return jobs
 
 
-def read_owed(connection: sqlite3.Connection, target: str, limit: int) -> list[Owed]:
+def read_owed(
+    connection: sqlite3.Connection, target: str, limit: int, completions_only: bool = False
+) -> list[Owed]:
     owed = [
         Owed(key, target, _COMPLETION(completion), "", number)
         for key, completion, number in connection.execute(
@@ -422,6 +496,8 @@ def read_owed(connection: sqlite3.Connection, target: str, limit: int) -> list[O
             (target, limit),
         )
     ]
+    if completions_only:
+        return owed
     owed.extend(
         Owed(key, target, None, reason, number)
         for key, reason, number in connection.execute(
@@ -442,8 +518,47 @@ def _set(connection: sqlite3.Connection, job: str, **columns: object) -> None:
     connection.execute(f"UPDATE job SET {names} WHERE job = ?", (*columns.values(), job))
 
 
+def _owe_cancel(
+    connection: sqlite3.Connection, key: str, target: str, reason: str, number: int
+) -> None:
+    if _settles_with(connection, target) != target:
+        # That stream is no more, and what it reserved went with it.
+        connection.execute("UPDATE taken SET acked = 1 WHERE key = ?", (key,))
+        return
+    connection.execute(
+        "INSERT OR IGNORE INTO cancel (key, target, reason, number) VALUES (?, ?, ?, ?)",
+        (key, target, reason, number),
+    )
+
+
+def _settles_with(connection: sqlite3.Connection, target: str) -> str:
+    """``target``, or the application server once that stream is gone (4.1).
+
+    An answer may be made durable after its stream went: the disk was full in between.
+    """
+    gone = connection.execute("SELECT 1 FROM gone_stream WHERE stream = ?", (target,)).fetchone()
+    return target if gone is None else APPLICATION
+
+
+def _prune_records(connection: sqlite3.Connection, before: float, head: int) -> None:
+    """Forget records older than ``before`` and older than everything still owed."""
+    (keep,) = connection.execute(
+        "SELECT MIN(number) FROM (SELECT number FROM record WHERE written_at >= ?"
+        " UNION ALL SELECT number FROM taken WHERE acked = 0"
+        " UNION ALL SELECT number FROM cancel WHERE acked = 0 UNION ALL SELECT ?)",
+        (before, head),
+    ).fetchone()
+    last = connection.execute(
+        "SELECT number, chain FROM record WHERE number < ? ORDER BY number DESC LIMIT 1", (keep,)
+    ).fetchone()
+    if last is not None:
+        connection.execute("UPDATE identity SET pruned = ?, pruned_chain = ?", last)
+        connection.execute("DELETE FROM record WHERE number <= ?", (last[0],))
+
+
 def _turn_to_application(connection: sqlite3.Connection, stream: str) -> int:
     """All retained completions of ``stream``, acknowledged or not, go to the centre (4.1)."""
+    connection.execute("INSERT OR IGNORE INTO gone_stream VALUES (?)", (stream,))
     connection.execute("UPDATE cancel SET acked = 1 WHERE target = ?", (stream,))
     return connection.execute(
         "UPDATE taken SET target = ?, acked = 0 WHERE target = ?", (APPLICATION, stream)
@@ -453,7 +568,8 @@ def _turn_to_application(connection: sqlite3.Connection, stream: str) -> int:
 def verify_journal(connection: sqlite3.Connection) -> list[str]:
     """Problems of the record log."""
     problems = []
-    chain, expected = CHAIN_START, 1
+    pruned, chain = connection.execute("SELECT pruned, pruned_chain FROM identity").fetchone()
+    chain, expected = chain or CHAIN_START, pruned + 1
     for number, body, stored in connection.execute(
         "SELECT number, body, chain FROM record ORDER BY number"
     ):

@@ -47,6 +47,7 @@ class ProviderOperations:
             "verify": self.verify,
             "job.list": self.job_list,
             "job.retry": self.job_retry,
+            "job.cancel": self.job_cancel,
         }
 
     async def status(self, arguments: dict[str, Any], progress: object) -> Any:
@@ -65,3 +66,7 @@ class ProviderOperations:
     async def job_retry(self, arguments: dict[str, Any], progress: object) -> Any:
         """Ask again for a held job."""
         return {"retried": self._provider.retry(str(arguments.get("job", "")))}
+
+    async def job_cancel(self, arguments: dict[str, Any], progress: object) -> Any:
+        """Give up a job that does not print yet."""
+        return {"canceled": self._provider.cancel(str(arguments.get("job", "")))}

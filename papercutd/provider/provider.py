@@ -8,29 +8,36 @@ from typing import Any, Protocol
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from papercutd.domain.decision import APPLICATION, Decision, Reason
+from papercutd.domain.chain import Position
+from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
 from papercutd.domain.document import Document
 from papercutd.domain.job import Completion, Request
 from papercutd.environment import Environment
-from papercutd.errors import InvalidValue, NotFound
-from papercutd.provider.adapters import Adapter, Outcome, PrinterUnreachable
+from papercutd.errors import InvalidValue, NotFound, Starting, StorageClosed, StorageError
+from papercutd.provider.adapters import Adapter, Outcome
 from papercutd.provider.asking import Answer, Asking
 from papercutd.provider.asking import Outcome as Asked
 from papercutd.provider.journal import Job, ProviderJournal
-from papercutd.provider.servers import Known, ServerSession
+from papercutd.provider.printing import Canceled, PrinterQueues
+from papercutd.provider.servers import POSITION, Known, ServerSession
+from papercutd.services import wire
 from papercutd.services.link import LinkSettings
 from papercutd.services.tasks import Tasks, until_space
 from protocols.provider import messages
 
 _log = Logger()
 TRACKER = "tracker"
-#: Seconds between attempts at a printer that does not answer.
-PRINTER_RETRY_S = 5.0
+#: Seconds after the start for which jobs wait for a first session before they count as alone.
+FIRST_CONTACT_S = 2.0
+#: Keys asked at once; a session carries 32 requests, 16 of them for what is owed.
+ASKED_AT_ONCE = 12
+#: Seconds between two looks for what is old enough to be forgotten.
+PRUNE_INTERVAL_S = 86_400.0
 #: Reasons of a site's hold that the application server may see otherwise.
 _ASK_CENTRE_AGAIN = frozenset(
     {Reason.FUNDS.value, Reason.CLOSED.value, Reason.UNKNOWN_USER.value, Reason.CAPABILITY.value}
@@ -60,6 +67,15 @@ class Submission:
     job_uuid: str = ""
 
 
+def as_wire_text(text: str, length_max: int) -> str:
+    """``text`` as every server will read it: a file may be named anything, a title may not.
+
+    Control characters and halves of characters become ``?``; what is too long is cut.
+    """
+    whole = text.encode("utf-8", "replace").decode()
+    return "".join("?" if c < " " or c == "\x7f" else c for c in whole[:length_max])
+
+
 class PrintProvider:
     """Jobs of one print server, and their sessions to both servers."""
 
@@ -76,7 +92,9 @@ class PrintProvider:
     ) -> None:
         self._env = env
         self._journal = journal
-        self._adapters = adapters
+        self._queues = PrinterQueues(
+            env, adapters, self._uri_of, self._printing, lambda job: job.job in self._canceled
+        )
         self._analyser = analyser
         self._endpoints = (application, site)
         self._settings = settings or LinkSettings()
@@ -85,11 +103,18 @@ class PrintProvider:
         self.servers: dict[str, ServerSession] = {}
         self.config: messages.Config | None = None
         self._config_from = ""
-        self._printers: dict[int, DeferredLock] = {}
-        self._waiting: dict[str, Deferred[None]] = {}
         self._watchers: dict[str, list[Callable[[Job], None]]] = {}
         self._held: dict[str, Job] = {}
-        self._known: Known | None = None
+        self._known: Known
+        self._asked_at_once = DeferredSemaphore(ASKED_AT_ONCE)
+        #: Somebody has answered since the start, or would have by now.
+        self._has_contact = False
+        #: What the journal holds of earlier processes was taken up; new jobs may come.
+        self._is_started = False
+        self._waiting_for_contact: list[Deferred[None]] = []
+        #: Jobs on their way, and those of them to be given up before they print.
+        self._living: dict[str, Job] = {}
+        self._canceled: set[str] = set()
 
     async def start(self) -> None:
         """Take up what was under way, and connect."""
@@ -97,6 +122,10 @@ class PrintProvider:
         kept = await self._journal.setting("config")
         if kept is not None:
             self.config = msgspec.json.decode(kept, type=messages.Config)
+            self._known.position = wire.position_in(self.config.position)
+        position = await self._journal.setting(POSITION)
+        if position is not None:
+            self._known.saw(msgspec.json.decode(position, type=Position))
         for role, endpoint in zip(("application", "site"), self._endpoints, strict=True):
             if endpoint is not None:
                 self.servers[role] = ServerSession(
@@ -107,12 +136,15 @@ class PrintProvider:
             self.servers["application"].relay = self.servers["site"]
         for job in await self._journal.unended():
             self._take_up(job)
+        self._is_started = True
+        self.tasks.spawn(self._wait_for_contact(), "waiting for a first session")
+        self.tasks.spawn(self._prune(), "forgetting what is old")
         for server in self.servers.values():
             server.link.start()
 
     async def stop(self) -> None:
         for server in self.servers.values():
-            await server.link.stop()
+            await server.stop()
         await self.tasks.stop()
 
     # For whoever hands in and looks.
@@ -125,7 +157,10 @@ class PrintProvider:
         raise NotFound("printer", name)
 
     async def submit(self, submission: Submission) -> str:
-        """The id of the job, which is ours once this returns."""
+        """The id of the job, which is ours once this returns; raises Starting."""
+        if not self._is_started:
+            # It would be found in the journal and taken up twice.
+            raise Starting("the print provider is starting: try again in a moment")
         printer = self.printer(submission.printer)
         if submission.size == 0:
             raise InvalidValue("document", "is empty")
@@ -136,9 +171,9 @@ class PrintProvider:
             state="received",
             step=1,
             printer=printer.id,
-            user_name=submission.user_name,
-            title=submission.title,
-            host=submission.host,
+            user_name=as_wire_text(submission.user_name, 255),
+            title=as_wire_text(submission.title, 1024),
+            host=as_wire_text(submission.host, 255),
             copies=submission.copies,
             duplex=submission.duplex,
             format=submission.format,
@@ -155,6 +190,39 @@ class PrintProvider:
     def watch(self, job: str, watcher: Callable[[Job], None]) -> None:
         """Call ``watcher`` at every change of ``job`` until it ended."""
         self._watchers.setdefault(job, []).append(watcher)
+
+    async def wait(self, job: str) -> Job:
+        """The job once it has ended; raises NotFound."""
+        ended: Deferred[Job] = Deferred()
+
+        def look(changed: Job) -> None:
+            if changed.state == "ended" and not ended.called:
+                ended.callback(changed)
+
+        self.watch(job, look)
+        found = await self._journal.job(job)
+        if found is None:
+            self._watchers.pop(job, None)
+            raise NotFound("job", job)
+        look(found)
+        return await ended
+
+    def cancel(self, job: str) -> bool:
+        """Give up a job before it prints; False when it is too late, or not known.
+
+        Whoever allowed it is told with CANCEL; nothing is charged.
+        """
+        if job in self._held:
+            held = self._held.pop(job)
+            self._canceled.add(job)
+            self._take_up(held)
+            return True
+        living = self._living.get(job)
+        if living is None or living.state in ("printing", "ended"):
+            return False
+        self._canceled.add(job)
+        self._queues.wake(job)
+        return True
 
     def retry(self, job: str) -> bool:
         """Ask again for a held job; False when it is not held."""
@@ -186,18 +254,35 @@ class PrintProvider:
                 for state in sorted({job.state for job in jobs})
             },
             "owed": owed,
+            "parked": [{"key": key, "code": code} for key, code in await self._journal.parked()],
+            # Open keys of a journal that was lost: paper may have come out for them.
+            "adopt": [
+                {"key": f"{key.job}/{key.step}", "job_uuid": key.job_uuid}
+                for body in (await self._journal.settings("adopt ")).values()
+                for key in msgspec.json.decode(body, type=list[messages.AdoptKey])
+            ],
         }
 
     # What the servers say.
 
     def _configured(self, role: str, config: messages.Config) -> None:
         """The application server's CONFIG stands before a site's."""
-        if role == "site" and self._config_from == "application":
-            application = self.servers["application"]
-            if application.link.session is not None:
+        if role == "site":
+            from_application = self._config_from == "application"
+            if from_application and self.servers["application"].link.session is not None:
+                return
+            if self._is_older(config):
                 return
         self.config, self._config_from = config, role
         self.tasks.spawn(self._keep_config(config), "keeping the settings")
+
+    def _is_older(self, config: messages.Config) -> bool:
+        """Whether a site that lags behind says what we know better."""
+        ours = None if self.config is None else self.config.position
+        if ours is None or config.position is None:
+            return False
+        theirs = config.position
+        return (theirs.timeline, theirs.number) < (ours.timeline, ours.number)
 
     async def _keep_config(self, config: messages.Config) -> None:
         await self._durably(self._journal.keep_setting, "config", config)
@@ -207,8 +292,30 @@ class PrintProvider:
     def _turned(self) -> None:
         self.servers["application"].settle()
 
+    async def _wait_for_contact(self) -> None:
+        await deferLater(self._env.clock, FIRST_CONTACT_S, lambda: None)
+        self._contact()
+
+    def _contact(self) -> None:
+        self._has_contact = True
+        waiting, self._waiting_for_contact = self._waiting_for_contact, []
+        for one in waiting:
+            one.callback(None)
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                await self._journal.prune()
+            except StorageClosed:
+                return
+            except StorageError as error:
+                _log.warn("nothing old was forgotten: {error!r}", error=error)
+            await deferLater(self._env.clock, PRUNE_INTERVAL_S, lambda: None)
+
     def _ready(self, role: str) -> None:
         """A server can be asked: what waited for one asks again."""
+        if not self._has_contact:
+            self._contact()
         if role == "site":
             # A relay may have become possible.
             self.servers["application"].settle()
@@ -227,35 +334,90 @@ class PrintProvider:
         self.tasks.spawn(self._live(job), f"job {job.job}")
 
     async def _live(self, job: Job) -> None:
+        self._living[job.job] = job
+        try:
+            await self._go_on(job)
+        except Canceled:
+            await self._give_up(self._living[job.job], "canceled")
+        except (CancelledError, StorageClosed):
+            # The process stops; its successor goes on from the journal.
+            raise
+        except Exception:
+            # It stays as the journal has it, and can be asked for again.
+            left = self._living[job.job]
+            _log.failure("job {job} cannot go on", job=job.job)
+            if left.state in ("received", "analysed", "asked", "held"):
+                await self._hold(left, Reason.REFUSED.value)
+        finally:
+            self._living.pop(job.job, None)
+            self._canceled.discard(job.job)
+
+    async def _go_on(self, job: Job) -> None:
         if job.state == "received":
             document = await self._analyser.analyse(job.path, job.format, job.copies, job.duplex)
             await self._durably(self._journal.analysed, job.job, document)
             job = self._changed(attrs.evolve(job, document=document, state="analysed"))
+        self._check_canceled(job)
         if job.state in ("analysed", "asked"):
+            if not self._has_contact:
+                self._waiting_for_contact.append(contact := Deferred[None]())
+                await contact
+            self._check_canceled(job)
             job = await self._ask(job)
+            self._check_canceled(job)
         if job.state == "held":
-            self._held[job.job] = job
-            return
-        if job.state == "printing":
+            if job.decision is not None and job.decision.verdict is Verdict.DENY:
+                # It died between the two.
+                await self._deny(job)
+            else:
+                self._held[job.job] = job
+        elif job.state == "printing":
             # Whether it came out is not known: the direct adapter's printers keep no memory.
             await self._end(job, Outcome("completed", assumed=True))
         elif job.state == "decided":
             await self._print(job)
 
+    def _check_canceled(self, job: Job) -> None:
+        if job.job in self._canceled and job.state not in ("printing", "ended"):
+            raise Canceled
+
+    async def _hold(self, job: Job, reason: str) -> Job:
+        await self._durably(self._journal.held, job.job, reason)
+        held = self._changed(attrs.evolve(job, state="held", reason=reason, decision=None))
+        self._held[job.job] = held
+        return held
+
+    async def _deny(self, job: Job) -> Job:
+        await self._durably(self._journal.ended, job, None, "", "denied")
+        self._forget_document(job)
+        return self._changed(attrs.evolve(job, state="ended", outcome="denied"))
+
+    async def _give_up(self, job: Job, outcome: str) -> None:
+        """Nothing was printed, nothing will be."""
+        await self._durably(self._journal.abandoned, job, outcome)
+        self._forget_document(job)
+        self._changed(attrs.evolve(job, state="ended", outcome=outcome))
+        self._settle_all()
+
     async def _ask(self, job: Job) -> Job:
         for _ in range(5):
             await self._durably(self._journal.asked, job.job, job.step)
             job = self._changed(attrs.evolve(job, state="asked"))
-            began = self._env.now()
-            answer = await self._asking(job)
-            if answer.outcome is not Asked.VOIDED:
-                return await self._take(job, answer, began)
+            await self._asked_at_once.acquire()
+            try:
+                began = self._env.now()
+                answer = await self._asking(job)
+                if answer.outcome is not Asked.VOIDED:
+                    self._known.taking[job.key] = answer.giver
+                    return await self._take(job, answer, began)
+            finally:
+                self._known.taking.pop(job.key, None)
+                self._asked_at_once.release()
             job = attrs.evolve(job, step=job.step + 1)
-        await self._durably(self._journal.held, job.job, Reason.REFUSED.value)
-        return self._changed(attrs.evolve(job, state="held", reason=Reason.REFUSED.value))
+        return await self._hold(job, Reason.REFUSED.value)
 
     def _asking(self, job: Job) -> Deferred[Answer]:
-        assert job.document is not None and self._known is not None
+        assert job.document is not None
         request = Request(
             job=job.job,
             step=job.step_name,
@@ -281,7 +443,7 @@ class PrintProvider:
 
     async def _cancel(self, key: str, target: str, reason: str) -> None:
         await self._durably(self._journal.cancel, key, target, reason)
-        self._settle(target)
+        self._settle_all()
 
     async def _take(self, job: Job, answer: Answer, began: float) -> Job:
         """Make the answer durable: from then on it is the only one."""
@@ -299,10 +461,8 @@ class PrintProvider:
             )
             if not answer.decision.allowed:
                 await self._durably(self._journal.note_waited, job.job, waited_ms)
-                if answer.decision.verdict.value == "deny":
-                    await self._durably(self._journal.ended, job, None, "", "denied")
-                    self._forget_document(job)
-                    job = attrs.evolve(job, state="ended", outcome="denied")
+                if answer.decision.verdict is Verdict.DENY:
+                    return await self._deny(job)
             return self._changed(job)
         if answer.outcome is Asked.ALONE and job.reason not in ("", Reason.UNREACHABLE.value):
             # Somebody held it, and nobody has said otherwise: being alone frees nothing.
@@ -324,43 +484,32 @@ class PrintProvider:
         return self._changed(attrs.evolve(job, state="held", reason=reason.value, decider=TRACKER))
 
     def _when_alone(self, printer: int) -> str:
-        for setting in self.config.printers if self.config is not None else []:
-            if setting.id == printer:
-                return setting.when_alone
-        return "print-and-log-later"
+        setting = self._setting(printer)
+        return "print-and-log-later" if setting is None else setting.when_alone
 
     async def _print(self, job: Job) -> None:
-        lock = self._printers.setdefault(job.printer, DeferredLock())
-        await lock.acquire()
-        try:
-            outcome = await self._at_printer(job)
-        finally:
-            lock.release()
-        await self._end(attrs.evolve(job, state="printing"), outcome)
+        outcome = await self._queues.print_job(job)
+        if outcome is None:
+            await self._give_up(job, "aborted")
+        else:
+            await self._end(attrs.evolve(job, state="printing"), outcome)
 
-    async def _at_printer(self, job: Job) -> Outcome:
-        async def started() -> None:
-            await self._durably(self._journal.printing, job.job, job.waited_ms)
-            self._changed(attrs.evolve(job, state="printing"))
+    async def _printing(self, job: Job) -> None:
+        await self._durably(self._journal.printing, job.job, job.waited_ms)
+        self._changed(attrs.evolve(job, state="printing"))
 
-        while True:
-            uri = next(
-                (p.uri for p in self.config.printers if p.id == job.printer)
-                if self.config is not None
-                else iter(()),
-                "",
-            )
-            adapter = self._adapters.get(uri.partition(":")[0])
-            try:
-                if adapter is None:
-                    raise PrinterUnreachable(f"no adapter for {uri!r}")
-                return await adapter.print_document(job.path, uri, started)
-            except PrinterUnreachable as error:
-                _log.warn("job {job} waits for its printer: {error}", job=job.job, error=str(error))
-                await deferLater(self._env.clock, PRINTER_RETRY_S, lambda: None)
+    def _setting(self, printer: int) -> messages.PrinterSetting | None:
+        for setting in self.config.printers if self.config is not None else []:
+            if setting.id == printer:
+                return setting
+        return None
+
+    def _uri_of(self, printer: int) -> str:
+        setting = self._setting(printer)
+        return "" if setting is None else setting.uri
 
     async def _end(self, job: Job, outcome: Outcome) -> None:
-        assert job.document is not None and self._known is not None
+        assert job.document is not None
         position = self._known.position
         completion: Completion | None = Completion(
             job=job.job,
@@ -386,12 +535,12 @@ class PrintProvider:
         await self._durably(self._journal.ended, job, completion, target, outcome.state)
         self._forget_document(job)
         self._changed(attrs.evolve(job, state="ended", outcome=outcome.state))
-        self._settle(target)
+        self._settle_all()
 
-    def _settle(self, target: str) -> None:
+    def _settle_all(self) -> None:
+        """Who is owed it may have changed since the answer was taken: everybody looks."""
         for server in self.servers.values():
-            if server.decider == target:
-                server.settle()
+            server.settle()
 
     async def _durably(self, write: Callable[..., Deferred[Any]], *arguments: Any) -> Any:
         """Write to the journal; while the disk is full, wait: nothing goes on without it."""
@@ -404,6 +553,8 @@ class PrintProvider:
             _log.warn("cannot remove {path}: {error}", path=job.path, error=str(error))
 
     def _changed(self, job: Job) -> Job:
+        if job.job in self._living:
+            self._living[job.job] = job
         for watcher in self._watchers.get(job.job, ()):
             watcher(job)
         if job.state == "ended":

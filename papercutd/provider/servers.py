@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from papercutd import __version__
@@ -33,13 +34,19 @@ _log = Logger()
 OWED_IN_FLIGHT = 16
 #: Seconds until what a connected server did not take is sent again.
 SETTLE_AGAIN_S = 2.0
+#: Seconds between two notes of the newest position on the disk.
+POSITION_KEPT_S = 60.0
 #: Answers to what is owed that mean: not now, again later.
 _NOT_NOW = frozenset(
     {
         *(Code.BUSY, Code.NOT_WRITER, Code.UNAVAILABLE, Code.STORAGE_FULL, Code.STALE_SESSION),
-        *(Code.UNREACHABLE, Code.INTERNAL),
+        *(Code.UNREACHABLE, Code.INTERNAL, Code.TIMEOUT),
     }
 )
+
+
+#: The setting that holds the newest position seen.
+POSITION = "position"
 
 
 class Known:
@@ -48,6 +55,19 @@ class Known:
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self.position: Position | None = None
+        self.position_kept_at = float("-inf")
+        #: Answers taken and not yet on the disk: key to giver.
+        self.taking: dict[str, str] = {}
+
+    def saw(self, position: Position) -> bool:
+        """Whether ``position`` is newer than all before; it is known from now on."""
+        known = self.position
+        if known is not None and (position.timeline, position.number) <= (
+            *(known.timeline, known.number),
+        ):
+            return False
+        self.position = position
+        return True
 
 
 class ServerSession:
@@ -82,6 +102,7 @@ class ServerSession:
         self.relay: ServerSession | None = None
         self._is_settling = False
         self._settle_again = False
+        self._settle_timer: IDelayedCall | None = None
         self._is_ready = False
 
     # As a LinkHandler.
@@ -93,7 +114,7 @@ class ServerSession:
             role="provider",
             name=identity.name,
             journal=identity.journal,
-            mark=wire.mark_sent(identity.mark),
+            mark=wire.mark_sent(self._journal.head or identity.mark),
             position=wire.position_out(self._known.position),
             replaces=identity.replaces,
             software=__version__,
@@ -162,7 +183,7 @@ class ServerSession:
         assert welcome is not None
         if welcome.seen is not None:
             seen = wire.mark_in(welcome.seen)
-            if await self._journal.chain_at(seen.number) != seen.chain:
+            if not await self._journal.is_ours(seen):
                 await self._take_new_journal()
                 session.abort()
                 return
@@ -187,7 +208,9 @@ class ServerSession:
         self._known.identity = await self._journal.identity()
 
     async def _send_open(self, session: Session) -> None:
-        keys = await self._journal.open_keys(self.decider)
+        taking = {key for key, giver in self._known.taking.items() if giver == self.decider}
+        # An answer is open from the moment it is taken (4.3).
+        keys = sorted(taking.union(await self._journal.open_keys(self.decider)))
         pages = [keys[i : i + PAGE_ENTRIES_MAX] for i in range(0, len(keys), PAGE_ENTRIES_MAX)]
         for number, page in enumerate(pages or [[]]):
             listed = [Key(*key.split("/", 1)) for key in page]
@@ -196,10 +219,16 @@ class ServerSession:
 
     def _saw_position(self, position: Position | None) -> None:
         known = self._known.position
-        if position is not None and (
-            known is None or (position.timeline, position.number) > (known.timeline, known.number)
-        ):
-            self._known.position = position
+        if position is not None and self._known.saw(position):
+            is_new_timeline = known is None or position.timeline != known.timeline
+            waited_s = self._env.now() - self._known.position_kept_at
+            if is_new_timeline or waited_s >= POSITION_KEPT_S:
+                self._known.position_kept_at = self._env.now()
+                self._tasks.spawn(self._keep_position(position), "keeping the position")
+
+    async def _keep_position(self, position: Position) -> None:
+        with suppress(StorageError):
+            await self._journal.keep_setting(POSITION, position)
 
     # Settling.
 
@@ -219,26 +248,43 @@ class ServerSession:
         try:
             while True:
                 self._settle_again = False
-                owed = await self._journal.owed_to(self.decider, OWED_IN_FLIGHT)
-                relay = self.relay
-                if not self.can_settle:
-                    if relay is None or not relay.can_settle:
-                        return
-                    owed = [one for one in owed if one.completion is not None]
+                way = self._way()
+                if way is None:
+                    return
+                # A site passes on completions, and nothing else.
+                is_relayed = way is not self
+                owed = await self._journal.owed_to(self.decider, OWED_IN_FLIGHT, is_relayed)
                 if not owed:
                     if self._settle_again:
                         continue
                     return
-                sent = [Deferred.fromCoroutine(self._send(one)) for one in owed]
+                sent = [Deferred.fromCoroutine(self._send(one, way)) for one in owed]
                 results = [result for _, result in await DeferredList(sent, consumeErrors=True)]
                 if True not in results and not self._settle_again:
                     # The server takes nothing now, or we cannot note that it did.
-                    self._env.clock.callLater(SETTLE_AGAIN_S, self.settle)
+                    self._settle_later()
                     return
         finally:
             self._is_settling = False
 
-    async def _send(self, owed: Owed) -> bool:
+    def _settle_later(self) -> None:
+        if self._settle_timer is None or not self._settle_timer.active():
+            self._settle_timer = self._env.clock.callLater(SETTLE_AGAIN_S, self.settle)
+
+    async def stop(self) -> None:
+        """End the session; what is owed waits for the next start."""
+        await self.link.stop()
+        if self._settle_timer is not None and self._settle_timer.active():
+            self._settle_timer.cancel()
+
+    def _way(self) -> ServerSession | None:
+        """Whose session leads to this server now: its own, else the relaying site's."""
+        if self.link.session is not None:
+            return self if self.can_settle else None
+        relay = self.relay
+        return relay if relay is not None and relay.can_settle else None
+
+    async def _send(self, owed: Owed, way: ServerSession) -> bool:
         """Whether the server has it now."""
         job, step = owed.key.split("/", 1)
         message: Any
@@ -246,13 +292,10 @@ class ServerSession:
             message = messages.Cancel(job, step, owed.reason)
         else:
             message = wire.completion_out(owed.completion)
-        link = self.link
-        if not self.can_settle:
-            assert self.relay is not None
-            link = self.relay.link
+        if way is not self:
             message = messages.Relay(message)
         try:
-            await link.request(message)
+            await way.link.request(message)
         except SessionLost:
             return False
         except Refusal as refusal:

@@ -13,6 +13,7 @@ import os
 import pwd
 import socket
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +35,29 @@ HEADER_MAX = 65_536
 TIMEOUT_S = 300.0
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` durable."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def remove_orphans(spool: Path, kept: Iterable[str]) -> int:
+    """Delete the documents in ``spool`` that no job has: their submission died half-way.
+
+    ``kept`` are the paths of the jobs that have not ended. To be called before the
+    socket listens. Returns how many were deleted.
+    """
+    # By name: the same spool may have been called otherwise when a job came in.
+    known = {os.path.basename(path) for path in kept}
+    orphans = [path for path in spool.iterdir() if path.is_file() and path.name not in known]
+    for path in orphans:
+        path.unlink(missing_ok=True)
+    return len(orphans)
+
+
 class _Submitter(LineReceiver):
     delimiter = b"\n"
     MAX_LENGTH = HEADER_MAX
@@ -47,6 +71,8 @@ class _Submitter(LineReceiver):
         self._digest = hashlib.sha256()
         self._header: dict[str, Any] = {}
         self._timer: Any = None
+        #: All of it is here; whether it is a job is being decided.
+        self._is_accepting = False
 
     def connectionMade(self) -> None:
         self._timer = self._owner.env.clock.callLater(TIMEOUT_S, self._too_slow)
@@ -69,8 +95,13 @@ class _Submitter(LineReceiver):
             self._refuse("the document is empty" if size == 0 else "the document is too large")
             return
         self._header, self._left = header, size
-        self._path = str(self._owner.spool / self._owner.env.new_id())
-        self._file = open(self._path, "wb")
+        path = str(self._owner.spool / self._owner.env.new_id())
+        try:
+            self._file = open(path, "xb")
+        except OSError as error:
+            self._refuse(f"the document cannot be kept: {error.strerror}")
+            return
+        self._path = path
         self.setRawMode()
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -90,19 +121,16 @@ class _Submitter(LineReceiver):
         self._left -= len(data)
         if self._left == 0:
             file, self._file = self._file, None
+            self._is_accepting = True
             accepting = Deferred.fromCoroutine(self._accept(file))
             accepting.addErrback(self._failed)
 
     async def _accept(self, file: IO[bytes]) -> None:
-        file.flush()
-        os.fsync(file.fileno())
-        size = file.tell()
-        file.close()
-        folder = os.open(self._owner.spool, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with file:
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        sync_folder(self._owner.spool)
         header = self._header
         submission = Submission(
             printer=header["printer"],
@@ -130,6 +158,8 @@ class _Submitter(LineReceiver):
             self._close()
 
     def _failed(self, failure: Failure) -> None:
+        # It became no job: nobody else knows of the file.
+        self._forget()
         if not failure.check(PapercutError):
             _log.failure("a submission failed", failure=failure)
             self._refuse("the provider failed at this, its log says why")
@@ -163,8 +193,13 @@ class _Submitter(LineReceiver):
             self._timer.cancel()
         if self._file is not None:
             self._file.close()
-        if self._path and self._left:
+        if not self._is_accepting:
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._path:
             Path(self._path).unlink(missing_ok=True)
+            self._path = ""
 
 
 class SubmissionFactory(Factory):

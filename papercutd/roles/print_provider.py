@@ -14,13 +14,12 @@ from papercutd.faces.control import ControlFactory
 from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.names import peer_of
 from papercutd.identity.tls import ClientTls, Credentials
-from papercutd.provider.adapters import Adapter
-from papercutd.provider.adapters.socket_printer import SocketPrinter
+from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.analysis import DocumentAnalyser
 from papercutd.provider.journal import SCHEMA, ProviderJournal, create_journal
 from papercutd.provider.operations import ProviderOperations
 from papercutd.provider.provider import PrintProvider
-from papercutd.provider.submission import SubmissionFactory
+from papercutd.provider.submission import SubmissionFactory, remove_orphans
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
@@ -84,11 +83,10 @@ class ProviderRole:
         site = self._config.site
         if site.host and not site.name:
             raise ConfigError(["site.name: is needed with site.host"])
-        adapters: dict[str, Adapter] = {"socket": SocketPrinter(self._reactor, self._reactor)}
         self._provider = PrintProvider(
             self._env,
             self._journal,
-            adapters,
+            direct_adapters(self._reactor, self._reactor),
             DocumentAnalyser(self._reactor, self._reactor),
             self._endpoint(self._config.application, "application", "application"),
             self._endpoint(site, "site", site.name) if site.host else None,
@@ -104,6 +102,11 @@ class ProviderRole:
         assert self._provider is not None and self._journal is not None
         spool = self._data.path / "spool"
         spool.mkdir(mode=0o700, exist_ok=True)
+        # Those of jobs that have not ended, and of those that end just now.
+        jobs = await self._journal.jobs()
+        removed = remove_orphans(spool, [job.path for job in jobs])
+        if removed:
+            _log.warn("{count} documents of no job were in the spool", count=removed)
         submission = SubmissionFactory(
             self._env, self._provider, spool, self._config.analysis.document_max_bytes
         )

@@ -15,7 +15,7 @@ from papercutd.environment import Environment
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
-from papercutd.provider.adapters import Outcome
+from papercutd.provider.adapters import Outcome, PrintOptions
 from papercutd.provider.journal import ProviderJournal, create_journal
 from papercutd.provider.provider import PrintProvider
 from papercutd.services.application_server import ApplicationServer
@@ -62,7 +62,11 @@ class SimPrinter:
         self._paper = paper
 
     async def print_document(
-        self, path: str, uri: str, started: Callable[[], Awaitable[None]]
+        self,
+        path: str,
+        uri: str,
+        started: Callable[[], Awaitable[None]],
+        options: PrintOptions,
     ) -> Outcome:
         await deferLater(self._env.clock, self._env.rng.uniform(0.01, 0.1), lambda: None)
         await started()

@@ -19,6 +19,17 @@ class Outcome:
     assumed: bool = False
 
 
+@attrs.frozen
+class PrintOptions:
+    """What the printer is told beside the document."""
+
+    job: str = ""
+    title: str = ""
+    user_name: str = ""
+    copies: int = 1
+    duplex: bool = False
+
+
 class PrinterUnreachable(Exception):
     """Nothing was sent: the printer does not answer. Try again later."""
 
@@ -27,10 +38,15 @@ class Adapter(Protocol):
     """Prints one document at one printer."""
 
     async def print_document(
-        self, path: str, uri: str, started: Callable[[], Awaitable[None]]
+        self,
+        path: str,
+        uri: str,
+        started: Callable[[], Awaitable[None]],
+        options: PrintOptions,
     ) -> Outcome:
-        """Print the file at ``path``.
+        """Print the file at ``path``, with all its copies.
 
-        ``started`` is awaited after the printer was reached and before the first
-        byte goes to it. Raises PrinterUnreachable when nothing was sent.
+        ``started`` is awaited after the printer was reached and before the first byte
+        of the document goes to it. Raises PrinterUnreachable when nothing was printed,
+        FileNotFoundError when the document is not there.
         """

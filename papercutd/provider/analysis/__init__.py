@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -15,6 +17,7 @@ from twisted.python.failure import Failure
 from papercutd.domain.document import GROUPS_MAX, Document, PageGroup
 
 _log = Logger()
+T = TypeVar("T")
 AT_ONCE = 2
 WALL_TIME_S = 90.0
 OUTPUT_MAX = 65_536
@@ -35,23 +38,34 @@ def guess_format(head: bytes) -> str:
 
 
 class _Worker(ProcessProtocol):
+    """One worker process: what it said, if it ended as it should."""
+
     def __init__(self) -> None:
         self.output = b""
-        self.ended: Deferred[bytes] = Deferred()
+        self.ended: Deferred[bytes] = Deferred(lambda _: self.kill())
 
     def outReceived(self, data: bytes) -> None:
         self.output = (self.output + data)[:OUTPUT_MAX]
 
     def processEnded(self, reason: Failure) -> None:
-        self.ended.callback(self.output if reason.check(ProcessDone) else b"")
+        if not self.ended.called:
+            self.ended.callback(self.output if reason.check(ProcessDone) else b"")
+
+    def kill(self) -> None:
+        with suppress(ProcessExitedAlready):
+            assert self.transport is not None
+            self.transport.signalProcess("KILL")
 
 
 class DocumentAnalyser:
     """Runs the worker, at most two at once."""
 
-    def __init__(self, reactor: IReactorProcess, clock: IReactorTime) -> None:
+    def __init__(
+        self, reactor: IReactorProcess, clock: IReactorTime, wall_time_s: float = WALL_TIME_S
+    ) -> None:
         self._reactor = reactor
         self._clock = clock
+        self._wall_time_s = wall_time_s
         self._at_once = DeferredSemaphore(AT_ONCE)
 
     async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document:
@@ -59,7 +73,12 @@ class DocumentAnalyser:
         unknown = Document((), copies, duplex, format, analysed=False)
         if format != PDF:
             return unknown
-        output = await self._at_once.run(self._run, path)
+        try:
+            output = await self._at_once.run(self._run, path)
+        except OSError as error:
+            # No process to be had: the printer counts afterwards.
+            _log.error("a document cannot be analysed: {error}", error=error)
+            return unknown
         try:
             found = json.loads(output)
             groups = tuple(PageGroup(str(p), int(n), int(c)) for p, n, c in found["groups"])
@@ -75,17 +94,17 @@ class DocumentAnalyser:
 
     def _run(self, path: str) -> Deferred[bytes]:
         worker = _Worker()
-        process = self._reactor.spawnProcess(
+        self._reactor.spawnProcess(
             worker,
             sys.executable,
             [sys.executable, "-m", "papercutd.provider.analysis.worker", path],
             env=None,
         )
-        timer = self._clock.callLater(WALL_TIME_S, process.signalProcess, "KILL")
+        timer = self._clock.callLater(self._wall_time_s, worker.kill)
 
-        def ended(output: bytes) -> bytes:
+        def ended(result: T) -> T:
             if timer.active():
                 timer.cancel()
-            return output
+            return result
 
-        return worker.ended.addCallback(ended)
+        return worker.ended.addBoth(ended)

@@ -1,0 +1,113 @@
+"""The worker process: at most two, bounded in time and words; what it fails at is let through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.domain.document import Document, PageGroup
+from papercutd.provider.analysis import AT_ONCE, OUTPUT_MAX, PDF, WALL_TIME_S, DocumentAnalyser
+
+
+class FakeProcess:
+    """A process that a test ends."""
+
+    def __init__(self, clock: Clock, protocol: Any, arguments: list[str]) -> None:
+        self.clock = clock
+        self.protocol = protocol
+        self.arguments = arguments
+        self.is_over = False
+        protocol.makeConnection(self)
+
+    def signalProcess(self, signal: str) -> None:
+        if self.is_over:
+            raise ProcessExitedAlready
+        self.clock.callLater(0, self.end, b"", ProcessTerminated(signal=9))
+
+    def end(self, output: bytes, reason: Exception | None = None) -> None:
+        self.is_over = True
+        self.protocol.outReceived(output)
+        self.protocol.processEnded(Failure(reason or ProcessDone(0)))
+
+
+class AnalyserTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.processes: list[FakeProcess] = []
+        reactor: Any = self
+        self.analyser = DocumentAnalyser(reactor, self.clock)
+
+    def spawnProcess(
+        self, protocol: Any, executable: str, args: list[str], env: object = None
+    ) -> FakeProcess:
+        self.processes.append(FakeProcess(self.clock, protocol, args))
+        return self.processes[-1]
+
+    def analyse(self, path: str = "x.pdf", format: str = PDF) -> list[Document]:
+        found: list[Document] = []
+        self.work = Deferred.fromCoroutine(self.analyser.analyse(path, format, 3, True))
+        self.work.addCallback(found.append)
+        return found
+
+    def test_found(self) -> None:
+        found = self.analyse()
+        self.processes[0].end(b'{"groups": [["A4", 5, 2]]}')
+        self.assertEqual(found, [Document((PageGroup("A4", 5, 2),), 3, True, PDF)])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.processes[0].arguments[-1], "x.pdf")
+
+    def unknown(self, end: Callable[[FakeProcess], None]) -> None:
+        found = self.analyse()
+        end(self.processes[-1])
+        self.assertEqual(found, [Document((), 3, True, PDF, analysed=False)])
+
+    def test_what_it_fails_at_is_counted_afterwards(self) -> None:
+        self.unknown(lambda process: process.end(b'{"failed": "unreadable (PdfiumError)"}'))
+        self.unknown(lambda process: process.end(b""))
+        self.unknown(lambda process: process.end(b"{"))
+        self.unknown(lambda process: process.end(b'{"groups": []}'))
+        self.unknown(lambda process: process.end(b'{"groups": [["A4"]]}'))
+        self.unknown(lambda process: process.end(b"[1]"))
+        self.unknown(lambda process: process.end(b" " * (OUTPUT_MAX + 10)))
+        half = b'{"groups": [["A4", 5, 2]]}'
+        self.unknown(lambda process: process.end(half, ProcessTerminated(signal=24)))
+
+    def test_endless_it_is_killed(self) -> None:
+        self.unknown(lambda process: self.clock.pump([WALL_TIME_S, 0]))
+        self.assertTrue(self.processes[0].is_over)
+
+    def test_at_most_two_at_once(self) -> None:
+        found = [self.analyse(f"{n}.pdf") for n in range(4)]
+        self.assertEqual(len(self.processes), AT_ONCE)
+        self.processes[0].end(b'{"groups": [["A4", 1, 0]]}')
+        self.assertEqual(len(self.processes), AT_ONCE + 1)
+        for process in self.processes[1:]:
+            process.end(b"")
+        self.processes[3].end(b"")
+        self.assertEqual([len(one) for one in found], [1, 1, 1, 1])
+
+    def test_other_formats_take_no_process(self) -> None:
+        found = self.analyse(format="application/postscript")
+        self.assertEqual(self.processes, [])
+        self.assertFalse(found[0].analysed)
+
+    def test_stopped_it_is_killed(self) -> None:
+        self.analyse()
+        self.work.cancel()
+        self.failureResultOf(self.work, CancelledError)
+        self.clock.advance(0)
+        self.assertTrue(self.processes[0].is_over)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_process_to_be_had(self) -> None:
+        def none(*arguments: object, **more: object) -> FakeProcess:
+            raise OSError("no more processes")
+
+        self.patch(self, "spawnProcess", none)
+        self.assertEqual([one.analysed for one in self.analyse()], [False])
