@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
@@ -38,6 +39,17 @@ def take(arguments: dict[str, Any], *required: str, **optional: Any) -> dict[str
             raise InvalidValue(name, f"is not {wanted.__name__}")
         found[name] = value
     return found
+
+
+def check_printer_uri(uri: str) -> None:
+    """Raises InvalidValue unless a direct adapter can print at ``uri``."""
+    try:
+        parts = urlsplit(uri)
+        is_usable = parts.scheme in ("socket", "ipp") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or len(uri) > 1023:
+        raise InvalidValue("uri", "is neither socket://HOST[:PORT] nor ipp://HOST[:PORT]/PATH")
 
 
 def _rows(connection: Any, query: str, *values: object) -> list[dict[str, Any]]:
@@ -244,8 +256,7 @@ class StoreOperations:
         modes = ("print-and-log-later", "hold", "print-unlogged")
         if given["when_alone"] not in modes:
             raise InvalidValue("when-alone", f"is one of {', '.join(modes)}")
-        if not given["uri"].startswith("socket://"):
-            raise InvalidValue("uri", "is socket://HOST:PORT")
+        check_printer_uri(given["uri"])
         printer = await self.store.write(
             lambda c: self.store.directory.add_printer(
                 c, given["name"], given["provider"], given["uri"], given["when_alone"]
