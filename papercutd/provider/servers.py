@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -85,6 +85,8 @@ class ServerSession:
         on_config: Callable[[str, messages.Config], None],
         on_ready: Callable[[str], None],
         on_turned: Callable[[], None],
+        held_pages: Callable[[], Iterator[messages.Held]],
+        on_release: Callable[[str, messages.Release | messages.Discard], None],
     ) -> None:
         self._env = env
         self._journal = journal
@@ -94,6 +96,8 @@ class ServerSession:
         self._on_config = on_config
         self._on_ready = on_ready
         self._on_turned = on_turned
+        self._held_pages = held_pages
+        self._on_release = on_release
         #: A site's stream, from its last WELCOME.
         self.decider = APPLICATION if role == "application" else ""
         self.link = Link(env, endpoint, PROVIDER, self, settings)
@@ -156,6 +160,8 @@ class ServerSession:
             self._on_config(self.role, event)
         elif isinstance(event, messages.Adopt):
             self._tasks.spawn(self._keep_adopt(event), "keeping the keys of a lost journal")
+        elif isinstance(event, messages.Release | messages.Discard):
+            self._on_release(self.role, event)
 
     async def _keep_adopt(self, event: messages.Adopt) -> None:
         if event.keys:
@@ -200,6 +206,20 @@ class ServerSession:
         self._is_ready = True
         self.settle()
         self._on_ready(self.role)
+        for page in self._held_pages():
+            await session.call(page)
+
+    def tell(self, event: object) -> None:
+        """Send an event, if there is a session to hear it."""
+        session = self.link.session
+        if session is not None and session.is_open:
+            session.notify(event)
+
+    def say(self, message: object) -> None:
+        """Send a request whose answer says nothing; lost with the session."""
+        self.link.request(message).addErrback(
+            lambda failure: failure.trap(SessionLost, Refusal) and None
+        )
 
     async def _take_new_journal(self) -> None:
         journal = self._env.new_id()

@@ -8,7 +8,7 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion, Receipt, Request
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import NotFound, Rejected, StorageClosed, StorageFull
-from papercutd.storage.application_store import ProviderSettings
+from papercutd.storage.application_store import PrinterSettings, ProviderSettings
 from protocols import common
 from protocols.codes import Code
 from protocols.errors import Refusal
@@ -195,6 +195,18 @@ def receipt_in(receipt: messages.Receipt) -> Receipt:
     return Receipt(receipt.state, receipt.amount_e4, receipt.pages)
 
 
+def printer_out(printer: PrinterSettings) -> messages.PrinterSetting:
+    return messages.PrinterSetting(
+        id=printer.id,
+        name=printer.name,
+        uri=printer.uri,
+        when_alone=printer.when_alone,
+        release=printer.release,
+        group=printer.group,
+        held_max_s=printer.held_max_s,
+    )
+
+
 def config_out(
     settings: ProviderSettings,
     position: Position | None,
@@ -207,7 +219,7 @@ def config_out(
     if settings.site is not None and settings.site[1]:
         servers.append(messages.ServerAddress("site", *settings.site))
     return messages.Config(
-        printers=[messages.PrinterSetting(*printer) for printer in settings.printers],
+        printers=[printer_out(printer) for printer in settings.printers],
         servers=servers,
         price_version=settings.price_version,
         preferred=settings.preferred,

@@ -51,11 +51,28 @@ class StreamWelcome:
 
 
 @attrs.frozen
+class PrinterSettings:
+    """One printer, as its provider is told of it."""
+
+    id: int
+    name: str
+    uri: str
+    when_alone: str
+    #: ``immediate``, ``secure`` or ``find-me``.
+    release: str = "immediate"
+    group: str = ""
+    held_max_s: int = 86_400
+
+
+#: The columns of a printer in the order of PrinterSettings.
+PRINTER_COLUMNS = "id, name, uri, when_alone, release, pull_group, held_max_s"
+
+
+@attrs.frozen
 class ProviderSettings:
     """What ``* CONFIG`` tells a provider."""
 
-    #: (id, name, uri, when_alone) of each printer.
-    printers: list[tuple[int, str, str, str]]
+    printers: list[PrinterSettings]
     #: (name, host, port) of its site, if it has one.
     site: tuple[str, str, int] | None
     preferred: str
@@ -335,11 +352,14 @@ def read_provider_settings(connection: sqlite3.Connection, name: str) -> Provide
         "SELECT name, host, port FROM site WHERE id = ? AND removed = 0", (site,)
     ).fetchone()
     return ProviderSettings(
-        printers=connection.execute(
-            "SELECT id, name, uri, when_alone FROM printer WHERE provider = ? AND removed = 0"
-            " ORDER BY id",
-            (provider,),
-        ).fetchall(),
+        printers=[
+            PrinterSettings(*row)
+            for row in connection.execute(
+                f"SELECT {PRINTER_COLUMNS} FROM printer WHERE provider = ? AND removed = 0"
+                " ORDER BY id",
+                (provider,),
+            )
+        ],
         site=found,
         preferred=preferred,
         price_version=connection.execute("SELECT COALESCE(MAX(version), 0) FROM price").fetchone()[

@@ -46,6 +46,18 @@ def cap_of(cap_user_e4: int, grey_a4_e4: int) -> int | None:
     return CAP_DEFAULT_PAGES * grey_a4_e4 if cap_user_e4 == CAP_DEFAULT else cap_user_e4
 
 
+def _release_columns(release: str, group: str, held_max_s: int) -> dict[str, object]:
+    if release not in ("immediate", "secure", "find-me"):
+        raise InvalidValue("release", "is one of immediate, secure, find-me")
+    if release == "find-me" and not group:
+        raise InvalidValue("group", "is needed with find-me: which printers take its jobs")
+    if len(group) > 63 or not group.isprintable():
+        raise InvalidValue("group", "is longer than 63 or holds control characters")
+    if not 60 <= held_max_s <= 31 * 86_400:
+        raise InvalidValue("held-for", "is not between a minute and 31 days")
+    return {"release": release, "pull_group": group, "held_max_s": held_max_s}
+
+
 class Directory:
     """The objects that administrators make; every change goes into the change log."""
 
@@ -179,13 +191,31 @@ class Directory:
         provider: str,
         uri: str,
         when_alone: str = "print-and-log-later",
+        *,
+        release: str = "immediate",
+        group: str = "",
+        held_max_s: int = 86_400,
     ) -> int:
+        """``release`` is ``immediate``, ``secure`` or ``find-me``, the last with a ``group``."""
         columns = {
             "provider": self.id_of(connection, "provider", provider),
             "uri": uri,
             "when_alone": when_alone,
+            **_release_columns(release, group, held_max_s),
         }
         return self._add(connection, "printer", name, columns)
+
+    def set_release(
+        self, connection: sqlite3.Connection, name: str, release: str, group: str, held_max_s: int
+    ) -> None:
+        """How jobs of a printer are released from now on; those held already stay held."""
+        printer = self.id_of(connection, "printer", name)
+        columns = _release_columns(release, group, held_max_s)
+        connection.execute(
+            "UPDATE printer SET release = ?, pull_group = ?, held_max_s = ? WHERE id = ?",
+            (*columns.values(), printer),
+        )
+        self._log.touch("printer", printer)
 
     def id_of(self, connection: sqlite3.Connection, kind: str, name: str) -> int:
         """The id of a site, provider or printer; raises NotFound."""

@@ -83,7 +83,10 @@ TABLES: dict[str, Replicated] = {
         Replicated(
             "printer",
             "id",
-            ("id", "name", "provider", "uri", "when_alone", "removed"),
+            (
+                *("id", "name", "provider", "uri", "when_alone", "removed"),
+                *("release", "pull_group", "held_max_s"),
+            ),
             "printer",
         ),
         Replicated("price", "version", ("version", "effective_from", "body", "needs"), "price"),

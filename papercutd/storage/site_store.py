@@ -26,7 +26,14 @@ from papercutd.domain.decision import (
     decide_cut,
 )
 from papercutd.domain.document import correct_pages
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef, fold_user_name
+from papercutd.domain.job import (
+    Completion,
+    Receipt,
+    Request,
+    SessionRef,
+    fold_user_name,
+    is_release,
+)
 from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
@@ -37,7 +44,11 @@ from papercutd.domain.pricing import (
 )
 from papercutd.errors import Rejected
 from papercutd.storage import askers, replica
-from papercutd.storage.application_store import ProviderSettings
+from papercutd.storage.application_store import (
+    PRINTER_COLUMNS,
+    PrinterSettings,
+    ProviderSettings,
+)
 from papercutd.storage.directory import cap_of, decode_prices
 from papercutd.storage.overlay import Overlay, read_overlay, replicated_mark
 from papercutd.storage.records import (
@@ -404,14 +415,15 @@ class SiteStore:
         """This site's own answer (design 4.10); nothing is written."""
         identity = connection.execute("SELECT site, stream FROM identity").fetchone()
         owner = connection.execute(
-            "SELECT p.name FROM replica.printer AS r JOIN replica.provider AS p"
-            " ON p.id = r.provider WHERE r.id = ? AND r.removed = 0",
+            "SELECT p.name, r.release <> 'immediate' FROM replica.printer AS r"
+            " JOIN replica.provider AS p ON p.id = r.provider WHERE r.id = ? AND r.removed = 0",
             (request.printer,),
         ).fetchone()
         if owner is None:
             raise Rejected("unknown-printer")
         if owner[0] != request.provider:
             raise Rejected("not-yours")
+        waits = bool(owner[1])
         position = replica.read_position(connection)
         prices, capable = _prices_now(connection, self._wall_s())
         decision = Decision(
@@ -437,6 +449,8 @@ class SiteStore:
         decision = attrs.evolve(decision, user=person[0], account=account)
         if person[2]:
             return attrs.evolve(decision, reason=Reason.CLOSED)
+        if waits and not is_release(request.step):
+            return attrs.evolve(decision, reason=Reason.RELEASE)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
@@ -454,7 +468,9 @@ class SiteStore:
     ) -> None:
         state = "open" if decision.allowed else "refused"
         number = 0
-        if not decision.allowed and origin == "own":
+        # That a job waits for its person is no news for the job log.
+        is_news = not decision.allowed and decision.reason is not Reason.RELEASE
+        if is_news and origin == "own":
             number = self._append(
                 connection,
                 Record(REFUSED, request.key, *self._now(connection), None, request, decision),
@@ -625,11 +641,14 @@ def read_provider_settings(connection: sqlite3.Connection, name: str) -> Provide
         "SELECT id, preferred, site FROM replica.provider WHERE name = ?", (name,)
     ).fetchone()
     return ProviderSettings(
-        printers=connection.execute(
-            "SELECT id, name, uri, when_alone FROM replica.printer"
-            " WHERE provider = ? AND removed = 0 ORDER BY id",
-            (provider,),
-        ).fetchall(),
+        printers=[
+            PrinterSettings(*row)
+            for row in connection.execute(
+                f"SELECT {PRINTER_COLUMNS} FROM replica.printer"
+                " WHERE provider = ? AND removed = 0 ORDER BY id",
+                (provider,),
+            )
+        ],
         site=connection.execute(
             "SELECT name, host, port FROM replica.site WHERE id = ? AND removed = 0", (site,)
         ).fetchone(),
