@@ -14,6 +14,7 @@ from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageFull
 from papercutd.services.change_feed import ChangeFeed
+from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.application_store import (
@@ -56,6 +57,7 @@ class ApplicationServer:
         self.env = env
         self.store = store
         self.providers = Sessions(env)
+        self.held = HeldJobs(env, self.providers)
         self.sites = Sessions(env)
         self.tasks = Tasks()
         self.feed = ChangeFeed(store, self.tasks)

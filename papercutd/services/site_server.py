@@ -19,6 +19,7 @@ from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageFull
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
+from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
@@ -67,6 +68,7 @@ class SiteServer:
         settings = settings or SiteSettings()
         self.settings_in_force = settings
         self.providers = Sessions(env)
+        self.held = HeldJobs(env, self.providers)
         self.tasks = Tasks()
         self.address: tuple[str, int] | None = None
         #: Where the application server is, as providers are told it.

@@ -10,7 +10,7 @@ from papercutd.errors import Rejected
 from papercutd.faces.links import LINKS, VERBS
 from tests.support.stores import Branch, Centre, Turner, completion, request
 
-PROVIDER_VERBS = {"AUTHORIZE", "COMPLETE", "CANCEL", "OPEN", "PING", "RELAY"}
+PROVIDER_VERBS = {"AUTHORIZE", "COMPLETE", "CANCEL", "OPEN", "PING", "RELAY"} | {"HELD", "RELEASED"}
 SITE_VERBS = {"AUTHORIZE", "OPEN", "JOURNAL", "SUBSCRIBE", "SNAPSHOT", "CHUNK", "RELAY", "PING"}
 
 
