@@ -13,32 +13,15 @@ from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.held_operations import HeldOperations
+from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.application_store import ApplicationStore
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.site_store import verify_journal
 from papercutd.storage.statement import make_statement
 
-Progress = Callable[[dict[str, Any]], None]
-Operation = Callable[[dict[str, Any], Progress], Awaitable[Any]]
 MakeToken = Callable[[str, str], Awaitable[str]]
-
-
-def take(arguments: dict[str, Any], *required: str, **optional: Any) -> dict[str, Any]:
-    """The arguments of an operation; raises InvalidValue for one missing, unknown or mistyped."""
-    unknown = set(arguments) - set(required) - set(optional)
-    if unknown:
-        raise InvalidValue(sorted(unknown)[0], "is not an argument of this operation")
-    found = {}
-    for name in (*required, *optional):
-        value = arguments.get(name, optional.get(name))
-        if value is None and name in required:
-            raise InvalidValue(name, "is needed")
-        wanted = type(optional[name]) if optional.get(name) is not None else str
-        if value is not None and not isinstance(value, wanted):
-            raise InvalidValue(name, f"is not {wanted.__name__}")
-        found[name] = value
-    return found
 
 
 def check_printer_uri(uri: str) -> None:
@@ -80,6 +63,7 @@ class StoreOperations:
             "provider.add": self.provider_add,
             "provider.list": self.provider_list,
             "printer.add": self.printer_add,
+            "printer.set": self.printer_set,
             "printer.list": self.printer_list,
             "verify": self.verify,
             "statement": self.statement,
@@ -252,17 +236,37 @@ class StoreOperations:
 
     async def printer_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add a printer of a provider."""
-        given = take(arguments, "name", "provider", "uri", when_alone="print-and-log-later")
+        given = take(
+            arguments,
+            *("name", "provider", "uri"),
+            when_alone="print-and-log-later",
+            release="immediate",
+            group="",
+            held_for_s=86_400,
+        )
         modes = ("print-and-log-later", "hold", "print-unlogged")
         if given["when_alone"] not in modes:
             raise InvalidValue("when-alone", f"is one of {', '.join(modes)}")
         check_printer_uri(given["uri"])
         printer = await self.store.write(
             lambda c: self.store.directory.add_printer(
-                c, given["name"], given["provider"], given["uri"], given["when_alone"]
+                *(c, given["name"], given["provider"], given["uri"], given["when_alone"]),
+                release=given["release"],
+                group=given["group"],
+                held_max_s=given["held_for_s"],
             )
         )
         return {"printer": printer, "name": given["name"]}
+
+    async def printer_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """How jobs of a printer are released from now on."""
+        given = take(arguments, "name", "release", group="", held_for_s=86_400)
+        await self.store.write(
+            lambda c: self.store.directory.set_release(
+                c, given["name"], given["release"], given["group"], given["held_for_s"]
+            )
+        )
+        return {"name": given["name"], "release": given["release"]}
 
     async def printer_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All printers."""
@@ -314,7 +318,13 @@ class ApplicationOperations(StoreOperations):
         self._make_token = make_token
 
     def all(self) -> dict[str, Operation]:
-        return {**super().all(), "token": self.token, "status": self.status}
+        server = self._server
+
+        async def printer_id(name: str) -> int:
+            return await self.store.read(lambda c: self.store.directory.id_of(c, "printer", name))
+
+        held = HeldOperations(server.env, server.held, printer_id)
+        return {**super().all(), **held.all(), "token": self.token, "status": self.status}
 
     async def token(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A join token for a site or provider that exists."""
@@ -378,7 +388,9 @@ class SiteOperations:
         self._server = server
 
     def all(self) -> dict[str, Operation]:
-        return {"status": self.status, "verify": self.verify}
+        server = self._server
+        held = HeldOperations(server.env, server.held, server.store.printer_id)
+        return {**held.all(), "status": self.status, "verify": self.verify}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """How this site stands: online or cut, and what waits to be forwarded."""

@@ -42,7 +42,7 @@ from papercutd.domain.pricing import (
     total_e4,
     total_pages,
 )
-from papercutd.errors import Rejected
+from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica
 from papercutd.storage.application_store import (
     PRINTER_COLUMNS,
@@ -171,6 +171,19 @@ class SiteStore:
 
     def provider_settings(self, name: str) -> Deferred[ProviderSettings]:
         return self.read(lambda c: read_provider_settings(c, name))
+
+    def printer_id(self, name: str) -> Deferred[int]:
+        """The printer called ``name`` in the replica; raises NotFound."""
+
+        def find(connection: sqlite3.Connection) -> int:
+            found = connection.execute(
+                "SELECT id FROM replica.printer WHERE name = ? AND removed = 0", (name,)
+            ).fetchone()
+            if found is None:
+                raise NotFound("printer", name)
+            return int(found[0])
+
+        return self.read(find)
 
     # Decisions.
 
