@@ -24,6 +24,7 @@ from papercutd.storage.application_store import (
 )
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
+from papercutd.storage.people import CARD_KEY
 from papercutd.storage.snapshot import SnapshotImage
 from protocols.codes import Code
 from protocols.endpoint import Session
@@ -75,6 +76,7 @@ class ApplicationServer:
     async def start(self) -> None:
         """Ready to serve: the store is open, nobody is connected."""
         await self.store.start()
+        await self.store.ensure_secret(CARD_KEY, f"{self.env.rng.getrandbits(256):064x}")
         self.position = await self.store.head()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)

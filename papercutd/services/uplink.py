@@ -109,14 +109,14 @@ class Uplink:
             name=identity.site,
             journal=identity.stream,
             mark=wire.mark_sent(self._head),
-            position=wire.position_out(self.position),
+            position=wire.position_out(self._resumable()),
             replaces=identity.replaces,
             software=__version__,
             clock=self._env.wall_s(),
         )
 
     def make_ping(self) -> messages.Ping:
-        return messages.Ping(self._env.wall_s(), wire.position_out(self.position))
+        return messages.Ping(self._env.wall_s(), wire.position_out(self._resumable()))
 
     def pong(self, pong: messages.Pong) -> None:
         """The application server's clock and position: shown, not used."""
@@ -254,9 +254,14 @@ class Uplink:
 
     # Down: changes and snapshots.
 
+    def _resumable(self) -> Position | None:
+        """Where changes may go on; None: a snapshot is needed, and the replica serves on."""
+        return self.position if self.position is not None and self.position.chain else None
+
     async def _subscribe(self, session: Session) -> None:
-        if self.position is not None:
-            if await self._try_subscribe(session, self.position):
+        resumable = self._resumable()
+        if resumable is not None:
+            if await self._try_subscribe(session, resumable):
                 return
         await self._load_snapshot(session)
         assert self.position is not None

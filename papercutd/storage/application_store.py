@@ -143,6 +143,10 @@ class ApplicationStore:
 
         return self.write(start)
 
+    def ensure_secret(self, name: str, value: str) -> Deferred[None]:
+        """A secret of the installation, made once."""
+        return self.write(lambda c: self.directory.ensure_secret(c, name, value))
+
     # Sessions.
 
     def begin_provider(
