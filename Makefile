@@ -27,13 +27,15 @@ demo: $(STAMP) ## two sites survive a cut link, with real processes (ARGS="--sab
 run: $(STAMP) ## all roles on loopback with sample data, until Ctrl-C
 	@$(BIN)/python -m papercutd.demo --run $(ARGS)
 
-test: $(STAMP) ## everything
+test: $(STAMP) ## everything; as root it installs the Debian packages the tests need
+	@tests/support/install.sh
 	@$(BIN)/python tests/run.py tests
 
 unit: $(STAMP) ## unit tests only
 	@$(BIN)/python tests/run.py tests.unit
 
 integration: $(STAMP) ## real processes only
+	@tests/support/install.sh
 	@$(BIN)/python tests/run.py tests.integration
 
 simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p)

@@ -240,7 +240,7 @@ class Directory:
         idle_s: int = 60,
     ) -> int:
         """A device at ``printer``; ``functions`` and ``logins`` are words with spaces between."""
-        columns = {
+        columns: dict[str, object] = {
             "site": None if site is None else self.id_of(connection, "site", site),
             "printer": self.id_of(connection, "printer", printer),
             "functions": _words("functions", functions, DEVICE_FUNCTIONS),
