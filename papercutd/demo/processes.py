@@ -22,8 +22,17 @@ class NotReady(Exception):
 class Role:
     """One ``twistd papercut-...`` process."""
 
-    def __init__(self, role: str, name: str, directory: Path, config: str) -> None:
+    def __init__(
+        self,
+        role: str,
+        name: str,
+        directory: Path,
+        config: str,
+        under: tuple[str, ...] = (),
+    ) -> None:
+        """``under``: words before the command, such as ``ip netns exec NAME``."""
         self.role = role
+        self.under = under
         self.name = name
         self.directory = directory
         self.data = directory / "data"
@@ -35,9 +44,8 @@ class Role:
 
     def start(self) -> None:
         """Start it and wait until its control socket answers."""
-        command = [sys.executable, "-m", "twisted.scripts.twistd"]
         code = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
-        command = [sys.executable, "-c", code, "--nodaemon", "--pidfile="]
+        command = [*self.under, sys.executable, "-c", code, "--nodaemon", "--pidfile="]
         command += [f"papercut-{self.role}", "--config", str(self.config)]
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
