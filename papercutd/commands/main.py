@@ -114,6 +114,10 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("name")
     one.add_argument("--site", help="the site it stands beside")
+    one = add("set", "change a provider", _operation("provider.set"), provider)
+    one.add_argument("name")
+    one.add_argument("--preferred", choices=("application", "site"), help="who is asked first")
+    one.add_argument("--site", help='the site it stands beside; "" for none')
     add("list", "list providers", _operation("provider.list"), provider)
     add("token", "a new join token", _token("provider"), provider).add_argument("name")
 

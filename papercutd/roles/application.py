@@ -24,6 +24,7 @@ from papercutd.roles.common import (
     Step,
     exit_with_failure,
 )
+from papercutd.roles.crash_points import crash_point
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
@@ -48,7 +49,12 @@ def open_store(
 
     call = reactor.callFromThread
     log = ChangeLog(wall_s)
-    writer = ThreadWriter(open_database(path, SCHEMA), call, fatal, log, batch_max)
+    crash = crash_point(reactor)
+    writer = ThreadWriter(
+        *(open_database(path, SCHEMA), call, fatal, log, batch_max),
+        before_commit=crash.before_commit,
+        after_commit=crash.after_commit,
+    )
     return ApplicationStore(writer, ThreadReader(connect(path), call), log, wall_s), log
 
 

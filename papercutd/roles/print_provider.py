@@ -27,6 +27,7 @@ from papercutd.roles.common import (
     Step,
     exit_with_failure,
 )
+from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import ThreadWriter
@@ -67,7 +68,12 @@ class ProviderRole:
             _log.critical("the database failed, ending: {failure}", failure=failure)
             exit_with_failure(self._reactor)
 
-        writer = ThreadWriter(connection, self._reactor.callFromThread, fatal)
+        crash = crash_point(self._reactor)
+        writer = ThreadWriter(
+            *(connection, self._reactor.callFromThread, fatal),
+            before_commit=crash.before_commit,
+            after_commit=crash.after_commit,
+        )
         self._journal = ProviderJournal(writer, self._env.wall_s)
 
     async def _close(self) -> None:

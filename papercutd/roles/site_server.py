@@ -25,6 +25,7 @@ from papercutd.roles.common import (
     Step,
     exit_with_failure,
 )
+from papercutd.roles.crash_points import crash_point
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
@@ -81,7 +82,12 @@ class SiteRole:
             _log.critical("the database failed, ending: {failure}", failure=failure)
             exit_with_failure(self._reactor)
 
-        writer = ThreadWriter(connection, self._reactor.callFromThread, fatal)
+        crash = crash_point(self._reactor)
+        writer = ThreadWriter(
+            *(connection, self._reactor.callFromThread, fatal),
+            before_commit=crash.before_commit,
+            after_commit=crash.after_commit,
+        )
         self._store = SiteStore(writer, Directory(str(self._data.path)), self._env.wall_s)
 
     async def _close(self) -> None:

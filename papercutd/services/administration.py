@@ -61,6 +61,7 @@ class StoreOperations:
             "site.set": self.site_set,
             "site.list": self.site_list,
             "provider.add": self.provider_add,
+            "provider.set": self.provider_set,
             "provider.list": self.provider_list,
             "printer.add": self.printer_add,
             "printer.set": self.printer_set,
@@ -224,6 +225,16 @@ class StoreOperations:
             lambda c: self.store.directory.add_provider(c, given["name"], given["site"])
         )
         return {"provider": provider, "name": given["name"]}
+
+    async def provider_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Who a provider asks first, and its site."""
+        given = take(arguments, "name", preferred=None, site=None)
+        await self.store.write(
+            lambda c: self.store.directory.set_provider(
+                c, given["name"], given["preferred"], given["site"]
+            )
+        )
+        return {"name": given["name"]}
 
     async def provider_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All print providers."""

@@ -216,6 +216,26 @@ class Directory:
         }
         return self._add(connection, "printer", name, columns)
 
+    def set_provider(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        preferred: str | None = None,
+        site: str | None = None,
+    ) -> None:
+        """Who a provider asks first, and which site it stands beside; empty ``site``: none."""
+        provider = self.id_of(connection, "provider", name)
+        if preferred is not None:
+            if preferred not in ("application", "site"):
+                raise InvalidValue("preferred", "is application or site")
+            connection.execute(
+                "UPDATE provider SET preferred = ? WHERE id = ?", (preferred, provider)
+            )
+        if site is not None:
+            found = self.id_of(connection, "site", site) if site else None
+            connection.execute("UPDATE provider SET site = ? WHERE id = ?", (found, provider))
+        self._log.touch("provider", provider)
+
     def set_release(
         self, connection: sqlite3.Connection, name: str, release: str, group: str, held_max_s: int
     ) -> None:
