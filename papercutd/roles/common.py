@@ -21,9 +21,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from papercutd.config.load import load_config
+from papercutd.config.model import ApplicationServer
+from papercutd.environment import Environment
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
 from papercutd.identity.endpoints import tls_server_factory
+from papercutd.identity.join_client import ask_renewal
+from papercutd.identity.renewal import NodeIdentity, Renewer
+from papercutd.identity.tls import Credentials
 
+Operation = Callable[[dict[str, Any], Any], Awaitable[Any]]
 _log = Logger()
 EX_CONFIG = 78
 STOP_STEP_S = 10.0
@@ -61,6 +67,39 @@ class Step:
     name: str
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]
+
+
+def renewer_step(renewer: Callable[[], Renewer]) -> Step:
+    """Looks after the certificate while the role runs; ``renewer`` is there by then."""
+
+    async def start() -> None:
+        renewer().start()
+
+    async def stop() -> None:
+        renewer().stop()
+
+    return Step("certificate", start, stop)
+
+
+def asking_renewer(
+    env: Environment, identity: NodeIdentity, reactor: Any, server: ApplicationServer
+) -> Renewer:
+    """A renewer that asks the application server, over HTTPS."""
+
+    async def ask(present: Credentials) -> Credentials:
+        return await ask_renewal(reactor, present, server.host, server.https)
+
+    return Renewer(env, identity, ask)
+
+
+def with_certificate(operations: dict[str, Operation], renewer: Renewer) -> dict[str, Operation]:
+    """``operations``, status saying how long the certificate lasts."""
+    status = operations["status"]
+
+    async def told(arguments: dict[str, Any], progress: Any) -> Any:
+        return {**await status(arguments, progress), "certificate": renewer.status()}
+
+    return {**operations, "status": told}
 
 
 class OrderedService(Service):

@@ -7,13 +7,12 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from papercutd.config.model import ProviderConfig, Server
+from papercutd.config.model import ProviderConfig
 from papercutd.environment import real_environment
 from papercutd.errors import ConfigError
 from papercutd.faces.control import ControlFactory
 from papercutd.identity.endpoints import tls_endpoint
-from papercutd.identity.names import peer_of
-from papercutd.identity.tls import ClientTls, Credentials
+from papercutd.identity.renewal import NodeIdentity
 from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.analysis import DocumentAnalyser
 from papercutd.provider.journal import SCHEMA, ProviderJournal, create_journal
@@ -25,7 +24,10 @@ from papercutd.roles.common import (
     Listeners,
     OrderedService,
     Step,
+    asking_renewer,
     exit_with_failure,
+    renewer_step,
+    with_certificate,
 )
 from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
@@ -53,14 +55,18 @@ class ProviderRole:
             Step("database", self._open, self._close),
             Step("services", self._start, self._stop),
             Step("sockets", self._listen, self._listeners.close),
+            renewer_step(lambda: self._renewer),
         ]
         return OrderedService("provider", steps, self._reactor)
 
     async def _open(self) -> None:
         if not self._config.application.host:
             raise ConfigError(["application.host: is needed"])
-        self._credentials = Credentials.load(self._data.path / "identity")
-        self._name = peer_of(self._credentials.certificate).name
+        self._identity = NodeIdentity(self._data.path / "identity")
+        self._name = self._identity.name
+        self._renewer = asking_renewer(
+            self._env, self._identity, self._reactor, self._config.application
+        )
         connection = open_database(str(self._data.path / "provider.db"), SCHEMA)
         create_journal(connection, self._name, self._env.new_id())
 
@@ -80,13 +86,13 @@ class ProviderRole:
         assert self._journal is not None
         await self._journal.close()
 
-    def _endpoint(self, server: Server, role: str, name: str) -> Any:
-        tls = ClientTls(self._credentials, role, name)
-        return tls_endpoint(self._reactor, server.host, server.port, tls)
+    def _endpoint(self, host: str, port: int, role: str, name: str) -> Any:
+        tls = self._identity.client_tls(role, name)
+        return tls_endpoint(self._reactor, host, port, tls)
 
     async def _start(self) -> None:
         assert self._journal is not None
-        site = self._config.site
+        application, site = self._config.application, self._config.site
         if site.host and not site.name:
             raise ConfigError(["site.name: is needed with site.host"])
         self._provider = PrintProvider(
@@ -94,8 +100,8 @@ class ProviderRole:
             self._journal,
             direct_adapters(self._reactor, self._reactor),
             DocumentAnalyser(self._reactor, self._reactor),
-            self._endpoint(self._config.application, "application", "application"),
-            self._endpoint(site, "site", site.name) if site.host else None,
+            self._endpoint(application.host, application.port, "application", "application"),
+            self._endpoint(site.host, site.port, "site", site.name) if site.host else None,
             link_settings(self._config.times),
         )
         await self._provider.start()
@@ -118,7 +124,8 @@ class ProviderRole:
         )
         self._listeners.unix(str(self._data.path / "submit.sock"), submission, 0o666)
         operations = ProviderOperations(self._provider, self._journal)
-        self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
+        told = with_certificate(operations.all(), self._renewer)
+        self._listeners.unix(self._data.control_socket, ControlFactory(told))
 
 
 def build(config: ProviderConfig, reactor: Any) -> OrderedService:

@@ -15,15 +15,18 @@ from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.web import make_web
 from papercutd.identity.endpoints import tls_endpoint
-from papercutd.identity.names import peer_of
-from papercutd.identity.tls import ClientTls, Credentials, Revocations, ServerTls, identifier
+from papercutd.identity.renewal import NodeIdentity
+from papercutd.identity.tls import Revocations, identifier
 from papercutd.roles.application import end_revoked
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
     OrderedService,
     Step,
+    asking_renewer,
     exit_with_failure,
+    renewer_step,
+    with_certificate,
 )
 from papercutd.roles.crash_points import crash_point
 from papercutd.services.administration import SiteOperations
@@ -66,14 +69,18 @@ class SiteRole:
             Step("database", self._open, self._close),
             Step("services", self._start, self._stop),
             Step("ports", self._listen, self._listeners.close),
+            renewer_step(lambda: self._renewer),
         ]
         return OrderedService("site", steps, self._reactor)
 
     async def _open(self) -> None:
         if not self._config.application.host:
             raise ConfigError(["application.host: is needed"])
-        self._credentials = Credentials.load(self._data.path / "identity")
-        self._name = peer_of(self._credentials.certificate).name
+        self._identity = NodeIdentity(self._data.path / "identity")
+        self._name = self._identity.name
+        self._renewer = asking_renewer(
+            self._env, self._identity, self._reactor, self._config.application
+        )
         connection = open_database(str(self._data.path / "journal.db"), SCHEMA)
         # Only where joining has not done it: a journal that is gone is a new stream.
         create_site(connection, self._name, self._env.new_id())
@@ -101,7 +108,7 @@ class SiteRole:
             self._reactor,
             application.host,
             application.port,
-            ClientTls(self._credentials, "application", "application"),
+            self._identity.client_tls("application", "application"),
         )
         settings = SiteSettings(self._config.forward_budget_s, link_settings(self._config.times))
         server = self._server = SiteServer(self._env, self._store, endpoint, settings)
@@ -129,14 +136,15 @@ class SiteRole:
         links = SessionServerFactory(
             LINKS, env.clock, LinksFace({"provider": face}), identifier(self._revocations)
         )
-        self._listeners.tcp(listen.interface, listen.links, links, ServerTls(self._credentials))
+        self._listeners.tcp(listen.interface, listen.links, links, self._identity.server_tls())
         server.address = (self._config.application.host, self._config.application.port)
         web = make_web(env, operations.health)
         self._listeners.tcp(listen.interface, listen.http, web)
         self._listeners.tcp(
-            listen.interface, listen.https, web, ServerTls(self._credentials, demand=False)
+            listen.interface, listen.https, web, self._identity.server_tls(demand=False)
         )
-        self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
+        told = with_certificate(operations.all(), self._renewer)
+        self._listeners.unix(self._data.control_socket, ControlFactory(told))
 
 
 def build(config: SiteConfig, reactor: Any) -> OrderedService:
