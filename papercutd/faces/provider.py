@@ -175,7 +175,8 @@ class ProviderFace:
 
     async def _send_config(self, session: Session, provider: str) -> None:
         settings = await self._service.settings(provider)
-        session.notify(wire.config_out(settings, self._service.position, self._service.address))
+        for page in wire.config_out(settings, self._service.position, self._service.address):
+            session.notify(page)
 
     def request(self, session: Session, message: Any) -> Awaitable[Any]:
         return answered(self._verbs[type(message)](self._conversations[session], message))

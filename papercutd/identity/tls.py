@@ -139,7 +139,7 @@ def _verifier(
     return verify
 
 
-def _is_identity(role: str, name: str) -> Check:
+def _is_identity(role: str, name: str, revocations: Revocations | None = None) -> Check:
     expected = dns_name(role, name)
 
     def check(certificate: x509.Certificate) -> bool:
@@ -150,7 +150,10 @@ def _is_identity(role: str, name: str) -> Check:
         except (VerificationError, CertificateError, Rejected, ValueError):
             peer = None
         if peer is not None and (peer.role, peer.name) == (role, name):
-            return True
+            if revocations is None or not revocations.is_revoked(peer.serial):
+                return True
+            _log.error("the certificate of {expected} is revoked: refused", expected=expected)
+            return False
         _log.warn("the certificate shown is not that of {expected}: refused", expected=expected)
         return False
 
@@ -225,10 +228,11 @@ class ClientTls:
         enforce_dates: bool = False,
         alarm: Callable[[str], None] = _alarm,
         server_name: str = "",
+        revocations: Revocations | None = None,
     ) -> None:
         """``server_name`` is asked for instead of the name that is expected."""
         self._server_name = (server_name or dns_name(role, name)).encode()
-        self._verify = _verifier(enforce_dates, alarm, _is_identity(role, name))
+        self._verify = _verifier(enforce_dates, alarm, _is_identity(role, name, revocations))
         self.use(credentials)
 
     def use(self, credentials: Credentials) -> None:
@@ -301,6 +305,12 @@ class Revocations:
             except Exception:
                 # The others' sessions end all the same.
                 _log.failure("ending the sessions of a revoked identity failed")
+
+
+def serial_of(transport: Any) -> str:
+    """The serial of the certificate that the other end of ``transport`` showed; else empty."""
+    shown = getattr(transport, "getPeerCertificate", lambda: None)()
+    return "" if shown is None else f"{shown.get_serial_number():x}"
 
 
 def identifier(revocations: Revocations) -> Callable[[Any], CertificatePeer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -108,6 +108,8 @@ class PrintProvider:
         self.servers: dict[str, ServerSession] = {}
         self.config: messages.Config | None = None
         self._config_from = ""
+        #: Called with serials of sites' certificates that count no more.
+        self.on_revoked: Callable[[Sequence[str]], None] = lambda serials: None
         self._watchers: dict[str, list[Callable[[Job], None]]] = {}
         self._held = HeldJobs(env.clock, self._tell_held)
         self._releases = Releases(
@@ -134,6 +136,7 @@ class PrintProvider:
         if kept is not None:
             self.config = msgspec.json.decode(kept, type=messages.Config)
             self._known.position = wire.position_in(self.config.position)
+            self.on_revoked(self.config.revoked)
         position = await self._journal.setting(POSITION)
         if position is not None:
             self._known.saw(msgspec.json.decode(position, type=Position))
@@ -303,6 +306,7 @@ class PrintProvider:
             if self._is_older(config):
                 return
         self.config, self._config_from = config, role
+        self.on_revoked(config.revoked)
         self.tasks.spawn(self._keep_config(config), "keeping the settings")
 
     def _is_older(self, config: messages.Config) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.logger import Logger
@@ -34,6 +35,8 @@ _log = Logger()
 OWED_IN_FLIGHT = 16
 #: Seconds until what a connected server did not take is sent again.
 SETTLE_AGAIN_S = 2.0
+#: Printers of one provider that are believed.
+PRINTERS_MAX = 20_000
 #: Seconds between two notes of the newest position on the disk.
 POSITION_KEPT_S = 60.0
 #: Answers to what is owed that mean: not now, again later.
@@ -68,6 +71,29 @@ class Known:
             return False
         self.position = position
         return True
+
+
+class ConfigPages:
+    """The pages of ``* CONFIG`` that have come in of one session."""
+
+    def __init__(self) -> None:
+        self._printers: list[messages.PrinterSetting] = []
+        self._next = 0
+
+    def add(self, page: messages.Config) -> messages.Config | None:
+        """The whole settings, as one page, once the last has come; a gap begins anew."""
+        if page.page == 0:
+            self._printers, self._next = [], 0
+        if page.page != self._next or len(self._printers) >= PRINTERS_MAX:
+            self._next = -1
+            return None
+        self._next += 1
+        self._printers.extend(page.printers)
+        if not page.last:
+            return None
+        whole = attrs.evolve(page, printers=self._printers, page=0)
+        self._printers, self._next = [], 0
+        return whole
 
 
 class ServerSession:
@@ -108,6 +134,7 @@ class ServerSession:
         self._settle_again = False
         self._settle_timer: IDelayedCall | None = None
         self._is_ready = False
+        self._config_pages = ConfigPages()
 
     # As a LinkHandler.
 
@@ -138,6 +165,7 @@ class ServerSession:
 
     def link_up(self, session: Session) -> None:
         self._is_ready = False
+        self._config_pages = ConfigPages()
         if self.role == "site":
             # At once: what is asked from now on is answered by this stream.
             assert session.welcome is not None
@@ -156,8 +184,10 @@ class ServerSession:
 
     def event(self, session: Session, event: Any) -> None:
         if isinstance(event, messages.Config):
-            self._saw_position(wire.position_in(event.position))
-            self._on_config(self.role, event)
+            whole = self._config_pages.add(event)
+            if whole is not None:
+                self._saw_position(wire.position_in(whole.position))
+                self._on_config(self.role, whole)
         elif isinstance(event, messages.Adopt):
             self._tasks.spawn(self._keep_adopt(event), "keeping the keys of a lost journal")
         elif isinstance(event, messages.Release | messages.Discard):

@@ -13,6 +13,7 @@ from papercutd.errors import ConfigError
 from papercutd.faces.control import ControlFactory
 from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.renewal import NodeIdentity
+from papercutd.identity.tls import Revocations, serial_of
 from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.analysis import DocumentAnalyser
 from papercutd.provider.journal import SCHEMA, ProviderJournal, create_journal
@@ -33,6 +34,7 @@ from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import ThreadWriter
+from protocols.codes import Code
 
 _log = Logger()
 
@@ -48,6 +50,8 @@ class ProviderRole:
         self._env = real_environment(reactor)
         self._journal: ProviderJournal | None = None
         self._provider: PrintProvider | None = None
+        #: Sites that count no more, as the servers' settings name them.
+        self._revocations = Revocations()
 
     def service(self) -> OrderedService:
         steps = [
@@ -87,7 +91,7 @@ class ProviderRole:
         await self._journal.close()
 
     def _endpoint(self, host: str, port: int, role: str, name: str) -> Any:
-        tls = self._identity.client_tls(role, name)
+        tls = self._identity.client_tls(role, name, revocations=self._revocations)
         return tls_endpoint(self._reactor, host, port, tls)
 
     async def _start(self) -> None:
@@ -104,7 +108,10 @@ class ProviderRole:
             self._endpoint(site.host, site.port, "site", site.name) if site.host else None,
             link_settings(self._config.times),
         )
-        await self._provider.start()
+        provider = self._provider
+        provider.on_revoked = self._revocations.add
+        self._revocations.subscribe(lambda serial: end_with_revoked(provider, serial))
+        await provider.start()
 
     async def _stop(self) -> None:
         assert self._provider is not None
@@ -126,6 +133,14 @@ class ProviderRole:
         operations = ProviderOperations(self._provider, self._journal)
         told = with_certificate(operations.all(), self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
+
+
+def end_with_revoked(provider: PrintProvider, serial: str) -> None:
+    """End the session to a server whose certificate is ``serial``."""
+    for server in provider.servers.values():
+        session = server.link.session
+        if session is not None and serial_of(session.transport) == serial:
+            session.end(Code.REVOKED)
 
 
 def build(config: ProviderConfig, reactor: Any) -> OrderedService:

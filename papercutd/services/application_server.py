@@ -36,7 +36,7 @@ UNSEEN_INTERVAL_S = 60.0
 SNAPSHOTS_MAX = 4
 SNAPSHOT_KEPT_S = 900.0
 #: A change of these reaches providers as CONFIG.
-SETTINGS_TABLES = frozenset({"printer", "provider", "site", "price", "stream"})
+SETTINGS_TABLES = frozenset({"printer", "provider", "site", "price", "stream", "revocation"})
 
 
 @attrs.frozen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision, Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
@@ -13,8 +15,10 @@ from protocols import common
 from protocols.codes import Code
 from protocols.errors import Refusal
 from protocols.handshake import Mark as WireMark
+from protocols.limits import CHUNK_LENGTH_MAX
 from protocols.provider import messages
 
+_ENCODE = msgspec.json.Encoder().encode
 _CODES = {code.value: code for code in Code}
 
 
@@ -211,18 +215,39 @@ def config_out(
     settings: ProviderSettings,
     position: Position | None,
     application: tuple[str, int] | None,
-) -> messages.Config:
-    """``* CONFIG`` with the addresses of both servers."""
+) -> list[messages.Config]:
+    """The pages of ``* CONFIG``, with the addresses of both servers."""
     servers = []
     if application is not None:
         servers.append(messages.ServerAddress("application", "application", *application))
     if settings.site is not None and settings.site[1]:
         servers.append(messages.ServerAddress("site", *settings.site))
-    return messages.Config(
-        printers=[printer_out(printer) for printer in settings.printers],
-        servers=servers,
-        price_version=settings.price_version,
-        preferred=settings.preferred,
-        retired=settings.retired,
-        position=position_out(position),
-    )
+    pages = _pages([printer_out(printer) for printer in settings.printers])
+    return [
+        messages.Config(
+            printers=printers,
+            servers=servers,
+            price_version=settings.price_version,
+            preferred=settings.preferred,
+            retired=settings.retired,
+            position=position_out(position),
+            revoked=settings.revoked,
+            page=number,
+            last=number == len(pages) - 1,
+        )
+        for number, printers in enumerate(pages)
+    ]
+
+
+def _pages(printers: list[messages.PrinterSetting]) -> list[list[messages.PrinterSetting]]:
+    """``printers`` in pages of at most ``CHUNK_LENGTH_MAX`` bytes, at least one page."""
+    pages: list[list[messages.PrinterSetting]] = [[]]
+    size = 0
+    for printer in printers:
+        length = len(_ENCODE(printer)) + 1
+        if pages[-1] and size + length > CHUNK_LENGTH_MAX:
+            pages.append([])
+            size = 0
+        pages[-1].append(printer)
+        size += length
+    return pages

@@ -78,6 +78,8 @@ class ProviderSettings:
     preferred: str
     price_version: int
     retired: list[str]
+    #: Serials of certificates of sites that were revoked.
+    revoked: list[str] = attrs.field(factory=list)
 
 
 def create_installation(connection: sqlite3.Connection, installation: str) -> None:
@@ -372,6 +374,13 @@ def read_provider_settings(connection: sqlite3.Connection, name: str) -> Provide
         retired=[
             row[0]
             for row in connection.execute("SELECT id FROM stream WHERE state <> 'live' ORDER BY id")
+        ],
+        revoked=[
+            row[0]
+            for row in connection.execute(
+                "SELECT serial FROM certificate WHERE role = 'site' AND revoked_at IS NOT NULL"
+                " ORDER BY issued_at DESC LIMIT 500"
+            )
         ],
     )
 

@@ -675,6 +675,12 @@ def read_provider_settings(connection: sqlite3.Connection, name: str) -> Provide
                 "SELECT id FROM replica.stream WHERE state <> 'live' ORDER BY id"
             )
         ],
+        revoked=[
+            row[0]
+            for row in connection.execute(
+                "SELECT serial FROM replica.revocation WHERE role = 'site' LIMIT 500"
+            )
+        ],
     )
 
 

@@ -300,8 +300,9 @@ class ServerAddress:
 class Config:
     """``* CONFIG {...}``: the server's settings for this provider; kept in its journal.
 
-    Sent after the handshake and at every change. The application server's stands
-    before a site's.
+    Sent after the handshake and at every change, in pages: they count only whole, from
+    page 0 to ``last``, contiguous, in one session. Each page has some of the printers;
+    the rest stands on every page alike. The application server's stands before a site's.
     """
 
     EVENT: ClassVar[str] = "CONFIG"
@@ -314,6 +315,10 @@ class Config:
     #: Streams that decide no more: their retained COMPLETEs go to the application server.
     retired: list[str] = attrs.field(factory=list)
     position: Position | None = None
+    #: Serials of certificates of sites that count no more.
+    revoked: list[str] = attrs.field(factory=list, validator=max_len(500))
+    page: int = attrs.field(default=0, validator=is_number)
+    last: bool = True
 
 
 @attrs.frozen
