@@ -121,6 +121,33 @@ class Identity:
     mark: Mark
 
 
+@attrs.frozen
+class Salvaged:
+    """What a journal that was set aside still owed."""
+
+    journal: str
+    #: (key, target, completion as stored).
+    completions: list[tuple[str, str, bytes]]
+    #: (key, target, reason).
+    cancels: list[tuple[str, str, str]]
+    #: Jobs that had not ended: they have to be handed in again.
+    unended: int
+
+
+def read_salvaged(connection: sqlite3.Connection) -> Salvaged:
+    """What the journal still owes."""
+    (journal,) = connection.execute("SELECT journal FROM identity").fetchone()
+    (unended,) = connection.execute("SELECT COUNT(*) FROM job WHERE state <> 'ended'").fetchone()
+    return Salvaged(
+        journal,
+        connection.execute(
+            "SELECT key, target, completion FROM taken WHERE acked = 0 AND completion IS NOT NULL"
+        ).fetchall(),
+        connection.execute("SELECT key, target, reason FROM cancel WHERE acked = 0").fetchall(),
+        unended,
+    )
+
+
 def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> None:
     """Fill an empty journal with its identity."""
     connection.execute(
@@ -468,6 +495,29 @@ class ProviderJournal:
                 "SELECT key, parked FROM taken WHERE parked <> '' ORDER BY number"
             ).fetchall()
         )
+
+    def salvage(self, former: Salvaged) -> Deferred[None]:
+        """What a journal that was set aside still owed is owed by this one."""
+
+        def take(connection: sqlite3.Connection, number: int) -> None:
+            for key, target, completion in former.completions:
+                connection.execute(
+                    "INSERT OR IGNORE INTO taken (key, target, completion, number, written_at)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (key, target, completion, number, self._wall_s()),
+                )
+            for key, target, reason in former.cancels:
+                connection.execute(
+                    "INSERT OR IGNORE INTO cancel (key, target, reason, number)"
+                    " VALUES (?, ?, ?, ?)",
+                    (key, target, reason, number),
+                )
+            connection.execute(
+                "UPDATE identity SET replaces = ? WHERE replaces = ''", (former.journal,)
+            )
+
+        fields = {"journal": former.journal, "completions": len(former.completions)}
+        return self._write("salvaged", fields, take)
 
     def open_keys(self, target: str) -> Deferred[list[str]]:
         """Keys whose answer was taken from ``target`` and whose end it has not acknowledged."""

@@ -16,7 +16,12 @@ from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.tls import Revocations, serial_of
 from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.analysis import DocumentAnalyser
-from papercutd.provider.journal import SCHEMA, ProviderJournal, create_journal
+from papercutd.provider.journal import (
+    SCHEMA,
+    ProviderJournal,
+    create_journal,
+    read_salvaged,
+)
 from papercutd.provider.operations import ProviderOperations
 from papercutd.provider.provider import PrintProvider
 from papercutd.provider.submission import SubmissionFactory, remove_orphans
@@ -33,6 +38,7 @@ from papercutd.roles.common import (
 from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
 from papercutd.storage.migrate import open_database
+from papercutd.storage.salvage import journals_to_salvage, mark_salvaged, read_from
 from papercutd.storage.writer import ThreadWriter
 from protocols.codes import Code
 
@@ -108,10 +114,25 @@ class ProviderRole:
             self._endpoint(site.host, site.port, "site", site.name) if site.host else None,
             link_settings(self._config.times),
         )
+        await self._salvage()
         provider = self._provider
         provider.on_revoked = self._revocations.add
         self._revocations.subscribe(lambda serial: end_with_revoked(provider, serial))
         await provider.start()
+
+    async def _salvage(self) -> None:
+        """What a journal set aside by joining again still owed."""
+        assert self._journal is not None
+        for path in journals_to_salvage(self._data.path, "provider.db"):
+            former = read_from(path, read_salvaged)
+            await self._journal.salvage(former)
+            mark_salvaged(path)
+            _log.warn(
+                "{name}: {count} completions go on, {unended} jobs have to be handed in again",
+                name=path.name,
+                count=len(former.completions),
+                unended=former.unended,
+            )
 
     async def _stop(self) -> None:
         assert self._provider is not None

@@ -34,6 +34,12 @@ from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
 from papercutd.storage.migrate import open_database
 from papercutd.storage.replica import Directory
+from papercutd.storage.salvage import (
+    journals_to_salvage,
+    mark_salvaged,
+    read_from,
+    read_unforwarded,
+)
 from papercutd.storage.site_store import SCHEMA, SiteStore, create_site
 from papercutd.storage.writer import ThreadWriter
 from protocols.endpoint import SessionServerFactory
@@ -116,12 +122,22 @@ class SiteRole:
         server.on_rows = lambda rows: self._revocations.add(
             str(row[1]) for row in rows if row[0] == "revocation"
         )
+        await self._salvage()
         await server.start()
         self._revocations.add(
             await self._store.read(
                 lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
             )
         )
+
+    async def _salvage(self) -> None:
+        """What a journal set aside by joining again still owed."""
+        assert self._store is not None
+        for path in journals_to_salvage(self._data.path, "journal.db"):
+            bodies = read_from(path, read_unforwarded)
+            await self._store.salvage(bodies)
+            mark_salvaged(path)
+            _log.info("{count} records of {name} go on", count=len(bodies), name=path.name)
 
     async def _stop(self) -> None:
         assert self._server is not None

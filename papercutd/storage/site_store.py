@@ -330,6 +330,18 @@ class SiteStore:
 
         return self.write(begin)
 
+    def salvage(self, bodies: Sequence[str]) -> Deferred[None]:
+        """Records of a journal that was set aside, written again into this stream.
+
+        The application server posts each key once, whichever stream it came by.
+        """
+
+        def append(connection: sqlite3.Connection) -> None:
+            for body in bodies:
+                self._append_body(connection, body)
+
+        return self.write(append)
+
     def open_at_application(self) -> Deferred[list[str]]:
         """Keys whose answer we took from it and whose record it has not acknowledged."""
         return self.read(
