@@ -32,6 +32,7 @@ setup(
         )
     ],
     install_requires=[
+        "argon2-cffi>=23.1",
         "attrs>=23.2",
         "cryptography>=42",
         "msgspec>=0.19",
@@ -39,7 +40,7 @@ setup(
         "pypdfium2>=4.30",
         "service-identity>=24.1",
         "treq>=24.9",
-        "twisted[tls]>=24.7",
+        "twisted[conch,tls]>=24.7",
     ],
     extras_require={
         "test": [

@@ -37,6 +37,15 @@ class Times:
 
 
 @attrs.frozen
+class Shell:
+    """The administrator's shell over SSH, for keys only; off without a file of them."""
+
+    keys: str = key("", "a file of public keys as in authorized_keys; empty: no shell")
+    port: int = key(9194, "where it listens", least=0)
+    interface: str = key("127.0.0.1", "an address of the loopback")
+
+
+@attrs.frozen
 class Debug:
     """Deliberate faults for the demonstration. Never set one on a server in use."""
 
@@ -89,6 +98,7 @@ class AppConfig:
     listen: Listen = attrs.field(factory=Listen)
     users: Users = attrs.field(factory=Users)
     debug: Debug = attrs.field(factory=Debug)
+    shell: Shell = attrs.field(factory=Shell)
 
 
 @attrs.frozen
@@ -102,6 +112,7 @@ class SiteConfig:
     application: ApplicationServer = attrs.field(factory=ApplicationServer)
     listen: Listen = attrs.field(factory=Listen)
     times: Times = attrs.field(factory=Times)
+    shell: Shell = attrs.field(factory=Shell)
 
 
 @attrs.frozen
@@ -112,6 +123,7 @@ class ProviderConfig:
     application: ApplicationServer = attrs.field(factory=ApplicationServer)
     site: SiteServer = attrs.field(factory=SiteServer)
     times: Times = attrs.field(factory=Times)
+    shell: Shell = attrs.field(factory=Shell)
     analysis: Analysis = attrs.field(factory=Analysis)
 
 

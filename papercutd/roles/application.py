@@ -27,6 +27,7 @@ from papercutd.roles.common import (
     OrderedService,
     Step,
     exit_with_failure,
+    open_shell,
     renewer_step,
     with_certificate,
 )
@@ -175,6 +176,10 @@ class ApplicationRole:
         )
         told = with_certificate(operations.all(), self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
+        open_shell(
+            *(self._listeners, self._config.shell, self._data, self._env),
+            *(self._data.path / "application.db", server, told),
+        )
 
 
 def end_revoked(sessions: Any, serial: str) -> None:

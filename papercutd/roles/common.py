@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
@@ -21,9 +22,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from papercutd.config.load import load_config
-from papercutd.config.model import ApplicationServer
+from papercutd.config.model import ApplicationServer, Shell
 from papercutd.environment import Environment
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
+from papercutd.faces.audit import AuditFile
 from papercutd.identity.endpoints import tls_server_factory
 from papercutd.identity.join_client import ask_renewal
 from papercutd.identity.renewal import NodeIdentity, Renewer
@@ -90,6 +92,33 @@ def asking_renewer(
         return await ask_renewal(reactor, present, server.host, server.https)
 
     return Renewer(env, identity, ask)
+
+
+def open_shell(
+    listeners: Listeners,
+    config: Shell,
+    data: DataDirectory,
+    env: Environment,
+    store: Path,
+    root: object,
+    operations: dict[str, Operation],
+) -> None:
+    """The administrator's shell, where keys are configured; raises ConfigError."""
+    if not config.keys:
+        return
+    if not ip_address(config.interface).is_loopback:
+        raise ConfigError(["shell.interface: is no address of the loopback"])
+    from papercutd.faces.shell import ReadOnlyStore, make_shell, operation_call
+
+    audit = AuditFile(data.path / "audit.log", env.wall_s)
+    namespace = {
+        "root": root,
+        "store": ReadOnlyStore(store),
+        "status": operation_call(operations["status"]),
+        "verify": operation_call(operations["verify"]),
+    }
+    factory = make_shell(Path(config.keys), data.path / "identity", audit.write, namespace)
+    listeners.tcp(config.interface, config.port, factory)
 
 
 def with_certificate(operations: dict[str, Operation], renewer: Renewer) -> dict[str, Operation]:

@@ -32,6 +32,7 @@ from papercutd.roles.common import (
     Step,
     asking_renewer,
     exit_with_failure,
+    open_shell,
     renewer_step,
     with_certificate,
 )
@@ -154,6 +155,10 @@ class ProviderRole:
         operations = ProviderOperations(self._provider, self._journal)
         told = with_certificate(operations.all(), self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
+        open_shell(
+            *(self._listeners, self._config.shell, self._data, self._env),
+            *(self._data.path / "provider.db", self._provider, told),
+        )
 
 
 def end_with_revoked(provider: PrintProvider, serial: str) -> None:

@@ -25,6 +25,7 @@ from papercutd.roles.common import (
     Step,
     asking_renewer,
     exit_with_failure,
+    open_shell,
     renewer_step,
     with_certificate,
 )
@@ -161,6 +162,10 @@ class SiteRole:
         )
         told = with_certificate(operations.all(), self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
+        open_shell(
+            *(self._listeners, self._config.shell, self._data, self._env),
+            *(self._data.path / "journal.db", server, told),
+        )
 
 
 def build(config: SiteConfig, reactor: Any) -> OrderedService:
