@@ -17,8 +17,8 @@ from papercutd.services import wire
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
-from papercutd.storage.application_store import ProviderSettings
 from papercutd.storage.askers import Seen
+from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.endpoint import Session
 from protocols.errors import Refusal

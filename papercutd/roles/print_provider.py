@@ -39,7 +39,7 @@ from papercutd.roles.common import (
 from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
 from papercutd.storage.migrate import open_database
-from papercutd.storage.salvage import journals_to_salvage, mark_salvaged, read_from
+from papercutd.storage.other_journals import journals_to_salvage, mark_salvaged, read_from
 from papercutd.storage.writer import ThreadWriter
 from protocols.codes import Code
 

@@ -34,13 +34,13 @@ from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
 from papercutd.storage.migrate import open_database
-from papercutd.storage.replica import Directory
-from papercutd.storage.salvage import (
+from papercutd.storage.other_journals import (
     journals_to_salvage,
     mark_salvaged,
     read_from,
     read_unforwarded,
 )
+from papercutd.storage.replica import Directory
 from papercutd.storage.site_store import SCHEMA, SiteStore, create_site
 from papercutd.storage.writer import ThreadWriter
 from protocols.endpoint import SessionServerFactory
@@ -125,11 +125,7 @@ class SiteRole:
         )
         await self._salvage()
         await server.start()
-        self._revocations.add(
-            await self._store.read(
-                lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
-            )
-        )
+        self._revocations.add(await self._store.revoked_serials())
 
     async def _salvage(self) -> None:
         """What a journal set aside by joining again still owed."""

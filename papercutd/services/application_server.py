@@ -17,15 +17,12 @@ from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
-from papercutd.storage.application_store import (
-    ApplicationStore,
-    ProviderSettings,
-    StreamWelcome,
-)
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
+from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.people import CARD_KEY
 from papercutd.storage.snapshot import SnapshotImage
+from papercutd.storage.values import ProviderSettings, StreamWelcome
 from protocols.codes import Code
 from protocols.endpoint import Session
 
@@ -54,7 +51,7 @@ class ApplicationServer:
     role = "application"
     decider = APPLICATION
 
-    def __init__(self, env: Environment, store: ApplicationStore) -> None:
+    def __init__(self, env: Environment, store: IApplicationStore) -> None:
         self.env = env
         self.store = store
         self.providers = Sessions(env)

@@ -24,9 +24,9 @@ from papercutd.services.link import Link, LinkSettings
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
-from papercutd.storage.application_store import ProviderSettings
 from papercutd.storage.askers import Seen
-from papercutd.storage.site_store import SiteStore
+from papercutd.storage.interfaces import ISiteStore
+from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.errors import Refusal, SessionLost
 from protocols.provider import messages
@@ -59,7 +59,7 @@ class SiteServer:
     def __init__(
         self,
         env: Environment,
-        store: SiteStore,
+        store: ISiteStore,
         application: IStreamClientEndpoint,
         settings: SiteSettings | None = None,
     ) -> None:

@@ -16,7 +16,8 @@ from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services import wire
 from papercutd.services.tasks import Tasks
-from papercutd.storage.site_store import SiteIdentity, SiteStore
+from papercutd.storage.interfaces import ISiteStore
+from papercutd.storage.values import SiteIdentity
 from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session
@@ -51,7 +52,7 @@ class Uplink:
     def __init__(
         self,
         env: Environment,
-        store: SiteStore,
+        store: ISiteStore,
         tasks: Tasks,
         on_trust: Callable[[bool], None] = lambda suspect: None,
         on_applied: Callable[[list[Any]], None] = lambda rows: None,
@@ -299,9 +300,7 @@ class Uplink:
         await self._store.finish_snapshot(position)
         self.position = position
         # The rows of a snapshot pass nobody by: what is followed row by row is told again.
-        serials = await self._store.read(
-            lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
-        )
+        serials = await self._store.revoked_serials()
         self._on_applied(
             [["printer", 0, None], *(["revocation", serial, {}] for serial in serials)]
         )

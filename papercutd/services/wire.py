@@ -10,7 +10,7 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion, Receipt, Request
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import NotFound, Rejected, StorageClosed, StorageFull
-from papercutd.storage.application_store import PrinterSettings, ProviderSettings
+from papercutd.storage.values import PrinterSettings, ProviderSettings
 from protocols import common
 from protocols.codes import Code
 from protocols.errors import Refusal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 import attrs
 import msgspec
@@ -20,6 +21,7 @@ from papercutd.storage.people import CARD_KEY, read_secret
 CAP_DEFAULT = -1
 CAP_NONE = -2
 CAP_DEFAULT_PAGES = 200
+SITE_COLUMNS = frozenset({"host", "port", "policy", "cap_user_e4", "deny_beyond_cap"})
 DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release")
 DEVICE_LOGINS = ("card", "card-pin", "password")
 
@@ -188,6 +190,17 @@ class Directory:
         self, connection: sqlite3.Connection, name: str, host: str = "", port: int = 9195
     ) -> int:
         return self._add(connection, "site", name, {"host": host, "port": port})
+
+    def set_site(
+        self, connection: sqlite3.Connection, name: str, columns: Mapping[str, object]
+    ) -> None:
+        """Change what ``columns`` names, of: host, port, policy, cap_user_e4, deny_beyond_cap."""
+        site = self.id_of(connection, "site", name)
+        for column, value in columns.items():
+            if column not in SITE_COLUMNS:
+                raise InvalidValue(column, "is not a setting of a site")
+            connection.execute(f"UPDATE site SET {column} = ? WHERE id = ?", (value, site))
+        self._log.touch("site", site)
 
     def add_provider(
         self, connection: sqlite3.Connection, name: str, site: str | None = None

@@ -93,6 +93,16 @@ class Device:
     provider: str
 
 
+def find_site_device(connection: sqlite3.Connection, name: str) -> Device | None:
+    """At a site: the device called ``name``, if it stands there."""
+    own = connection.execute(
+        "SELECT 1 FROM replica.device AS d JOIN replica.site AS s ON s.id = d.site"
+        " WHERE d.name = ? AND s.name = (SELECT site FROM identity)",
+        (name,),
+    ).fetchone()
+    return None if own is None else find_device(connection, "replica.", name)
+
+
 def find_device(connection: sqlite3.Connection, schema: str, name: str) -> Device | None:
     """The device called ``name``, if it was not removed."""
     found = connection.execute(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
 from papercutd.domain.chain import CHAIN_START, MARK_START, Mark, Position, next_chain
 from papercutd.domain.decision import (
@@ -44,13 +45,17 @@ from papercutd.domain.pricing import (
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica
-from papercutd.storage.application_store import (
-    PRINTER_COLUMNS,
-    PrinterSettings,
-    ProviderSettings,
-)
 from papercutd.storage.directory import cap_of, decode_prices
+from papercutd.storage.interfaces import ISiteStore
+from papercutd.storage.listings import read_lag
 from papercutd.storage.overlay import Overlay, read_overlay, replicated_mark
+from papercutd.storage.people import (
+    Device,
+    Login,
+    find_by_card,
+    find_by_name,
+    find_site_device,
+)
 from papercutd.storage.records import (
     CANCELED,
     COMPLETED,
@@ -58,6 +63,13 @@ from papercutd.storage.records import (
     SUPERSEDED,
     Record,
     encode_record,
+)
+from papercutd.storage.values import (
+    PRINTER_COLUMNS,
+    JournalBatch,
+    PrinterSettings,
+    ProviderSettings,
+    SiteIdentity,
 )
 from papercutd.storage.writer import BARE, SqliteWriter
 
@@ -70,28 +82,6 @@ _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 _DECODE_REQUEST = msgspec.json.Decoder(Request).decode
 
 
-@attrs.frozen
-class SiteIdentity:
-    """The site's stream and how far it and its acknowledgements are."""
-
-    site: str
-    stream: str
-    mark: Mark
-    acked: Mark
-    replaces: str
-    position: Position | None
-
-
-@attrs.frozen
-class JournalBatch:
-    """Records after a mark, as they were written."""
-
-    after: Mark
-    records: list[str]
-    #: Where the journal stands: what the next handshake may not be behind.
-    head: Mark
-
-
 def create_site(connection: sqlite3.Connection, site: str, stream: str) -> None:
     """Fill an empty journal with its identity."""
     connection.execute(
@@ -101,6 +91,7 @@ def create_site(connection: sqlite3.Connection, site: str, stream: str) -> None:
     )
 
 
+@implementer(ISiteStore)
 class SiteStore:
     """Everything a site keeps."""
 
@@ -184,6 +175,26 @@ class SiteStore:
             return int(found[0])
 
         return self.read(find)
+
+    def revoked_serials(self) -> Deferred[list[str]]:
+        return self.read(
+            lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
+        )
+
+    def login_by_name(self, name: str) -> Deferred[Login | None]:
+        return self.read(lambda c: find_by_name(c, "replica.", name))
+
+    def login_by_card(self, number: str) -> Deferred[Login | None]:
+        return self.read(lambda c: find_by_card(c, "replica.", number))
+
+    def device(self, name: str) -> Deferred[Device | None]:
+        return self.read(lambda c: find_site_device(c, name))
+
+    def lag(self) -> Deferred[dict[str, float | None]]:
+        return self.read(read_lag)
+
+    def verify(self) -> Deferred[list[str]]:
+        return self.read(verify_journal)
 
     # Decisions.
 

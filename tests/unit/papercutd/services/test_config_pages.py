@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.domain.chain import Position
 from papercutd.provider.servers import ConfigPages
 from papercutd.services.wire import config_out
-from papercutd.storage.application_store import PrinterSettings, ProviderSettings
+from papercutd.storage.values import PrinterSettings, ProviderSettings
 from protocols.limits import LINE_LENGTH_MAX
 
 

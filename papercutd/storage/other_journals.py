@@ -1,4 +1,4 @@
-"""Journals that joining again has set aside: what they still owed goes on from the new one."""
+"""Journals of others: those set aside by joining again, and those of providers to compare with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+
+from papercutd.errors import InvalidValue
 
 T = TypeVar("T")
 #: What a set-aside journal is called before it was salvaged, and after.
@@ -30,6 +32,21 @@ def read_from(path: Path, read: Callable[[sqlite3.Connection], T]) -> T:
 def mark_salvaged(path: Path) -> None:
     """It stays on the disk under a name that says that nothing of it is owed any more."""
     path.rename(path.with_name(path.name.replace(WAITING, DONE, 1)))
+
+
+def read_printed(path: str) -> tuple[str, set[str]]:
+    """A provider's name and the keys its journal has as printed; raises InvalidValue."""
+    if not Path(path).exists():
+        raise InvalidValue("provider-journal", f"{path} does not exist")
+    journal = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        (provider,) = journal.execute("SELECT name FROM identity").fetchone()
+        found = journal.execute(
+            "SELECT key FROM taken WHERE completion IS NOT NULL AND parked = ''"
+        )
+        return provider, {row[0] for row in found}
+    finally:
+        journal.close()
 
 
 def read_unforwarded(connection: sqlite3.Connection) -> list[str]:
