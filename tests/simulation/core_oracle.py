@@ -16,7 +16,7 @@ from papercutd.storage.accounts import verify_accounts
 from papercutd.storage.change_log import verify_chain
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.replicated import TABLES
-from papercutd.storage.site_store import verify_journal
+from papercutd.storage.site_journal import verify_journal
 from tests.simulation.core_nodes import (
     APPLICATION,
     CAP_E4,
