@@ -118,6 +118,9 @@ class ChangeFeed:
                     subscriber.number, _READ_ENTRIES, _READ_BYTES
                 )
                 for change in changes:
+                    if change.position.number <= subscriber.number:
+                        # Sent from the recent changes while this was read.
+                        continue
                     if not self._may_send(subscriber):
                         return
                     self._send(subscriber, change)

@@ -356,7 +356,7 @@ class SiteStore:
 
         def apply(connection: sqlite3.Connection) -> None:
             own = replica.read_position(connection)
-            if own is None or own.number != after:
+            if own is None or own.number != after or position.number <= after:
                 raise Rejected("gap")
             replica.apply_batch(connection, rows, position, committed_at, self._wall_s())
 
