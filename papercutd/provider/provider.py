@@ -506,9 +506,9 @@ class PrintProvider:
             job = attrs.evolve(job, step=job.step + 1)
         return await self._hold(job, Reason.REFUSED.value, "refused")
 
-    def _asking(self, job: Job) -> Deferred[Answer]:
+    def _request(self, job: Job) -> Request:
         assert job.document is not None
-        request = Request(
+        return Request(
             job=job.job,
             step=job.step_name,
             provider=self._known.identity.name,
@@ -520,6 +520,9 @@ class PrintProvider:
             host=job.host,
             submitted_at=job.submitted_at,
         )
+
+    def _asking(self, job: Job) -> Deferred[Answer]:
+        request = self._request(job)
         first, second = "application", "site"
         preferred = "application" if self.config is None else self.config.preferred
         if self._asked_first.pop(job.job, preferred) == "site":

@@ -10,8 +10,10 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from papercutd.domain.document import Document, PageGroup
+from papercutd.domain.job import Request
 from papercutd.errors import PapercutError
 from papercutd.provider.provider import Submission
+from papercutd.services import wire
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.findings import Findings
@@ -41,6 +43,8 @@ class CoreScenario:
         self._documents = 0
         stage = Stage(self.world, self.installation.topology)
         stage.logic["F42"] = self._change_prices
+        stage.logic["F44"] = self._ask_both
+        stage.logic["F45"] = self._ask_again_what_was_denied
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
         )
@@ -137,6 +141,108 @@ class CoreScenario:
 
             node.clock.callLater(0, change)
         return lambda: bool(done)
+
+    def _ask_both(self, fault: Fault) -> Any:
+        """F44: a key under way is asked at both servers; what nobody took is given back."""
+        done: list[object] = []
+        name = self._rng.choice(sorted(PROVIDERS))
+        left = 40
+
+        def look() -> None:
+            nonlocal left
+            provider, node = self.installation.providers.get(name), self.world.nodes[name]
+            left -= 1
+            if provider is not None and node.clock is not None and not node.clock.is_paused:
+                living = [j for j in provider._living.values() if j.state == "asked" and j.document]
+                if living:
+                    node.clock.callLater(0, self._duplicate, name, provider, living[0], done)
+                    return
+            if left:
+                self.world.later(0.05, look)
+
+        # A job that is being asked for is a matter of milliseconds: hand one in and look.
+        self._print()
+        self.world.later(0.01, look)
+        return lambda: bool(done)
+
+    def _duplicate(self, name: str, provider: Any, job: Any, done: list[object]) -> None:
+        for server in provider.servers.values():
+            if server.link.session is None:
+                continue
+            giver = server.decider
+            asked = wire.request_out(provider._request(job), hedged=True)
+
+            def answered(answer: Any, giver: str = giver) -> None:
+                if wire.decision_in(answer).allowed:
+                    self._give_back(name, provider, job, giver)
+
+            server.link.request(asked).addCallbacks(answered, lambda failure: None)
+            done.append(server)
+
+    def _give_back(self, name: str, provider: Any, job: Any, giver: str) -> None:
+        """Cancel ``giver``'s answer once it is known that another's was taken."""
+        journal = self.world.nodes[name].disk.connection("provider.db")
+        if provider is not self.installation.providers.get(name) or journal is None:
+            # It died, and its next session will not list the key.
+            return
+        found = journal.execute("SELECT decider FROM job WHERE job = ?", (job.job,)).fetchone()
+        if found == ("",):
+            self.world.later(0.2, self._give_back, name, provider, job, giver)
+        elif found is not None and found[0] != giver:
+            provider.tasks.spawn(provider._cancel(job.key, giver, "superseded"), "F44")
+
+    def _ask_again_what_was_denied(self, fault: Fault) -> Any:
+        """F45: somebody is denied, topped up, and the same key comes again: denied as before."""
+        done: list[object] = []
+        node, server = self.world.nodes[APPLICATION], self.installation.application
+        name = self._rng.choice(sorted(PROVIDERS))
+        provider, asker = self.installation.providers.get(name), self.world.nodes[name]
+        journal = asker.disk.connection("provider.db")
+        if server is None or provider is None or journal is None:
+            return lambda: False
+        # Denied there, as its asker remembers it; or given back, and void since.
+        ended = journal.execute(
+            "SELECT job || '/' || phase || '-' || step, decision FROM job"
+            " WHERE outcome = 'denied' AND decider = 'application'"
+        ).fetchall()
+        centre = node.disk.connection("application.db")
+        if centre is not None:
+            ended += centre.execute(
+                "SELECT key, NULL FROM decision WHERE state = 'voided' AND provider = ?", (name,)
+            ).fetchall()
+        if not ended or node.clock is None or asker.clock is None:
+            return lambda: False
+        key, body = self._rng.choice(ended)
+        job, step = key.split("/")
+        document = Document((PageGroup("A4", 1),))
+        printer = printer_of(journal, job)
+        request = Request(job, step, name, printer, "dora", document)
+
+        def again() -> None:
+            link = provider.servers["application"].link
+            if link.session is not None:
+                link.request(wire.request_out(request)).addCallbacks(judge, lambda failure: None)
+
+        def judge(answer: Any) -> None:
+            done.append(answer)
+            self.world.sometimes("F45 answered")
+            if answer.verdict == "allow":
+                ended = "void" if body is None else "denied"
+                self.world.find("I5", f"{key} was {ended} and is allowed", name)
+
+        node.clock.callLater(0, self._top_up, server)
+        asker.clock.callLater(0.5, again)
+        return lambda: bool(done)
+
+    def _top_up(self, server: Any) -> None:
+        for user in sorted(USERS):
+            server.store.adjust(user, 100_000, "top-up").addErrback(lambda failure: None)
+
+
+def printer_of(journal: Any, job: str) -> int:
+    """Where ``job`` was to be printed, as its provider has it."""
+    found = journal.execute("SELECT printer FROM job WHERE job = ?", (job,)).fetchone()
+    return 1 if found is None else int(found[0])
 
 
 def run_core(seed: int, profile: str = "base") -> Findings:

@@ -13,7 +13,7 @@ from papercutd.domain.decision import APPLICATION as CENTRE
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.records import COMPLETED
 from papercutd.storage.replicated import CHARGE, TABLES
-from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
+from tests.simulation.core_nodes import APPLICATION, PROVIDERS, SITES, CoreInstallation
 from tests.simulation.disk import Commit
 from tests.simulation.world import World
 
@@ -186,7 +186,24 @@ class RunningChecks:
                 self._check_holds(server, connection)
                 if server in SITES:
                     self._check_shown(server, connection)
+        for provider in PROVIDERS:
+            self._check_not_voided(provider)
         self._world.later(STEP_S, self._step)
+
+    def _check_not_voided(self, provider: str) -> None:
+        """I13: what its asker has open is not void: its money may not be promised again."""
+        asker, centre = self._open(provider), self._open(APPLICATION)
+        if asker is None or centre is None:
+            return
+        self._checked("I13")
+        for (key,) in asker.execute(
+            "SELECT key FROM taken JOIN job ON key = job || '/' || phase || '-' || step"
+            " WHERE acked = 0 AND taken.target = ?1 AND decider = ?1",
+            (CENTRE,),
+        ).fetchall():
+            found = centre.execute("SELECT state FROM decision WHERE key = ?", (key,)).fetchone()
+            if found == ("voided",):
+                self._find("I13", f"{key} is open at {provider} and void", APPLICATION)
 
     def _check_holds(self, server: str, connection: sqlite3.Connection) -> None:
         """I13: a minute after an asker connected nothing is reserved that it has not open."""

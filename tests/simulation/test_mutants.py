@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.job import Completion, Receipt
+from papercutd.faces.provider import OpenList
+from papercutd.provider import servers
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.servers import ServerSession
 from papercutd.storage import askers, deciding, replica
@@ -17,6 +19,8 @@ from papercutd.storage.accounts import Accounts
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.intake import Intake
 from papercutd.storage.overlay import Overlay, read_overlay
+from protocols.provider import messages
+from tests.simulation import core_running
 from tests.simulation.core import run_core
 
 SEEDS_MAX = 50
@@ -114,3 +118,92 @@ class MutantTests(SynchronousTestCase):
     def test_completions_are_not_sent(self) -> None:
         self.patch(ServerSession, "settle", lambda self: None)
         self.assertFound("I3", "I14")
+
+    def test_denials_are_not_stored(self) -> None:
+        original = Charging._store
+
+        def store(self: Any, connection: Any, key: str, *rest: Any) -> None:
+            if rest[3] != "refused":
+                original(self, connection, key, *rest)
+
+        self.patch(Charging, "_store", store)
+        self.assertFound("I5")
+
+    def test_open_counts_page_by_page(self) -> None:
+        """Each page ends what it does not list, as if it were the whole list."""
+        self.patch(servers, "PAGE_ENTRIES_MAX", 1)
+
+        def add(self: OpenList, message: messages.Open) -> list[str]:
+            return [f"{key.job}/{key.step}" for key in message.keys]
+
+        self.patch(OpenList, "add", add)
+        self.assertFound("I13", "I7", "I3")
+
+    def test_a_waiting_completion_is_not_open(self) -> None:
+        def open_keys(self: ProviderJournal, target: str) -> Deferred[list[str]]:
+            return self.read(
+                lambda c: [
+                    row[0]
+                    for row in c.execute(
+                        "SELECT key FROM taken WHERE target = ? AND acked = 0"
+                        " AND completion IS NULL",
+                        (target,),
+                    )
+                ]
+            )
+
+        self.patch(ProviderJournal, "open_keys", open_keys)
+        self.assertFound("I7", "I13")
+
+    def test_anothers_hold_is_dropped(self) -> None:
+        """One asker lets go, and the reservation ends for all."""
+
+        def release(connection: Any, key: str, identity: str, void: Any) -> None:
+            askers.release_all(connection, key)
+            void(connection, key)
+
+        self.patch(askers, "release", release)
+        self.assertFound("I7", "I13", "I3")
+
+    def test_an_acknowledgement_without_the_record(self) -> None:
+        """A site says journalled and has not."""
+        original = deciding.Deciding.complete
+
+        def complete(self: Any, connection: Any, asker: Any, done: Completion) -> Receipt:
+            if done.document.pages % 3 == 0:
+                return Receipt("journalled", 0, 0)
+            return original(self, connection, asker, done)
+
+        self.patch(deciding.Deciding, "complete", complete)
+        self.assertFound("I20")
+
+    def test_an_accepted_job_is_not_on_the_disk(self) -> None:
+        def received(self: ProviderJournal, job: Any) -> Deferred[None]:
+            return succeed(None)
+
+        self.patch(ProviderJournal, "received", received)
+        self.assertFound("I15")
+
+    def test_the_overlay_counts_a_record_twice(self) -> None:
+        def twice(connection: sqlite3.Connection, account: int) -> Overlay | None:
+            shown = read_overlay(connection, account)
+            if shown is None:
+                return None
+            funds = attrs.evolve(shown.funds, debits_e4=shown.funds.debits_e4 + shown.unsettled_e4)
+            return attrs.evolve(shown, funds=funds)
+
+        self.patch(core_running, "read_overlay", twice)
+        self.assertFound("I10")
+
+    def test_a_session_that_goes_back(self) -> None:
+        original = askers.begin_session
+
+        def begin(connection: Any, identity: str, *rest: Any) -> Any:
+            seen = original(connection, identity, *rest)
+            if seen.session > 2:
+                connection.execute("UPDATE asker SET session = 1 WHERE identity = ?", (identity,))
+                return attrs.evolve(seen, session=1)
+            return seen
+
+        self.patch(askers, "begin_session", begin)
+        self.assertFound("I12")
