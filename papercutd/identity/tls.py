@@ -7,7 +7,7 @@ server (design 4.10).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ PARTIAL_CHAIN = 0x80000
 DEMAND = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
 #: The name (SNI) that parts of the installation ask for on the port they share with browsers.
 INSTALLATION_NAME = "provider.papercut.internal"
+#: ... and the protocol (ALPN) with which they ask for the link, not for HTTP.
+LINK_PROTOCOL = b"papercut-link/1"
 #: Looks at the certificate of the other end; whether it will do.
 Check = Callable[[x509.Certificate], bool]
 
@@ -171,7 +173,10 @@ class ServerTls:
         demand: bool = True,
         enforce_dates: bool = False,
         alarm: Callable[[str], None] = _alarm,
+        alpn: Sequence[bytes] = (),
     ) -> None:
+        """``alpn``: protocols that may be chosen; of what a client offers its first counts."""
+        self._alpn = alpn
         #: OpenSSL's callback; None: nothing is demanded.
         self.verify = _verifier(enforce_dates, alarm) if demand else None
         self.use(credentials)
@@ -181,6 +186,14 @@ class ServerTls:
         self.context = make_context(credentials)
         if self.verify is not None:
             self.context.set_verify(DEMAND, self.verify)
+        if self._alpn:
+            self.context.set_alpn_select_callback(self._select)
+
+    def _select(self, connection: SSL.Connection, offered: list[bytes]) -> Any:
+        for name in offered:
+            if name in self._alpn:
+                return name
+        return SSL.NO_OVERLAPPING_PROTOCOLS
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         return SSL.Connection(self.context, None)
@@ -229,8 +242,10 @@ class ClientTls:
         alarm: Callable[[str], None] = _alarm,
         server_name: str = "",
         revocations: Revocations | None = None,
+        alpn: Sequence[bytes] = (),
     ) -> None:
         """``server_name`` is asked for instead of the name that is expected."""
+        self._alpn = list(alpn)
         self._server_name = (server_name or dns_name(role, name)).encode()
         self._verify = _verifier(enforce_dates, alarm, _is_identity(role, name, revocations))
         self.use(credentials)
@@ -239,6 +254,8 @@ class ClientTls:
         """Show these from the next connection on."""
         self._context = make_context(credentials)
         self._context.set_verify(SSL.VERIFY_PEER, self._verify)
+        if self._alpn:
+            self._context.set_alpn_protos(self._alpn)
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
@@ -307,16 +324,24 @@ class Revocations:
                 _log.failure("ending the sessions of a revoked identity failed")
 
 
+def _is_in_its_dates(certificate: x509.Certificate, wall_s: float) -> bool:
+    begins = certificate.not_valid_before_utc.timestamp()
+    return bool(begins <= wall_s <= certificate.not_valid_after_utc.timestamp())
+
+
 def serial_of(transport: Any) -> str:
     """The serial of the certificate that the other end of ``transport`` showed; else empty."""
     shown = getattr(transport, "getPeerCertificate", lambda: None)()
     return "" if shown is None else f"{shown.get_serial_number():x}"
 
 
-def identifier(revocations: Revocations) -> Callable[[Any], CertificatePeer]:
+def identifier(
+    revocations: Revocations, wall_s: Callable[[], float] | None = None
+) -> Callable[[Any], CertificatePeer]:
     """What a session factory calls to learn who is at the other end of a transport.
 
-    Raises Refusal: ``revoked``, or ``identity`` for no certificate or an odd one.
+    Raises Refusal: ``revoked``, or ``identity`` for no certificate or an odd one; with
+    ``wall_s`` also for one outside its dates, where the handshake does not look at them.
     """
 
     def identify(transport: Any) -> CertificatePeer:
@@ -328,6 +353,8 @@ def identifier(revocations: Revocations) -> Callable[[Any], CertificatePeer]:
             peer = peer_of(certificate.to_cryptography())
         except Rejected:
             raise Refusal(Code.IDENTITY) from None
+        if wall_s is not None and not _is_in_its_dates(certificate.to_cryptography(), wall_s()):
+            raise Refusal(Code.IDENTITY)
         if revocations.is_revoked(peer.serial):
             raise Refusal(Code.REVOKED)
         return peer

@@ -20,7 +20,8 @@ from papercutd.identity.authority import Authority, make_request, pin_of
 from papercutd.identity.joining import JoinService
 from papercutd.identity.names import APPLICATION
 from papercutd.identity.renewal import NodeIdentity, Renewer
-from papercutd.identity.tls import Credentials, Revocations, WebTls, identifier
+from papercutd.identity.switch import ProtocolSwitch
+from papercutd.identity.tls import LINK_PROTOCOL, Credentials, Revocations, WebTls, identifier
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
@@ -163,6 +164,10 @@ class ApplicationRole:
         server.on_settings = provider_face.push_settings
         face = LinksFace({"provider": provider_face, "site": site_face})
         links = SessionServerFactory(LINKS, env.clock, face, identifier(self._revocations))
+        # There the handshake lets dates pass, for renewal: the session does not.
+        over_https = SessionServerFactory(
+            LINKS, env.clock, face, identifier(self._revocations, env.wall_s)
+        )
         demanding = identity.server_tls(enforce_dates=True)
         port = self._listeners.tcp(listen.interface, listen.links, links, demanding)
         server.address = (listen.host or listen.interface, port)
@@ -170,9 +175,16 @@ class ApplicationRole:
         self._listeners.tcp(
             listen.interface,
             listen.https,
-            make_web(env, operations.health, joining),
+            ProtocolSwitch(
+                self._reactor,
+                make_web(env, operations.health, joining),
+                {LINK_PROTOCOL: over_https},
+            ),
             # Dates end no renewal: the service itself says how late is too late.
-            WebTls(identity.server_tls(demand=False), identity.server_tls()),
+            WebTls(
+                identity.server_tls(demand=False),
+                identity.server_tls(alpn=(LINK_PROTOCOL, b"http/1.1")),
+            ),
         )
         told = with_certificate(operations.all(), self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))

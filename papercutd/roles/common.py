@@ -16,6 +16,7 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, formatTime
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -26,10 +27,11 @@ from papercutd.config.model import ApplicationServer, Shell
 from papercutd.environment import Environment
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
 from papercutd.faces.audit import AuditFile
-from papercutd.identity.endpoints import tls_server_factory
+from papercutd.identity.endpoints import tls_endpoint, tls_server_factory
 from papercutd.identity.join_client import ask_renewal
+from papercutd.identity.names import APPLICATION
 from papercutd.identity.renewal import NodeIdentity, Renewer
-from papercutd.identity.tls import Credentials
+from papercutd.identity.tls import INSTALLATION_NAME, LINK_PROTOCOL, Credentials
 
 Operation = Callable[[dict[str, Any], Any], Awaitable[Any]]
 _log = Logger()
@@ -92,6 +94,18 @@ def asking_renewer(
         return await ask_renewal(reactor, present, server.host, server.https)
 
     return Renewer(env, identity, ask)
+
+
+def application_endpoint(
+    reactor: Any, identity: NodeIdentity, server: ApplicationServer, **options: Any
+) -> IStreamClientEndpoint:
+    """The way to the application server's links, on the port that is configured."""
+    port = server.port
+    if server.over == "https":
+        port = server.https
+        options |= {"server_name": INSTALLATION_NAME, "alpn": (LINK_PROTOCOL,)}
+    tls = identity.client_tls(APPLICATION, APPLICATION, **options)
+    return tls_endpoint(reactor, server.host, port, tls)
 
 
 def open_shell(

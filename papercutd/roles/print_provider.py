@@ -30,6 +30,7 @@ from papercutd.roles.common import (
     Listeners,
     OrderedService,
     Step,
+    application_endpoint,
     asking_renewer,
     exit_with_failure,
     open_shell,
@@ -111,7 +112,9 @@ class ProviderRole:
             self._journal,
             direct_adapters(self._reactor, self._reactor),
             DocumentAnalyser(self._reactor, self._reactor),
-            self._endpoint(application.host, application.port, "application", "application"),
+            application_endpoint(
+                self._reactor, self._identity, application, revocations=self._revocations
+            ),
             self._endpoint(site.host, site.port, "site", site.name) if site.host else None,
             link_settings(self._config.times),
         )

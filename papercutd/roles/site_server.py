@@ -14,7 +14,6 @@ from papercutd.faces.control import ControlFactory
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.web import make_web
-from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.tls import Revocations, identifier
 from papercutd.roles.application import end_revoked
@@ -23,6 +22,7 @@ from papercutd.roles.common import (
     Listeners,
     OrderedService,
     Step,
+    application_endpoint,
     asking_renewer,
     exit_with_failure,
     open_shell,
@@ -110,13 +110,7 @@ class SiteRole:
 
     async def _start(self) -> None:
         assert self._store is not None
-        application = self._config.application
-        endpoint = tls_endpoint(
-            self._reactor,
-            application.host,
-            application.port,
-            self._identity.client_tls("application", "application"),
-        )
+        endpoint = application_endpoint(self._reactor, self._identity, self._config.application)
         settings = SiteSettings(self._config.forward_budget_s, link_settings(self._config.times))
         server = self._server = SiteServer(self._env, self._store, endpoint, settings)
         self._revocations.subscribe(lambda serial: end_revoked(server.providers, serial))

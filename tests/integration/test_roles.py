@@ -212,6 +212,25 @@ class RevocationTests(SynchronousTestCase):
         time.sleep(2)
         self.assertFalse(any(self.connected().values()))
 
+    def test_links_over_the_https_port(self) -> None:
+        """Where a firewall lets nothing else through; a browser there sees HTTP as ever."""
+        for role in (self.branch.site, self.branch.provider):
+            text = role.config.read_text()
+            role.config.write_text(
+                text.replace("[application]\n", '[application]\nover = "https"\n')
+            )
+        self.start()
+        server = f"https://127.0.0.1:{self.installation.https_port}/api/health"
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with urllib.request.urlopen(server, timeout=10, context=context) as answer:
+            self.assertIn("ok", json.load(answer))
+        # Cut at the relays of 9195, nothing is noticed: the links do not go there.
+        self.branch.cut()
+        time.sleep(2)
+        self.assertEqual(self.connected(), {"application": True, "site": True})
+        self.assertEqual(self.branch.site.call("status")["state"], "online")
+
     def test_renewed_at_the_start(self) -> None:
         """With a third of its life left a role has a new certificate within seconds."""
         authority = Authority.load(self.installation.app.data / "ca")
