@@ -13,7 +13,7 @@ from papercutd.domain.decision import APPLICATION as CENTRE
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.records import COMPLETED
 from papercutd.storage.replicated import CHARGE, TABLES
-from tests.simulation.core_nodes import APPLICATION, PROVIDERS, SITES, CoreInstallation
+from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
 from tests.simulation.disk import Commit
 from tests.simulation.world import World
 
@@ -57,6 +57,7 @@ class RunningChecks:
         self._folds: dict[tuple[str, int], Fold] = {}
         self._sessions: dict[tuple[str, str], tuple[int, float]] = {}
         self._acked: set[str] = set()
+        self._voided: set[str] = set()
         self._starts: dict[str, int] = {}
         self._world.later(STEP_S, self._step)
 
@@ -81,6 +82,7 @@ class RunningChecks:
     def committed(self, commit: Commit) -> None:
         if commit.database == "application.db":
             self._check_sessions(commit)
+            self._check_not_voided(commit.connection)
         elif commit.database == "journal.db":
             self._check_sessions(commit)
             self._check_replica(commit)
@@ -186,23 +188,26 @@ class RunningChecks:
                 self._check_holds(server, connection)
                 if server in SITES:
                     self._check_shown(server, connection)
-        for provider in PROVIDERS:
-            self._check_not_voided(provider)
         self._world.later(STEP_S, self._step)
 
-    def _check_not_voided(self, provider: str) -> None:
+    def _check_not_voided(self, centre: sqlite3.Connection) -> None:
         """I13: what its asker has open is not void: its money may not be promised again."""
-        asker, centre = self._open(provider), self._open(APPLICATION)
-        if asker is None or centre is None:
-            return
-        self._checked("I13")
-        for (key,) in asker.execute(
-            "SELECT key FROM taken JOIN job ON key = job || '/' || phase || '-' || step"
-            " WHERE acked = 0 AND taken.target = ?1 AND decider = ?1",
-            (CENTRE,),
+        for key, provider in centre.execute(
+            "SELECT key, provider FROM decision WHERE state = 'voided'"
         ).fetchall():
-            found = centre.execute("SELECT state FROM decision WHERE key = ?", (key,)).fetchone()
-            if found == ("voided",):
+            if key in self._voided:
+                continue
+            self._voided.add(key)
+            asker = self._open(provider)
+            if asker is None:
+                continue
+            self._checked("I13")
+            is_open = asker.execute(
+                "SELECT 1 FROM taken JOIN job ON key = job || '/' || phase || '-' || step"
+                " WHERE key = ?2 AND acked = 0 AND taken.target = ?1 AND decider = ?1",
+                (CENTRE, key),
+            ).fetchone()
+            if is_open is not None:
                 self._find("I13", f"{key} is open at {provider} and void", APPLICATION)
 
     def _check_holds(self, server: str, connection: sqlite3.Connection) -> None:
