@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import io
-import itertools
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, FileBodyProducer, ResponseDone
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
+from twisted.web.client import Agent
 
 from papercutd.provider.adapters import Outcome, PrinterUnreachable, PrintOptions
 from papercutd.provider.adapters.ipp import (
-    ANSWER_MAX,
     Attribute,
-    BadIpp,
     JobState,
     Operation,
     Response,
     Tag,
     Value,
-    decode_response,
-    encode_request,
 )
+from papercutd.provider.adapters.ipp_client import ANSWER_TIMEOUT_S, IppClient, IppFailed
 
 _log = Logger()
 DEFAULT_PORT = 631
 CONNECT_TIMEOUT_S = 10.0
-#: Seconds a printer may take to answer a question that carries no document.
-ANSWER_TIMEOUT_S = 30.0
-#: ... to take the document, and after that to print it.
+#: Seconds a printer may take to take the document, and after that to print it.
 PRINT_TIMEOUT_S = 1_800.0
 #: Seconds between two looks at a job under way: the first, and the longest.
 POLL_S = 0.5
@@ -54,14 +41,6 @@ _FINAL = {
     JobState.ABORTED: "aborted",
 }
 _JOB_ATTRIBUTES = ("job-state", "job-impressions-completed")
-
-
-class _Failed(Exception):
-    """No answer that can be used; ``reached``: the request may have arrived."""
-
-    def __init__(self, why: str, reached: bool) -> None:
-        super().__init__(why)
-        self.reached = reached
 
 
 @attrs.frozen
@@ -80,55 +59,6 @@ class _Printer:
         return cls(uri, f"http://{host}:{parts.port or DEFAULT_PORT}{path}".encode())
 
 
-class _RequestAndDocument(io.RawIOBase):
-    """The bytes of a request, then those of an open document, as one file."""
-
-    def __init__(self, request: bytes, document: BinaryIO | None) -> None:
-        self._request = request
-        self._document = document
-        self._at = 0
-        self._length = len(request)
-        if document is not None:
-            self._length += os.fstat(document.fileno()).st_size
-
-    def read(self, size: int = -1) -> bytes:
-        if self._at < len(self._request):
-            data = self._request[self._at : self._at + size if size >= 0 else None]
-        else:
-            data = b"" if self._document is None else self._document.read(size)
-        self._at += len(data)
-        return data
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """For finding out the length: it is read from front to end."""
-        self._at = self._length + offset if whence == os.SEEK_END else offset
-        return self._at
-
-
-class _Body(Protocol):
-    """Gathers an answer, up to its limit."""
-
-    def __init__(self) -> None:
-        self.whole: Deferred[bytes] = Deferred()
-        self._data = bytearray()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._data += data
-        if len(self._data) > ANSWER_MAX and self.transport is not None:
-            self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.whole.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss) and len(self._data) <= ANSWER_MAX:
-            self.whole.callback(bytes(self._data))
-        else:
-            self.whole.errback(reason)
-
-
 class IppPrinter:
     """The adapter for IPP over HTTP.
 
@@ -145,12 +75,11 @@ class IppPrinter:
         print_timeout_s: float = PRINT_TIMEOUT_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        self._agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S)
+        agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S)
+        self._client = IppClient(agent, clock, answer_timeout_s)
         self._clock = clock
         self._poll_s = poll_s
         self._print_timeout_s = print_timeout_s
-        self._answer_timeout_s = answer_timeout_s
-        self._numbers = itertools.count(1)
 
     async def print_document(
         self,
@@ -165,7 +94,7 @@ class IppPrinter:
             await started()
             try:
                 answer = await self._print_job(printer, document, options, formats)
-            except _Failed as failed:
+            except IppFailed as failed:
                 if not failed.reached:
                     raise PrinterUnreachable(str(failed)) from failed
                 # It may have the document, and print it: as analysed is what is known.
@@ -197,7 +126,7 @@ class IppPrinter:
                     )
                 ],
             )
-        except _Failed as failed:
+        except IppFailed as failed:
             raise PrinterUnreachable(str(failed)) from failed
         if not answer.is_successful:
             raise PrinterUnreachable(f"status {answer.status:#06x}")
@@ -244,7 +173,7 @@ class IppPrinter:
         while self._clock.seconds() < give_up_at:
             try:
                 answer = await self._ask(printer, Operation.GET_JOB_ATTRIBUTES, which)
-            except _Failed as failed:
+            except IppFailed as failed:
                 _log.warn("{uri} does not answer: {error}", uri=printer.uri, error=str(failed))
             else:
                 if answer.status in _NOT_FOUND:
@@ -267,37 +196,14 @@ class IppPrinter:
         timeout_s: float | None = None,
     ) -> Response:
         uri = Attribute(Tag.URI, "printer-uri", (printer.uri,))
-        number = next(self._numbers) & 0x7FFFFFFF
-        request = encode_request(operation, number, [uri, *attributes], job_attributes)
-        source = _RequestAndDocument(request, document)
-        body = FileBodyProducer(source)
-        headers = Headers({b"Content-Type": [b"application/ipp"]})
-        asked = Deferred.fromCoroutine(self._exchange(printer.url, headers, body))
-        asked.addTimeout(
-            self._answer_timeout_s if timeout_s is None else timeout_s,
-            self._clock,
+        return await self._client.ask(
+            printer.url,
+            operation,
+            [uri, *attributes],
+            job_attributes,
+            document=document,
+            timeout_s=timeout_s,
         )
-        try:
-            return decode_response(await asked)
-        except CancelledError:
-            raise
-        except BadIpp as error:
-            raise _Failed(f"its answer is not IPP: {error}", True) from error
-        except _Failed:
-            raise
-        except Exception as error:
-            raise _Failed(f"no answer: {error!r}", source.tell() > 0) from error
-
-    async def _exchange(self, url: bytes, headers: Headers, body: FileBodyProducer) -> bytes:
-        response = await self._agent.request(b"POST", url, headers, body)
-        gathered = _Body()
-        response.deliverBody(gathered)
-        data = await gathered.whole
-        if response.code != 200:
-            # HTTP refuses it before IPP sees it: 401, 404, 426, 503.
-            is_refused = 400 <= response.code < 500 or response.code == 503
-            raise _Failed(f"HTTP status {response.code}", not is_refused)
-        return data
 
 
 def _outcome(state: JobState, answer: Response) -> Outcome:
