@@ -93,7 +93,8 @@ CUPS-Set-Default CUPS-Get-Devices>
     Order deny,allow
   </Limit>
   <Limit Pause-Printer Resume-Printer Enable-Printer Disable-Printer \
-Pause-Printer-After-Current-Job Hold-New-Jobs Release-Held-New-Jobs Deactivate-Printer Activate-Printer Restart-Printer \
+Pause-Printer-After-Current-Job Hold-New-Jobs Release-Held-New-Jobs Deactivate-Printer \
+Activate-Printer Restart-Printer \
 Shutdown-Printer Startup-Printer Promote-Job Schedule-Job-After Cancel-Jobs CUPS-Accept-Jobs \
 CUPS-Reject-Jobs>
     AuthType Default

@@ -35,11 +35,15 @@ ANSWER_TIMEOUT_S = 30.0
 
 
 class IppFailed(Exception):
-    """No answer that can be used; ``reached``: the request may have arrived."""
+    """No answer that can be used; ``reached``: the request may have arrived.
 
-    def __init__(self, why: str, reached: bool) -> None:
+    ``http_status`` is what HTTP said, 0 where it was not even that.
+    """
+
+    def __init__(self, why: str, reached: bool, http_status: int = 0) -> None:
         super().__init__(why)
         self.reached = reached
+        self.http_status = http_status
 
 
 class _RequestAndDocument(io.RawIOBase):
@@ -196,7 +200,7 @@ class IppClient:
             await gathered.whole
             # HTTP refuses it before IPP sees it: 401, 404, 426, 503.
             is_refused = 400 <= response.code < 500 or response.code == 503
-            raise IppFailed(f"HTTP status {response.code}", not is_refused)
+            raise IppFailed(f"HTTP status {response.code}", not is_refused, response.code)
         if into is not None:
             saved = _DocumentBody(into, into_max)
             response.deliverBody(saved)
