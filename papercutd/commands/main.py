@@ -121,7 +121,8 @@ def parser() -> argparse.ArgumentParser:
     one = add("add", "add a printer", _operation("printer.add"), printer)
     one.add_argument("name")
     one.add_argument("--provider", required=True)
-    one.add_argument("--uri", required=True, help="socket://HOST:PORT")
+    uris = "socket://HOST:PORT, ipp://HOST/PATH or cups:QUEUE"
+    one.add_argument("--uri", required=True, help=uris)
     one.add_argument("--when-alone", default="print-and-log-later")
     add("list", "list printers", _operation("printer.list"), printer)
 

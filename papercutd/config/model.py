@@ -64,6 +64,14 @@ class Analysis:
 
 
 @attrs.frozen
+class Cups:
+    """CUPS, where it runs on the provider's machine."""
+
+    server: str = key("/run/cups/cups.sock", "its socket, or HOST:PORT; empty: it is not used")
+    user: str = key("lp", "the user that CUPS runs its backends as")
+
+
+@attrs.frozen
 class Users:
     """Where users come from."""
 
@@ -104,6 +112,7 @@ class ProviderConfig:
     site: Server = attrs.field(factory=Server)
     times: Times = attrs.field(factory=Times)
     analysis: Analysis = attrs.field(factory=Analysis)
+    cups: Cups = attrs.field(factory=Cups)
 
 
 MODELS: dict[str, type[Any]] = {"app": AppConfig, "site": SiteConfig, "provider": ProviderConfig}

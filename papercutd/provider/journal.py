@@ -51,6 +51,8 @@ class Spooled:
     final_content_type: str = ""
     #: Filters made of the document what goes to the printer.
     is_filtered: bool = True
+    #: The number of the printer's last job before this one; None: not known.
+    printer_job_before: int | None = None
 
 
 @attrs.frozen
@@ -254,12 +256,16 @@ class ProviderJournal:
             lambda c, n: _set(c, job, state="held", reason=reason),
         )
 
-    def printing(self, job: str, waited_ms: float | None) -> Deferred[None]:
+    def printing(
+        self, job: str, waited_ms: float | None, spooled: Spooled | None = None
+    ) -> Deferred[None]:
         """From now on paper may come out."""
         return self._write(
             "printing",
             {"job": job, "waited_ms": waited_ms},
-            lambda c, n: _set(c, job, state="printing", waited_ms=waited_ms),
+            lambda c, n: _set(
+                c, job, state="printing", waited_ms=waited_ms, spooled=_stored(spooled)
+            ),
         )
 
     def ended(

@@ -550,7 +550,7 @@ class PrintProvider:
             await self._end(attrs.evolve(job, state="printing"), outcome)
 
     async def _printing(self, job: Job) -> None:
-        await self._durably(self._journal.printing, job.job, job.waited_ms)
+        await self._durably(self._journal.printing, job.job, job.waited_ms, job.spooled)
         self._changed(attrs.evolve(job, state="printing"))
 
     def _setting(self, printer: int) -> messages.PrinterSetting | None:

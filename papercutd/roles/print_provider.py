@@ -16,6 +16,10 @@ from papercutd.identity.names import peer_of
 from papercutd.identity.tls import ClientTls, Credentials
 from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.analysis import DocumentAnalyser
+from papercutd.provider.cups.backends import BackendFactory
+from papercutd.provider.cups.counting import IppCounter
+from papercutd.provider.cups.server import CupsServer
+from papercutd.provider.cups.spooler import CupsSpooler
 from papercutd.provider.journal import SCHEMA, ProviderJournal, create_journal
 from papercutd.provider.operations import ProviderOperations
 from papercutd.provider.provider import PrintProvider
@@ -45,6 +49,7 @@ class ProviderRole:
         self._env = real_environment(reactor)
         self._journal: ProviderJournal | None = None
         self._provider: PrintProvider | None = None
+        self._spooler: CupsSpooler | None = None
 
     def service(self) -> OrderedService:
         steps = [
@@ -62,6 +67,7 @@ class ProviderRole:
         self._name = peer_of(self._credentials.certificate).name
         connection = open_database(str(self._data.path / "provider.db"), SCHEMA)
         create_journal(connection, self._name, self._env.new_id())
+        self._open_door()
 
         def fatal(failure: Failure) -> None:
             _log.critical("the database failed, ending: {failure}", failure=failure)
@@ -69,6 +75,12 @@ class ProviderRole:
 
         writer = ThreadWriter(connection, self._reactor.callFromThread, fatal)
         self._journal = ProviderJournal(writer, self._env.wall_s)
+
+    def _open_door(self) -> None:
+        """Everybody on the machine may reach the sockets in the data directory, nothing else."""
+        for path in self._data.path.glob("provider.db*"):
+            path.chmod(0o600)
+        self._data.path.chmod(0o711)
 
     async def _close(self) -> None:
         assert self._journal is not None
@@ -83,19 +95,35 @@ class ProviderRole:
         site = self._config.site
         if site.host and not site.name:
             raise ConfigError(["site.name: is needed with site.host"])
+        analyser = DocumentAnalyser(self._reactor, self._reactor)
+        if self._config.cups.server:
+            self._spooler = CupsSpooler(
+                self._env,
+                CupsServer(self._reactor, self._reactor, self._config.cups.server),
+                self._journal,
+                analyser,
+                IppCounter(self._reactor, self._reactor),
+                self._data.path / "cups",
+                self._config.analysis.document_max_bytes,
+            )
         self._provider = PrintProvider(
             self._env,
             self._journal,
             direct_adapters(self._reactor, self._reactor),
-            DocumentAnalyser(self._reactor, self._reactor),
+            analyser,
             self._endpoint(self._config.application, "application", "application"),
             self._endpoint(site, "site", site.name) if site.host else None,
             link_settings(self._config.times),
+            spooler=self._spooler,
         )
+        if self._spooler is not None:
+            await self._spooler.start(self._provider)
         await self._provider.start()
 
     async def _stop(self) -> None:
         assert self._provider is not None
+        if self._spooler is not None:
+            await self._spooler.stop()
         await self._provider.stop()
 
     async def _listen(self) -> None:
@@ -111,6 +139,12 @@ class ProviderRole:
             self._env, self._provider, spool, self._config.analysis.document_max_bytes
         )
         self._listeners.unix(str(self._data.path / "submit.sock"), submission, 0o666)
+        if self._spooler is not None:
+            backends = BackendFactory(
+                self._reactor, self._config.cups.user, self._spooler.announced
+            )
+            self._listeners.unix(str(self._data.path / "cups.sock"), backends, 0o666)
+            self._spooler.watch()
         operations = ProviderOperations(self._provider, self._journal)
         self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
 

@@ -244,8 +244,8 @@ class StoreOperations:
         modes = ("print-and-log-later", "hold", "print-unlogged")
         if given["when_alone"] not in modes:
             raise InvalidValue("when-alone", f"is one of {', '.join(modes)}")
-        if not given["uri"].startswith("socket://"):
-            raise InvalidValue("uri", "is socket://HOST:PORT")
+        if not given["uri"].startswith(("socket://", "ipp://", "cups:")):
+            raise InvalidValue("uri", "is socket://HOST:PORT, ipp://HOST/PATH or cups:QUEUE")
         printer = await self.store.write(
             lambda c: self.store.directory.add_printer(
                 c, given["name"], given["provider"], given["uri"], given["when_alone"]

@@ -129,10 +129,10 @@ def wait_until(condition: object, what: str, timeout_s: float = START_TIMEOUT_S)
 class PrivateCups:
     """One cupsd with its own folder, port, socket, spool and backends.
 
-    ``backend_socket`` is where the backend ``papercut`` finds its provider.
+    ``set_backend_socket`` says where the backend ``papercut`` finds its provider.
     """
 
-    def __init__(self, backend_socket: str = "", retry_interval_s: int = 1) -> None:
+    def __init__(self, retry_interval_s: int = 1) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pc-"))
         self.folder.chmod(0o711)
         self.socket = self.folder / "run" / "cups.sock"
@@ -141,9 +141,11 @@ class PrivateCups:
         self._cupsd: subprocess.Popen[bytes] | None = None
         self._bus: Path | None = None
         self._is_root = os.geteuid() == 0
-        self._make(backend_socket, retry_interval_s)
+        self._retry_interval_s = retry_interval_s
+        self._make()
+        self.set_backend_socket(self.folder / "run" / "papercutd.sock")
 
-    def _make(self, backend_socket: str, retry_interval_s: int) -> None:
+    def _make(self) -> None:
         folder = self.folder
         for name in ("etc/ssl", "etc/ppd", "spool/tmp", "cache", "run/certs", "log", "bin"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -163,16 +165,20 @@ class PrivateCups:
         if BACKEND.exists():
             shutil.copy(BACKEND, backends / "papercut")
             (backends / "papercut").chmod(0o755)
+
+    def set_backend_socket(self, path: Path) -> None:
+        """To be called before the start."""
         values = {
-            "folder": folder,
+            "folder": self.folder,
             "port": self.port,
-            "backend_socket": backend_socket or folder / "run" / "papercutd.sock",
-            "retry_interval_s": retry_interval_s,
+            "backend_socket": path,
+            "retry_interval_s": self._retry_interval_s,
             "group": "lpadmin root" if self._is_root else "lpadmin",
             "user": "User lp\nGroup lp" if self._is_root else "",
         }
-        (folder / "etc" / "cups-files.conf").write_text(CUPS_FILES.format(**values))
-        (folder / "etc" / "cupsd.conf").write_text(CUPSD.format(**values))
+        etc = self.folder / "etc"
+        (etc / "cups-files.conf").write_text(CUPS_FILES.format(**values))
+        (etc / "cupsd.conf").write_text(CUPSD.format(**values))
 
     # cupsd.
 

@@ -15,6 +15,7 @@ from twisted.web.client import Agent
 from papercutd.provider.adapters import Outcome, PrinterUnreachable, PrintOptions
 from papercutd.provider.adapters.ipp import (
     Attribute,
+    Group,
     JobState,
     Operation,
     Response,
@@ -44,14 +45,14 @@ _JOB_ATTRIBUTES = ("job-state", "job-impressions-completed")
 
 
 @attrs.frozen
-class _Printer:
-    """Where a printer is."""
+class PrinterAddress:
+    """Where a printer is: its ``ipp:`` URI, and the URL asked."""
 
     uri: str
     url: bytes
 
     @classmethod
-    def of(cls, uri: str) -> _Printer:
+    def of(cls, uri: str) -> PrinterAddress:
         parts = urlsplit(uri)
         host = parts.hostname or ""
         host = f"[{host}]" if ":" in host else host
@@ -89,7 +90,7 @@ class IppPrinter:
         options: PrintOptions,
     ) -> Outcome:
         with open(path, "rb") as document:
-            printer = _Printer.of(uri)
+            printer = PrinterAddress.of(uri)
             formats = await self._look(printer)
             await started()
             try:
@@ -101,7 +102,7 @@ class IppPrinter:
                 return Outcome("completed", assumed=True)
         if answer.status in _NOT_NOW:
             raise PrinterUnreachable(f"status {answer.status:#06x}")
-        number = _first_number(answer.job, "job-id")
+        number = first_number(answer.job, "job-id")
         if not answer.is_successful or number is None:
             _log.error(
                 "printer {uri} refuses job {job}: status {status}",
@@ -112,7 +113,7 @@ class IppPrinter:
             return Outcome("aborted", pages=0)
         return await self._follow(printer, number)
 
-    async def _look(self, printer: _Printer) -> Sequence[Value]:
+    async def _look(self, printer: PrinterAddress) -> Sequence[Value]:
         """The formats the printer takes; raises PrinterUnreachable unless it takes jobs."""
         try:
             answer = await self._ask(
@@ -136,7 +137,7 @@ class IppPrinter:
 
     async def _print_job(
         self,
-        printer: _Printer,
+        printer: PrinterAddress,
         document: BinaryIO,
         options: PrintOptions,
         formats: Sequence[Value],
@@ -144,8 +145,8 @@ class IppPrinter:
         is_pdf = b"%PDF-" in document.read(1024) and "application/pdf" in formats
         document.seek(0)
         about = [
-            Attribute(Tag.NAME, "requesting-user-name", (_cut(options.user_name),)),
-            Attribute(Tag.NAME, "job-name", (_cut(options.title or options.job),)),
+            Attribute(Tag.NAME, "requesting-user-name", (cut_name(options.user_name),)),
+            Attribute(Tag.NAME, "job-name", (cut_name(options.title or options.job),)),
             Attribute(
                 Tag.MIME_TYPE,
                 "document-format",
@@ -162,7 +163,7 @@ class IppPrinter:
             printer, Operation.PRINT_JOB, about, how, document, self._print_timeout_s
         )
 
-    async def _follow(self, printer: _Printer, number: int) -> Outcome:
+    async def _follow(self, printer: PrinterAddress, number: int) -> Outcome:
         """Look at a job until its state is final, or for as long as printing may take."""
         give_up_at = self._clock.seconds() + self._print_timeout_s
         wait_s = self._poll_s
@@ -178,7 +179,7 @@ class IppPrinter:
             else:
                 if answer.status in _NOT_FOUND:
                     break
-                state = _first_number(answer.job, "job-state")
+                state = first_number(answer.job, "job-state")
                 if state in _FINAL:
                     return _outcome(JobState(state), answer)
             await deferLater(self._clock, wait_s, lambda: None)
@@ -188,7 +189,7 @@ class IppPrinter:
 
     async def _ask(
         self,
-        printer: _Printer,
+        printer: PrinterAddress,
         operation: Operation,
         attributes: Sequence[Attribute],
         job_attributes: Sequence[Attribute] = (),
@@ -207,7 +208,7 @@ class IppPrinter:
 
 
 def _outcome(state: JobState, answer: Response) -> Outcome:
-    counted = _first_number(answer.job, "job-impressions-completed")
+    counted = first_number(answer.job, "job-impressions-completed")
     if state is JobState.COMPLETED and not counted:
         # A printer that completes a job with nothing counted does not count.
         return Outcome("completed")
@@ -216,12 +217,13 @@ def _outcome(state: JobState, answer: Response) -> Outcome:
     return Outcome(_FINAL[state], pages=counted)
 
 
-def _first_number(attributes: dict[str, list[Value]], name: str) -> int | None:
+def first_number(attributes: Group, name: str) -> int | None:
+    """The first value of an attribute, if it is a number."""
     values = attributes.get(name, [])
     is_number = bool(values) and isinstance(values[0], int) and not isinstance(values[0], bool)
     return int(values[0]) if is_number else None
 
 
-def _cut(text: str) -> str:
+def cut_name(text: str) -> str:
     """At most 255 bytes of UTF-8, the longest name in IPP, never half a character."""
     return text.encode()[:255].decode("utf-8", "ignore")

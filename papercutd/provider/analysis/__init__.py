@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.domain.document import GROUPS_MAX, Document, PageGroup
+from papercutd.provider.analysis.layout import Layout
 
 _log = Logger()
 T = TypeVar("T")
@@ -70,11 +72,16 @@ class DocumentAnalyser:
 
     async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document:
         """The document's facts; ``analysed`` is False where they cannot be had."""
-        unknown = Document((), copies, duplex, format, analysed=False)
+        return await self.look_into(path, format, Layout(copies, duplex))
+
+    async def look_into(self, path: str, format: str, layout: Layout) -> Document:
+        """The facts of what ``layout`` makes of the document."""
+        unknown = Document((), layout.copies, layout.duplex, format, analysed=False)
         if format != PDF:
             return unknown
+        asked = json.dumps({"format": format, "layout": attrs.asdict(layout)})
         try:
-            output = await self._at_once.run(self._run, path)
+            output = await self._at_once.run(self._run, asked, path)
         except OSError as error:
             # No process to be had: the printer counts afterwards.
             _log.error("a document cannot be analysed: {error}", error=error)
@@ -90,14 +97,14 @@ class DocumentAnalyser:
             return unknown
         if not groups or len(groups) > GROUPS_MAX:
             return unknown
-        return Document(groups, copies, duplex, format)
+        return Document(groups, layout.copies, layout.duplex, format)
 
-    def _run(self, path: str) -> Deferred[bytes]:
+    def _run(self, *words: str) -> Deferred[bytes]:
         worker = _Worker()
         self._reactor.spawnProcess(
             worker,
             sys.executable,
-            [sys.executable, "-m", "papercutd.provider.analysis.worker", path],
+            [sys.executable, "-m", "papercutd.provider.analysis.worker", *words],
             env=None,
         )
         timer = self._clock.callLater(self._wall_time_s, worker.kill)

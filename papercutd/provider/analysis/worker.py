@@ -1,8 +1,9 @@
-"""The limited process that looks into one document: ``python -m ...analysis.worker FILE``.
+"""The limited process that looks into one document: ``python -m ...analysis.worker [ASKED] FILE``.
 
 Documents are not trusted. This process has bounded memory and time, reads one
 file, and prints one JSON object: ``{"groups": [[paper, pages, colour], ...]}``
-or ``{"failed": why}``.
+or ``{"failed": why}``. ASKED is ``{"format": ..., "layout": {...}}``; without it
+the file is a PDF as it is.
 """
 
 from __future__ import annotations
@@ -11,23 +12,15 @@ import json
 import resource
 import sys
 
+from papercutd.provider.analysis.layout import Layout, PageFacts, groups_of, lay_out
+from papercutd.provider.analysis.sizes import paper_name
+
 MEMORY_MAX_BYTES = 1_500_000_000
 CPU_MAX_S = 60
 PAGES_MAX = 20_000
 #: Pages rendered for colour; beyond it every page counts as colour only where the first did.
 RENDERED_MAX = 2_000
 DOTS_PER_INCH = 36
-#: Sizes in points, short side first.
-SIZES = {
-    "A3": (842, 1191),
-    "A4": (595, 842),
-    "A5": (420, 595),
-    "A6": (298, 420),
-    "Letter": (612, 792),
-    "Legal": (612, 1008),
-    "Tabloid": (792, 1224),
-}
-TOLERANCE_POINTS = 12
 #: Difference of the channels of a pixel that makes it coloured.
 COLOUR_DIFFERENCE = 12
 
@@ -38,15 +31,6 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-
-
-def paper_name(width: float, height: float) -> str:
-    """The standard size nearest to a page, whichever way it is turned."""
-    short, long = sorted((width, height))
-    for name, (w, h) in SIZES.items():
-        if abs(short - w) <= TOLERANCE_POINTS and abs(long - h) <= TOLERANCE_POINTS:
-            return name
-    return f"{round(short / 72 * 25.4)}x{round(long / 72 * 25.4)}mm"
 
 
 def has_colour(page: object) -> bool:
@@ -67,30 +51,51 @@ def has_colour(page: object) -> bool:
     )
 
 
-def analyse(path: str) -> dict[str, object]:
-    """The groups of pages of the PDF at ``path``."""
+class Unreadable(Exception):
+    """Nothing can be said of the document; the word says why."""
+
+
+def pdf_pages(path: str) -> list[PageFacts]:
+    """The pages of the PDF at ``path``."""
     import pypdfium2
 
     document = pypdfium2.PdfDocument(path)
     if len(document) > PAGES_MAX:
-        return {"failed": "too-many-pages"}
-    if len(document) == 0:
-        return {"failed": "no-pages"}
-    groups: dict[str, list[int]] = {}
+        raise Unreadable("too-many-pages")
+    pages = []
     for number in range(len(document)):
         page = document[number]
-        group = groups.setdefault(paper_name(*page.get_size()), [0, 0])
-        group[0] += 1
-        if number < RENDERED_MAX and has_colour(page):
-            group[1] += 1
+        is_colour = number < RENDERED_MAX and has_colour(page)
+        pages.append(PageFacts(paper_name(*page.get_size()), is_colour))
         page.close()
-    return {"groups": [[paper, pages, colour] for paper, (pages, colour) in groups.items()]}
+    return pages
+
+
+def analyse(path: str, layout: Layout | None = None) -> dict[str, object]:
+    """The groups of pages of the document at ``path``, as it is laid out."""
+    try:
+        pages = pdf_pages(path)
+    except Unreadable as error:
+        return {"failed": str(error)}
+    if not pages:
+        return {"failed": "no-pages"}
+    sides = pages if layout is None else lay_out(pages, layout)
+    return {"groups": [list(group) for group in groups_of(sides)]}
+
+
+def _asked(words: list[str]) -> tuple[Layout | None]:
+    """What the provider asks for beside the file."""
+    if not words:
+        return (None,)
+    layout = json.loads(words[0])["layout"]
+    layout["ranges"] = tuple(tuple(pair) for pair in layout["ranges"])
+    return (Layout(**layout),)
 
 
 def main() -> None:
     limit()
     try:
-        found = analyse(sys.argv[1])
+        found = analyse(sys.argv[-1], *_asked(sys.argv[1:-1]))
     except MemoryError:
         found = {"failed": "too-large"}
     except Exception as error:

@@ -23,9 +23,9 @@ from papercutd.provider.adapters.ipp import (
     Operation,
     Response,
     Tag,
-    Value,
 )
 from papercutd.provider.adapters.ipp_client import IppClient, IppFailed
+from papercutd.provider.adapters.ipp_printer import first_number
 
 DEFAULT_PORT = 631
 CONNECT_TIMEOUT_S = 5.0
@@ -284,7 +284,7 @@ class CupsServer:
         )
         self._check(answer, "a subscription")
         for group in answer.all(Tag.SUBSCRIPTION):
-            number = _number(group, "notify-subscription-id")
+            number = first_number(group, "notify-subscription-id")
             if number is not None:
                 return number
         raise CupsRefused("a subscription", answer.status)
@@ -384,12 +384,6 @@ def _queue_uri(name: str) -> str:
     return f"ipp://localhost/printers/{quote(name)}"
 
 
-def _number(group: Group, name: str) -> int | None:
-    values: list[Value] = group.get(name, [])
-    is_number = bool(values) and isinstance(values[0], int) and not isinstance(values[0], bool)
-    return int(values[0]) if is_number else None
-
-
 def _text(group: Group, name: str) -> str:
     values = group.get(name, [])
     return values[0] if values and isinstance(values[0], str) else ""
@@ -401,13 +395,13 @@ def _texts(group: Group, name: str) -> tuple[str, ...]:
 
 def _state(group: Group) -> JobState | None:
     try:
-        return JobState(_number(group, "job-state") or 0)
+        return JobState(first_number(group, "job-state") or 0)
     except ValueError:
         return None
 
 
 def _job(group: Group) -> CupsJob | None:
-    number, state = _number(group, "job-id"), _state(group)
+    number, state = first_number(group, "job-id"), _state(group)
     if number is None or state is None:
         return None
     return CupsJob(
@@ -417,7 +411,7 @@ def _job(group: Group) -> CupsJob | None:
         _texts(group, "job-state-reasons"),
         _text(group, "job-hold-until"),
         _text(group, "job-printer-uri").rpartition("/")[2],
-        _number(group, "number-of-documents") or 0,
+        first_number(group, "number-of-documents") or 0,
     )
 
 
@@ -428,12 +422,15 @@ def _queue(group: Group) -> Queue:
         _text(group, "sides-default").startswith("two-sided"),
         group.get("color-supported") != [False],
         _text(group, "media-default"),
-        _number(group, "printer-state") == 5,
+        first_number(group, "printer-state") == 5,
     )
 
 
 def _event(group: Group) -> Event | None:
-    sequence, number = _number(group, "notify-sequence-number"), _number(group, "notify-job-id")
+    sequence, number = (
+        first_number(group, "notify-sequence-number"),
+        first_number(group, "notify-job-id"),
+    )
     if sequence is None or number is None:
         return None
     state = _state(group)
