@@ -69,6 +69,8 @@ class Cups:
 
     server: str = key("/run/cups/cups.sock", "its socket, or HOST:PORT; empty: it is not used")
     user: str = key("lp", "the user that CUPS runs its backends as")
+    backend: str = key("/usr/lib/cups/backend/papercut", "where the backend is installed")
+    printers_conf: str = key("/etc/cups/printers.conf", "its own file of queues")
 
 
 @attrs.frozen

@@ -18,6 +18,7 @@ from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.analysis import DocumentAnalyser
 from papercutd.provider.cups.backends import BackendFactory
 from papercutd.provider.cups.counting import IppCounter
+from papercutd.provider.cups.queues import CupsQueues
 from papercutd.provider.cups.server import CupsServer
 from papercutd.provider.cups.spooler import CupsSpooler
 from papercutd.provider.journal import SCHEMA, ProviderJournal, create_journal
@@ -97,9 +98,10 @@ class ProviderRole:
             raise ConfigError(["site.name: is needed with site.host"])
         analyser = DocumentAnalyser(self._reactor, self._reactor)
         if self._config.cups.server:
+            self._cups = CupsServer(self._reactor, self._reactor, self._config.cups.server)
             self._spooler = CupsSpooler(
                 self._env,
-                CupsServer(self._reactor, self._reactor, self._config.cups.server),
+                self._cups,
                 self._journal,
                 analyser,
                 IppCounter(self._reactor, self._reactor),
@@ -145,8 +147,17 @@ class ProviderRole:
             )
             self._listeners.unix(str(self._data.path / "cups.sock"), backends, 0o666)
             self._spooler.watch()
-        operations = ProviderOperations(self._provider, self._journal)
-        self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
+        operations = ProviderOperations(self._provider, self._journal).all()
+        if self._spooler is not None:
+            queues = CupsQueues(
+                self._cups,
+                self._spooler,
+                self._journal,
+                self._config.cups.printers_conf,
+                self._config.cups.backend,
+            )
+            operations |= queues.all()
+        self._listeners.unix(self._data.control_socket, ControlFactory(operations))
 
 
 def build(config: ProviderConfig, reactor: Any) -> OrderedService:

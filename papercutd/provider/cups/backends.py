@@ -26,6 +26,7 @@ from zope.interface import implementer
 _log = Logger()
 VERSION = 1
 LINE_MAX = 65_536
+UUID_MAX = 64
 #: Seconds a backend has for its announcement.
 ANNOUNCE_S = 5.0
 #: Backends connected at once; a queue runs one at a time.
@@ -121,6 +122,9 @@ class Backend(LineOnlyReceiver):
         if announcement.version != VERSION:
             self.refuse(f"the backend is of another release: install version {VERSION}")
             return
+        if not 0 < len(announcement.uuid) <= UUID_MAX:
+            self.refuse("CUPS gives the job no job-uuid, by which it would be known again")
+            return
         self._owner.announced(announcement, self)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -128,12 +132,15 @@ class Backend(LineOnlyReceiver):
 
     # What is answered; nothing of it once it is gone.
 
-    async def allow(self) -> bool:
-        """Let the job print. False: it went away before it heard so, and does not print."""
+    async def allow(self, uri: str | None = None) -> bool:
+        """Let the job print. False: it went away before it heard so, and does not print.
+
+        ``uri``: where, if that is more than the backend was told by CUPS.
+        """
         if not self.is_there:
             return False
         went = self._went = Deferred()
-        self._say("ALLOW", {})
+        self._say("ALLOW", {} if uri is None else {"uri": uri})
         self._set_timer(GO_S)
         return await went
 

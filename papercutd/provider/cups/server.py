@@ -27,6 +27,8 @@ from papercutd.provider.adapters.ipp import (
 from papercutd.provider.adapters.ipp_client import IppClient, IppFailed
 from papercutd.provider.adapters.ipp_printer import first_number
 
+#: How the device URI of a queue begins that asks the provider.
+SCHEME = "papercut:"
 DEFAULT_PORT = 631
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 20.0

@@ -7,10 +7,12 @@ CUPS by its ``job-uuid``, never from the backend.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
@@ -20,16 +22,18 @@ from twisted.logger import Logger
 from papercutd.domain.decision import Reason
 from papercutd.domain.document import Document, PageGroup
 from papercutd.environment import Environment
-from papercutd.errors import PapercutError
+from papercutd.errors import NotFound, PapercutError
 from papercutd.provider.adapters import Outcome
 from papercutd.provider.adapters.ipp import JobState
 from papercutd.provider.analysis import DocumentAnalyser, guess_format
 from papercutd.provider.analysis.layout import Layout
 from papercutd.provider.cups.backends import Announcement, Backend
 from papercutd.provider.cups.counting import Counter
+from papercutd.provider.cups.device_uris import kept_uri
 from papercutd.provider.cups.options import layout_of, parse_options
 from papercutd.provider.cups.server import (
     LEASE_S,
+    SCHEME,
     CupsJob,
     CupsRefused,
     CupsServer,
@@ -55,9 +59,10 @@ LOOK_S = 5.0
 AWAY_S = 1.0
 #: Seconds for which filters may make what the backend is asked to show.
 STREAM_S = 300.0
+#: How often a backend is asked to show it.
+STREAM_ASKED_MAX = 3
+BLOCK = 1 << 20
 DOCUMENTS_MAX = 1_000
-#: How the address of a queue of ours begins.
-SCHEME = "papercut:"
 _FINAL = {
     JobState.COMPLETED: "completed",
     JobState.CANCELED: "canceled",
@@ -139,7 +144,10 @@ class CupsSpooler:
         self.provider = provider
         self._folder.mkdir(mode=0o700, exist_ok=True)
         for left in self._folder.iterdir():
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
         for job in await self._journal.unended():
             if job.spooled is not None:
                 self._follow(job)
@@ -183,16 +191,20 @@ class CupsSpooler:
             _log.failure("an announced job cannot be taken in")
             backend.refuse("the provider failed at this, its log says why")
             return
-        following = self._follow(job)
+        following = self._following.get(job.job)
+        if following is None:
+            # It ended just now: CUPS holds it until the next comparison finds out which way.
+            backend.hold(*_OTHERWISE)
+            return
         older, following.backend = following.backend, backend
         if older is not None:
             # CUPS runs a job once at a time: that one is gone and we have not heard.
             older.close()
         backend.on_gone = lambda gone: self._gone(following, gone)
-        if job.state == "held":
+        if following.job.state == "held":
             # Somebody released it at CUPS: it is asked for again, not let through.
             self.provider.retry(job.job)
-        if following.attempts == 0 and job.state != "printing":
+        if following.attempts == 0 and following.job.state != "printing":
             self._tasks.spawn(self._note_printer(following), "asking a printer for its last job")
         following.wake()
 
@@ -239,7 +251,7 @@ class CupsSpooler:
             digest="",
             size=0,
             submitted_at=self._env.wall_s(),
-            job_uuid=announcement.uuid[:64],
+            job_uuid=announcement.uuid,
             spooled=Spooled(
                 announcement.queue,
                 announcement.job,
@@ -262,6 +274,22 @@ class CupsSpooler:
             if printer.uri == f"cups:{queue}":
                 return printer
         return self.provider.printer(queue)
+
+    def knows_queue(self, queue: str) -> bool:
+        """Whether the application server has a printer for ``queue``."""
+        try:
+            self._printer_of(queue)
+        except NotFound:
+            return False
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, for people."""
+        return {
+            "reachable": self.is_reachable,
+            "jobs": len(self._following),
+            "backends_waiting": sum(f.backend is not None for f in self._following.values()),
+        }
 
     # As the provider's Spooler.
 
@@ -317,13 +345,67 @@ class CupsSpooler:
             queue = None
         options = {**parse_options(spooled.options), "copies": str(job.copies)}
         layout = layout_of(options, queue, spooled.is_filtered)
+        if layout.paper:
+            # Of a text it depends on the paper how many pages it has.
+            options["PageSize"] = layout.paper
         documents = []
         for number in range(1, await self._documents(job) + 1):
-            found = await self._analyse_document(job, number, layout)
+            found = await self._analyse_document(job, number, layout, options)
             if not found.analysed:
-                return found
+                return await self._analyse_stream(job, layout)
             documents.append(found)
         return _together(documents, layout, job.format)
+
+    async def _analyse_stream(self, job: Job, layout: Layout) -> Document:
+        """Of what filters make for the printer: the document itself says nothing to us.
+
+        The options are applied in it, but for copies that the backend makes.
+        """
+        assert job.spooled is not None
+        following = self._follow(job)
+        makes_copies = job.spooled.uri.startswith("ipp") or not job.spooled.is_filtered
+        applied = Layout(layout.copies if makes_copies else 1, layout.duplex)
+        give_up_at = self._env.now() + STREAM_S
+        asked = 0
+        while self._env.now() < give_up_at and asked <= STREAM_ASKED_MAX:
+            if following.final is not None:
+                raise Canceled
+            backend = following.backend
+            stream = None if backend is None else backend.take_stream()
+            if stream is not None:
+                return await self._look_into_stream(job, stream, applied)
+            if backend is not None:
+                following.backend = None
+                asked += 1
+                backend.ask_stream()
+                continue
+            found = await self._look(job)
+            if found is None or found.is_final:
+                raise Canceled
+            if found.is_held_by_backend:
+                await self._release(found.number)
+            if following.backend is None:
+                await self._pause(following, LOOK_S)
+        return Document((), layout.copies, layout.duplex, job.format, analysed=False)
+
+    async def _look_into_stream(self, job: Job, stream: int, layout: Layout) -> Document:
+        path = self._folder / f"{job.job}-stream"
+        try:
+            with open(path, "wb") as file:
+                at = 0
+                # Its offset is the backend's too: it is read without moving it.
+                while block := os.pread(stream, BLOCK, at):
+                    file.write(block)
+                    at += len(block)
+                    await deferLater(self._env.clock, 0, lambda: None)
+            format = guess_format(os.pread(stream, 1024, 0))
+            return await self._analyser.look_into(str(path), format, layout)
+        except OSError as error:
+            _log.warn("what job {job} prints cannot be had: {error}", job=job.job, error=str(error))
+            return Document((), layout.copies, layout.duplex, job.format, analysed=False)
+        finally:
+            os.close(stream)
+            path.unlink(missing_ok=True)
 
     async def _documents(self, job: Job) -> int:
         try:
@@ -334,7 +416,9 @@ class CupsSpooler:
             raise Canceled
         return min(max(found.documents, 1), DOCUMENTS_MAX)
 
-    async def _analyse_document(self, job: Job, number: int, layout: Layout) -> Document:
+    async def _analyse_document(
+        self, job: Job, number: int, layout: Layout, options: Mapping[str, str]
+    ) -> Document:
         """One document of the job, as its client sent it."""
         assert job.spooled is not None
         path = self._folder / f"{job.job}-{number}"
@@ -346,7 +430,7 @@ class CupsSpooler:
                 guessed = guess_format(file.read(1024))
             if guessed != "application/octet-stream":
                 format = guessed
-            return await self._analyser.look_into(str(path), format, layout)
+            return await self._analyser.look_into(str(path), format, layout, options)
         except (CupsRefused, OSError) as error:
             _log.warn(
                 "the document of job {job} cannot be had: {error}", job=job.job, error=str(error)
@@ -383,7 +467,7 @@ class CupsSpooler:
                     following.job = _about_to_print(job, following.printer_job_before)
                     await printing(following.job)
                     has_begun = True
-                await backend.allow()
+                await backend.allow(await self._whole_uri(job))
                 continue
             try:
                 found = await self._look(job)
@@ -400,6 +484,11 @@ class CupsSpooler:
             except CupsRefused as error:
                 _log.error("job {job} is not followed: {error}", job=job.job, error=str(error))
             await self._pause(following, LOOK_S)
+
+    async def _whole_uri(self, job: Job) -> str | None:
+        """Where the backend prints, if that has a password which CUPS does not tell it."""
+        assert job.spooled is not None
+        return await kept_uri(self._journal, job.spooled.queue, job.spooled.uri)
 
     async def _release(self, number: int) -> None:
         await self._insist(lambda: self._cups.release(number))
