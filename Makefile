@@ -30,7 +30,7 @@ run: $(STAMP) ## all roles on loopback with sample data, until Ctrl-C
 packages: ## Debian packages of the tests: installed as root, else named
 	@tests/support/install.sh
 
-test: packages $(STAMP) ## everything
+test: packages $(STAMP) ## everything; as root it installs the Debian packages the tests need
 	@$(BIN)/python tests/run.py tests
 
 unit: $(STAMP) ## unit tests only

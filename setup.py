@@ -35,6 +35,7 @@ setup(
         )
     ],
     install_requires=[
+        "argon2-cffi>=23.1",
         "attrs>=23.2",
         "cryptography>=42",
         "msgspec>=0.19",
@@ -42,7 +43,7 @@ setup(
         "pypdfium2>=4.30",
         "service-identity>=24.1",
         "treq>=24.9",
-        "twisted[tls]>=24.7",
+        "twisted[conch,tls]>=24.7",
     ],
     extras_require={
         "test": [

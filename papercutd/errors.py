@@ -14,6 +14,10 @@ import attrs
 class PapercutError(Exception):
     """Anything papercutd refuses or cannot do."""
 
+    def __str__(self) -> str:
+        """What happened and what to do: the text given, else the first line of the class's own."""
+        return super().__str__() or (type(self).__doc__ or "").strip().partition("\n")[0]
+
 
 @attrs.frozen(auto_exc=True, str=False)
 class ConfigError(PapercutError):

@@ -114,6 +114,10 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("name")
     one.add_argument("--site", help="the site it stands beside")
+    one = add("set", "change a provider", _operation("provider.set"), provider)
+    one.add_argument("name")
+    one.add_argument("--preferred", choices=("application", "site"), help="who is asked first")
+    one.add_argument("--site", help='the site it stands beside; "" for none')
     add("list", "list providers", _operation("provider.list"), provider)
     add("token", "a new join token", _token("provider"), provider).add_argument("name")
 
@@ -131,14 +135,33 @@ def parser() -> argparse.ArgumentParser:
     one = add("add", "add a printer", _operation("printer.add"), printer)
     one.add_argument("name")
     one.add_argument("--provider", required=True)
-    uris = "socket://HOST:PORT, ipp://HOST/PATH or cups:QUEUE"
+    uris = "socket://HOST:PORT, ipp://HOST:PORT/PATH or cups:QUEUE"
     one.add_argument("--uri", required=True, help=uris)
-    one.add_argument("--when-alone", default="print-and-log-later")
+    one.add_argument(
+        "--when-alone",
+        default="print-and-log-later",
+        choices=("print-and-log-later", "hold", "print-unlogged"),
+        help="when no server can be asked",
+    )
+    _add_release_arguments(one)
+    one = add("set", "how jobs of a printer are released", _operation("printer.set"), printer)
+    one.add_argument("name")
+    _add_release_arguments(one)
     add("list", "list printers", _operation("printer.list"), printer)
 
     job = group("job", "jobs of a provider")
     add("list", "list jobs", _operation("job.list"), job)
     add("retry", "ask again for a held job", _operation("job.retry"), job).add_argument("job")
+    add("cancel", "give up a job before it prints", _operation("job.cancel"), job).add_argument(
+        "job"
+    )
+    one = add("held", "list held jobs, as the servers know them", _operation("job.held"), job)
+    one.add_argument("--user")
+    one = add("release", "print a held job", _operation("job.release"), job)
+    one.add_argument("job")
+    one.add_argument("--printer", help="another printer that may print it")
+    one.add_argument("--copies", type=int)
+    add("discard", "delete a held job", _operation("job.discard"), job).add_argument("job")
 
     add("status", "how everything stands", _operation("status"))
     one = add("verify", "check chains, totals and charges", _operation("verify"))
@@ -153,6 +176,33 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("role_name", metavar="ROLE", choices=("site", "provider"))
     one.add_argument("name")
     return top
+
+
+def _add_release_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--release",
+        default="immediate",
+        choices=("immediate", "secure", "find-me"),
+        help="print at once; hold for this printer; hold for any printer of the group",
+    )
+    one.add_argument("--group", default="", help="printers that take each other's find-me jobs")
+    one.add_argument(
+        "--held-for",
+        dest="held_for_s",
+        type=_duration_s,
+        default=86_400,
+        metavar="TIME",
+        help="after which a held job is deleted: 30m, 24h, 7d",
+    )
+
+
+def _duration_s(text: str) -> int:
+    """Seconds of ``90``, ``30m``, ``24h`` or ``7d``."""
+    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    if not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 30m, 24h or 7d")
+    return int(number) * unit
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,7 +16,8 @@ from papercutd.identity.authority import Authority, pin_of
 from papercutd.identity.joining import JoinService
 from papercutd.identity.tls import Credentials
 from papercutd.roles.common import DataDirectory
-from papercutd.services.administration import StoreOperations, take
+from papercutd.services.administration import StoreOperations
+from papercutd.services.operation import take
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.migrate import open_database

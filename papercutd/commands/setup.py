@@ -100,6 +100,9 @@ def join(config: Any, token: str, server: str) -> dict[str, Any]:
                 kept = data / f"old-{int(time.time())}-{name}{ending}"
                 path.rename(kept)
                 moved.append(str(kept))
+    # A replica belongs to its journal: the next one takes a snapshot.
+    for path in data.glob("replica-*.db*"):
+        path.unlink()
     del answer
     return {"data_dir": str(data), "journals_kept": moved, "next": "start this role with twistd"}
 

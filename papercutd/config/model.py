@@ -37,6 +37,15 @@ class Times:
 
 
 @attrs.frozen
+class Shell:
+    """The administrator's shell over SSH, for keys only; off without a file of them."""
+
+    keys: str = key("", "a file of public keys as in authorized_keys; empty: no shell")
+    port: int = key(9194, "where it listens", least=0)
+    interface: str = key("127.0.0.1", "an address of the loopback")
+
+
+@attrs.frozen
 class Debug:
     """Deliberate faults for the demonstration. Never set one on a server in use."""
 
@@ -48,12 +57,21 @@ class Debug:
 
 
 @attrs.frozen
-class Server:
-    """The other server's address."""
+class SiteServer:
+    """The site server beside this provider, if there is one."""
 
     host: str = key("", "host name or address; empty: there is none")
     port: int = key(9195, "its port for links", least=1)
-    name: str = key("", "a site's name; of no use for the application server")
+    name: str = key("", "the site's name")
+
+
+@attrs.frozen
+class ApplicationServer:
+    """The application server's address."""
+
+    host: str = key("", "host name or address")
+    port: int = key(9195, "its port for links", least=1)
+    https: int = key(9192, "its HTTPS port, where certificates are renewed", least=1)
 
 
 @attrs.frozen
@@ -90,6 +108,7 @@ class AppConfig:
     listen: Listen = attrs.field(factory=Listen)
     users: Users = attrs.field(factory=Users)
     debug: Debug = attrs.field(factory=Debug)
+    shell: Shell = attrs.field(factory=Shell)
 
 
 @attrs.frozen
@@ -100,9 +119,10 @@ class SiteConfig:
     forward_budget_s: float = key(
         0.3, "what the application server is given before the site decides itself", least=0
     )
-    application: Server = attrs.field(factory=Server)
+    application: ApplicationServer = attrs.field(factory=ApplicationServer)
     listen: Listen = attrs.field(factory=Listen)
     times: Times = attrs.field(factory=Times)
+    shell: Shell = attrs.field(factory=Shell)
 
 
 @attrs.frozen
@@ -110,9 +130,10 @@ class ProviderConfig:
     """A print provider."""
 
     data_dir: str = key("/var/lib/papercutd/provider", "where journal, spool, keys and sockets lie")
-    application: Server = attrs.field(factory=Server)
-    site: Server = attrs.field(factory=Server)
+    application: ApplicationServer = attrs.field(factory=ApplicationServer)
+    site: SiteServer = attrs.field(factory=SiteServer)
     times: Times = attrs.field(factory=Times)
+    shell: Shell = attrs.field(factory=Shell)
     analysis: Analysis = attrs.field(factory=Analysis)
     cups: Cups = attrs.field(factory=Cups)
 

@@ -16,9 +16,8 @@ SITES = ("north", "south")
 TIMES = "[times]\nback_jitter_s = 1.0\nreconnect_min_s = 0.2\nreconnect_max_s = 1.0\n"
 
 
-def _server(section: str, port: int, name: str = "") -> str:
-    named = f'name = "{name}"\n' if name else ""
-    return f'[{section}]\nhost = "127.0.0.1"\nport = {port}\n{named}'
+def _application(port: int, https: int) -> str:
+    return f'[application]\nhost = "127.0.0.1"\nport = {port}\nhttps = {https}\n'
 
 
 def _listen(http: int, https: int, links: int) -> str:
@@ -95,13 +94,15 @@ class Installation:
         port = free_port()
         site = Role(
             *("site", f"site {name}", self.directory / f"site-{name}"),
-            _server("application", relays[0].port)
+            _application(relays[0].port, self.https_port)
             + _listen(free_port(), free_port(), port)
             + TIMES,
         )
         provider = Role(
             *("provider", f"provider of {name}", self.directory / f"provider-{name}"),
-            _server("application", relays[1].port) + _server("site", port, name) + TIMES,
+            _application(relays[1].port, self.https_port)
+            + f'[site]\nhost = "127.0.0.1"\nport = {port}\nname = "{name}"\n'
+            + TIMES,
         )
         printer = Printer(self.directory / f"printer-{name}")
         self.branches.append(Branch(name, site, provider, printer, relays))

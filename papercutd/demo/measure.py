@@ -70,11 +70,11 @@ def read_paper(stores: Stores) -> Paper:
         connection = open_read(path)
         connection.row_factory = sqlite3.Row
         for row in connection.execute(
-            "SELECT job, step, digest, state, decider, outcome, submitted_at, decided_at,"
+            "SELECT job, phase, step, digest, state, decider, outcome, submitted_at, decided_at,"
             " waited_ms FROM job"
         ):
             jobs.append(dict(row))
-            keys[row["digest"]] = f"{row['job']}/submit-{row['step']}"
+            keys[row["digest"]] = f"{row['job']}/{row['phase']}-{row['step']}"
         connection.close()
     return Paper(received, keys, jobs)
 

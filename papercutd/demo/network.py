@@ -28,8 +28,8 @@ def free_port() -> int:
 class _Listener:
     """Accepts connections on the loopback in a thread until it is closed."""
 
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_server((host, 0), backlog=64)
         self.port = int(self._socket.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -56,12 +56,12 @@ class _Listener:
 class Printer(_Listener):
     """A printer on a TCP port: every document it received is a file."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, host: str = "127.0.0.1") -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._count = 0
         self._lock = threading.Lock()
-        super().__init__()
+        super().__init__(host)
 
     def serve(self, connection: socket.socket) -> None:
         data = b""

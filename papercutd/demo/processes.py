@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -22,8 +21,17 @@ class NotReady(Exception):
 class Role:
     """One ``twistd papercut-...`` process."""
 
-    def __init__(self, role: str, name: str, directory: Path, config: str) -> None:
+    def __init__(
+        self,
+        role: str,
+        name: str,
+        directory: Path,
+        config: str,
+        under: tuple[str, ...] = (),
+    ) -> None:
+        """``under``: words before the command, such as ``ip netns exec NAME``."""
         self.role = role
+        self.under = under
         self.name = name
         self.directory = directory
         self.data = directory / "data"
@@ -33,15 +41,22 @@ class Role:
         self.config.write_text(f"data_dir = {str(self.data)!r}\n{config}".replace("'", '"'))
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it and wait until its control socket answers."""
-        command = [sys.executable, "-m", "twisted.scripts.twistd"]
+    def start(self, **environment: str) -> None:
+        """Start it and wait until its control socket answers.
+
+        ``environment`` comes on top of this process's.
+        """
         code = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
-        command = [sys.executable, "-c", code, "--nodaemon", "--pidfile="]
+        command = [*self.under, sys.executable, "-c", code, "--nodaemon", "--pidfile="]
         command += [f"papercut-{self.role}", "--config", str(self.config)]
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, **environment},
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
@@ -59,10 +74,13 @@ class Role:
         """The result of an operation at its control socket."""
         return call(str(self.data / "control.sock"), operation, arguments, timeout_s=20)
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
             self._process = None
 

@@ -42,7 +42,7 @@ class Story:
         for branch in installation.branches:
             branch.site.start()
             branch.provider.start()
-        wait_for("everybody is connected", lambda: all(_ready(b) for b in installation.branches))
+        wait_for("everybody is connected", lambda: all(is_ready(b) for b in installation.branches))
 
     def print_at(self, branch: Branch, what: str, pages: int, user: str = "anna") -> str:
         self._count += 1
@@ -64,7 +64,7 @@ def wait_for(what: str, condition: Any, limit_s: float = WAIT_S) -> bool:
     return False
 
 
-def _ready(branch: Branch) -> bool:
+def is_ready(branch: Branch) -> bool:
     status = branch.provider.call("status")
     return (
         all(s["connected"] and not s["suspect"] for s in status["servers"].values())
@@ -78,7 +78,7 @@ def _printed(branch: Branch, jobs: list[str]) -> bool:
     return all(states.get(job) in ("ended", "held") for job in jobs)
 
 
-def _settled(branch: Branch) -> bool:
+def is_settled(branch: Branch) -> bool:
     status = branch.provider.call("status")
     return not any(status["owed"].values()) and set(status["jobs"]) <= {"ended", "held"}
 
@@ -130,7 +130,7 @@ def tell(installation: Installation, story: Story, sabotage: str) -> dict[str, A
         if measure.back_s(measure.read_paper(_stores(installation)), healed_at) is not None:
             break
         time.sleep(0.25)
-    wait_for("all is settled", lambda: all(_ready(b) and _settled(b) for b in branches))
+    wait_for("all is settled", lambda: all(is_ready(b) and is_settled(b) for b in branches))
     healed = Span(cut_began, time.time())
 
     story.say(f"the application server is killed with -9, {KILLS} times, a document each time")
@@ -143,9 +143,9 @@ def tell(installation: Installation, story: Story, sabotage: str) -> dict[str, A
         wait_for("the job is printed", lambda b=branch, j=job: _printed(b, [j]))
         killed.append(Span(began, time.time()))
         installation.app.start()
-        wait_for("everybody is back", lambda: all(_ready(b) for b in branches))
+        wait_for("everybody is back", lambda: all(is_ready(b) for b in branches))
         healed = Span(healed.began, time.time())
-    wait_for("all is settled", lambda: all(_settled(b) for b in branches))
+    wait_for("all is settled", lambda: all(is_settled(b) for b in branches))
     _wait_drained(branches)
     wait_for("the statement is closed", lambda: _statement(installation)["state"] == "closed", 10.0)
     statement = _statement(installation)

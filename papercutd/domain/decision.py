@@ -35,6 +35,8 @@ class Reason(enum.Enum):
     PRINTED_BEFORE = "printed-before"
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
+    #: The queue holds every job until its person releases it.
+    RELEASE = "release"
 
 
 #: Reasons for which a second opinion is worth a wait (design 4.1): the server asked

@@ -86,6 +86,11 @@ class Receipt:
     pages: int
 
 
+def is_release(step: str) -> bool:
+    """Whether somebody stands at a printer for this step."""
+    return step.startswith("release-")
+
+
 def fold_user_name(name: str) -> str:
     """The one form under which a user name is looked up.
 

@@ -8,6 +8,7 @@ A Unix socket that only its owner may open. One JSON object a line asks
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -47,7 +48,7 @@ class _Control(LineOnlyReceiver):
         try:
             result = await operation(arguments, lambda figures: self._say({"progress": figures}))
         except PapercutError as error:
-            code = getattr(error, "code", type(error).__name__)
+            code = getattr(error, "code", "") or code_of(type(error))
             self._say({"error": {"code": code, "text": str(error)}})
         except Exception:
             _log.failure("operation {name} failed", failure=Failure(), name=asked["call"])
@@ -59,6 +60,11 @@ class _Control(LineOnlyReceiver):
     def _say(self, message: dict[str, Any]) -> None:
         if self.connected:
             self.sendLine(json.dumps(message).encode())
+
+
+def code_of(error: type[Exception]) -> str:
+    """``storage-full`` of StorageFull."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
 
 
 class ControlFactory(Factory):

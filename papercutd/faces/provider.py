@@ -14,10 +14,11 @@ from papercutd.domain.decision import Decision
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
 from papercutd.services import wire
+from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
-from papercutd.storage.application_store import ProviderSettings
 from papercutd.storage.askers import Seen
+from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.endpoint import Session
 from protocols.errors import Refusal
@@ -36,6 +37,7 @@ class ProviderService(Protocol):
 
     role: str
     providers: Sessions
+    held: HeldJobs
     tasks: Tasks
 
     @property
@@ -113,6 +115,8 @@ class ProviderFace:
             messages.Open: self._open,
             messages.Ping: self._ping,
             messages.Relay: self._relay,
+            messages.Held: self._held,
+            messages.Released: self._released,
         }
 
     async def hello(self, session: Session, hello: Hello) -> Welcome:
@@ -171,13 +175,16 @@ class ProviderFace:
 
     async def _send_config(self, session: Session, provider: str) -> None:
         settings = await self._service.settings(provider)
-        session.notify(wire.config_out(settings, self._service.position, self._service.address))
+        for page in wire.config_out(settings, self._service.position, self._service.address):
+            session.notify(page)
 
     def request(self, session: Session, message: Any) -> Awaitable[Any]:
         return answered(self._verbs[type(message)](self._conversations[session], message))
 
     def event(self, session: Session, event: Any) -> None:
-        """Providers send no events but BYE, which the session handles."""
+        """A provider's held jobs changed; BYE is the session's business."""
+        if isinstance(event, messages.HeldChanged):
+            self._service.held.changed(self._conversations[session].asker.name, event)
 
     def closed(self, session: Session, reason: str) -> None:
         conversation = self._conversations.pop(session, None)
@@ -222,6 +229,14 @@ class ProviderFace:
                 "noting a provider's position",
             )
         return messages.Pong(self._env.wall_s(), wire.position_out(self._service.position))
+
+    async def _held(self, conversation: _Conversation, message: messages.Held) -> Any:
+        self._service.held.page(conversation.asker.name, message)
+        return messages.Done()
+
+    async def _released(self, conversation: _Conversation, message: messages.Released) -> Any:
+        self._service.held.released(message)
+        return messages.Done()
 
     async def _relay(self, conversation: _Conversation, message: messages.Relay) -> Any:
         asker = conversation.asker

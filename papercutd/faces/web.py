@@ -26,6 +26,8 @@ _WORDS = {
     "used-token": "that token was used already: make another",
     "stale-token": "that token is older than an hour: make another",
     "foreign-token": "that token is for another name",
+    "not-due": "it is too early to renew that certificate, or more than 30 days too late",
+    "revoked": "that certificate is revoked: join again with a new token",
 }
 Health = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -119,6 +121,34 @@ class JoinPage(_Async):
         return False
 
 
+class RenewPage(_Async):
+    """``POST /api/renew``: a signing request, over a connection proved with a certificate."""
+
+    def __init__(self, joining: JoinService) -> None:
+        super().__init__()
+        self._joining = joining
+
+    def render_POST(self, request: Request) -> int:
+        return self.start(request, self._renew(request))
+
+    async def _renew(self, request: Request) -> tuple[int, dict[str, Any]]:
+        assert request.channel is not None
+        shown = getattr(request.channel.transport, "getPeerCertificate", lambda: None)()
+        if shown is None:
+            return 403, {"code": "identity", "text": "no certificate was shown"}
+        assert request.content is not None
+        try:
+            csr = json.loads(request.content.read(BODY_MAX))["csr"].encode()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return 400, {"code": "bad-request", "text": "csr is needed"}
+        try:
+            joined = await self._joining.renew(shown.to_cryptography(), csr)
+        except PapercutError as error:
+            code = getattr(error, "code", "refused")
+            return 403, {"code": code, "text": _WORDS.get(code, str(error))}
+        return 200, {"chain": joined.chain_pem.decode(), "ca": joined.ca_pem.decode()}
+
+
 class _Front(Resource):
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"content-type", b"text/plain; charset=utf-8")
@@ -182,4 +212,5 @@ def make_web(env: Environment, health: Health, joining: JoinService | None = Non
     api.putChild(b"health", HealthPage(health))
     if joining is not None:
         api.putChild(b"join", JoinPage(joining, env))
+        api.putChild(b"renew", RenewPage(joining))
     return QuietSite(root)

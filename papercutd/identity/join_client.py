@@ -29,9 +29,9 @@ from zope.interface import implementer
 from papercutd.errors import LinkError, Rejected
 from papercutd.identity.authority import key_pem, make_key, make_request, pin_of
 from papercutd.identity.endpoints import tls_endpoint
-from papercutd.identity.names import peer_of
-from papercutd.identity.tls import Credentials, PinnedTls
-from papercutd.identity.tokens import Token, parse_token
+from papercutd.identity.names import APPLICATION, peer_of
+from papercutd.identity.tls import INSTALLATION_NAME, ClientTls, Credentials, PinnedTls
+from papercutd.identity.tokens import parse_token
 
 JOIN_TIMEOUT_S = 30.0
 #: A certificate, a CA and their JSON are some 3 KiB.
@@ -43,9 +43,11 @@ class JoinFailed(LinkError):
 
 
 @implementer(IAgentEndpointFactory)
-class _Pinned:
-    def __init__(self, reactor: Any, host: str, port: int, tls: PinnedTls) -> None:
-        self._endpoint = tls_endpoint(reactor, host, port, tls)
+class _Fixed:
+    """Every request goes to the one endpoint, whatever its URL says."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         return self._endpoint
@@ -71,32 +73,54 @@ async def join(
     # An IPv6 address may come in the brackets it has before a port.
     bare = host.removeprefix("[").removesuffix("]")
     tls = PinnedTls(token.pin, pin_of)
-    agent = Agent.usingEndpointFactory(reactor, _Pinned(reactor, bare, port, tls))
-    asking = Deferred.fromCoroutine(_ask(agent, token, request, where))
+    agent = Agent.usingEndpointFactory(reactor, _Fixed(tls_endpoint(reactor, bare, port, tls)))
+    body = {"token": token.text, "role": token.role, "name": token.name, "csr": request.decode()}
+    asking = Deferred.fromCoroutine(_ask(agent, "join", body, where))
     try:
         answer = await asking.addTimeout(timeout_s, reactor)
     except (ResponseFailed, RequestTransmissionFailed, AskingTimeout) as error:
         raise JoinFailed(_why_unanswered(where, tls.was_shown, timeout_s)) from error
     except (ConnectError, DNSLookupError) as error:
         raise JoinFailed(f"{where} cannot be reached: {error}") from error
-    credentials = _credentials_from(answer, key, token, where)
+    credentials = _credentials_from(answer, key, token.role, token.name, where)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     credentials.save(directory)
     return answer
 
 
-async def _ask(agent: Agent, token: Token, request: bytes, where: str) -> dict[str, Any]:
-    body = {
-        "token": token.text,
-        "role": token.role,
-        "name": token.name,
-        "csr": request.decode(),
-    }
+async def ask_renewal(
+    reactor: Any,
+    credentials: Credentials,
+    host: str,
+    port: int,
+    timeout_s: float = JOIN_TIMEOUT_S,
+) -> Credentials:
+    """A new key and its certificate, proved by the handshake with the present one.
+
+    Raises JoinFailed.
+    """
+    me = peer_of(credentials.certificate)
+    key = make_key()
+    tls = ClientTls(credentials, APPLICATION, APPLICATION, server_name=INSTALLATION_NAME)
+    where = f"{host}:{port}"
+    agent = Agent.usingEndpointFactory(reactor, _Fixed(tls_endpoint(reactor, host, port, tls)))
+    body = {"csr": make_request(key, me.role, me.name).decode()}
+    asking = Deferred.fromCoroutine(_ask(agent, "renew", body, where))
+    try:
+        answer = await asking.addTimeout(timeout_s, reactor)
+    except JoinFailed:
+        raise
+    except Exception as error:
+        raise JoinFailed(f"{where} cannot be asked for a new certificate: {error}") from error
+    return _credentials_from(answer, key, me.role, me.name, where)
+
+
+async def _ask(agent: Agent, what: str, body: dict[str, str], where: str) -> dict[str, Any]:
     client = treq.client.HTTPClient(agent)
     # The name in the URL is looked up by nobody: the endpoint knows where to connect. No
     # redirects: the token is for the server that made it and no other.
     response = await client.post(
-        "https://application.papercut.internal/api/join",
+        f"https://application.papercut.internal/api/{what}",
         json=body,
         allow_redirects=False,
         unbuffered=True,
@@ -160,7 +184,7 @@ def _parse(body: bytes) -> dict[str, Any] | None:
 
 
 def _credentials_from(
-    answer: dict[str, Any], key: ec.EllipticCurvePrivateKey, token: Token, where: str
+    answer: dict[str, Any], key: ec.EllipticCurvePrivateKey, role: str, name: str, where: str
 ) -> Credentials:
     """What is kept of the answer; raises JoinFailed unless it is for us and our key."""
     chain, ca = answer.get("chain"), answer.get("ca")
@@ -176,6 +200,6 @@ def _credentials_from(
     except Exception as error:
         # InvalidSignature, of cryptography.
         raise JoinFailed(f"{where} answered a certificate of another CA") from error
-    if not is_ours or (peer.role, peer.name) != (token.role, token.name):
+    if not is_ours or (peer.role, peer.name) != (role, name):
         raise JoinFailed(f"{where} answered somebody else's certificate")
     return Credentials(key_pem(key), chain.encode(), ca.encode())

@@ -38,6 +38,9 @@ _DATE_ERRORS = frozenset(
     }
 )
 PARTIAL_CHAIN = 0x80000
+DEMAND = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+#: The name (SNI) that parts of the installation ask for on the port they share with browsers.
+INSTALLATION_NAME = "provider.papercut.internal"
 #: Looks at the certificate of the other end; whether it will do.
 Check = Callable[[x509.Certificate], bool]
 
@@ -136,7 +139,7 @@ def _verifier(
     return verify
 
 
-def _is_identity(role: str, name: str) -> Check:
+def _is_identity(role: str, name: str, revocations: Revocations | None = None) -> Check:
     expected = dns_name(role, name)
 
     def check(certificate: x509.Certificate) -> bool:
@@ -147,7 +150,10 @@ def _is_identity(role: str, name: str) -> Check:
         except (VerificationError, CertificateError, Rejected, ValueError):
             peer = None
         if peer is not None and (peer.role, peer.name) == (role, name):
-            return True
+            if revocations is None or not revocations.is_revoked(peer.serial):
+                return True
+            _log.error("the certificate of {expected} is revoked: refused", expected=expected)
+            return False
         _log.warn("the certificate shown is not that of {expected}: refused", expected=expected)
         return False
 
@@ -166,14 +172,47 @@ class ServerTls:
         enforce_dates: bool = False,
         alarm: Callable[[str], None] = _alarm,
     ) -> None:
-        self._context = make_context(credentials)
-        if demand:
-            self._context.set_verify(
-                SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verifier(enforce_dates, alarm)
-            )
+        #: OpenSSL's callback; None: nothing is demanded.
+        self.verify = _verifier(enforce_dates, alarm) if demand else None
+        self.use(credentials)
+
+    def use(self, credentials: Credentials) -> None:
+        """Show these from the next connection on."""
+        self.context = make_context(credentials)
+        if self.verify is not None:
+            self.context.set_verify(DEMAND, self.verify)
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        return SSL.Connection(self._context, None)
+        return SSL.Connection(self.context, None)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class WebTls:
+    """One port for browsers and for parts of the installation, told apart by the name asked for.
+
+    Who asks for ``INSTALLATION_NAME`` is shown the installation's certificate and has to
+    show one of its own; everybody else is shown ``web`` and asked for nothing.
+    """
+
+    def __init__(self, web: ServerTls, installation: ServerTls) -> None:
+        self._web = web
+        self._installation = installation
+        self._prepared: SSL.Context | None = None
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        if self._prepared is not self._web.context:
+            # Once for each: a context in use may not be changed any more.
+            self._prepared = self._web.context
+            self._prepared.set_tlsext_servername_callback(self._choose)
+        return SSL.Connection(self._prepared, None)
+
+    def _choose(self, connection: SSL.Connection) -> None:
+        if connection.get_servername() != INSTALLATION_NAME.encode():
+            return
+        connection.set_context(self._installation.context)
+        # The context chosen brings its certificate along, not what it demands.
+        assert self._installation.verify is not None
+        connection.set_verify(DEMAND, self._installation.verify)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -188,15 +227,22 @@ class ClientTls:
         *,
         enforce_dates: bool = False,
         alarm: Callable[[str], None] = _alarm,
+        server_name: str = "",
+        revocations: Revocations | None = None,
     ) -> None:
-        self._expected = dns_name(role, name)
+        """``server_name`` is asked for instead of the name that is expected."""
+        self._server_name = (server_name or dns_name(role, name)).encode()
+        self._verify = _verifier(enforce_dates, alarm, _is_identity(role, name, revocations))
+        self.use(credentials)
+
+    def use(self, credentials: Credentials) -> None:
+        """Show these from the next connection on."""
         self._context = make_context(credentials)
-        verify = _verifier(enforce_dates, alarm, _is_identity(role, name))
-        self._context.set_verify(SSL.VERIFY_PEER, verify)
+        self._context.set_verify(SSL.VERIFY_PEER, self._verify)
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
-        connection.set_tlsext_host_name(self._expected.encode())
+        connection.set_tlsext_host_name(self._server_name)
         return connection
 
 
@@ -259,6 +305,12 @@ class Revocations:
             except Exception:
                 # The others' sessions end all the same.
                 _log.failure("ending the sessions of a revoked identity failed")
+
+
+def serial_of(transport: Any) -> str:
+    """The serial of the certificate that the other end of ``transport`` showed; else empty."""
+    shown = getattr(transport, "getPeerCertificate", lambda: None)()
+    return "" if shown is None else f"{shown.get_serial_number():x}"
 
 
 def identifier(revocations: Revocations) -> Callable[[Any], CertificatePeer]:

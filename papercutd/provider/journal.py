@@ -33,6 +33,7 @@ _COLUMNS = (
     *("job", "state", "step", "printer", "user_name", "title", "host", "copies", "duplex"),
     *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
     *("document", "decision", "decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
+    *("phase", "release", "target", "held_at"),
 )
 
 
@@ -85,10 +86,22 @@ class Job:
     outcome: str = ""
     pages: int | None = None
     assumed: bool = False
+    #: What its step is for: ``submit`` or ``release``.
+    phase: str = "submit"
+    #: The release under way or done; empty: none.
+    release: str = ""
+    #: The printer that release chose; 0: the queue the job came by.
+    target: int = 0
+    held_at: float = 0.0
 
     @property
     def step_name(self) -> str:
-        return f"submit-{self.step}"
+        return f"{self.phase}-{self.step}"
+
+    @property
+    def where(self) -> int:
+        """The printer it goes to."""
+        return self.target or self.printer
 
     @property
     def key(self) -> str:
@@ -96,6 +109,20 @@ class Job:
 
 
 _SPOOLED = msgspec.json.Decoder(Spooled).decode
+
+
+@attrs.frozen
+class Claim:
+    """What the journal says to a release or a deletion.
+
+    With ``job`` it is begun by this call, and the job is its. ``answer`` is that of an
+    earlier call with the same id, or why nothing was changed; empty: under way.
+    """
+
+    answer: str
+    printer: int
+    job: Job | None = None
+    decision: Decision | None = None
 
 
 @attrs.frozen
@@ -117,6 +144,33 @@ class Identity:
     journal: str
     replaces: str
     mark: Mark
+
+
+@attrs.frozen
+class Salvaged:
+    """What a journal that was set aside still owed."""
+
+    journal: str
+    #: (key, target, completion as stored).
+    completions: list[tuple[str, str, bytes]]
+    #: (key, target, reason).
+    cancels: list[tuple[str, str, str]]
+    #: Jobs that had not ended: they have to be handed in again.
+    unended: int
+
+
+def read_salvaged(connection: sqlite3.Connection) -> Salvaged:
+    """What the journal still owes."""
+    (journal,) = connection.execute("SELECT journal FROM identity").fetchone()
+    (unended,) = connection.execute("SELECT COUNT(*) FROM job WHERE state <> 'ended'").fetchone()
+    return Salvaged(
+        journal,
+        connection.execute(
+            "SELECT key, target, completion FROM taken WHERE acked = 0 AND completion IS NOT NULL"
+        ).fetchall(),
+        connection.execute("SELECT key, target, reason FROM cancel WHERE acked = 0").fetchall(),
+        unended,
+    )
 
 
 def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> None:
@@ -210,15 +264,17 @@ class ProviderJournal:
         return self._write(
             "analysed",
             {"job": job, "document": document},
-            lambda c, n: _set(c, job, state="analysed", document=_ENCODE(document)),
+            lambda c, n: _set(
+                c, job, state="analysed", document=_ENCODE(document), duplex=int(document.duplex)
+            ),
         )
 
-    def asked(self, job: str, step: int) -> Deferred[None]:
-        """The key (job, step) is about to be asked; why it was held before stays known."""
+    def asked(self, job: str, phase: str, step: int) -> Deferred[None]:
+        """The key (job, phase-step) is about to be asked; why it was held before stays known."""
         return self._write(
             "asked",
-            {"job": job, "step": step},
-            lambda c, n: _set(c, job, state="asked", step=step),
+            {"job": job, "phase": phase, "step": step},
+            lambda c, n: _set(c, job, state="asked", phase=phase, step=step),
         )
 
     def decided(self, job: Job, decision: Decision | None, giver: str) -> Deferred[None]:
@@ -230,6 +286,9 @@ class ProviderJournal:
 
         def decide(connection: sqlite3.Connection, number: int) -> None:
             allowed = decision is None or decision.allowed
+            if job.release and not allowed:
+                _hold_again(connection, job)
+                _answer(connection, job.release, "refused", decision)
             _set(
                 connection,
                 job.job,
@@ -238,7 +297,10 @@ class ProviderJournal:
                 decider=giver,
                 reason="" if decision is None else decision.reason.value,
                 decided_at=self._wall_s(),
+                **({} if allowed else {"held_at": job.held_at or self._wall_s()}),
             )
+            if job.release and allowed:
+                _answer(connection, job.release, "released", decision)
             if decision is not None and allowed:
                 connection.execute(
                     "INSERT OR IGNORE INTO taken (key, target, number, written_at)"
@@ -248,13 +310,120 @@ class ProviderJournal:
 
         return self._write("decided", fields, decide)
 
-    def held(self, job: str, reason: str) -> Deferred[None]:
-        """Nothing is printed until somebody or something asks again."""
-        return self._write(
-            "held",
-            {"job": job, "reason": reason},
-            lambda c, n: _set(c, job, state="held", reason=reason),
-        )
+    def held(
+        self, job: Job, reason: str, answer: str = "", decision: Decision | None = None
+    ) -> Deferred[None]:
+        """Nothing is printed until somebody or something asks again.
+
+        ``answer`` and ``decision`` are what a release under way is told.
+        """
+
+        def hold(connection: sqlite3.Connection, number: int) -> None:
+            held_at = job.held_at or self._wall_s()
+            _set(connection, job.job, state="held", reason=reason, held_at=held_at)
+            if job.release:
+                _hold_again(connection, job)
+                _answer(connection, job.release, answer, decision)
+
+        return self._write("held", {"job": job.job, "reason": reason, "answer": answer}, hold)
+
+    # Releases.
+
+    def claim(
+        self,
+        release: str,
+        job: str,
+        printer: int,
+        copies: int | None = None,
+        duplex: bool | None = None,
+    ) -> Deferred[Claim]:
+        """Compare and set: a held job belongs to ``release`` from now on (design 4.7).
+
+        Copies and sides are as submitted where None. The step is the next.
+        """
+
+        def begin(connection: sqlite3.Connection, held: Job, number: int) -> Claim:
+            assert held.document is not None
+            document = attrs.evolve(
+                held.document,
+                copies=held.copies if copies is None else copies,
+                duplex=held.duplex if duplex is None else duplex,
+            )
+            begun = attrs.evolve(
+                held,
+                state="asked",
+                phase="release",
+                step=held.step + 1,
+                release=release,
+                target=printer,
+                document=document,
+                decision=None,
+            )
+            _set(
+                connection,
+                job,
+                state=begun.state,
+                phase=begun.phase,
+                step=begun.step,
+                release=release,
+                target=printer,
+                document=_ENCODE(document),
+                decision=None,
+            )
+            connection.execute(
+                "INSERT INTO release (id, job, printer, written_at) VALUES (?, ?, ?, ?)",
+                (release, job, printer, self._wall_s()),
+            )
+            return Claim("", printer, begun)
+
+        return self._claim("releasing", release, job, printer, begin)
+
+    def discard(self, release: str, job: str, outcome: str) -> Deferred[Claim]:
+        """Compare and set: a held job is over and was not printed; nobody is owed anything.
+
+        ``outcome`` is ``discarded`` or ``expired``.
+        """
+
+        def end(connection: sqlite3.Connection, held: Job, number: int) -> Claim:
+            _set(connection, job, state="ended", outcome=outcome, ended_at=self._wall_s())
+            connection.execute(
+                "INSERT INTO release (id, job, printer, answer, written_at)"
+                " VALUES (?, ?, 0, 'discarded', ?)",
+                (release, job, self._wall_s()),
+            )
+            return Claim("discarded", 0, attrs.evolve(held, state="ended", outcome=outcome))
+
+        return self._claim(outcome, release, job, 0, end)
+
+    def claimed(self, release: str, job: str, printer: int) -> Deferred[Claim]:
+        """What is known of ``release``; of one never seen, why nothing can be done."""
+        return self.read(lambda c: _read_claim(c, release, job, printer))
+
+    def _claim(
+        self,
+        what: str,
+        release: str,
+        job: str,
+        printer: int,
+        change: Callable[[sqlite3.Connection, Job, int], Claim],
+    ) -> Deferred[Claim]:
+        written: list[Mark] = []
+
+        def compare_and_set(connection: sqlite3.Connection) -> Claim:
+            held = next(iter(read_jobs(connection, "job = ? AND state = 'held'", job)), None)
+            known = connection.execute("SELECT 1 FROM release WHERE id = ?", (release,)).fetchone()
+            if held is None or known is not None:
+                return _read_claim(connection, release, job, printer)
+            fields = {"job": job, "release": release, "printer": printer}
+            written.append(append(connection, what, fields, self._wall_s()))
+            return change(connection, held, written[0].number)
+
+        def committed(claim: Claim) -> Claim:
+            if written:
+                self.head = written[0]
+            return claim
+
+        return self._writer.submit(compare_and_set).addCallback(committed)
 
     def printing(
         self, job: str, waited_ms: float | None, spooled: Spooled | None = None
@@ -364,6 +533,29 @@ class ProviderJournal:
             ).fetchall()
         )
 
+    def salvage(self, former: Salvaged) -> Deferred[None]:
+        """What a journal that was set aside still owed is owed by this one."""
+
+        def take(connection: sqlite3.Connection, number: int) -> None:
+            for key, target, completion in former.completions:
+                connection.execute(
+                    "INSERT OR IGNORE INTO taken (key, target, completion, number, written_at)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (key, target, completion, number, self._wall_s()),
+                )
+            for key, target, reason in former.cancels:
+                connection.execute(
+                    "INSERT OR IGNORE INTO cancel (key, target, reason, number)"
+                    " VALUES (?, ?, ?, ?)",
+                    (key, target, reason, number),
+                )
+            connection.execute(
+                "UPDATE identity SET replaces = ? WHERE replaces = ''", (former.journal,)
+            )
+
+        fields = {"journal": former.journal, "completions": len(former.completions)}
+        return self._write("salvaged", fields, take)
+
     def open_keys(self, target: str) -> Deferred[list[str]]:
         """Keys whose answer was taken from ``target`` and whose end it has not acknowledged."""
         return self.read(
@@ -465,6 +657,11 @@ class ProviderJournal:
             ).rowcount
             connection.execute("DELETE FROM cancel WHERE acked = 1")
             connection.execute("DELETE FROM job WHERE state = 'ended' AND ended_at < ?", (before,))
+            connection.execute(
+                "DELETE FROM release WHERE written_at < ?"
+                " AND job NOT IN (SELECT job FROM job WHERE state <> 'ended')",
+                (before,),
+            )
             _prune_records(connection, before, number)
             return gone
 
@@ -559,6 +756,39 @@ def _stored(value: Any) -> Any:
     if isinstance(value, Spooled):
         return _ENCODE(value)
     return int(value) if isinstance(value, bool) else value
+
+
+def held_again(job: Job) -> Job:
+    """``job`` as if its release had not been (4.7)."""
+    document = job.document
+    if document is not None:
+        document = attrs.evolve(document, copies=job.copies, duplex=job.duplex)
+    return attrs.evolve(job, release="", target=0, document=document)
+
+
+def _hold_again(connection: sqlite3.Connection, job: Job) -> None:
+    _set(connection, job.job, release="", target=0, document=_ENCODE(held_again(job).document))
+
+
+def _read_claim(connection: sqlite3.Connection, release: str, job: str, printer: int) -> Claim:
+    known = connection.execute(
+        "SELECT answer, printer, decision FROM release WHERE id = ?", (release,)
+    ).fetchone()
+    if known is not None:
+        return Claim(known[0], known[1], None, None if known[2] is None else _DECISION(known[2]))
+    found = next(iter(read_jobs(connection, "job = ?", job)), None)
+    if found is not None and found.release and found.outcome in ("", "completed"):
+        return Claim("already-released", found.where)
+    return Claim("unknown-job", printer)
+
+
+def _answer(
+    connection: sqlite3.Connection, release: str, answer: str, decision: Decision | None
+) -> None:
+    connection.execute(
+        "UPDATE release SET answer = ?, decision = ? WHERE id = ?",
+        (answer, None if decision is None else _ENCODE(decision), release),
+    )
 
 
 def _execute(connection: sqlite3.Connection, statement: str, *values: object) -> None:

@@ -48,6 +48,8 @@ class ProviderOperations:
             "job.list": self.job_list,
             "job.retry": self.job_retry,
             "job.cancel": self.job_cancel,
+            "job.release": self.job_release,
+            "job.discard": self.job_discard,
         }
 
     async def status(self, arguments: dict[str, Any], progress: object) -> Any:
@@ -66,6 +68,17 @@ class ProviderOperations:
     async def job_retry(self, arguments: dict[str, Any], progress: object) -> Any:
         """Ask again for a held job."""
         return {"retried": self._provider.retry(str(arguments.get("job", "")))}
+
+    async def job_release(self, arguments: dict[str, Any], progress: object) -> Any:
+        """Print a held job, whoever is in reach."""
+        job, printer = str(arguments.get("job", "")), str(arguments.get("printer", ""))
+        answer = await self._provider.release(job, printer)
+        return {"job": job, "answer": answer.answer}
+
+    async def job_discard(self, arguments: dict[str, Any], progress: object) -> Any:
+        """Delete a held job."""
+        job = str(arguments.get("job", ""))
+        return {"job": job, "answer": (await self._provider.discard(job)).answer}
 
     async def job_cancel(self, arguments: dict[str, Any], progress: object) -> Any:
         """Give up a job that does not print yet."""

@@ -43,7 +43,7 @@ class PrinterQueues:
 
         Raises Canceled.
         """
-        lock = self._printers.setdefault(job.printer, DeferredLock())
+        lock = self._printers.setdefault(job.where, DeferredLock())
         await lock.acquire()
         try:
             return await self._until_through(job)
@@ -65,11 +65,14 @@ class PrinterQueues:
             await self.printing(job)
             has_begun = True
 
-        options = PrintOptions(job.job, job.title, job.user_name, job.copies, job.duplex)
+        # A release may have chosen other copies or sides than were submitted.
+        assert job.document is not None
+        sides = job.document.duplex
+        options = PrintOptions(job.job, job.title, job.user_name, job.document.copies, sides)
         wait_s = RETRY_S
         while True:
             self._check_canceled(job)
-            uri = self.uri_of(job.printer)
+            uri = self.uri_of(job.where)
             adapter = self.adapters.get(uri.partition(":")[0])
             try:
                 if adapter is None:

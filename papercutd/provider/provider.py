@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -22,8 +22,11 @@ from papercutd.errors import InvalidValue, NotFound, Starting, StorageClosed, St
 from papercutd.provider.adapters import Adapter, Outcome
 from papercutd.provider.asking import Answer, Asking
 from papercutd.provider.asking import Outcome as Asked
-from papercutd.provider.journal import Job, ProviderJournal
+from papercutd.provider.held import HeldJobs
+from papercutd.provider.journal import Job, ProviderJournal, held_again
 from papercutd.provider.printing import Canceled, PrinterQueues
+from papercutd.provider.releasing import Answer as ReleaseAnswer
+from papercutd.provider.releasing import Releases
 from papercutd.provider.servers import POSITION, Known, ServerSession
 from papercutd.services import wire
 from papercutd.services.link import LinkSettings
@@ -38,6 +41,8 @@ FIRST_CONTACT_S = 2.0
 ASKED_AT_ONCE = 12
 #: Seconds between two looks for what is old enough to be forgotten.
 PRUNE_INTERVAL_S = 86_400.0
+#: Seconds between two looks for what was held too long.
+EXPIRE_INTERVAL_S = 60.0
 #: Reasons of a site's hold that the application server may see otherwise.
 _ASK_CENTRE_AGAIN = frozenset(
     {Reason.FUNDS.value, Reason.CLOSED.value, Reason.UNKNOWN_USER.value, Reason.CAPABILITY.value}
@@ -130,8 +135,16 @@ class PrintProvider:
         self.servers: dict[str, ServerSession] = {}
         self.config: messages.Config | None = None
         self._config_from = ""
+        #: Called with serials of sites' certificates that count no more.
+        self.on_revoked: Callable[[Sequence[str]], None] = lambda serials: None
         self._watchers: dict[str, list[Callable[[Job], None]]] = {}
-        self._held: dict[str, Job] = {}
+        self._held = HeldJobs(env.clock, self._tell_held)
+        self._releases = Releases(
+            *(env, journal, self._held, self._durably, self._setting),
+            *(self._begin_release, self._discarded),
+        )
+        #: Who sent the release of a job: asked first.
+        self._asked_first: dict[str, str] = {}
         self._known: Known
         self._asked_at_once = DeferredSemaphore(ASKED_AT_ONCE)
         #: Somebody has answered since the start, or would have by now.
@@ -150,6 +163,7 @@ class PrintProvider:
         if kept is not None:
             self.config = msgspec.json.decode(kept, type=messages.Config)
             self._known.position = wire.position_in(self.config.position)
+            self.on_revoked(self.config.revoked)
         position = await self._journal.setting(POSITION)
         if position is not None:
             self._known.saw(msgspec.json.decode(position, type=Position))
@@ -158,14 +172,16 @@ class PrintProvider:
                 self.servers[role] = ServerSession(
                     *(self._env, self._journal, self._known, self.tasks, role, endpoint),
                     *(self._settings, self._configured, self._ready, self._turned),
+                    *(self._held.pages, self._released_by),
                 )
         if "site" in self.servers:
             self.servers["application"].relay = self.servers["site"]
         for job in await self._journal.unended():
-            self._take_up(job)
+            self._take_up(job, is_resumed=True)
         self._is_started = True
         self.tasks.spawn(self._wait_for_contact(), "waiting for a first session")
         self.tasks.spawn(self._prune(), "forgetting what is old")
+        self.tasks.spawn(self._expire(), "deleting what was held too long")
         for server in self.servers.values():
             server.link.start()
 
@@ -249,8 +265,8 @@ class PrintProvider:
 
         Whoever allowed it is told with CANCEL; nothing is charged.
         """
-        if job in self._held:
-            held = self._held.pop(job)
+        held = self._held.take(job)
+        if held is not None:
             self._canceled.add(job)
             self._take_up(held)
             return True
@@ -265,13 +281,29 @@ class PrintProvider:
 
     def retry(self, job: str) -> bool:
         """Ask again for a held job; False when it is not held."""
-        held = self._held.pop(job, None)
+        held = self._held.take(job)
         if held is not None:
             # One that could not be looked into is looked into first.
             state = "received" if held.document is None else "asked"
-            again = attrs.evolve(held, state=state, step=held.step + 1, decision=None)
-            self._take_up(again)
+            again = attrs.evolve(held, state=state, phase="submit", step=held.step + 1)
+            self._take_up(attrs.evolve(again, decision=None))
         return held is not None
+
+    async def release(self, job: str, printer: str, **settings: Any) -> ReleaseAnswer:
+        """Print a held job at ``printer``, by an administrator's word; raises NotFound.
+
+        ``settings``: ``copies`` and ``duplex``, as submitted where they are not given.
+        """
+        found = await self._journal.job(job)
+        if found is None:
+            raise NotFound("job", job)
+        target = self.printer(printer).id
+        message = messages.Release(self._env.new_id(), job, target, found.user_name, **settings)
+        return await self._releases.release("", message)
+
+    async def discard(self, job: str) -> ReleaseAnswer:
+        """Delete a held job, by an administrator's word."""
+        return await self._releases.discard(self._env.new_id(), job)
 
     async def status(self) -> dict[str, Any]:
         """What an administrator wants to see of this provider."""
@@ -315,6 +347,7 @@ class PrintProvider:
             if self._is_older(config):
                 return
         self.config, self._config_from = config, role
+        self.on_revoked(config.revoked)
         self.tasks.spawn(self._keep_config(config), "keeping the settings")
 
     def _is_older(self, config: messages.Config) -> bool:
@@ -360,7 +393,7 @@ class PrintProvider:
         if role == "site":
             # A relay may have become possible.
             self.servers["application"].settle()
-        for job in list(self._held.values()):
+        for job in self._held.all():
             if job.reason == Reason.UNREACHABLE.value or (
                 role == "application"
                 and job.decider not in (APPLICATION, TRACKER)
@@ -369,15 +402,56 @@ class PrintProvider:
             ):
                 self.retry(job.job)
 
+    # Held jobs.
+
+    def _tell_held(self, change: messages.HeldChanged) -> None:
+        for server in self.servers.values():
+            server.tell(change)
+
+    def _released_by(self, role: str, event: messages.Release | messages.Discard) -> None:
+        self.tasks.spawn(self._release_and_tell(role, event), f"releasing job {event.job}")
+
+    async def _release_and_tell(
+        self, role: str, event: messages.Release | messages.Discard
+    ) -> None:
+        if isinstance(event, messages.Release):
+            answer = await self._releases.release(role, event)
+        else:
+            answer = await self._releases.discard(event.release, event.job, event.user_name)
+        decision = None if answer.decision is None else wire.decision_out(answer.decision)
+        self.servers[role].say(
+            messages.Released(event.release, event.job, answer.answer, answer.printer, decision)
+        )
+
+    def _begin_release(self, job: Job, role: str) -> None:
+        if role:
+            self._asked_first[job.job] = role
+        self._take_up(job)
+
+    def _discarded(self, job: Job) -> None:
+        self._forget_document(job)
+        self._changed(job)
+
+    async def _expire(self) -> None:
+        while True:
+            await deferLater(self._env.clock, EXPIRE_INTERVAL_S, lambda: None)
+            count = await self._releases.expire()
+            if count:
+                _log.info("{count} jobs were held too long and are deleted", count=count)
+
     # The life of a job.
 
-    def _take_up(self, job: Job) -> None:
-        self.tasks.spawn(self._live(job), f"job {job.job}")
+    def _take_up(self, job: Job, is_resumed: bool = False) -> None:
+        self.tasks.spawn(self._live(job, is_resumed), f"job {job.job}")
 
-    async def _live(self, job: Job) -> None:
+    async def _live(self, job: Job, is_resumed: bool) -> None:
         self._living[job.job] = job
         try:
-            await self._go_on(job)
+            if is_resumed and job.state == "asked" and job.release:
+                # Who stood at the printer is gone: held again (4.7).
+                await self._hold(job, Reason.RELEASE.value, "unanswered")
+            else:
+                await self._go_on(job)
         except Canceled:
             await self._give_up(self._living[job.job], "canceled")
         except (CancelledError, StorageClosed):
@@ -388,7 +462,7 @@ class PrintProvider:
             left = self._living[job.job]
             _log.failure("job {job} cannot go on", job=job.job)
             if left.state in ("received", "analysed", "asked", "held"):
-                await self._hold(left, Reason.REFUSED.value)
+                await self._hold(left, Reason.REFUSED.value, "refused")
         finally:
             self._living.pop(job.job, None)
             self._canceled.discard(job.job)
@@ -401,21 +475,26 @@ class PrintProvider:
             else:
                 document = await self._spooler_of(job).analyse(job)
             await self._durably(self._journal.analysed, job.job, document)
-            job = self._changed(attrs.evolve(job, document=document, state="analysed"))
+            # A stream for a printer may say its sides itself.
+            job = attrs.evolve(job, document=document, duplex=document.duplex)
+            job = self._changed(attrs.evolve(job, state="analysed"))
         self._check_canceled(job)
         if job.state in ("analysed", "asked"):
             if not self._has_contact:
                 self._waiting_for_contact.append(contact := Deferred[None]())
                 await contact
             self._check_canceled(job)
-            job = await self._ask(job)
+            asked, job = job, await self._ask(job)
+            if asked.release:
+                await self._releases.decided(asked)
             self._check_canceled(job)
         if job.state == "held":
-            if job.decision is not None and job.decision.verdict is Verdict.DENY:
+            denied = job.decision is not None and job.decision.verdict is Verdict.DENY
+            if denied and job.phase == "submit":
                 # It died between the two.
                 await self._deny(job)
             else:
-                self._held[job.job] = job
+                self._held.put(job)
         elif job.state == "printing" and job.spooled is None:
             # Whether it came out is not known: the direct adapter's printers keep no memory.
             await self._end(job, Outcome("completed", assumed=True))
@@ -426,11 +505,24 @@ class PrintProvider:
         if job.job in self._canceled and job.state not in ("printing", "ended"):
             raise Canceled
 
-    async def _hold(self, job: Job, reason: str) -> Job:
-        await self._durably(self._journal.held, job.job, reason)
-        held = self._changed(attrs.evolve(job, state="held", reason=reason, decision=None))
-        self._held[job.job] = held
+    async def _hold(self, job: Job, reason: str, answer: str = "") -> Job:
+        held = await self._keep_held(job, reason, answer)
+        self._held.put(held)
         return held
+
+    async def _keep_held(self, job: Job, reason: str, answer: str = "", decider: str = "") -> Job:
+        """Held in the journal; ``answer`` is what a release under way is told."""
+        await self._durably(self._journal.held, job, reason, answer)
+        return self._changed(
+            attrs.evolve(
+                held_again(job),
+                state="held",
+                reason=reason,
+                decision=None,
+                decider=decider or job.decider,
+                held_at=job.held_at or self._env.wall_s(),
+            )
+        )
 
     async def _deny(self, job: Job) -> Job:
         await self._durably(self._journal.ended, job, None, "", "denied")
@@ -446,7 +538,7 @@ class PrintProvider:
 
     async def _ask(self, job: Job) -> Job:
         for _ in range(5):
-            await self._durably(self._journal.asked, job.job, job.step)
+            await self._durably(self._journal.asked, job.job, job.phase, job.step)
             job = self._changed(attrs.evolve(job, state="asked"))
             await self._asked_at_once.acquire()
             try:
@@ -459,7 +551,7 @@ class PrintProvider:
                 self._known.taking.pop(job.key, None)
                 self._asked_at_once.release()
             job = attrs.evolve(job, step=job.step + 1)
-        return await self._hold(job, Reason.REFUSED.value)
+        return await self._hold(job, Reason.REFUSED.value, "refused")
 
     def _asking(self, job: Job) -> Deferred[Answer]:
         assert job.document is not None
@@ -467,7 +559,7 @@ class PrintProvider:
             job=job.job,
             step=job.step_name,
             provider=self._known.identity.name,
-            printer=job.printer,
+            printer=job.where,
             user_name=job.user_name,
             document=job.document,
             job_uuid=job.job_uuid,
@@ -476,7 +568,8 @@ class PrintProvider:
             submitted_at=job.submitted_at,
         )
         first, second = "application", "site"
-        if self.config is not None and self.config.preferred == "site":
+        preferred = "application" if self.config is None else self.config.preferred
+        if self._asked_first.pop(job.job, preferred) == "site":
             first, second = second, first
         order = [self.servers[role].server for role in (first, second) if role in self.servers]
 
@@ -496,23 +589,27 @@ class PrintProvider:
             assert answer.decision is not None
             await self._durably(self._journal.decided, job, answer.decision, answer.giver)
             waited_ms = (self._env.now() - began) * 1000
+            allowed = answer.decision.allowed
             job = attrs.evolve(
-                job,
-                state="decided" if answer.decision.allowed else "held",
+                job if allowed else held_again(job),
+                state="decided" if allowed else "held",
                 decision=answer.decision,
                 decider=answer.giver,
                 reason=answer.decision.reason.value,
                 waited_ms=waited_ms,
+                held_at=job.held_at if allowed else job.held_at or self._env.wall_s(),
             )
-            if not answer.decision.allowed:
+            if not allowed:
                 await self._durably(self._journal.note_waited, job.job, waited_ms)
-                if answer.decision.verdict is Verdict.DENY:
+                if answer.decision.verdict is Verdict.DENY and job.phase == "submit":
                     return await self._deny(job)
             return self._changed(job)
         if answer.outcome is Asked.ALONE and job.reason not in ("", Reason.UNREACHABLE.value):
             # Somebody held it, and nobody has said otherwise: being alone frees nothing.
-            await self._durably(self._journal.held, job.job, job.reason)
-            return self._changed(attrs.evolve(job, state="held", decision=None))
+            return await self._keep_held(job, job.reason, "unanswered")
+        if answer.outcome is Asked.ALONE and self._waits_for_release(job.printer):
+            # A tracker prints what is not held; who may collect this nobody here can say.
+            return await self._keep_held(job, Reason.RELEASE.value, "", TRACKER)
         if answer.outcome is Asked.ALONE and self._when_alone(job.printer) != "hold":
             await self._durably(self._journal.decided, job, None, TRACKER)
             waited_ms = (self._env.now() - began) * 1000
@@ -525,8 +622,11 @@ class PrintProvider:
             Asked.ALONE: Reason.UNREACHABLE,
             Asked.SETTLED: Reason.PRINTED_BEFORE,
         }.get(answer.outcome, Reason.REFUSED)
-        await self._durably(self._journal.held, job.job, reason.value)
-        return self._changed(attrs.evolve(job, state="held", reason=reason.value, decider=TRACKER))
+        return await self._keep_held(job, reason.value, "refused", TRACKER)
+
+    def _waits_for_release(self, printer: int) -> bool:
+        setting = self._setting(printer)
+        return setting is not None and setting.release != "immediate"
 
     def _when_alone(self, printer: int) -> str:
         setting = self._setting(printer)
@@ -570,7 +670,7 @@ class PrintProvider:
             job=job.job,
             step=job.step_name,
             provider=self._known.identity.name,
-            printer=job.printer,
+            printer=job.where,
             user_name=job.user_name,
             document=job.document,
             decision=job.decision,

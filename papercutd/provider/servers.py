@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.logger import Logger
@@ -34,6 +35,8 @@ _log = Logger()
 OWED_IN_FLIGHT = 16
 #: Seconds until what a connected server did not take is sent again.
 SETTLE_AGAIN_S = 2.0
+#: Printers of one provider that are believed.
+PRINTERS_MAX = 20_000
 #: Seconds between two notes of the newest position on the disk.
 POSITION_KEPT_S = 60.0
 #: Answers to what is owed that mean: not now, again later.
@@ -70,6 +73,29 @@ class Known:
         return True
 
 
+class ConfigPages:
+    """The pages of ``* CONFIG`` that have come in of one session."""
+
+    def __init__(self) -> None:
+        self._printers: list[messages.PrinterSetting] = []
+        self._next = 0
+
+    def add(self, page: messages.Config) -> messages.Config | None:
+        """The whole settings, as one page, once the last has come; a gap begins anew."""
+        if page.page == 0:
+            self._printers, self._next = [], 0
+        if page.page != self._next or len(self._printers) >= PRINTERS_MAX:
+            self._next = -1
+            return None
+        self._next += 1
+        self._printers.extend(page.printers)
+        if not page.last:
+            return None
+        whole = attrs.evolve(page, printers=self._printers, page=0)
+        self._printers, self._next = [], 0
+        return whole
+
+
 class ServerSession:
     """Handler of the link to one server: settles what it is owed, learns what it says."""
 
@@ -85,6 +111,8 @@ class ServerSession:
         on_config: Callable[[str, messages.Config], None],
         on_ready: Callable[[str], None],
         on_turned: Callable[[], None],
+        held_pages: Callable[[], Iterator[messages.Held]],
+        on_release: Callable[[str, messages.Release | messages.Discard], None],
     ) -> None:
         self._env = env
         self._journal = journal
@@ -94,6 +122,8 @@ class ServerSession:
         self._on_config = on_config
         self._on_ready = on_ready
         self._on_turned = on_turned
+        self._held_pages = held_pages
+        self._on_release = on_release
         #: A site's stream, from its last WELCOME.
         self.decider = APPLICATION if role == "application" else ""
         self.link = Link(env, endpoint, PROVIDER, self, settings)
@@ -104,6 +134,7 @@ class ServerSession:
         self._settle_again = False
         self._settle_timer: IDelayedCall | None = None
         self._is_ready = False
+        self._config_pages = ConfigPages()
 
     # As a LinkHandler.
 
@@ -134,6 +165,7 @@ class ServerSession:
 
     def link_up(self, session: Session) -> None:
         self._is_ready = False
+        self._config_pages = ConfigPages()
         if self.role == "site":
             # At once: what is asked from now on is answered by this stream.
             assert session.welcome is not None
@@ -152,10 +184,14 @@ class ServerSession:
 
     def event(self, session: Session, event: Any) -> None:
         if isinstance(event, messages.Config):
-            self._saw_position(wire.position_in(event.position))
-            self._on_config(self.role, event)
+            whole = self._config_pages.add(event)
+            if whole is not None:
+                self._saw_position(wire.position_in(whole.position))
+                self._on_config(self.role, whole)
         elif isinstance(event, messages.Adopt):
             self._tasks.spawn(self._keep_adopt(event), "keeping the keys of a lost journal")
+        elif isinstance(event, messages.Release | messages.Discard):
+            self._on_release(self.role, event)
 
     async def _keep_adopt(self, event: messages.Adopt) -> None:
         if event.keys:
@@ -200,6 +236,20 @@ class ServerSession:
         self._is_ready = True
         self.settle()
         self._on_ready(self.role)
+        for page in self._held_pages():
+            await session.call(page)
+
+    def tell(self, event: object) -> None:
+        """Send an event, if there is a session to hear it."""
+        session = self.link.session
+        if session is not None and session.is_open:
+            session.notify(event)
+
+    def say(self, message: object) -> None:
+        """Send a request whose answer says nothing; lost with the session."""
+        self.link.request(message).addErrback(
+            lambda failure: failure.trap(SessionLost, Refusal) and None
+        )
 
     async def _take_new_journal(self) -> None:
         journal = self._env.new_id()

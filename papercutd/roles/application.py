@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -14,16 +16,22 @@ from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
 from papercutd.faces.web import make_web
-from papercutd.identity.authority import Authority, pin_of
+from papercutd.identity.authority import Authority, make_request, pin_of
 from papercutd.identity.joining import JoinService
-from papercutd.identity.tls import Credentials, Revocations, ServerTls, identifier
+from papercutd.identity.names import APPLICATION
+from papercutd.identity.renewal import NodeIdentity, Renewer
+from papercutd.identity.tls import Credentials, Revocations, WebTls, identifier
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
     OrderedService,
     Step,
     exit_with_failure,
+    open_shell,
+    renewer_step,
+    with_certificate,
 )
+from papercutd.roles.crash_points import crash_point
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
@@ -48,7 +56,12 @@ def open_store(
 
     call = reactor.callFromThread
     log = ChangeLog(wall_s)
-    writer = ThreadWriter(open_database(path, SCHEMA), call, fatal, log, batch_max)
+    crash = crash_point(reactor)
+    writer = ThreadWriter(
+        *(open_database(path, SCHEMA), call, fatal, log, batch_max),
+        before_commit=crash.before_commit,
+        after_commit=crash.after_commit,
+    )
     return ApplicationStore(writer, ThreadReader(connect(path), call), log, wall_s), log
 
 
@@ -64,6 +77,7 @@ class ApplicationRole:
         self._store: ApplicationStore | None = None
         self._server: ApplicationServer | None = None
         self._revocations = Revocations()
+        self._identity: NodeIdentity | None = None
 
     def service(self) -> OrderedService:
         steps = [
@@ -71,6 +85,7 @@ class ApplicationRole:
             Step("database", self._open, self._close),
             Step("services", self._start, self._stop),
             Step("ports", self._listen, self._listeners.close),
+            renewer_step(lambda: self._renewer),
         ]
         return OrderedService("app", steps, self._reactor)
 
@@ -86,6 +101,7 @@ class ApplicationRole:
 
     async def _start(self) -> None:
         assert self._store is not None
+        self._load_identity()
         server = self._server = ApplicationServer(self._env, self._store)
         sabotage = self._config.debug.sabotage
         if sabotage:
@@ -116,12 +132,29 @@ class ApplicationRole:
         assert self._server is not None
         await self._server.stop()
 
+    def _load_identity(self) -> None:
+        """Our own certificate, which we issue ourselves, on the key that join tokens name."""
+        self._authority = Authority.load(self._data.path / "ca")
+        identity = self._identity = NodeIdentity(self._data.path / "identity")
+        env = self._env
+
+        async def issue(present: Credentials) -> Credentials:
+            key = load_pem_private_key(present.key_pem, None)
+            assert isinstance(key, EllipticCurvePrivateKey)
+            request = make_request(key, APPLICATION, APPLICATION)
+            issued = self._authority.issue(
+                request, APPLICATION, APPLICATION, env.wall_s(), rng=env.rng
+            )
+            return Credentials(present.key_pem, issued.chain_pem, self._authority.pem)
+
+        self._renewer = Renewer(env, identity, issue)
+
     async def _listen(self) -> None:
         server, store, env, listen = self._server, self._store, self._env, self._config.listen
         assert server is not None and store is not None
-        credentials = Credentials.load(self._data.path / "identity")
-        authority = Authority.load(self._data.path / "ca")
-        joining = JoinService(authority, store, env, pin_of(credentials.certificate))
+        identity = self._identity
+        assert identity is not None
+        joining = JoinService(self._authority, store, env, pin_of(identity.credentials.certificate))
         operations = ApplicationOperations(server, joining.make_token)
         provider_face = ProviderFace(env, server, NAME)
         site_face = SiteLinkFace(env, server, NAME)
@@ -130,7 +163,7 @@ class ApplicationRole:
         server.on_settings = provider_face.push_settings
         face = LinksFace({"provider": provider_face, "site": site_face})
         links = SessionServerFactory(LINKS, env.clock, face, identifier(self._revocations))
-        demanding = ServerTls(credentials, enforce_dates=True)
+        demanding = identity.server_tls(enforce_dates=True)
         port = self._listeners.tcp(listen.interface, listen.links, links, demanding)
         server.address = (listen.host or listen.interface, port)
         self._listeners.tcp(listen.interface, listen.http, make_web(env, operations.health))
@@ -138,9 +171,15 @@ class ApplicationRole:
             listen.interface,
             listen.https,
             make_web(env, operations.health, joining),
-            ServerTls(credentials, demand=False),
+            # Dates end no renewal: the service itself says how late is too late.
+            WebTls(identity.server_tls(demand=False), identity.server_tls()),
         )
-        self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
+        told = with_certificate(operations.all(), self._renewer)
+        self._listeners.unix(self._data.control_socket, ControlFactory(told))
+        open_shell(
+            *(self._listeners, self._config.shell, self._data, self._env),
+            *(self._data.path / "application.db", server, told),
+        )
 
 
 def end_revoked(sessions: Any, serial: str) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
@@ -21,9 +22,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from papercutd.config.load import load_config
+from papercutd.config.model import ApplicationServer, Shell
+from papercutd.environment import Environment
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
+from papercutd.faces.audit import AuditFile
 from papercutd.identity.endpoints import tls_server_factory
+from papercutd.identity.join_client import ask_renewal
+from papercutd.identity.renewal import NodeIdentity, Renewer
+from papercutd.identity.tls import Credentials
 
+Operation = Callable[[dict[str, Any], Any], Awaitable[Any]]
 _log = Logger()
 EX_CONFIG = 78
 STOP_STEP_S = 10.0
@@ -61,6 +69,66 @@ class Step:
     name: str
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]
+
+
+def renewer_step(renewer: Callable[[], Renewer]) -> Step:
+    """Looks after the certificate while the role runs; ``renewer`` is there by then."""
+
+    async def start() -> None:
+        renewer().start()
+
+    async def stop() -> None:
+        renewer().stop()
+
+    return Step("certificate", start, stop)
+
+
+def asking_renewer(
+    env: Environment, identity: NodeIdentity, reactor: Any, server: ApplicationServer
+) -> Renewer:
+    """A renewer that asks the application server, over HTTPS."""
+
+    async def ask(present: Credentials) -> Credentials:
+        return await ask_renewal(reactor, present, server.host, server.https)
+
+    return Renewer(env, identity, ask)
+
+
+def open_shell(
+    listeners: Listeners,
+    config: Shell,
+    data: DataDirectory,
+    env: Environment,
+    store: Path,
+    root: object,
+    operations: dict[str, Operation],
+) -> None:
+    """The administrator's shell, where keys are configured; raises ConfigError."""
+    if not config.keys:
+        return
+    if not ip_address(config.interface).is_loopback:
+        raise ConfigError(["shell.interface: is no address of the loopback"])
+    from papercutd.faces.shell import ReadOnlyStore, make_shell, operation_call
+
+    audit = AuditFile(data.path / "audit.log", env.wall_s)
+    namespace = {
+        "root": root,
+        "store": ReadOnlyStore(store),
+        "status": operation_call(operations["status"]),
+        "verify": operation_call(operations["verify"]),
+    }
+    factory = make_shell(Path(config.keys), data.path / "identity", audit.write, namespace)
+    listeners.tcp(config.interface, config.port, factory)
+
+
+def with_certificate(operations: dict[str, Operation], renewer: Renewer) -> dict[str, Operation]:
+    """``operations``, status saying how long the certificate lasts."""
+    status = operations["status"]
+
+    async def told(arguments: dict[str, Any], progress: Any) -> Any:
+        return {**await status(arguments, progress), "certificate": renewer.status()}
+
+    return {**operations, "status": told}
 
 
 class OrderedService(Service):

@@ -7,13 +7,13 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from papercutd.config.model import ProviderConfig, Server
+from papercutd.config.model import ProviderConfig
 from papercutd.environment import real_environment
 from papercutd.errors import ConfigError
 from papercutd.faces.control import ControlFactory
 from papercutd.identity.endpoints import tls_endpoint
-from papercutd.identity.names import peer_of
-from papercutd.identity.tls import ClientTls, Credentials
+from papercutd.identity.renewal import NodeIdentity
+from papercutd.identity.tls import Revocations, serial_of
 from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.analysis import DocumentAnalyser
 from papercutd.provider.cups.backends import BackendFactory
@@ -21,7 +21,12 @@ from papercutd.provider.cups.counting import IppCounter
 from papercutd.provider.cups.queues import CupsQueues
 from papercutd.provider.cups.server import CupsServer
 from papercutd.provider.cups.spooler import CupsSpooler
-from papercutd.provider.journal import SCHEMA, ProviderJournal, create_journal
+from papercutd.provider.journal import (
+    SCHEMA,
+    ProviderJournal,
+    create_journal,
+    read_salvaged,
+)
 from papercutd.provider.operations import ProviderOperations
 from papercutd.provider.provider import PrintProvider
 from papercutd.provider.submission import SubmissionFactory, remove_orphans
@@ -30,11 +35,18 @@ from papercutd.roles.common import (
     Listeners,
     OrderedService,
     Step,
+    asking_renewer,
     exit_with_failure,
+    open_shell,
+    renewer_step,
+    with_certificate,
 )
+from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
 from papercutd.storage.migrate import open_database
+from papercutd.storage.other_journals import journals_to_salvage, mark_salvaged, read_from
 from papercutd.storage.writer import ThreadWriter
+from protocols.codes import Code
 
 _log = Logger()
 
@@ -51,6 +63,8 @@ class ProviderRole:
         self._journal: ProviderJournal | None = None
         self._provider: PrintProvider | None = None
         self._spooler: CupsSpooler | None = None
+        #: Sites that count no more, as the servers' settings name them.
+        self._revocations = Revocations()
 
     def service(self) -> OrderedService:
         steps = [
@@ -58,14 +72,18 @@ class ProviderRole:
             Step("database", self._open, self._close),
             Step("services", self._start, self._stop),
             Step("sockets", self._listen, self._listeners.close),
+            renewer_step(lambda: self._renewer),
         ]
         return OrderedService("provider", steps, self._reactor)
 
     async def _open(self) -> None:
         if not self._config.application.host:
             raise ConfigError(["application.host: is needed"])
-        self._credentials = Credentials.load(self._data.path / "identity")
-        self._name = peer_of(self._credentials.certificate).name
+        self._identity = NodeIdentity(self._data.path / "identity")
+        self._name = self._identity.name
+        self._renewer = asking_renewer(
+            self._env, self._identity, self._reactor, self._config.application
+        )
         connection = open_database(str(self._data.path / "provider.db"), SCHEMA)
         create_journal(connection, self._name, self._env.new_id())
         self._open_door()
@@ -74,7 +92,12 @@ class ProviderRole:
             _log.critical("the database failed, ending: {failure}", failure=failure)
             exit_with_failure(self._reactor)
 
-        writer = ThreadWriter(connection, self._reactor.callFromThread, fatal)
+        crash = crash_point(self._reactor)
+        writer = ThreadWriter(
+            *(connection, self._reactor.callFromThread, fatal),
+            before_commit=crash.before_commit,
+            after_commit=crash.after_commit,
+        )
         self._journal = ProviderJournal(writer, self._env.wall_s)
 
     def _open_door(self) -> None:
@@ -87,13 +110,13 @@ class ProviderRole:
         assert self._journal is not None
         await self._journal.close()
 
-    def _endpoint(self, server: Server, role: str, name: str) -> Any:
-        tls = ClientTls(self._credentials, role, name)
-        return tls_endpoint(self._reactor, server.host, server.port, tls)
+    def _endpoint(self, host: str, port: int, role: str, name: str) -> Any:
+        tls = self._identity.client_tls(role, name, revocations=self._revocations)
+        return tls_endpoint(self._reactor, host, port, tls)
 
     async def _start(self) -> None:
         assert self._journal is not None
-        site = self._config.site
+        application, site = self._config.application, self._config.site
         if site.host and not site.name:
             raise ConfigError(["site.name: is needed with site.host"])
         analyser = DocumentAnalyser(self._reactor, self._reactor)
@@ -113,14 +136,32 @@ class ProviderRole:
             self._journal,
             direct_adapters(self._reactor, self._reactor),
             analyser,
-            self._endpoint(self._config.application, "application", "application"),
-            self._endpoint(site, "site", site.name) if site.host else None,
+            self._endpoint(application.host, application.port, "application", "application"),
+            self._endpoint(site.host, site.port, "site", site.name) if site.host else None,
             link_settings(self._config.times),
             spooler=self._spooler,
         )
+        await self._salvage()
+        provider = self._provider
+        provider.on_revoked = self._revocations.add
+        self._revocations.subscribe(lambda serial: end_with_revoked(provider, serial))
         if self._spooler is not None:
-            await self._spooler.start(self._provider)
-        await self._provider.start()
+            await self._spooler.start(provider)
+        await provider.start()
+
+    async def _salvage(self) -> None:
+        """What a journal set aside by joining again still owed."""
+        assert self._journal is not None
+        for path in journals_to_salvage(self._data.path, "provider.db"):
+            former = read_from(path, read_salvaged)
+            await self._journal.salvage(former)
+            mark_salvaged(path)
+            _log.warn(
+                "{name}: {count} completions go on, {unended} jobs have to be handed in again",
+                name=path.name,
+                count=len(former.completions),
+                unended=former.unended,
+            )
 
     async def _stop(self) -> None:
         assert self._provider is not None
@@ -150,14 +191,24 @@ class ProviderRole:
         operations = ProviderOperations(self._provider, self._journal).all()
         if self._spooler is not None:
             queues = CupsQueues(
-                self._cups,
-                self._spooler,
-                self._journal,
-                self._config.cups.printers_conf,
-                self._config.cups.backend,
+                *(self._cups, self._spooler, self._journal),
+                *(self._config.cups.printers_conf, self._config.cups.backend),
             )
             operations |= queues.all()
-        self._listeners.unix(self._data.control_socket, ControlFactory(operations))
+        told = with_certificate(operations, self._renewer)
+        self._listeners.unix(self._data.control_socket, ControlFactory(told))
+        open_shell(
+            *(self._listeners, self._config.shell, self._data, self._env),
+            *(self._data.path / "provider.db", self._provider, told),
+        )
+
+
+def end_with_revoked(provider: PrintProvider, serial: str) -> None:
+    """End the session to a server whose certificate is ``serial``."""
+    for server in provider.servers.values():
+        session = server.link.session
+        if session is not None and serial_of(session.transport) == serial:
+            session.end(Code.REVOKED)
 
 
 def build(config: ProviderConfig, reactor: Any) -> OrderedService:

@@ -15,20 +15,31 @@ from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.web import make_web
 from papercutd.identity.endpoints import tls_endpoint
-from papercutd.identity.names import peer_of
-from papercutd.identity.tls import ClientTls, Credentials, Revocations, ServerTls, identifier
+from papercutd.identity.renewal import NodeIdentity
+from papercutd.identity.tls import Revocations, identifier
 from papercutd.roles.application import end_revoked
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
     OrderedService,
     Step,
+    asking_renewer,
     exit_with_failure,
+    open_shell,
+    renewer_step,
+    with_certificate,
 )
+from papercutd.roles.crash_points import crash_point
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
 from papercutd.storage.migrate import open_database
+from papercutd.storage.other_journals import (
+    journals_to_salvage,
+    mark_salvaged,
+    read_from,
+    read_unforwarded,
+)
 from papercutd.storage.replica import Directory
 from papercutd.storage.site_store import SCHEMA, SiteStore, create_site
 from papercutd.storage.writer import ThreadWriter
@@ -65,14 +76,18 @@ class SiteRole:
             Step("database", self._open, self._close),
             Step("services", self._start, self._stop),
             Step("ports", self._listen, self._listeners.close),
+            renewer_step(lambda: self._renewer),
         ]
         return OrderedService("site", steps, self._reactor)
 
     async def _open(self) -> None:
         if not self._config.application.host:
             raise ConfigError(["application.host: is needed"])
-        self._credentials = Credentials.load(self._data.path / "identity")
-        self._name = peer_of(self._credentials.certificate).name
+        self._identity = NodeIdentity(self._data.path / "identity")
+        self._name = self._identity.name
+        self._renewer = asking_renewer(
+            self._env, self._identity, self._reactor, self._config.application
+        )
         connection = open_database(str(self._data.path / "journal.db"), SCHEMA)
         # Only where joining has not done it: a journal that is gone is a new stream.
         create_site(connection, self._name, self._env.new_id())
@@ -81,7 +96,12 @@ class SiteRole:
             _log.critical("the database failed, ending: {failure}", failure=failure)
             exit_with_failure(self._reactor)
 
-        writer = ThreadWriter(connection, self._reactor.callFromThread, fatal)
+        crash = crash_point(self._reactor)
+        writer = ThreadWriter(
+            *(connection, self._reactor.callFromThread, fatal),
+            before_commit=crash.before_commit,
+            after_commit=crash.after_commit,
+        )
         self._store = SiteStore(writer, Directory(str(self._data.path)), self._env.wall_s)
 
     async def _close(self) -> None:
@@ -95,7 +115,7 @@ class SiteRole:
             self._reactor,
             application.host,
             application.port,
-            ClientTls(self._credentials, "application", "application"),
+            self._identity.client_tls("application", "application"),
         )
         settings = SiteSettings(self._config.forward_budget_s, link_settings(self._config.times))
         server = self._server = SiteServer(self._env, self._store, endpoint, settings)
@@ -103,12 +123,18 @@ class SiteRole:
         server.on_rows = lambda rows: self._revocations.add(
             str(row[1]) for row in rows if row[0] == "revocation"
         )
+        await self._salvage()
         await server.start()
-        self._revocations.add(
-            await self._store.read(
-                lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
-            )
-        )
+        self._revocations.add(await self._store.revoked_serials())
+
+    async def _salvage(self) -> None:
+        """What a journal set aside by joining again still owed."""
+        assert self._store is not None
+        for path in journals_to_salvage(self._data.path, "journal.db"):
+            bodies = read_from(path, read_unforwarded)
+            await self._store.salvage(bodies)
+            mark_salvaged(path)
+            _log.info("{count} records of {name} go on", count=len(bodies), name=path.name)
 
     async def _stop(self) -> None:
         assert self._server is not None
@@ -123,14 +149,19 @@ class SiteRole:
         links = SessionServerFactory(
             LINKS, env.clock, LinksFace({"provider": face}), identifier(self._revocations)
         )
-        self._listeners.tcp(listen.interface, listen.links, links, ServerTls(self._credentials))
+        self._listeners.tcp(listen.interface, listen.links, links, self._identity.server_tls())
         server.address = (self._config.application.host, self._config.application.port)
         web = make_web(env, operations.health)
         self._listeners.tcp(listen.interface, listen.http, web)
         self._listeners.tcp(
-            listen.interface, listen.https, web, ServerTls(self._credentials, demand=False)
+            listen.interface, listen.https, web, self._identity.server_tls(demand=False)
         )
-        self._listeners.unix(self._data.control_socket, ControlFactory(operations.all()))
+        told = with_certificate(operations.all(), self._renewer)
+        self._listeners.unix(self._data.control_socket, ControlFactory(told))
+        open_shell(
+            *(self._listeners, self._config.shell, self._data, self._env),
+            *(self._data.path / "journal.db", server, told),
+        )
 
 
 def build(config: SiteConfig, reactor: Any) -> OrderedService:

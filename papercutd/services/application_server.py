@@ -14,16 +14,15 @@ from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageFull
 from papercutd.services.change_feed import ChangeFeed
+from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
-from papercutd.storage.application_store import (
-    ApplicationStore,
-    ProviderSettings,
-    StreamWelcome,
-)
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
+from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.people import CARD_KEY
 from papercutd.storage.snapshot import SnapshotImage
+from papercutd.storage.values import ProviderSettings, StreamWelcome
 from protocols.codes import Code
 from protocols.endpoint import Session
 
@@ -34,7 +33,7 @@ UNSEEN_INTERVAL_S = 60.0
 SNAPSHOTS_MAX = 4
 SNAPSHOT_KEPT_S = 900.0
 #: A change of these reaches providers as CONFIG.
-SETTINGS_TABLES = frozenset({"printer", "provider", "site", "price", "stream"})
+SETTINGS_TABLES = frozenset({"printer", "provider", "site", "price", "stream", "revocation"})
 
 
 @attrs.frozen
@@ -52,10 +51,11 @@ class ApplicationServer:
     role = "application"
     decider = APPLICATION
 
-    def __init__(self, env: Environment, store: ApplicationStore) -> None:
+    def __init__(self, env: Environment, store: IApplicationStore) -> None:
         self.env = env
         self.store = store
         self.providers = Sessions(env)
+        self.held = HeldJobs(env, self.providers)
         self.sites = Sessions(env)
         self.tasks = Tasks()
         self.feed = ChangeFeed(store, self.tasks)
@@ -73,6 +73,7 @@ class ApplicationServer:
     async def start(self) -> None:
         """Ready to serve: the store is open, nobody is connected."""
         await self.store.start()
+        await self.store.ensure_secret(CARD_KEY, f"{self.env.rng.getrandbits(256):064x}")
         self.position = await self.store.head()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)

@@ -10,8 +10,8 @@ import msgspec
 from papercutd.domain.chain import Position
 from papercutd.services.tasks import Tasks
 from papercutd.services.wire import position_out
-from papercutd.storage.application_store import ApplicationStore
 from papercutd.storage.change_log import Change
+from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.replicated import Row
 from protocols.endpoint import Session
 from protocols.limits import CHUNK_LENGTH_MAX
@@ -54,7 +54,7 @@ class _Subscriber:
 class ChangeFeed:
     """All subscribers of one application server."""
 
-    def __init__(self, store: ApplicationStore, tasks: Tasks) -> None:
+    def __init__(self, store: IApplicationStore, tasks: Tasks) -> None:
         self._store = store
         self._tasks = tasks
         self._subscribers: dict[Session, _Subscriber] = {}
@@ -118,6 +118,9 @@ class ChangeFeed:
                     subscriber.number, _READ_ENTRIES, _READ_BYTES
                 )
                 for change in changes:
+                    if change.position.number <= subscriber.number:
+                        # Sent from the recent changes while this was read.
+                        continue
                     if not self._may_send(subscriber):
                         return
                     self._send(subscriber, change)

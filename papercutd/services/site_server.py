@@ -19,13 +19,14 @@ from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageFull
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
+from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
-from papercutd.storage.application_store import ProviderSettings
 from papercutd.storage.askers import Seen
-from papercutd.storage.site_store import SiteStore
+from papercutd.storage.interfaces import ISiteStore
+from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.errors import Refusal, SessionLost
 from protocols.provider import messages
@@ -58,7 +59,7 @@ class SiteServer:
     def __init__(
         self,
         env: Environment,
-        store: SiteStore,
+        store: ISiteStore,
         application: IStreamClientEndpoint,
         settings: SiteSettings | None = None,
     ) -> None:
@@ -67,6 +68,7 @@ class SiteServer:
         settings = settings or SiteSettings()
         self.settings_in_force = settings
         self.providers = Sessions(env)
+        self.held = HeldJobs(env, self.providers)
         self.tasks = Tasks()
         self.address: tuple[str, int] | None = None
         #: Where the application server is, as providers are told it.

@@ -16,7 +16,8 @@ from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services import wire
 from papercutd.services.tasks import Tasks
-from papercutd.storage.site_store import SiteIdentity, SiteStore
+from papercutd.storage.interfaces import ISiteStore
+from papercutd.storage.values import SiteIdentity
 from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session
@@ -51,7 +52,7 @@ class Uplink:
     def __init__(
         self,
         env: Environment,
-        store: SiteStore,
+        store: ISiteStore,
         tasks: Tasks,
         on_trust: Callable[[bool], None] = lambda suspect: None,
         on_applied: Callable[[list[Any]], None] = lambda rows: None,
@@ -109,14 +110,14 @@ class Uplink:
             name=identity.site,
             journal=identity.stream,
             mark=wire.mark_sent(self._head),
-            position=wire.position_out(self.position),
+            position=wire.position_out(self._resumable()),
             replaces=identity.replaces,
             software=__version__,
             clock=self._env.wall_s(),
         )
 
     def make_ping(self) -> messages.Ping:
-        return messages.Ping(self._env.wall_s(), wire.position_out(self.position))
+        return messages.Ping(self._env.wall_s(), wire.position_out(self._resumable()))
 
     def pong(self, pong: messages.Pong) -> None:
         """The application server's clock and position: shown, not used."""
@@ -254,9 +255,14 @@ class Uplink:
 
     # Down: changes and snapshots.
 
+    def _resumable(self) -> Position | None:
+        """Where changes may go on; None: a snapshot is needed, and the replica serves on."""
+        return self.position if self.position is not None and self.position.chain else None
+
     async def _subscribe(self, session: Session) -> None:
-        if self.position is not None:
-            if await self._try_subscribe(session, self.position):
+        resumable = self._resumable()
+        if resumable is not None:
+            if await self._try_subscribe(session, resumable):
                 return
         await self._load_snapshot(session)
         assert self.position is not None
@@ -294,16 +300,15 @@ class Uplink:
         await self._store.finish_snapshot(position)
         self.position = position
         # The rows of a snapshot pass nobody by: what is followed row by row is told again.
-        serials = await self._store.read(
-            lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
-        )
+        serials = await self._store.revoked_serials()
         self._on_applied(
             [["printer", 0, None], *(["revocation", serial, {}] for serial in serials)]
         )
 
     def _receive(self, session: Session, event: site.Changes) -> None:
         incoming = self._incoming
-        if event.part != incoming.part or event.from_number != self._received:
+        follows = event.from_number == self._received < event.to.number
+        if event.part != incoming.part or not follows:
             raise ValueError("a batch of changes does not follow the last one")
         incoming.rows.extend(event.rows)
         incoming.size += sum(len(msgspec.json.encode(row)) + 1 for row in event.rows)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision, Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion, Receipt, Request
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import NotFound, Rejected, StorageClosed, StorageFull
-from papercutd.storage.application_store import ProviderSettings
+from papercutd.storage.values import PrinterSettings, ProviderSettings
 from protocols import common
 from protocols.codes import Code
 from protocols.errors import Refusal
 from protocols.handshake import Mark as WireMark
+from protocols.limits import CHUNK_LENGTH_MAX
 from protocols.provider import messages
 
+_ENCODE = msgspec.json.Encoder().encode
 _CODES = {code.value: code for code in Code}
 
 
@@ -195,22 +199,55 @@ def receipt_in(receipt: messages.Receipt) -> Receipt:
     return Receipt(receipt.state, receipt.amount_e4, receipt.pages)
 
 
+def printer_out(printer: PrinterSettings) -> messages.PrinterSetting:
+    return messages.PrinterSetting(
+        id=printer.id,
+        name=printer.name,
+        uri=printer.uri,
+        when_alone=printer.when_alone,
+        release=printer.release,
+        group=printer.group,
+        held_max_s=printer.held_max_s,
+    )
+
+
 def config_out(
     settings: ProviderSettings,
     position: Position | None,
     application: tuple[str, int] | None,
-) -> messages.Config:
-    """``* CONFIG`` with the addresses of both servers."""
+) -> list[messages.Config]:
+    """The pages of ``* CONFIG``, with the addresses of both servers."""
     servers = []
     if application is not None:
         servers.append(messages.ServerAddress("application", "application", *application))
     if settings.site is not None and settings.site[1]:
         servers.append(messages.ServerAddress("site", *settings.site))
-    return messages.Config(
-        printers=[messages.PrinterSetting(*printer) for printer in settings.printers],
-        servers=servers,
-        price_version=settings.price_version,
-        preferred=settings.preferred,
-        retired=settings.retired,
-        position=position_out(position),
-    )
+    pages = _pages([printer_out(printer) for printer in settings.printers])
+    return [
+        messages.Config(
+            printers=printers,
+            servers=servers,
+            price_version=settings.price_version,
+            preferred=settings.preferred,
+            retired=settings.retired,
+            position=position_out(position),
+            revoked=settings.revoked,
+            page=number,
+            last=number == len(pages) - 1,
+        )
+        for number, printers in enumerate(pages)
+    ]
+
+
+def _pages(printers: list[messages.PrinterSetting]) -> list[list[messages.PrinterSetting]]:
+    """``printers`` in pages of at most ``CHUNK_LENGTH_MAX`` bytes, at least one page."""
+    pages: list[list[messages.PrinterSetting]] = [[]]
+    size = 0
+    for printer in printers:
+        length = len(_ENCODE(printer)) + 1
+        if pages[-1] and size + length > CHUNK_LENGTH_MAX:
+            pages.append([])
+            size = 0
+        pages[-1].append(printer)
+        size += length
+    return pages

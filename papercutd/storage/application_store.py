@@ -10,15 +10,15 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import attrs
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
 from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import Decision
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
-from papercutd.domain.pricing import PriceList
 from papercutd.storage import askers
-from papercutd.storage.accounts import Accounts, Entry, verify_accounts
+from papercutd.storage.accounts import Accounts
+from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.certificates import Certificates
 from papercutd.storage.change_log import (
     Change,
@@ -26,41 +26,29 @@ from papercutd.storage.change_log import (
     in_history,
     read_changes,
     read_head,
-    verify_chain,
 )
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.directory import Directory
 from papercutd.storage.intake import Intake
+from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.people import (
+    Device,
+    Login,
+    find_by_card,
+    find_by_name,
+    find_device,
+)
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
+from papercutd.storage.values import (
+    PRINTER_COLUMNS,
+    PrinterSettings,
+    ProviderSettings,
+    StreamWelcome,
+)
 from papercutd.storage.writer import Reader, SqliteWriter
 
 T = TypeVar("T")
 SCHEMA = "application"
-
-
-@attrs.frozen
-class StreamWelcome:
-    """What a site's handshake found."""
-
-    session: int
-    #: The stream's mark here: records up to it are applied.
-    mark: Mark
-    head: Position
-    #: The replica's position is in our history: changes can follow it.
-    resume: bool
-
-
-@attrs.frozen
-class ProviderSettings:
-    """What ``* CONFIG`` tells a provider."""
-
-    #: (id, name, uri, when_alone) of each printer.
-    printers: list[tuple[int, str, str, str]]
-    #: (name, host, port) of its site, if it has one.
-    site: tuple[str, str, int] | None
-    preferred: str
-    price_version: int
-    retired: list[str]
 
 
 def create_installation(connection: sqlite3.Connection, installation: str) -> None:
@@ -74,7 +62,8 @@ def create_installation(connection: sqlite3.Connection, installation: str) -> No
         )
 
 
-class ApplicationStore:
+@implementer(IApplicationStore)
+class ApplicationStore(AdministeredStore):
     """Users, money, prices, printers, streams and history of the application server."""
 
     def __init__(
@@ -125,6 +114,10 @@ class ApplicationStore:
             askers.disconnect_all(connection)
 
         return self.write(start)
+
+    def ensure_secret(self, name: str, value: str) -> Deferred[None]:
+        """A secret of the installation, made once."""
+        return self.write(lambda c: self.directory.ensure_secret(c, name, value))
 
     # Sessions.
 
@@ -252,29 +245,19 @@ class ApplicationStore:
         """What ``* CONFIG`` tells the provider called ``name``."""
         return self.read(lambda c: read_provider_settings(c, name))
 
-    # Administration that the services use by name.
+    # People and devices.
 
-    def add_user(self, name: str, **fields: object) -> Deferred[int]:
-        return self.write(
-            lambda c: self.directory.add_user(c, name, entry=self.admin_entry(), **fields)  # type: ignore[arg-type]
-        )
+    def login_by_name(self, name: str) -> Deferred[Login | None]:
+        return self.read(lambda c: find_by_name(c, "", name))
 
-    def adjust(self, user: str, amount_e4: int, reason: str) -> Deferred[None]:
-        """Credit or debit a user's personal account."""
-        entry = attrs.evolve(self.admin_entry(), reason=reason)
+    def login_by_card(self, number: str) -> Deferred[Login | None]:
+        return self.read(lambda c: find_by_card(c, "", number))
 
-        def adjust(connection: sqlite3.Connection) -> None:
-            account = self.directory.account_of_user(connection, user)
-            self.directory.adjust(connection, account, amount_e4, entry)
+    def device(self, name: str) -> Deferred[Device | None]:
+        return self.read(lambda c: find_device(c, "", name))
 
-        return self.write(adjust)
-
-    def add_prices(self, prices: PriceList) -> Deferred[int]:
-        return self.write(lambda c: self.directory.add_prices(c, prices))
-
-    def verify(self) -> Deferred[list[str]]:
-        """Problems of the books and of the change log; an empty list is a clean bill."""
-        return self.read(lambda c: [*verify_chain(c), *verify_accounts(c), *_verify_charges(c)])
+    def printer_id(self, name: str) -> Deferred[int]:
+        return self.id_of("printer", name)
 
     # Certificates: what identity/joining.py needs.
 
@@ -314,11 +297,6 @@ class ApplicationStore:
     def revoked_serials(self) -> Deferred[list[str]]:
         return self.read(self.certificates.revoked_serials)
 
-    def admin_entry(self) -> Entry:
-        """What a transfer by an administrator says of itself."""
-        now = self._wall_s()
-        return Entry("", 0, "administrator", "", now, now)
-
     def _link_event(self, connection: sqlite3.Connection, identity: str, event: str) -> None:
         connection.execute(
             "INSERT INTO link_event (identity, event, at, number) VALUES (?, ?, ?, ?)",
@@ -335,11 +313,14 @@ def read_provider_settings(connection: sqlite3.Connection, name: str) -> Provide
         "SELECT name, host, port FROM site WHERE id = ? AND removed = 0", (site,)
     ).fetchone()
     return ProviderSettings(
-        printers=connection.execute(
-            "SELECT id, name, uri, when_alone FROM printer WHERE provider = ? AND removed = 0"
-            " ORDER BY id",
-            (provider,),
-        ).fetchall(),
+        printers=[
+            PrinterSettings(*row)
+            for row in connection.execute(
+                f"SELECT {PRINTER_COLUMNS} FROM printer WHERE provider = ? AND removed = 0"
+                " ORDER BY id",
+                (provider,),
+            )
+        ],
         site=found,
         preferred=preferred,
         price_version=connection.execute("SELECT COALESCE(MAX(version), 0) FROM price").fetchone()[
@@ -349,21 +330,11 @@ def read_provider_settings(connection: sqlite3.Connection, name: str) -> Provide
             row[0]
             for row in connection.execute("SELECT id FROM stream WHERE state <> 'live' ORDER BY id")
         ],
+        revoked=[
+            row[0]
+            for row in connection.execute(
+                "SELECT serial FROM certificate WHERE role = 'site' AND revoked_at IS NOT NULL"
+                " ORDER BY issued_at DESC LIMIT 500"
+            )
+        ],
     )
-
-
-def _verify_charges(connection: sqlite3.Connection) -> list[str]:
-    """Keys charged twice, charges whose transfers are not there or of another amount."""
-    problems = [
-        f"charges: key {key} has {count} charges"
-        for key, count in connection.execute(
-            "SELECT key, COUNT(*) FROM charge GROUP BY key HAVING COUNT(*) > 1"
-        )
-    ]
-    for key, charged, moved in connection.execute(
-        "SELECT charge.key, SUM(charge.amount_e4), COALESCE((SELECT SUM(amount_e4) FROM transfer"
-        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0) AS moved"
-        " FROM charge GROUP BY charge.key HAVING SUM(charge.amount_e4) <> moved"
-    ):
-        problems.append(f"charges: key {key} charges {charged}, its transfers moved {moved}")
-    return problems

@@ -14,7 +14,7 @@ import msgspec
 
 from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
 from papercutd.domain.document import correct_pages
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.job import Completion, Receipt, Request, SessionRef, is_release
 from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
@@ -133,7 +133,7 @@ class Charging:
                 askers.hold(connection, key, asker)
             return stored.decision
         check_job_owner(connection, request.job, request.provider)
-        self._check_printer(connection, asker, request)
+        waits = self._check_printer(connection, asker, request)
         prices = self.prices_now(connection)
         lines = price_document(request.document, prices)
         person = self._directory.find_person(connection, request.user_name)
@@ -142,6 +142,9 @@ class Charging:
         verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
         if person is not None and person.disabled:
             reason = Reason.CLOSED
+        elif person is not None and waits and not is_release(request.step):
+            account = self._payer(connection, person.account, request.account)
+            verdict, reason = Verdict.HOLD, Reason.RELEASE
         elif person is not None:
             account = self._payer(connection, person.account, request.account)
             entry = Entry(
@@ -174,7 +177,7 @@ class Charging:
         )
         if state == "open":
             askers.hold(connection, key, asker)
-        else:
+        elif reason is not Reason.RELEASE:
             self.log_job(connection, request, decision, Source(asker.identity))
         return decision
 
@@ -308,9 +311,10 @@ class Charging:
 
     def _check_printer(
         self, connection: sqlite3.Connection, asker: SessionRef, request: Request
-    ) -> None:
+    ) -> bool:
+        """Whether the printer holds jobs until they are released; raises Rejected."""
         found = connection.execute(
-            "SELECT provider.name, site.name FROM printer JOIN provider"
+            "SELECT provider.name, site.name, release <> 'immediate' FROM printer JOIN provider"
             " ON provider.id = printer.provider LEFT JOIN site ON site.id = provider.site"
             " WHERE printer.id = ? AND printer.removed = 0",
             (request.printer,),
@@ -319,6 +323,7 @@ class Charging:
             raise Rejected("unknown-printer")
         if found[0] != request.provider or (asker.role == "site" and found[1] != asker.name):
             raise Rejected("not-yours")
+        return bool(found[2])
 
     def _check_printer_of(self, connection: sqlite3.Connection, completion: Completion) -> None:
         found = connection.execute(

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 import attrs
 import msgspec
 
+from papercutd.domain.card import hash_card, normalise_card
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
 from papercutd.domain.pricing import PriceList
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.people import CARD_KEY, read_secret
 
 #: ``cap_user_e4`` of a site: the default of 200 grey A4 sides, and none at all.
 CAP_DEFAULT = -1
 CAP_NONE = -2
 CAP_DEFAULT_PAGES = 200
+SITE_COLUMNS = frozenset({"host", "port", "policy", "cap_user_e4", "deny_beyond_cap"})
+DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release")
+DEVICE_LOGINS = ("card", "card-pin", "password")
 
 
 @attrs.frozen
@@ -44,6 +50,25 @@ def cap_of(cap_user_e4: int, grey_a4_e4: int) -> int | None:
     if cap_user_e4 == CAP_NONE:
         return None
     return CAP_DEFAULT_PAGES * grey_a4_e4 if cap_user_e4 == CAP_DEFAULT else cap_user_e4
+
+
+def _words(field: str, text: str, among: tuple[str, ...]) -> str:
+    words = text.split()
+    if not words or not set(words) <= set(among):
+        raise InvalidValue(field, f"are words of: {', '.join(among)}")
+    return " ".join(word for word in among if word in words)
+
+
+def _release_columns(release: str, group: str, held_max_s: int) -> dict[str, object]:
+    if release not in ("immediate", "secure", "find-me"):
+        raise InvalidValue("release", "is one of immediate, secure, find-me")
+    if release == "find-me" and not group:
+        raise InvalidValue("group", "is needed with find-me: which printers take its jobs")
+    if len(group) > 63 or not group.isprintable():
+        raise InvalidValue("group", "is longer than 63 or holds control characters")
+    if not 60 <= held_max_s <= 31 * 86_400:
+        raise InvalidValue("held-for", "is not between a minute and 31 days")
+    return {"release": release, "pull_group": group, "held_max_s": held_max_s}
 
 
 class Directory:
@@ -166,6 +191,17 @@ class Directory:
     ) -> int:
         return self._add(connection, "site", name, {"host": host, "port": port})
 
+    def set_site(
+        self, connection: sqlite3.Connection, name: str, columns: Mapping[str, object]
+    ) -> None:
+        """Change what ``columns`` names, of: host, port, policy, cap_user_e4, deny_beyond_cap."""
+        site = self.id_of(connection, "site", name)
+        for column, value in columns.items():
+            if column not in SITE_COLUMNS:
+                raise InvalidValue(column, "is not a setting of a site")
+            connection.execute(f"UPDATE site SET {column} = ? WHERE id = ?", (value, site))
+        self._log.touch("site", site)
+
     def add_provider(
         self, connection: sqlite3.Connection, name: str, site: str | None = None
     ) -> int:
@@ -179,13 +215,124 @@ class Directory:
         provider: str,
         uri: str,
         when_alone: str = "print-and-log-later",
+        *,
+        release: str = "immediate",
+        group: str = "",
+        held_max_s: int = 86_400,
     ) -> int:
+        """``release`` is ``immediate``, ``secure`` or ``find-me``, the last with a ``group``."""
         columns = {
             "provider": self.id_of(connection, "provider", provider),
             "uri": uri,
             "when_alone": when_alone,
+            **_release_columns(release, group, held_max_s),
         }
         return self._add(connection, "printer", name, columns)
+
+    def set_provider(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        preferred: str | None = None,
+        site: str | None = None,
+    ) -> None:
+        """Who a provider asks first, and which site it stands beside; empty ``site``: none."""
+        provider = self.id_of(connection, "provider", name)
+        if preferred is not None:
+            if preferred not in ("application", "site"):
+                raise InvalidValue("preferred", "is application or site")
+            connection.execute(
+                "UPDATE provider SET preferred = ? WHERE id = ?", (preferred, provider)
+            )
+        if site is not None:
+            found = self.id_of(connection, "site", site) if site else None
+            connection.execute("UPDATE provider SET site = ? WHERE id = ?", (found, provider))
+        self._log.touch("provider", provider)
+
+    def set_release(
+        self, connection: sqlite3.Connection, name: str, release: str, group: str, held_max_s: int
+    ) -> None:
+        """How jobs of a printer are released from now on; those held already stay held."""
+        printer = self.id_of(connection, "printer", name)
+        columns = _release_columns(release, group, held_max_s)
+        connection.execute(
+            "UPDATE printer SET release = ?, pull_group = ?, held_max_s = ? WHERE id = ?",
+            (*columns.values(), printer),
+        )
+        self._log.touch("printer", printer)
+
+    def add_device(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        printer: str,
+        site: str | None = None,
+        *,
+        functions: str = "copy release",
+        logins: str = "card password",
+        idle_s: int = 60,
+    ) -> int:
+        """A device at ``printer``; ``functions`` and ``logins`` are words with spaces between."""
+        columns: dict[str, object] = {
+            "site": None if site is None else self.id_of(connection, "site", site),
+            "printer": self.id_of(connection, "printer", printer),
+            "functions": _words("functions", functions, DEVICE_FUNCTIONS),
+            "logins": _words("logins", logins, DEVICE_LOGINS),
+            "idle_s": idle_s,
+        }
+        if not 5 <= idle_s <= 3_600:
+            raise InvalidValue("idle", "is not between 5 and 3600 seconds")
+        return self._add(connection, "device", name, columns)
+
+    def set_verifier(
+        self, connection: sqlite3.Connection, name: str, kind: str, verifier: str
+    ) -> None:
+        """The argon2id verifier of a password or PIN; ``kind`` is ``password`` or ``pin``."""
+        column = {"password": "verifier", "pin": "pin_verifier"}[kind]
+        user = self.id_of_user(connection, name)
+        connection.execute(f"UPDATE user SET {column} = ? WHERE id = ?", (verifier, user))
+        self._log.touch("user", user)
+
+    def add_card(
+        self, connection: sqlite3.Connection, name: str, number: str, added_at: float
+    ) -> None:
+        """Link a card; raises AlreadyExists when it is another's, InvalidValue, NotFound."""
+        user = self.id_of_user(connection, name)
+        hashed = self._hash_card(connection, number)
+        found = connection.execute("SELECT user FROM card WHERE hash = ?", (hashed,)).fetchone()
+        if found is not None and found[0] != user:
+            raise AlreadyExists("card", normalise_card(number))
+        connection.execute(
+            "INSERT OR IGNORE INTO card (hash, user, added_at) VALUES (?, ?, ?)",
+            (hashed, user, added_at),
+        )
+        self._log.touch("card", hashed)
+
+    def remove_card(self, connection: sqlite3.Connection, number: str) -> None:
+        """A card is nobody's from now on; raises NotFound."""
+        hashed = self._hash_card(connection, number)
+        gone = connection.execute("DELETE FROM card WHERE hash = ?", (hashed,))
+        if gone.rowcount == 0:
+            raise NotFound("card", normalise_card(number))
+        self._log.touch("card", hashed)
+
+    def ensure_secret(self, connection: sqlite3.Connection, name: str, value: str) -> None:
+        """``value`` becomes the secret called ``name``, unless there is one."""
+        done = connection.execute("INSERT OR IGNORE INTO secret VALUES (?, ?)", (name, value))
+        if done.rowcount:
+            self._log.touch("secret", name)
+
+    def id_of_user(self, connection: sqlite3.Connection, name: str) -> int:
+        """Raises NotFound."""
+        person = self.find_person(connection, name)
+        if person is None:
+            raise NotFound("user", name)
+        return person.id
+
+    def _hash_card(self, connection: sqlite3.Connection, number: str) -> str:
+        key = read_secret(connection, "", CARD_KEY)
+        assert key is not None
+        return hash_card(number, key)
 
     def id_of(self, connection: sqlite3.Connection, kind: str, name: str) -> int:
         """The id of a site, provider or printer; raises NotFound."""

@@ -93,8 +93,11 @@ def _explained(error: sqlite3.DatabaseError, path: str) -> Exception:
     return error
 
 
-def migrate(connection: sqlite3.Connection, path: str, schema: str, database: str = "main") -> None:
-    """Apply what is missing of ``schema`` to the attached ``database``."""
+def migrate(connection: sqlite3.Connection, path: str, schema: str, database: str = "main") -> bool:
+    """Apply what is missing of ``schema`` to the attached ``database``.
+
+    True when it was there before, in an older form.
+    """
     known = migrations(schema)
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {database}.schema_migration"
@@ -127,6 +130,7 @@ def migrate(connection: sqlite3.Connection, path: str, schema: str, database: st
         except BaseException:
             connection.execute("ROLLBACK")
             raise
+    return bool(applied) and max(applied) < newest
 
 
 def split_statements(sql: str) -> list[str]:

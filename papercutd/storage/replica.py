@@ -64,11 +64,28 @@ class Memory:
             keeper.close()
 
 
-def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str) -> None:
-    """Attach replica ``number`` as ``database``, made if need be."""
+def _attach(
+    connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str
+) -> bool:
     connection.execute(f"ATTACH DATABASE ? AS {database}", (files.path(number),))
     set_durable(connection, database)
-    migrate(connection, files.path(number), "replica", database)
+    return migrate(connection, files.path(number), "replica", database)
+
+
+def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str) -> None:
+    """Attach replica ``number`` as ``database``, made if need be.
+
+    One of an older release lacks what newer columns hold at the centre: it goes on
+    serving with its position unchained, which gives a new snapshot; one that was
+    being filled begins anew.
+    """
+    if _attach(connection, files, number, database):
+        if database == INCOMING:
+            connection.execute(f"DETACH DATABASE {database}")
+            files.remove(number)
+            _attach(connection, files, number, database)
+        else:
+            connection.execute(f"UPDATE {database}.position SET chain = ''")
     connection.execute(
         f"INSERT OR IGNORE INTO {database}.position VALUES (1, 0, 0, ?, '', 0, 0)", (CHAIN_START,)
     )

@@ -44,8 +44,15 @@ class Replicated:
     @property
     def first_key(self) -> int | str:
         """Less than every key of the table."""
-        return "" if self.table in ("stream", "reservation", "revocation") else -1
+        return "" if self.key in ("key", "serial", "hash", "name") or self.table == "stream" else -1
 
+
+#: An administrator's verifiers never leave the centre.
+_USERS = (
+    "(SELECT id, name, folded, full_name, account, disabled, administrator, merged_into,"
+    " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
+    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier FROM user)"
+)
 
 TABLES: dict[str, Replicated] = {
     spec.table: spec
@@ -60,15 +67,22 @@ TABLES: dict[str, Replicated] = {
             "account",
             "kind IN ('personal', 'shared')",
         ),
-        # No verifier of anybody yet; an administrator's never leaves the centre.
         Replicated(
             "user",
             "id",
             (
                 *("id", "name", "folded", "full_name", "account", "disabled"),
-                *("administrator", "merged_into"),
+                *("administrator", "merged_into", "verifier", "pin_verifier"),
             ),
-            "user",
+            _USERS,
+        ),
+        Replicated("card", "hash", ("hash", "user"), "card"),
+        Replicated("secret", "name", ("name", "value"), "secret", "name = 'card-key'"),
+        Replicated(
+            "device",
+            "id",
+            ("id", "name", "site", "printer", "functions", "logins", "idle_s", "removed"),
+            "device",
         ),
         Replicated(
             "site",
@@ -83,7 +97,10 @@ TABLES: dict[str, Replicated] = {
         Replicated(
             "printer",
             "id",
-            ("id", "name", "provider", "uri", "when_alone", "removed"),
+            (
+                *("id", "name", "provider", "uri", "when_alone", "removed"),
+                *("release", "pull_group", "held_max_s"),
+            ),
             "printer",
         ),
         Replicated("price", "version", ("version", "effective_from", "body", "needs"), "price"),

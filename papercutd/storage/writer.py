@@ -177,9 +177,11 @@ class ThreadWriter:
         participant: Participant | None = None,
         batch_max: int = BATCH_MAX,
         name: str = "writer",
+        before_commit: Callable[[], None] | None = None,
+        after_commit: Callable[[], None] | None = None,
     ) -> None:
         self._connection = connection
-        self._batch = Batch(connection, participant)
+        self._batch = Batch(connection, participant, before_commit, after_commit)
         self._call = call_from_thread
         self._on_fatal = on_fatal
         self._batch_max = batch_max

@@ -170,6 +170,106 @@ class Relay:
 
 
 @attrs.frozen
+class HeldJob:
+    """One job that its owner holds, as servers list it: a hint, never the truth."""
+
+    job: str = attrs.field(validator=is_id)
+    #: The queue it was submitted to.
+    printer: int = attrs.field(validator=is_number)
+    user_name: str = attrs.field(validator=is_name)
+    #: Why it is held, as in a Decision: ``release`` waits for its person.
+    reason: str = attrs.field(validator=max_len(64))
+    #: The user, where a decision named one.
+    user: int | None = attrs.field(default=None, validator=optional(is_number))
+    title: str = attrs.field(default="", validator=is_title)
+    #: Sides, all copies.
+    pages: int = attrs.field(default=0, validator=[ge(0), le(10**11)])
+    copies: int = attrs.field(default=1, validator=[ge(1), le(100_000)])
+    colour: bool = False
+    duplex: bool = False
+    #: What it would cost, where a decision said so.
+    amount_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
+    held_at: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+
+
+@attrs.frozen
+class Held:
+    """``TAG HELD {page, last, jobs}``: every job held here, paged, on every connection.
+
+    Counts only whole: pages from 0, contiguous, all in one session.
+    """
+
+    VERB: ClassVar[str] = "HELD"
+    ANSWER: ClassVar[type] = Done
+    page: int = attrs.field(validator=is_number)
+    last: bool
+    jobs: list[HeldJob] = attrs.field(validator=max_len(100))
+
+
+@attrs.frozen
+class HeldChanged:
+    """``* HELD-CHANGED {jobs, gone}``: jobs held from now on, and jobs held no more."""
+
+    EVENT: ClassVar[str] = "HELD-CHANGED"
+    jobs: list[HeldJob] = attrs.field(factory=list, validator=max_len(100))
+    gone: list[str] = attrs.field(factory=list, validator=max_len(500))
+
+
+@attrs.frozen
+class Release:
+    """``* RELEASE {release, job, printer, user_name, ...}``: print it there.
+
+    Answered by a RELEASED request that names ``release``.
+    """
+
+    EVENT: ClassVar[str] = "RELEASE"
+    #: Minted by whoever asks: asked again it gets the same answer.
+    release: str = attrs.field(validator=is_id)
+    job: str = attrs.field(validator=is_id)
+    printer: int = attrs.field(validator=is_number)
+    #: Whose job it must be.
+    user_name: str = attrs.field(validator=is_name)
+    #: What the person changed; null: as it was submitted.
+    copies: int | None = attrs.field(default=None, validator=optional([ge(1), le(9_999)]))
+    duplex: bool | None = None
+
+
+@attrs.frozen
+class Discard:
+    """``* DISCARD {release, job, user_name}``: delete a held job; answered by RELEASED."""
+
+    EVENT: ClassVar[str] = "DISCARD"
+    release: str = attrs.field(validator=is_id)
+    job: str = attrs.field(validator=is_id)
+    user_name: str = attrs.field(validator=is_name)
+
+
+@attrs.frozen
+class Released:
+    """``TAG RELEASED {release, job, answer, ...}``: what became of a RELEASE or DISCARD."""
+
+    VERB: ClassVar[str] = "RELEASED"
+    ANSWER: ClassVar[type] = Done
+    release: str = attrs.field(validator=is_id)
+    job: str = attrs.field(validator=is_id)
+    #: ``released`` and ``discarded`` are done; ``refused`` and ``unanswered`` leave it
+    #: held; ``already-released`` names the printer; ``unknown-job``, ``not-yours``,
+    #: ``wrong-printer`` changed nothing.
+    answer: str = attrs.field(
+        validator=in_(
+            (
+                *("released", "discarded", "refused", "unanswered", "already-released"),
+                *("unknown-job", "not-yours", "wrong-printer"),
+            )
+        )
+    )
+    #: With ``already-released``: where; else where it was asked for.
+    printer: int = attrs.field(default=0, validator=is_number)
+    #: With ``released`` and ``refused``: the decision taken.
+    decision: Decision | None = None
+
+
+@attrs.frozen
 class PrinterSetting:
     """One printer of this provider."""
 
@@ -178,6 +278,12 @@ class PrinterSetting:
     uri: str
     #: What the tracker does: ``print-and-log-later``, ``hold`` or ``print-unlogged``.
     when_alone: str = "print-and-log-later"
+    #: ``immediate``; ``secure``: held until released at this printer; ``find-me``: held
+    #: until released at any printer of the same ``group``.
+    release: str = "immediate"
+    group: str = ""
+    #: Seconds after which a held job is deleted.
+    held_max_s: int = attrs.field(default=86_400, validator=is_number)
 
 
 @attrs.frozen
@@ -194,8 +300,9 @@ class ServerAddress:
 class Config:
     """``* CONFIG {...}``: the server's settings for this provider; kept in its journal.
 
-    Sent after the handshake and at every change. The application server's stands
-    before a site's.
+    Sent after the handshake and at every change, in pages: they count only whole, from
+    page 0 to ``last``, contiguous, in one session. Each page has some of the printers;
+    the rest stands on every page alike. The application server's stands before a site's.
     """
 
     EVENT: ClassVar[str] = "CONFIG"
@@ -208,6 +315,10 @@ class Config:
     #: Streams that decide no more: their retained COMPLETEs go to the application server.
     retired: list[str] = attrs.field(factory=list)
     position: Position | None = None
+    #: Serials of certificates of sites that count no more.
+    revoked: list[str] = attrs.field(factory=list, validator=max_len(500))
+    page: int = attrs.field(default=0, validator=is_number)
+    last: bool = True
 
 
 @attrs.frozen
@@ -239,6 +350,6 @@ class Bye:
 
 
 #: Verbs a provider may send, and events a server may.
-REQUESTS: tuple[type, ...] = (Authorize, Complete, Cancel, Open, Ping, Relay)
-SERVER_EVENTS: tuple[type, ...] = (Config, Adopt, Bye)
-CLIENT_EVENTS: tuple[type, ...] = (Bye,)
+REQUESTS: tuple[type, ...] = (Authorize, Complete, Cancel, Open, Ping, Relay, Held, Released)
+SERVER_EVENTS: tuple[type, ...] = (Config, Adopt, Release, Discard, Bye)
+CLIENT_EVENTS: tuple[type, ...] = (HeldChanged, Bye)

@@ -50,6 +50,15 @@ _numbers = itertools.count(1)
 ABORT_AFTER_S = 5.0
 
 
+class Tap(Interface):
+    """Whoever watches the lines that leave: tests of crashes."""
+
+    def before_send(self, line: bytes) -> None: ...
+
+    def after_send(self, line: bytes) -> None:
+        """Called as the line is handed on: it leaves in the reactor's next turn."""
+
+
 class Owner(Interface):
     """The factory of a session: what all its sessions share."""
 
@@ -72,6 +81,8 @@ class Owner(Interface):
 @implementer(IPushProducer)
 class Session(Protocol):
     """One session, as handlers see it. Made by the factories of protocols/endpoint.py."""
+
+    tap: ClassVar[Tap | None] = None
 
     def __init__(self, owner: Owner, side: Side) -> None:
         self._owner = owner
@@ -361,6 +372,10 @@ class Session(Protocol):
     def _write(self, line: bytes) -> None:
         if self.is_over or self._outbound is None:
             return
+        tap = self.tap
+        if tap is not None:
+            tap.before_send(line)
+            tap.after_send(line)
         if not self._outbound.send(line):
             self._owner.count("overflows")
             _log.warn("{id}: the peer is too slow, disconnected", id=self.id)

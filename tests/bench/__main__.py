@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -26,7 +27,11 @@ from papercutd.identity.authority import (
     write_private,
 )
 from tests.bench.drain import drain
+from tests.bench.namespace import why_not
+from tests.bench.outages import kills, namespace_cut, relay_cut, replica_lag
+from tests.bench.picture import draw
 
+Waits = dict[str, list[float]]
 CONNECTIONS = 64
 PIPELINE = 4
 
@@ -122,6 +127,42 @@ def drained(runs: int, count: int) -> list[dict[str, Any]]:
     ]
 
 
+def outages(kill_count: int, job_count: int) -> tuple[list[dict[str, Any]], Waits]:
+    """How long the next decision took after kills, and decisions around a silent cut."""
+    waits = {"application server killed": kills(kill_count)}
+    rows = [
+        row(
+            f"next decision after each of {kill_count} kills, p99",
+            *(_p99(waits["application server killed"]), "ms", 250),
+            at_most=True,
+        )
+    ]
+    cuts = {"a relay that goes silent": (relay_cut, "")}
+    cuts["a network namespace without its cable"] = (namespace_cut, why_not())
+    for name, (cut, reason) in cuts.items():
+        title = f"longest of {job_count} jobs around a cut: {name}"
+        if reason:
+            rows.append({**row(title, 0, "ms", None), "value": None, "is": f"not here: {reason}"})
+            continue
+        waits[name] = cut(job_count)
+        rows.append(row(title, max(waits[name]), "ms", 2_000, at_most=True))
+    return rows, waits
+
+
+def lag(rate_per_s: int, seconds: float) -> list[dict[str, Any]]:
+    """From commit at the centre to applied at a site, while balances change."""
+    rate, p99_ms = replica_lag(rate_per_s, seconds)
+    return [
+        row("balance changes made", rate, "1/s", 0.98 * rate_per_s),
+        row("replica lag at two sites, p99", p99_ms, "ms", 500, at_most=True),
+    ]
+
+
+def _p99(values: list[float]) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+
+
 def row(
     name: str, value: float, unit: str, goal: float | None, at_most: bool = False
 ) -> dict[str, Any]:
@@ -132,17 +173,29 @@ def row(
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="three short runs")
-    parser.add_argument("--json", metavar="FILE", help="write the rows there too")
+    parser.add_argument("--quick", action="store_true", help="one short run of each")
+    parser.add_argument("--json", metavar="FILE", help="write the rows and every wait there too")
+    parser.add_argument("--picture", metavar="FILE", help="draw the waits there, as SVG")
     options = parser.parse_args()
-    rows = jobs(3, 4.0) if options.quick else jobs(5, 10.0)
-    rows += drained(1, 10_000) if options.quick else drained(5, 10_000)
+    quick = options.quick
+    os.environ.setdefault("PYTHONPATH", os.getcwd())
+    rows = jobs(1, 4.0) if quick else jobs(5, 10.0)
+    rows += drained(1, 10_000) if quick else drained(5, 10_000)
+    rows += lag(500, 5.0 if quick else 20.0)
+    found, waits = outages(*(5, 60) if quick else (100, 200))
+    rows += found
+    width = max(len(one["name"]) for one in rows)
     for one in rows:
         goal = "" if one["goal"] is None else f"goal {one['goal']}"
-        print(f"{one['name']:<36} {one['value']:>10} {one['unit']:<8} {goal:<12} {one['is']}")
+        value = "" if one["value"] is None else one["value"]
+        print(f"{one['name']:<{width}} {value:>10} {one['unit']:<8} {goal:<12} {one['is']}")
     if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
-    return 0
+        Path(options.json).write_text(
+            json.dumps({"rows": rows, "waits_ms": waits}, indent=1) + "\n"
+        )
+    if options.picture:
+        Path(options.picture).write_text(draw(waits))
+    return 1 if any(one["is"] == "below" for one in rows) else 0
 
 
 if __name__ == "__main__":

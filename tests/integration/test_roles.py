@@ -14,12 +14,17 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.installation import Installation
 from papercutd.demo.processes import NotReady, command
 from papercutd.demo.scenario import wait_for
+from papercutd.identity.authority import Authority
+from papercutd.identity.names import peer_of
+from papercutd.identity.tls import Credentials
+from tests.support.certificates import dns, odd_credentials
 from tests.support.installation import ROOT, environment, make_installation, run_role
 
 
@@ -152,17 +157,79 @@ class PortsTests(SynchronousTestCase):
             command(site.config, "join", "--token", added["token"], "--server", server)
         self.assertIn("used already", str(caught.exception))
 
-    def test_revoked_while_connected(self) -> None:
+
+class RevocationTests(SynchronousTestCase):
+    """On live links, at both servers, and by those who only connect."""
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        self.installation = make_installation()
+        self.addCleanup(shutil.rmtree, self.installation.directory, True)
+        self.addCleanup(self.installation.close)
+        self.installation.app.start()
         self.installation.join_all()
-        branch = self.installation.branches[0]
-        branch.site.start()
-        online = wait_for("online", lambda: branch.site.call("status")["state"] == "online")
-        self.assertTrue(online)
-        command(self.installation.app.config, "revoke", "site", branch.name)
-        cut = wait_for("cut", lambda: not branch.site.call("status")["connected"], 5.0)
-        self.assertTrue(cut)
+        self.branch = self.installation.branches[0]
+
+    def wait(self, what: str, condition: Any, limit_s: float = 15.0) -> None:
+        self.assertTrue(wait_for(what, condition, limit_s), what)
+
+    def connected(self) -> dict[str, bool]:
+        """To which servers the provider has a session."""
+        servers = self.branch.provider.call("status")["servers"]
+        return {role: server["connected"] for role, server in servers.items()}
+
+    def start(self) -> None:
+        self.branch.site.start()
+        self.branch.provider.start()
+        self.wait("all are connected", lambda: all(self.connected().values()))
+
+    def revoke(self, role: str, name: str) -> None:
+        command(self.installation.app.config, "revoke", role, name)
+
+    def test_a_site(self) -> None:
+        self.start()
+        self.revoke("site", self.branch.name)
+        self.wait("the site is cut", lambda: not self.branch.site.call("status")["connected"])
+        only = {"application": True, "site": False}
+        self.wait("its provider turns away", lambda: self.connected() == only)
         time.sleep(2)
-        self.assertFalse(branch.site.call("status")["connected"])
+        self.assertFalse(self.branch.site.call("status")["connected"])
+        self.assertEqual(self.connected(), only)
+
+    def test_a_provider(self) -> None:
+        self.start()
+        self.revoke("provider", f"{self.branch.name}-provider")
+        self.wait("it is alone", lambda: not any(self.connected().values()))
+        time.sleep(2)
+        self.assertFalse(any(self.connected().values()))
+
+    def test_known_from_the_first_snapshot(self) -> None:
+        self.revoke("provider", f"{self.branch.name}-provider")
+        self.branch.site.start()
+        self.wait("the site is there", lambda: self.branch.site.call("status")["position"])
+        self.branch.provider.start()
+        time.sleep(2)
+        self.assertFalse(any(self.connected().values()))
+
+    def test_renewed_at_the_start(self) -> None:
+        """With a third of its life left a role has a new certificate within seconds."""
+        authority = Authority.load(self.installation.app.data / "ca")
+        for role in (self.branch.site, self.branch.provider):
+            directory = role.data / "identity"
+            certificate = Credentials.load(directory).certificate
+            peer = peer_of(certificate)
+            names = [dns(peer.role, peer.name)]
+            due = odd_credentials(authority, names, time.time(), -300.0, 60.0)
+            due.save(directory)
+        self.start()
+        for role in (self.branch.site, self.branch.provider):
+            days_left = lambda r=role: r.call("status")["certificate"]["days_left"]  # noqa: E731
+            self.wait("it is renewed", lambda d=days_left: d() > 390)
+            self.assertFalse(role.call("status")["certificate"]["alarm"])
+        self.branch.site.stop()
+        self.branch.site.start()
+        self.wait("all are connected again", lambda: all(self.connected().values()))
 
 
 class PackagingTests(SynchronousTestCase):

@@ -16,7 +16,7 @@ from papercutd.storage.accounts import verify_accounts
 from papercutd.storage.change_log import verify_chain
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.replicated import TABLES
-from papercutd.storage.site_store import verify_journal
+from papercutd.storage.site_journal import verify_journal
 from tests.simulation.core_nodes import (
     APPLICATION,
     CAP_E4,
@@ -24,6 +24,7 @@ from tests.simulation.core_nodes import (
     SITES,
     CoreInstallation,
 )
+from tests.simulation.core_running import RunningChecks
 from tests.simulation.disk import Commit
 
 
@@ -38,6 +39,7 @@ class CoreOracle:
         self._decided: dict[str, tuple[Any, ...]] = {}
         #: Job ids that a provider accepted.
         self.accepted: dict[str, str] = {}
+        self._running = RunningChecks(installation, self.accepted)
         for node in self._world.nodes.values():
             node.disk.on_commit.append(self._committed)
 
@@ -56,6 +58,7 @@ class CoreOracle:
         elif commit.database == "journal.db" and commit.number % 25 == 0:
             for problem in verify_journal(commit.connection):
                 self._find("I11", problem, commit.node)
+        self._running.committed(commit)
 
     # Every commit of the application server.
 
@@ -101,6 +104,7 @@ class CoreOracle:
                 if not follows or next_chain(self._head[1], body) != chain:
                     self._find("I11", f"entry {number} does not follow", APPLICATION)
             self._head = (number, chain)
+            self._running.logged(number, body)
 
     # Every commit of a provider.
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.domain.job import Completion, Receipt
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.servers import ServerSession
-from papercutd.storage import askers, replica, site_store
+from papercutd.storage import askers, deciding, replica
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.intake import Intake
@@ -41,14 +41,14 @@ class MutantTests(SynchronousTestCase):
             shown = read_overlay(connection, account)
             return None if shown is None else attrs.evolve(shown, unsettled_e4=0)
 
-        self.patch(site_store, "read_overlay", forgetful)
-        original = site_store.SiteStore._decide
+        self.patch(deciding, "read_overlay", forgetful)
+        original = deciding.Deciding.decide
 
         def decide(self: Any, connection: sqlite3.Connection, request: Any) -> Any:
             connection.execute("UPDATE replica.account SET credits_e4 = 900000000")
             return original(self, connection, request)
 
-        self.patch(site_store.SiteStore, "_decide", decide)
+        self.patch(deciding.Deciding, "decide", decide)
         self.assertFound("I7", "I9")
 
     def test_open_drops_nothing(self) -> None:

@@ -17,12 +17,7 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion, Request, SessionRef
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.environment import Environment
-from papercutd.storage.application_store import ApplicationStore, create_installation
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.migrate import open_database
-from papercutd.storage.replica import Memory
-from papercutd.storage.site_store import SiteStore, create_site
-from papercutd.storage.writer import InlineReader, InlineWriter
+from tests.support.engines import ENGINES, Engine
 
 T = TypeVar("T")
 WALL_S = 1_800_000_000.0
@@ -103,30 +98,18 @@ class Turner:
 
 
 class Centre:
-    """An application server's store with one site, one provider, one printer and prices."""
+    """An application server's store with two sites, providers, printers and prices."""
 
-    def __init__(self, turner: Turner) -> None:
+    def __init__(self, turner: Turner, engine: Engine = ENGINES[0]) -> None:
         self.turner = turner
-        self.connection = open_database(":memory:", "application")
-        create_installation(self.connection, "test")
-        wall_s = turner.environment().wall_s
-        self.log = ChangeLog(wall_s)
-        self.writer = InlineWriter(self.connection, turner.clock, self.log)
-        self.store = ApplicationStore(self.writer, InlineReader(self.writer), self.log, wall_s)
-        directory = self.store.directory
+        opened = engine.application(turner.clock, turner.environment().wall_s)
+        self.store, self.query, self.refused = opened.store, opened.query, opened.refused
         turner.result(self.store.add_prices(PRICES))
-        turner.result(
-            self.store.write(
-                lambda c: (
-                    directory.add_site(c, "north"),
-                    directory.add_site(c, "south"),
-                    directory.add_provider(c, "p1", "north"),
-                    directory.add_provider(c, "p2", "south"),
-                    directory.add_printer(c, "lp1", "p1", "socket://127.0.0.1:9"),
-                    directory.add_printer(c, "lp2", "p2", "socket://127.0.0.1:9"),
-                )
-            )
-        )
+        for site, provider, printer in (("north", "p1", "lp1"), ("south", "p2", "lp2")):
+            turner.result(self.store.add_site(site, "", 9195))
+            turner.result(self.store.add_provider(provider, site))
+            address = "socket://127.0.0.1:9"
+            turner.result(self.store.add_printer(printer, provider, address, "print-and-log-later"))
 
     def user(self, name: str = "anna", balance_e4: int = 100_000, **fields: object) -> int:
         return self.turner.result(self.store.add_user(name, balance_e4=balance_e4, **fields))
@@ -142,27 +125,28 @@ class Centre:
 
     def account(self, name: str = "anna") -> dict[str, int]:
         names = ("credits_e4", "debits_e4", "pending_e4")
-        row = self.connection.execute(
-            f"SELECT {', '.join(names)} FROM account WHERE name = ?", (name,)
-        ).fetchone()
+        (row,) = self.query(f"SELECT {', '.join(names)} FROM account WHERE name = ?", name)
         return dict(zip(names, row, strict=True))
 
     def listed(self) -> list[str]:
-        return [row[0] for row in self.connection.execute("SELECT kind FROM listed ORDER BY id")]
+        return [row[0] for row in self.query("SELECT kind FROM listed ORDER BY id")]
 
 
 class Branch:
     """A site's store, and hands that carry changes and records to and from a Centre."""
 
-    def __init__(self, turner: Turner, name: str = "north", stream: str | None = None) -> None:
+    def __init__(
+        self,
+        turner: Turner,
+        name: str = "north",
+        stream: str | None = None,
+        engine: Engine = ENGINES[0],
+    ) -> None:
         self.turner = turner
         self.name = name
         self.stream = stream or job_id(0xABC + next(_names))
-        self.connection = open_database(":memory:", "journal")
-        create_site(self.connection, name, self.stream)
-        self.files = Memory(f"branch-{next(_names)}")
-        self.writer = InlineWriter(self.connection, turner.clock)
-        self.store = SiteStore(self.writer, self.files, turner.environment().wall_s)
+        opened = engine.site(turner.clock, turner.environment().wall_s, name, self.stream)
+        self.store, self.query = opened.store, opened.query
         turner.result(self.store.start())
 
     def provider(self, name: str = "p1", journal: str | None = None) -> SessionRef:

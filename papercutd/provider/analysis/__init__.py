@@ -18,7 +18,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from papercutd.domain.document import COPIES_MAX, GROUPS_MAX, Document, PageGroup
+from papercutd.domain.document import GROUPS_MAX, Document, PageGroup
 from papercutd.provider.analysis.convert import BY_FILTERS
 from papercutd.provider.analysis.formats import (
     PCL_FORMATS,
@@ -104,7 +104,6 @@ class DocumentAnalyser:
         try:
             found = json.loads(output)
             groups = tuple(PageGroup(str(p), int(n), int(c)) for p, n, c in found["groups"])
-            copies = min(layout.copies * int(found.get("copies", 1)), COPIES_MAX)
             duplex = bool(found.get("duplex", layout.duplex))
         except (ValueError, KeyError, TypeError, AttributeError):
             _log.warn(
@@ -114,7 +113,7 @@ class DocumentAnalyser:
             return unknown
         if not groups or len(groups) > GROUPS_MAX:
             return unknown
-        return Document(groups, copies, duplex, format)
+        return Document(groups, layout.copies, duplex, format)
 
     def _run(self, *words: str) -> Deferred[bytes]:
         worker = _Worker()

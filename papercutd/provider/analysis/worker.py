@@ -2,8 +2,9 @@
 
 Documents are not trusted. This process has bounded memory and time, reads one
 file, and prints one JSON object: ``{"groups": [[paper, pages, colour], ...]}``
-or ``{"failed": why}``; ``copies`` and ``duplex`` where the document itself says
-so. ASKED is ``{"format": ..., "layout": {...}, "options": {...}, "scratch": folder}``;
+or ``{"failed": why}``, and ``duplex`` where the document itself says so.
+
+ASKED is ``{"format": ..., "layout": {...}, "options": {...}, "scratch": folder}``;
 without it the file is a PDF as it is.
 """
 
@@ -175,9 +176,10 @@ def analyse(path: str, asked: Asked | None = None) -> dict[str, object]:
     if not printed.pages:
         return {"failed": "no-pages"}
     sides = printed.pages if asked.layout is None else lay_out(printed.pages, asked.layout)
-    found: dict[str, object] = {"groups": [list(group) for group in groups_of(sides)]}
-    if printed.copies != 1:
-        found["copies"] = printed.copies
+    # Copies that the document makes of itself are pages to everybody else.
+    copies = printed.copies
+    groups = [[paper, pages * copies, c * copies] for paper, pages, c in groups_of(sides)]
+    found: dict[str, object] = {"groups": groups}
     if printed.duplex is not None:
         found["duplex"] = printed.duplex
     return found

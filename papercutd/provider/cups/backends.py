@@ -71,7 +71,7 @@ class Backend(LineOnlyReceiver):
         self._timer: IDelayedCall | None = None
         self._files: list[int] = []
         self._went: Deferred[bool] | None = None
-        self._is_announced = False
+        self.announcement: Announcement | None = None
         self.is_there = False
         #: Told once, when it is gone.
         self.on_gone: Callable[[Backend], None] = lambda backend: None
@@ -97,7 +97,7 @@ class Backend(LineOnlyReceiver):
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         self._files.append(descriptor)
-        if len(self._files) > 1 or self._is_announced or not self.is_there:
+        if len(self._files) > 1 or self.announcement is not None or not self.is_there:
             self.close()
 
     def lineReceived(self, line: bytes) -> None:
@@ -109,7 +109,7 @@ class Backend(LineOnlyReceiver):
             went.callback(True)
             self.close()
             return
-        if verb != b"ANNOUNCE" or self._is_announced:
+        if verb != b"ANNOUNCE" or self.announcement is not None:
             self.refuse("the provider does not understand the backend: is it of this release?")
             return
         self._stop_timer()
@@ -118,7 +118,7 @@ class Backend(LineOnlyReceiver):
         except (msgspec.DecodeError, msgspec.ValidationError):
             self.refuse("the provider does not understand the backend: is it of this release?")
             return
-        self._is_announced = True
+        self.announcement = announcement
         if announcement.version != VERSION:
             self.refuse(f"the backend is of another release: install version {VERSION}")
             return

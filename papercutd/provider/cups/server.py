@@ -205,14 +205,18 @@ class CupsServer:
         )
         self._check(answer, "the release of a job")
 
-    async def hold(self, number: int) -> None:
-        """Keep a job from printing until somebody releases it."""
+    async def change(self, number: int, copies: int, duplex: bool) -> None:
+        """Print a held job in so many copies and on so many sides, whatever was submitted."""
+        sides = "two-sided-long-edge" if duplex else "one-sided"
         answer = await self._ask_job(
             Operation.SET_JOB_ATTRIBUTES,
             number,
-            further=(Attribute(Tag.KEYWORD, "job-hold-until", ("indefinite",)),),
+            further=(
+                Attribute(Tag.INTEGER, "copies", (copies,)),
+                Attribute(Tag.KEYWORD, "sides", (sides,)),
+            ),
         )
-        self._check(answer, "the hold of a job")
+        self._check(answer, "other copies and sides of a job")
 
     async def cancel(self, number: int) -> None:
         """End a job; one that has ended already is left as it is."""

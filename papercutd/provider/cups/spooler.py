@@ -63,6 +63,8 @@ STREAM_S = 300.0
 STREAM_ASKED_MAX = 3
 BLOCK = 1 << 20
 DOCUMENTS_MAX = 1_000
+#: Outcomes of ours after which CUPS is to forget the job.
+NOT_PRINTED = frozenset({"denied", "canceled", "discarded", "expired"})
 _FINAL = {
     JobState.COMPLETED: "completed",
     JobState.CANCELED: "canceled",
@@ -92,6 +94,10 @@ class _Following:
     #: The state in which an event said it ended, if CUPS may have begun it again since.
     final: JobState | None = None
     is_started_again: bool = False
+    #: Somebody moved it to another queue before it printed: another job of ours takes over.
+    is_moved: bool = False
+    #: It was told CUPS what its release chose.
+    is_prepared: bool = False
     pause: Deferred[None] | None = None
     #: The printer's newest job before ours; None: not known.
     printer_job_before: int | None = None
@@ -201,6 +207,7 @@ class CupsSpooler:
             # CUPS runs a job once at a time: that one is gone and we have not heard.
             older.close()
         backend.on_gone = lambda gone: self._gone(following, gone)
+        following.job = at_queue(following.job, announcement.queue, announcement.uri)
         if following.job.state == "held":
             # Somebody released it at CUPS: it is asked for again, not let through.
             self.provider.retry(job.job)
@@ -230,6 +237,9 @@ class CupsSpooler:
             if following is not None and following.final is not None:
                 following.is_started_again = True
                 raise StartedAgain
+            known = await self._journal.last_of_uuid(announcement.uuid)
+        if known is not None and known.state not in ("printing", "ended"):
+            await self._give_up_moved(known, announcement.queue)
             known = await self._journal.last_of_uuid(announcement.uuid)
         if known is not None and known.state != "ended":
             return known
@@ -266,6 +276,24 @@ class CupsSpooler:
         self._follow(job)
         await self.provider.take_in(job)
         return job
+
+    async def _give_up_moved(self, known: Job, queue: str) -> None:
+        """A job that a person moved to another printer is another question to the servers."""
+        following = self._following.get(known.job)
+        if following is None or self._printer_of(queue).id in (known.printer, known.where):
+            return
+        following.is_moved = True
+        if self.provider.cancel(known.job):
+            await self.provider.wait(known.job)
+
+    def _queue_of(self, printer: int) -> str | None:
+        """The queue that prints at a printer; None: the printer is not known."""
+        config = self.provider.config
+        for setting in config.printers if config is not None else []:
+            if setting.id == printer:
+                is_named = setting.uri.startswith("cups:")
+                return setting.uri.removeprefix("cups:") if is_named else setting.name
+        return None
 
     def _printer_of(self, queue: str) -> PrinterSetting:
         """The printer that a queue prints at, by its address or its name; raises NotFound."""
@@ -306,7 +334,8 @@ class CupsSpooler:
             del self._following[job.job]
             if following.is_started_again:
                 self._tasks.spawn(self._release_again(job), "releasing a job started again")
-            if job.outcome in ("denied", "canceled") and following.final is None:
+            is_over = following.final is not None or following.is_moved
+            if job.outcome in NOT_PRINTED and not is_over:
                 if following.backend is not None:
                     following.backend.cancel(*_STATES.get(job.reason, _OTHERWISE))
                 else:
@@ -455,6 +484,14 @@ class CupsSpooler:
     ) -> Outcome:
         following = self._follow(job)
         has_begun = job.state == "printing"
+
+        async def begin() -> None:
+            nonlocal has_begun
+            if not has_begun:
+                following.job = about_to_print(following.job, following.printer_job_before)
+                await printing(following.job)
+                has_begun = True
+
         while True:
             if is_canceled() and not has_begun:
                 raise Canceled
@@ -462,12 +499,12 @@ class CupsSpooler:
                 return await self._outcome(following, following.final, has_begun)
             backend, following.backend = following.backend, None
             if backend is not None:
+                if not has_begun and not self._is_as_released(following, backend):
+                    backend.hold("account-info-needed", "it was released to print otherwise")
+                    continue
                 following.attempts += 1
-                if not has_begun:
-                    following.job = _about_to_print(job, following.printer_job_before)
-                    await printing(following.job)
-                    has_begun = True
-                await backend.allow(await self._whole_uri(job))
+                await begin()
+                await backend.allow(await self._whole_uri(following.job))
                 continue
             try:
                 found = await self._look(job)
@@ -480,10 +517,42 @@ class CupsSpooler:
                 if found.is_final:
                     return await self._outcome(following, found.state, has_begun)
                 if found.is_held_by_backend:
+                    if not has_begun and await self._prepare(following, found):
+                        await begin()
                     await self._release(found.number)
             except CupsRefused as error:
                 _log.error("job {job} is not followed: {error}", job=job.job, error=str(error))
             await self._pause(following, LOOK_S)
+
+    def _is_as_released(self, following: _Following, backend: Backend) -> bool:
+        """Whether what the backend would print is what was allowed, where, and how."""
+        job, announcement = following.job, backend.announcement
+        assert job.document is not None and announcement is not None
+        is_changed = (job.document.copies, job.document.duplex) != (job.copies, job.duplex)
+        queue = self._queue_of(job.where)
+        is_there = queue is None or queue == announcement.queue
+        return is_there and (following.is_prepared or not is_changed)
+
+    async def _prepare(self, following: _Following, found: CupsJob) -> bool:
+        """Give a held job the queue, the copies and the sides of its release.
+
+        True: that queue asks nobody, so that nothing but this decides.
+        """
+        job = following.job
+        assert job.document is not None and job.spooled is not None
+        if (job.document.copies, job.document.duplex) != (job.copies, job.duplex):
+            await self._cups.change(found.number, job.document.copies, job.document.duplex)
+        following.is_prepared = True
+        wanted = self._queue_of(job.where)
+        if wanted is None or wanted == found.queue:
+            return False
+        queue = await self._cups.queue(wanted)
+        if queue is None:
+            raise CupsRefused(f"to print at {wanted}, which it does not know", 0x0406)
+        await self._cups.move(found.number, wanted)
+        uri = queue.device_uri
+        following.job = at_queue(job, wanted, uri.removeprefix(SCHEME))
+        return not uri.startswith(SCHEME)
 
     async def _whole_uri(self, job: Job) -> str | None:
         """Where the backend prints, if that has a password which CUPS does not tell it."""
@@ -611,17 +680,24 @@ class CupsSpooler:
         last = await self._journal.last_of_uuid(job.uuid)
         if last is not None and last.state != "ended":
             return
-        if last is not None and last.outcome in ("denied", "canceled"):
+        if last is not None and last.outcome in NOT_PRINTED:
             await self._cups.cancel(job.number)
         else:
             # Its announcement was lost, or it was started again.
             await self._cups.release(job.number)
 
 
-def _about_to_print(job: Job, printer_job_before: int | None) -> Job:
+def about_to_print(job: Job, printer_job_before: int | None) -> Job:
+    """``job`` with what is to be known of its printer after a restart."""
     assert job.spooled is not None
     spooled = attrs.evolve(job.spooled, printer_job_before=printer_job_before)
     return attrs.evolve(job, spooled=spooled)
+
+
+def at_queue(job: Job, queue: str, uri: str) -> Job:
+    """``job`` in another queue, which prints at ``uri``."""
+    assert job.spooled is not None
+    return attrs.evolve(job, spooled=attrs.evolve(job.spooled, queue=queue, uri=uri))
 
 
 def without_padding(document: Document, counted: int) -> int:

@@ -119,7 +119,7 @@ class PageTests(SynchronousTestCase):
             verbs = re.findall(r"^### `([A-Z]+)`$", section(text, "## Requests"), re.MULTILINE)
             tables = tables_of(spec, Side.SERVER)
             self.assertEqual(verbs, list(tables.requests_in))
-            events = re.findall(r"^### `\* ([A-Z]+)`$", section(text, "## Events"), re.MULTILINE)
+            events = re.findall(r"^### `\* ([A-Z-]+)`$", section(text, "## Events"), re.MULTILINE)
             both = {*tables.events_in, *(out.word for out in tables.events_out.values())}
             self.assertEqual(sorted(events), sorted(both))
 

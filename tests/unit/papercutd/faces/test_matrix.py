@@ -10,7 +10,7 @@ from papercutd.errors import Rejected
 from papercutd.faces.links import LINKS, VERBS
 from tests.support.stores import Branch, Centre, Turner, completion, request
 
-PROVIDER_VERBS = {"AUTHORIZE", "COMPLETE", "CANCEL", "OPEN", "PING", "RELAY"}
+PROVIDER_VERBS = {"AUTHORIZE", "COMPLETE", "CANCEL", "OPEN", "PING", "RELAY"} | {"HELD", "RELEASED"}
 SITE_VERBS = {"AUTHORIZE", "OPEN", "JOURNAL", "SUBSCRIBE", "SNAPSHOT", "CHUNK", "RELAY", "PING"}
 
 
@@ -127,7 +127,7 @@ class ObjectTests(SynchronousTestCase):
             done = completion(evolve(asked, step=f"submit-{abs(unit)}"), bad)
             body = encode_record(Record("completed", done.key, "", 0.0, done))
             before = self.centre.account()["debits_e4"]
-            stream = self.centre.connection.execute("SELECT number, chain FROM stream").fetchone()
+            (stream,) = self.centre.query("SELECT number, chain FROM stream")
             self.turner.result(
                 self.centre.store.apply_journal(
                     self.askers["site"], self.branch.stream, *(stream or (0, CHAIN_START)), [body]

@@ -114,7 +114,11 @@ class FakeServer:
         self.say[messages.Authorize] = lambda message: self.decision(verdict, reason)
 
     def event(self, session: Session, event: Any) -> None:
-        """Providers say BYE only."""
+        self.heard.append(event)
+
+    def send(self, event: object) -> None:
+        """Say something unasked in the newest session."""
+        self.sessions[-1].notify(event)
 
     def closed(self, session: Session, reason: str) -> None:
         """Nothing to forget."""

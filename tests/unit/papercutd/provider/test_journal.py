@@ -99,7 +99,7 @@ class JournalCase(SynchronousTestCase):
         one = job(number)
         self.do(self.journal.received(one))
         self.do(self.journal.analysed(one.job, DOCUMENT))
-        self.do(self.journal.asked(one.job, 1))
+        self.do(self.journal.asked(one.job, "submit", 1))
         self.do(self.journal.decided(one, decision(decider), decider))
         return attrs.evolve(one, decider=decider, decision=decision(decider))
 
@@ -122,14 +122,14 @@ class RecordTests(JournalCase):
         return [
             lambda: journal.received(one),
             lambda: journal.analysed(one.job, DOCUMENT),
-            lambda: journal.asked(one.job, 1),
+            lambda: journal.asked(one.job, "submit", 1),
             lambda: journal.cancel(one.key, "application", "superseded"),
             lambda: journal.decided(one, decision(STREAM), STREAM),
             lambda: journal.printing(one.job, 12.5),
             lambda: journal.ended(one, whole, STREAM, "completed"),
             lambda: journal.received(other),
-            lambda: journal.asked(other.job, 2),
-            lambda: journal.held(other.job, "funds"),
+            lambda: journal.asked(other.job, "submit", 2),
+            lambda: journal.held(other, "funds"),
             lambda: journal.saw_stream("north", STREAM),
             lambda: journal.saw_stream("north", OTHER_STREAM),
             lambda: journal.retired([OTHER_STREAM]),
@@ -138,7 +138,16 @@ class RecordTests(JournalCase):
         ]
 
     def test_reopened_after_every_record_it_is_what_it_was(self) -> None:
-        tables = ("identity", "record", "job", "taken", "cancel", "known_stream", "setting")
+        tables = (
+            "identity",
+            "record",
+            "job",
+            "taken",
+            "cancel",
+            "known_stream",
+            "setting",
+            "release",
+        )
         for step in self.steps():
             self.do(step())
             copy = f"{self.path}.copy"
@@ -183,7 +192,16 @@ class RecordTests(JournalCase):
         self.assertEqual(self.do(self.journal.job(job_id(1))), job())
 
     def everything(self) -> list[Any]:
-        tables = ("identity", "record", "job", "taken", "cancel", "known_stream", "setting")
+        tables = (
+            "identity",
+            "record",
+            "job",
+            "taken",
+            "cancel",
+            "known_stream",
+            "setting",
+            "release",
+        )
         return [self.rows(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
 
     def test_an_edited_record_is_found(self) -> None:

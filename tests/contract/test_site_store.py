@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from papercutd.domain.chain import CHAIN_START
 from papercutd.domain.decision import APPLICATION, Reason, Verdict
 from papercutd.errors import Rejected
-from papercutd.storage.site_store import verify_journal
+from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
 
-class SiteCase(SynchronousTestCase):
+class Site:
+    """Every class below runs on every engine."""
+
+    engine: Engine
+
     def setUp(self) -> None:
         self.turner = Turner()
-        self.centre = Centre(self.turner)
+        self.centre = Centre(self.turner, self.engine)
         self.user = self.centre.user()
-        self.branch = Branch(self.turner)
+        self.branch = Branch(self.turner, engine=self.engine)
         self.branch.load_snapshot(self.centre)
         self.asker = self.branch.provider()
         self.site = self.centre.site(self.branch.stream)
@@ -30,21 +32,11 @@ class SiteCase(SynchronousTestCase):
         )
 
     def overlay(self):
-        account = self.centre.connection.execute(
-            "SELECT account FROM user WHERE id = ?", (self.user,)
-        ).fetchone()[0]
+        ((account,),) = self.centre.query("SELECT account FROM user WHERE id = ?", self.user)
         return self.turner.result(self.branch.store.overlay(account))
 
     def set_site(self, **columns) -> None:
-        for name, value in columns.items():
-            self.turner.result(
-                self.centre.store.write(
-                    lambda c, n=name, v=value: (
-                        c.execute(f"UPDATE site SET {n} = ? WHERE name = 'north'", (v,)),
-                        self.centre.log.touch("site", 1),
-                    )
-                )
-            )
+        self.turner.result(self.centre.store.set_site("north", columns))
         self.branch.follow(self.centre)
 
     def assertReplicaIsCentre(self) -> None:
@@ -52,20 +44,20 @@ class SiteCase(SynchronousTestCase):
 
         for spec in TABLES.values():
             columns = ", ".join(spec.columns)
-            theirs = self.centre.connection.execute(
+            theirs = self.centre.query(
                 f"SELECT {columns} FROM {spec.source} WHERE {spec.condition} ORDER BY {spec.key}"
-            ).fetchall()
-            ours = self.branch.connection.execute(
+            )
+            ours = self.branch.query(
                 f"SELECT {columns} FROM replica.{spec.table} ORDER BY {spec.key}"
-            ).fetchall()
+            )
             self.assertEqual(ours, theirs, spec.table)
 
     def tearDown(self) -> None:
         self.assertEqual(self.turner.result(self.centre.store.verify()), [])
-        self.assertEqual(verify_journal(self.branch.connection), [])
+        self.assertEqual(self.turner.result(self.branch.store.verify()), [])
 
 
-class CutTests(SiteCase):
+class CutContract(Site):
     def test_decides_from_the_replica(self) -> None:
         decision = self.decide(request(1, 10))
         self.assertEqual((decision.verdict, decision.decider), (Verdict.ALLOW, self.branch.stream))
@@ -110,15 +102,10 @@ class CutTests(SiteCase):
         self.assertEqual(self.decide(request(2, 1, "new")).reason, Reason.UNKNOWN_USER)
 
     def test_unknown_capability_holds(self) -> None:
-        self.turner.result(
-            self.centre.store.write(
-                lambda c: (
-                    c.execute("UPDATE price SET needs = 'by-area'"),
-                    self.centre.log.touch("price", 1),
-                )
-            )
-        )
-        self.branch.follow(self.centre)
+        self.centre.query("UPDATE price SET needs = 'by-area'")
+        self.branch = Branch(self.turner, engine=self.engine)
+        self.branch.load_snapshot(self.centre)
+        self.asker = self.branch.provider()
         self.assertEqual(self.decide(request(1)).reason, Reason.CAPABILITY)
 
     def test_stored_answers(self) -> None:
@@ -149,11 +136,11 @@ class CutTests(SiteCase):
         with self.assertRaises(Rejected):
             self.decide(asked)
         self.branch.forward(self.centre, self.site)
-        rows = self.centre.connection.execute("SELECT key, verdict FROM job_log").fetchall()
+        rows = self.centre.query("SELECT key, verdict FROM job_log")
         self.assertEqual(rows, [(asked.key, "canceled")])
 
 
-class HealTests(SiteCase):
+class HealContract(Site):
     def test_each_record_once_whatever_is_sent_again(self) -> None:
         for number in range(1, 8):
             asked = request(number, number)
@@ -170,9 +157,7 @@ class HealTests(SiteCase):
             )
         self.assertEqual(mark.number, 7)
         self.assertEqual(self.centre.account()["debits_e4"], 500 * 28)
-        self.assertEqual(
-            self.centre.connection.execute("SELECT COUNT(*) FROM charge").fetchone(), (7,)
-        )
+        self.assertEqual(self.centre.query("SELECT COUNT(*) FROM charge"), [(7,)])
         self.branch.follow(self.centre)
         self.assertReplicaIsCentre()
         self.assertEqual(self.overlay().unsettled_e4, 0)
@@ -200,7 +185,7 @@ class HealTests(SiteCase):
             )
         )
         self.assertEqual(mark.number, 3)
-        parked = self.centre.connection.execute("SELECT COUNT(*) FROM parked").fetchone()
+        (parked,) = self.centre.query("SELECT COUNT(*) FROM parked")
         self.assertEqual(parked, (2,))
         self.assertEqual(self.centre.account()["debits_e4"], 500)
 
@@ -293,3 +278,6 @@ class HealTests(SiteCase):
         with self.assertRaises(Rejected) as caught:
             self.turner.result(self.centre.store.authorize(self.site, asked))
         self.assertEqual(caught.exception.code, "not-yours")
+
+
+on_every_engine(globals())

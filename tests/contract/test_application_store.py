@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import Mark
 from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.document import Document
+from papercutd.domain.pricing import PagePrice
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound, Rejected
-from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
+from tests.support.engines import Engine, on_every_engine
+from tests.support.stores import PRICES, Branch, Centre, Turner, completion, job_id, request
 
 
-class StoreCase(SynchronousTestCase):
+class Store:
+    """Every class below runs on every engine."""
+
+    engine: Engine
+
     def setUp(self) -> None:
         self.turner = Turner()
-        self.centre = Centre(self.turner)
+        self.centre = Centre(self.turner, self.engine)
         self.centre.user()
         self.asker = self.centre.provider()
 
@@ -40,7 +46,7 @@ class StoreCase(SynchronousTestCase):
         self.assertEqual(self.turner.result(self.centre.store.verify()), [])
 
 
-class AuthorizeTests(StoreCase):
+class AuthorizeContract(Store):
     def test_allowed_reserves(self) -> None:
         decision = self.authorize(request(1, 10))
         self.assertEqual(decision.verdict, Verdict.ALLOW)
@@ -100,7 +106,7 @@ class AuthorizeTests(StoreCase):
         self.refuse("stale-session", self.authorize, request(1))
 
 
-class CompleteTests(StoreCase):
+class CompleteContract(Store):
     def test_posts_once(self) -> None:
         asked = request(1, 10)
         decision = self.authorize(asked)
@@ -158,7 +164,7 @@ class CompleteTests(StoreCase):
         done = completion(asked, self.authorize(asked), 0, outcome="aborted")
         self.assertEqual(self.complete(done).amount_e4, 0)
         self.assertEqual(self.centre.account()["pending_e4"], 0)
-        count = self.centre.connection.execute("SELECT COUNT(*) FROM charge").fetchone()
+        (count,) = self.centre.query("SELECT COUNT(*) FROM charge")
         self.assertEqual(count, (0,))
 
     def test_uncounted_document_is_charged_by_the_printer(self) -> None:
@@ -170,21 +176,16 @@ class CompleteTests(StoreCase):
         )
 
     def test_price_is_that_of_the_decision(self) -> None:
-        from attrs import evolve
-
-        from papercutd.domain.pricing import PagePrice
-        from tests.support.stores import PRICES
-
         asked = request(1, 10)
         decision = self.authorize(asked)
         self.turner.result(
-            self.centre.store.add_prices(evolve(PRICES, papers=(PagePrice("A4", 900, 900),)))
+            self.centre.store.add_prices(attrs.evolve(PRICES, papers=(PagePrice("A4", 900, 900),)))
         )
         self.assertEqual(self.complete(completion(asked, decision)).amount_e4, 5_000)
         self.assertEqual(self.authorize(request(2, 10)).amount_e4, 9_000)
 
 
-class HoldTests(StoreCase):
+class HoldContract(Store):
     def test_open_drops_what_is_not_listed(self) -> None:
         first, second = request(1), request(2)
         self.authorize(first)
@@ -199,7 +200,7 @@ class HoldTests(StoreCase):
         self.assertTrue(self.authorize(third, again).allowed)
 
     def test_held_by_every_asker(self) -> None:
-        branch = Branch(self.turner)
+        branch = Branch(self.turner, engine=self.engine)
         site = self.centre.site(branch.stream)
         asked = request(1)
         self.authorize(asked, site)
@@ -238,7 +239,7 @@ class HoldTests(StoreCase):
             self.assertEqual(caught.exception.code, "journal-behind")
 
 
-class DirectoryTests(StoreCase):
+class DirectoryContract(Store):
     def test_refusals(self) -> None:
         cases = (
             (AlreadyExists, "ANNA", {}),
@@ -255,14 +256,12 @@ class DirectoryTests(StoreCase):
             self.turner.result(self.centre.store.adjust("nobody", 1, "x"))
 
     def test_transfers_are_never_changed(self) -> None:
-        import sqlite3
-
         for statement in ("UPDATE transfer SET amount_e4 = 1", "DELETE FROM transfer"):
-            with self.assertRaises(sqlite3.IntegrityError):
-                self.centre.connection.execute(statement)
+            with self.assertRaises(self.centre.refused):
+                self.centre.query(statement)
 
 
-class VerifyTests(SynchronousTestCase):
+class VerifyContract:
     def test_finds_what_was_changed(self) -> None:
         for statement, word in (
             ("UPDATE account SET debits_e4 = debits_e4 + 1 WHERE id = 4", "account 4"),
@@ -271,19 +270,19 @@ class VerifyTests(SynchronousTestCase):
             ("UPDATE charge SET amount_e4 = 1", "charges"),
         ):
             turner = Turner()
-            centre = Centre(turner)
+            centre = Centre(turner, self.engine)
             centre.user()
             asker = centre.provider()
             asked = request(1)
             decision = turner.result(centre.store.authorize(asker, asked))
             turner.result(centre.store.complete(asker, completion(asked, decision)))
             self.assertEqual(turner.result(centre.store.verify()), [])
-            centre.connection.execute(statement)
+            centre.query(statement)
             problems = turner.result(centre.store.verify())
             self.assertTrue(any(word in problem for problem in problems), problems)
 
 
-class BooksProperty(SynchronousTestCase):
+class BooksContract:
     steps = st.lists(
         st.tuples(
             st.sampled_from(("ask", "complete", "cancel", "force", "again")),
@@ -297,7 +296,7 @@ class BooksProperty(SynchronousTestCase):
     @given(steps)
     def test_any_order_balances(self, steps) -> None:
         turner = Turner()
-        centre = Centre(turner)
+        centre = Centre(turner, self.engine)
         centre.user()
         asker = centre.provider()
         decisions = {}
@@ -324,3 +323,6 @@ class BooksProperty(SynchronousTestCase):
                 funds["credits_e4"] - funds["debits_e4"] - funds["pending_e4"] + forced_e4, 0
             )
         self.assertEqual(turner.result(centre.store.verify()), [])
+
+
+on_every_engine(globals())

@@ -1,0 +1,28 @@
+"""What an operation is: a name, arguments, progress and a result; one shape for every face."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from papercutd.errors import InvalidValue
+
+Progress = Callable[[dict[str, Any]], None]
+Operation = Callable[[dict[str, Any], Progress], Awaitable[Any]]
+
+
+def take(arguments: dict[str, Any], *required: str, **optional: Any) -> dict[str, Any]:
+    """The arguments of an operation; raises InvalidValue for one missing, unknown or mistyped."""
+    unknown = set(arguments) - set(required) - set(optional)
+    if unknown:
+        raise InvalidValue(sorted(unknown)[0], "is not an argument of this operation")
+    found = {}
+    for name in (*required, *optional):
+        value = arguments.get(name, optional.get(name))
+        if value is None and name in required:
+            raise InvalidValue(name, "is needed")
+        wanted = type(optional[name]) if optional.get(name) is not None else str
+        if value is not None and not isinstance(value, wanted):
+            raise InvalidValue(name, f"is not {wanted.__name__}")
+        found[name] = value
+    return found

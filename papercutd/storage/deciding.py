@@ -1,0 +1,280 @@
+"""A site's own decisions, taken from replica and journal, each a step of the journal's
+transaction (design 4.1 to 4.4, 4.10)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import attrs
+import msgspec
+
+from papercutd.domain.decision import (
+    Decision,
+    Policy,
+    Reason,
+    SiteMoney,
+    Verdict,
+    decide_cut,
+)
+from papercutd.domain.document import correct_pages
+from papercutd.domain.job import (
+    Completion,
+    Receipt,
+    Request,
+    SessionRef,
+    fold_user_name,
+    is_release,
+)
+from papercutd.domain.pricing import (
+    PriceLine,
+    PriceList,
+    price_document,
+    reprice_pages,
+    total_e4,
+    total_pages,
+)
+from papercutd.errors import Rejected
+from papercutd.storage import askers, replica
+from papercutd.storage.directory import cap_of, decode_prices
+from papercutd.storage.overlay import Overlay, read_overlay
+from papercutd.storage.records import (
+    CANCELED,
+    COMPLETED,
+    REFUSED,
+    SUPERSEDED,
+    Record,
+    encode_record,
+)
+from papercutd.storage.site_journal import append_body
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE_DECISION = msgspec.json.Decoder(Decision).decode
+_DECODE_REQUEST = msgspec.json.Decoder(Request).decode
+
+
+class Deciding:
+    """What a site answers, and what it keeps of it."""
+
+    def __init__(self, wall_s: Callable[[], float]) -> None:
+        self._wall_s = wall_s
+
+    def stored(
+        self, connection: sqlite3.Connection, asker: SessionRef, request: Request
+    ) -> Decision | None:
+        askers.check_session(connection, asker)
+        found = connection.execute(
+            "SELECT provider, state, body FROM decision WHERE key = ?", (request.key,)
+        ).fetchone()
+        if found is None:
+            other = connection.execute(
+                "SELECT 1 FROM decision WHERE key > ? AND key < ? AND provider <> ? LIMIT 1",
+                (f"{request.job}/", f"{request.job}0", request.provider),
+            ).fetchone()
+            if other is not None:
+                raise Rejected("not-yours")
+            return None
+        if found[0] != request.provider:
+            raise Rejected("not-yours")
+        if found[1] in ("voided", "settled"):
+            raise Rejected(found[1])
+        if found[1] == "open":
+            askers.hold(connection, request.key, asker)
+        return _DECODE_DECISION(found[2])
+
+    def decide(self, connection: sqlite3.Connection, request: Request) -> Decision:
+        """This site's own answer (design 4.10); nothing is written."""
+        identity = connection.execute("SELECT site, stream FROM identity").fetchone()
+        owner = connection.execute(
+            "SELECT p.name, r.release <> 'immediate' FROM replica.printer AS r"
+            " JOIN replica.provider AS p ON p.id = r.provider WHERE r.id = ? AND r.removed = 0",
+            (request.printer,),
+        ).fetchone()
+        if owner is None:
+            raise Rejected("unknown-printer")
+        if owner[0] != request.provider:
+            raise Rejected("not-yours")
+        waits = bool(owner[1])
+        position = replica.read_position(connection)
+        prices, capable = _prices_now(connection, self._wall_s())
+        decision = Decision(
+            verdict=Verdict.HOLD,
+            reason=Reason.UNKNOWN_USER,
+            decider=identity[1],
+            user=None,
+            account=None,
+            printer=request.printer,
+            price_version=prices.version,
+            lines=price_document(request.document, prices),
+            position="" if position is None else position.text,
+        )
+        person = connection.execute(
+            "SELECT id, account, disabled FROM replica.user WHERE folded = ?",
+            (fold_user_name(request.user_name),),
+        ).fetchone()
+        if not capable:
+            return attrs.evolve(decision, reason=Reason.CAPABILITY)
+        if person is None:
+            return decision
+        account = _payer(connection, person[1], request.account)
+        decision = attrs.evolve(decision, user=person[0], account=account)
+        if person[2]:
+            return attrs.evolve(decision, reason=Reason.CLOSED)
+        if waits and not is_release(request.step):
+            return attrs.evolve(decision, reason=Reason.RELEASE)
+        overlay = read_overlay(connection, account)
+        if overlay is None:
+            return decision
+        money = _site_money(connection, identity[0], prices, overlay)
+        verdict, reason = decide_cut(overlay.funds, money, decision.amount_e4)
+        return attrs.evolve(decision, verdict=verdict, reason=reason)
+
+    def keep(
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        request: Request,
+        decision: Decision,
+        origin: str,
+    ) -> None:
+        state = "open" if decision.allowed else "refused"
+        number = 0
+        # That a job waits for its person is no news for the job log.
+        is_news = not decision.allowed and decision.reason is not Reason.RELEASE
+        if is_news and origin == "own":
+            number = self._append(
+                connection,
+                Record(REFUSED, request.key, *self._now(connection), None, request, decision),
+            )
+        connection.execute(
+            "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4, state,"
+            " origin, body, request, number, decided_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(request.key, request.provider, request.job_uuid, decision.user),
+                *(decision.account, decision.amount_e4 if decision.allowed else 0, state, origin),
+                *(_ENCODE(decision), _ENCODE(request), number, self._wall_s()),
+            ),
+        )
+        if decision.allowed:
+            askers.hold(connection, request.key, asker)
+
+    def complete(
+        self, connection: sqlite3.Connection, asker: SessionRef, completion: Completion
+    ) -> Receipt:
+        askers.check_session(connection, asker)
+        key = completion.key
+        found = connection.execute(
+            "SELECT provider, state, reserved_e4, pages, body FROM decision WHERE key = ?", (key,)
+        ).fetchone()
+        if found is not None and found[0] != completion.provider:
+            raise Rejected("not-yours")
+        if found is not None and found[1] == "settled":
+            return Receipt("already", found[2], found[3])
+        decision = _DECODE_DECISION(found[4]) if found is not None else completion.decision
+        if decision is None:
+            raise Rejected("not-allowed", "a tracker's record is for the application server")
+        completion = attrs.evolve(completion, decision=decision)
+        record = Record(COMPLETED, key, *self._now(connection), completion)
+        number = self._append(connection, record)
+        lines = _final_lines(completion, decision)
+        amount_e4, pages = total_e4(lines), total_pages(lines)
+        if found is None:
+            connection.execute(
+                "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4,"
+                " state, origin, body, request, pages, number, decided_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'settled', 'own', ?, x'', ?, ?, ?)",
+                (
+                    *(key, completion.provider, completion.job_uuid, decision.user),
+                    *(decision.account, amount_e4, _ENCODE(decision), pages, number),
+                    self._wall_s(),
+                ),
+            )
+        else:
+            connection.execute(
+                "UPDATE decision SET state = 'settled', reserved_e4 = ?, pages = ?, number = ?"
+                " WHERE key = ?",
+                (amount_e4, pages, number, key),
+            )
+            askers.release_all(connection, key)
+        return Receipt("journalled", amount_e4, pages)
+
+    def void(self, connection: sqlite3.Connection, key: str) -> None:
+        """Nobody holds ``key`` here: it reserves no more, and the application server is told."""
+        found = connection.execute(
+            "SELECT request, body FROM decision WHERE key = ? AND state = 'open'", (key,)
+        ).fetchone()
+        if found is None:
+            return
+        record = Record(
+            CANCELED,
+            key,
+            *self._now(connection),
+            None,
+            _DECODE_REQUEST(found[0]),
+            _DECODE_DECISION(found[1]),
+        )
+        number = self._append(connection, record)
+        connection.execute(
+            "UPDATE decision SET state = 'voided', number = ? WHERE key = ?", (number, key)
+        )
+
+    def supersede(self, connection: sqlite3.Connection, key: str, answer: Decision) -> None:
+        if answer.allowed:
+            self._append(connection, Record(SUPERSEDED, key, *self._now(connection)))
+
+    def _now(self, connection: sqlite3.Connection) -> tuple[str, float]:
+        position = replica.read_position(connection)
+        return ("" if position is None else position.text, self._wall_s())
+
+    def _append(self, connection: sqlite3.Connection, record: Record) -> int:
+        return append_body(connection, encode_record(record), self._wall_s())
+
+
+def _prices_now(connection: sqlite3.Connection, wall_s: float) -> tuple[PriceList, bool]:
+    """The version in force and whether this release can evaluate it."""
+    found = connection.execute(
+        "SELECT body, needs FROM replica.price WHERE effective_from <= ?"
+        " ORDER BY version DESC LIMIT 1",
+        (wall_s,),
+    ).fetchone()
+    if found is None:
+        raise Rejected("unavailable", "the replica holds no price list in force")
+    return decode_prices(found[0]), found[1] == ""
+
+
+def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) -> int:
+    if chosen is not None:
+        found = connection.execute(
+            "SELECT 1 FROM replica.account WHERE id = ? AND kind = 'shared' AND closed = 0",
+            (chosen,),
+        ).fetchone()
+        if found is not None:
+            return chosen
+    found = connection.execute(
+        "SELECT merged_into FROM replica.account WHERE id = ?", (personal,)
+    ).fetchone()
+    return personal if found is None or found[0] is None else int(found[0])
+
+
+def _site_money(
+    connection: sqlite3.Connection, site: str, prices: PriceList, overlay: Overlay
+) -> SiteMoney:
+    found = connection.execute(
+        "SELECT policy, cap_user_e4, deny_beyond_cap FROM replica.site WHERE name = ?", (site,)
+    ).fetchone()
+    policy, cap, deny = found or ("closed", 0, 0)
+    return SiteMoney(
+        policy=Policy(policy),
+        cap_user_e4=cap_of(cap, prices.grey_a4_e4),
+        unsettled_e4=overlay.unsettled_e4,
+        deny_beyond_cap=bool(deny),
+    )
+
+
+def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine, ...]:
+    """What the application server will charge for this record, as far as a site can tell."""
+    if not completion.document.analysed:
+        return (PriceLine("counted by the printer", completion.pages or 0, 0),)
+    pages, _ = correct_pages(total_pages(decision.lines), completion.pages)
+    return reprice_pages(decision.lines, pages)

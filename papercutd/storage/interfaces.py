@@ -1,0 +1,311 @@
+"""What services need of a store. SQLite's are beside this file; the contract is tests/contract.
+
+Every call is one transaction, or one read beside the writer, and answers with a Deferred
+that fires once what it says is durable. Errors are those of papercutd/errors.py: Rejected with
+a wire code, NotFound, AlreadyExists, InvalidValue; StorageFull where nothing can be written now,
+StorageClosed once the store closes. No call blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+from papercutd.domain.chain import Mark, Position
+from papercutd.domain.decision import Decision
+from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.pricing import PriceList
+from papercutd.storage.askers import Seen
+from papercutd.storage.change_log import Change
+from papercutd.storage.overlay import Overlay
+from papercutd.storage.people import Device, Login
+from papercutd.storage.snapshot import SnapshotImage
+from papercutd.storage.values import (
+    JournalBatch,
+    ProviderSettings,
+    SiteIdentity,
+    StreamWelcome,
+)
+
+Row = dict[str, Any]
+
+
+class IJobStore(Interface):
+    """Askers, their sessions and their jobs: the same at both servers (design 4.1 to 4.3)."""
+
+    def start() -> Deferred[None]:
+        """Once, before anything else: no session of an earlier run is alive."""
+
+    async def close() -> None:
+        """Finish what waits; nothing is taken any more."""
+
+    def begin_provider(name: str, journal: str, mark: Mark, software: str) -> Deferred[Seen]:
+        """A provider's handshake; Rejected ``journal-behind`` or ``not-yours``, NotFound."""
+
+    def end_session(asker: SessionRef) -> Deferred[bool]:
+        """The session is over; False when a newer one had replaced it."""
+
+    def complete(asker: SessionRef, completion: Completion) -> Deferred[Receipt]:
+        """What was printed; it always posts, once for each key."""
+
+    def cancel(asker: SessionRef, key: str, reason: str) -> Deferred[None]:
+        """``asker`` will not use that answer; Rejected ``settled``."""
+
+    def open_keys(asker: SessionRef, keys: Sequence[str]) -> Deferred[int]:
+        """The whole list of ``asker``'s open keys; how many of its holds ended."""
+
+    def open_keys_of_journal(identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
+        """(key, job-uuid) that a lost journal held open."""
+
+    def count_unseen(elapsed_s: float) -> Deferred[list[str]]:
+        """Add running time to absences; identities whose holds ended after seven days."""
+
+    def provider_settings(name: str) -> Deferred[ProviderSettings]:
+        """What ``* CONFIG`` tells a provider."""
+
+    def revoked_serials() -> Deferred[list[str]]:
+        """Certificates that count no more."""
+
+    def printer_id(name: str) -> Deferred[int]:
+        """The printer called ``name``; NotFound."""
+
+    # People and devices.
+
+    def login_by_name(name: str) -> Deferred[Login | None]:
+        """Who bears ``name`` now."""
+
+    def login_by_card(number: str) -> Deferred[Login | None]:
+        """Whose card that is; InvalidValue for what is no card number."""
+
+    def device(name: str) -> Deferred[Device | None]:
+        """The device called ``name``, if this server is one of its own."""
+
+
+class IApplicationStore(IJobStore):
+    """The application server's: ledger, directory, change log, history."""
+
+    # Sessions and jobs.
+
+    def begin_site(
+        name: str, stream: str, mark: Mark, position: Position | None, software: str
+    ) -> Deferred[StreamWelcome]:
+        """A site's handshake; Rejected ``new-stream`` (restored, cloned or retired)."""
+
+    def report(asker: SessionRef) -> Deferred[None]:
+        """``asker`` has told all it retained: it is missing from no statement."""
+
+    def acknowledge_position(asker: SessionRef, position: str) -> Deferred[None]:
+        """``asker`` knows our history up to ``position`` (``timeline.number``)."""
+
+    def authorize(asker: SessionRef, request: Request) -> Deferred[Decision]:
+        """The stored answer to a key, else a new one with its reservation.
+
+        Rejected ``voided``, ``settled``, ``not-yours``, ``unknown-printer``, ``stale-session``.
+        """
+
+    def apply_journal(
+        asker: SessionRef, stream: str, after: int, chain: str, records: Sequence[str]
+    ) -> Deferred[Mark]:
+        """A batch of a site's journal, its mark and its postings together, each record once.
+
+        Rejected ``gap`` or ``chain``; a record that cannot be applied is parked.
+        """
+
+    # Replication.
+
+    def head() -> Deferred[Position]:
+        """The newest position of the change log."""
+
+    def in_history(position: Position) -> Deferred[bool]:
+        """Whether ``position`` is one of ours and its log is still kept."""
+
+    def changes_after(number: int, entries_max: int, bytes_max: int) -> Deferred[list[Change]]:
+        """Entries of the change log after ``number``, in order, at least one if there is one."""
+
+    def snapshot() -> Deferred[SnapshotImage]:
+        """All replicated rows at one position."""
+
+    # Certificates.
+
+    def add_token(token_hash: str, role: str, name: str, expires_at: float) -> Deferred[None]:
+        """A join token, by its hash."""
+
+    def use_token(
+        token_hash: str,
+        role: str,
+        name: str,
+        serial: str,
+        fingerprint: str,
+        not_after: float,
+        now: float,
+    ) -> Deferred[None]:
+        """Burn a token for a certificate; Rejected ``unknown-``, ``used-``, ``stale-token``."""
+
+    def record_certificate(
+        serial: str, role: str, name: str, fingerprint: str, not_after: float
+    ) -> Deferred[None]:
+        """A certificate was issued."""
+
+    def revoke(role: str, name: str) -> Deferred[list[str]]:
+        """Revoke all certificates of an identity; their serials. NotFound."""
+
+    # Administration.
+
+    def ensure_secret(name: str, value: str) -> Deferred[None]:
+        """``value`` becomes the secret called ``name``, unless there is one."""
+
+    def add_user(name: str, **fields: Any) -> Deferred[int]:
+        """A user with a personal account; AlreadyExists, InvalidValue."""
+
+    def import_users(users: Sequence[Mapping[str, Any]]) -> Deferred[int]:
+        """Those who are not there yet, all or nobody; how many."""
+
+    def adjust(user: str, amount_e4: int, reason: str) -> Deferred[None]:
+        """Credit or debit a personal account; NotFound."""
+
+    def set_verifier(user: str, kind: str, verifier: str) -> Deferred[None]:
+        """The argon2id verifier of a ``password`` or ``pin``; NotFound."""
+
+    def add_card(user: str, number: str) -> Deferred[None]:
+        """AlreadyExists where it is another's; InvalidValue, NotFound."""
+
+    def remove_card(number: str) -> Deferred[None]:
+        """NotFound."""
+
+    def users_after(name: str) -> Deferred[list[Row]]:
+        """At most 500, by name."""
+
+    def user(name: str) -> Deferred[Row]:
+        """One user with the last charges; NotFound."""
+
+    def add_prices(prices: PriceList) -> Deferred[int]:
+        """The number of the new version."""
+
+    def prices() -> Deferred[list[Row]]:
+        """All versions."""
+
+    def id_of(kind: str, name: str) -> Deferred[int]:
+        """The id of a site, provider, printer or device; NotFound."""
+
+    def add_site(name: str, host: str, port: int) -> Deferred[int]:
+        """AlreadyExists, InvalidValue."""
+
+    def set_site(name: str, columns: Mapping[str, Any]) -> Deferred[None]:
+        """Columns among host, port, policy, cap_user_e4, deny_beyond_cap."""
+
+    def sites() -> Deferred[list[Row]]:
+        """All of them."""
+
+    def add_provider(name: str, site: str | None) -> Deferred[int]:
+        """AlreadyExists, InvalidValue, NotFound (the site)."""
+
+    def set_provider(name: str, preferred: str | None, site: str | None) -> Deferred[None]:
+        """None leaves it; an empty ``site`` is none."""
+
+    def providers() -> Deferred[list[Row]]:
+        """All of them."""
+
+    def add_printer(
+        name: str, provider: str, uri: str, when_alone: str, **release: Any
+    ) -> Deferred[int]:
+        """``release``: release, group, held_max_s."""
+
+    def set_release(name: str, release: str, group: str, held_max_s: int) -> Deferred[None]:
+        """How jobs of a printer are released from now on."""
+
+    def printers() -> Deferred[list[Row]]:
+        """All of them."""
+
+    def add_device(name: str, printer: str, site: str | None, **fields: Any) -> Deferred[int]:
+        """``fields``: functions, logins, idle_s."""
+
+    def devices() -> Deferred[list[Row]]:
+        """All of them."""
+
+    def counts() -> Deferred[dict[str, int]]:
+        """How many there are of what an administrator wants to know."""
+
+    def site_states() -> Deferred[list[Row]]:
+        """Each site with its stream and when it was last seen."""
+
+    def statement(since: float | None, until: float | None) -> Deferred[dict[str, Any]]:
+        """Of a span of time, else of the latest outage."""
+
+    def verify() -> Deferred[list[str]]:
+        """Problems of books, charges and change log; empty: none."""
+
+    def compare_with_provider(provider: str, printed: Set[str]) -> Deferred[list[str]]:
+        """Keys printed and not charged, and the reverse."""
+
+    def backup(path: str) -> Deferred[None]:
+        """A whole copy at ``path``, made while the server works."""
+
+
+class ISiteStore(IJobStore):
+    """A site's: journal, replica, and the decisions taken from both."""
+
+    def identity() -> Deferred[SiteIdentity]:
+        """Stream, marks, and the replica's position."""
+
+    def stored(asker: SessionRef, request: Request) -> Deferred[Decision | None]:
+        """The stored answer to a key, held by ``asker`` from now on; None: not decided yet."""
+
+    def decide(asker: SessionRef, request: Request, soft: bool = True) -> Deferred[Decision]:
+        """The stored answer, else the site's own; without ``soft`` a refusal is not stored."""
+
+    def adopt(asker: SessionRef, request: Request, answer: Decision) -> Deferred[Decision]:
+        """Make the application server's answer ours, unless the key was decided meanwhile."""
+
+    def supersede(key: str, answer: Decision) -> Deferred[None]:
+        """The application server's ``answer`` came after we had decided: give it back."""
+
+    def overlay(account: int) -> Deferred[Overlay | None]:
+        """What an account shows here; None: not one of the replica's."""
+
+    # Up.
+
+    def journal_after(mark: Mark, records_max: int, bytes_max: int) -> Deferred[JournalBatch]:
+        """Records after ``mark``, at least one where there is one."""
+
+    def acknowledged(stream: str, mark: Mark) -> Deferred[bool]:
+        """Applied up to ``mark``; False when the chain there is not ours."""
+
+    def rewind(mark: Mark) -> Deferred[bool]:
+        """Send again from ``mark``; False when the chain there is not ours."""
+
+    def take_new_stream(stream: str) -> Deferred[None]:
+        """The old one was restored, cloned or lost: its records go on in the new one."""
+
+    def salvage(bodies: Sequence[str]) -> Deferred[None]:
+        """Records of a journal that was set aside, written again."""
+
+    def open_at_application() -> Deferred[list[str]]:
+        """Keys whose answer we took from it and whose record it has not acknowledged."""
+
+    # Down.
+
+    def apply_changes(
+        after: int, rows: Iterable[Sequence[Any]], position: Position, committed_at: float
+    ) -> Deferred[None]:
+        """One batch and its position together; Rejected ``gap``."""
+
+    def begin_snapshot() -> Deferred[tuple[str, int]]:
+        """(snapshot, next chunk) of one that was interrupted; else empty."""
+
+    def restart_snapshot() -> Deferred[None]:
+        """Throw away what was loaded."""
+
+    def load_chunk(snapshot: str, index: int, rows: Iterable[Sequence[Any]]) -> Deferred[None]:
+        """One chunk, and that it is loaded, together."""
+
+    async def finish_snapshot(position: Position) -> None:
+        """What was loaded is in force; the old replica served until now."""
+
+    def lag() -> Deferred[dict[str, float | None]]:
+        """How late the last batches were applied, in milliseconds."""
+
+    def verify() -> Deferred[list[str]]:
+        """Problems of the journal; empty: none."""

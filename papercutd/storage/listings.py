@@ -1,0 +1,144 @@
+"""What administrators look at, as rows with names: read-only queries of the application server."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Set
+from typing import Any
+
+from papercutd.errors import NotFound
+
+#: Rows of one page of a list.
+PAGE_ROWS = 500
+_USER = (
+    "SELECT user.id, user.name, full_name, restricted, disabled, administrator,"
+    " credits_e4 - debits_e4 AS balance_e4, pending_e4, -floor_e4 AS overdraft_e4"
+    " FROM user JOIN account ON account.id = user.account"
+)
+Row = dict[str, Any]
+
+
+def rows(connection: sqlite3.Connection, query: str, *values: object) -> list[Row]:
+    """The rows of ``query``, each by its columns' names."""
+    cursor = connection.execute(query, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def read_users_after(connection: sqlite3.Connection, folded: str) -> list[Row]:
+    query = f"{_USER} WHERE folded > ? ORDER BY folded LIMIT {PAGE_ROWS}"
+    return rows(connection, query, folded)
+
+
+def read_user(connection: sqlite3.Connection, user: int) -> Row:
+    """One user with the last charges; raises NotFound."""
+    found = rows(connection, f"{_USER} WHERE user.id = ?", user)
+    if not found:
+        raise NotFound("user", str(user))
+    found[0]["charges"] = rows(
+        connection,
+        "SELECT key, title, pages, amount_e4, decider, forced, claimed_at FROM charge"
+        " WHERE user = ? ORDER BY received_at DESC LIMIT 20",
+        user,
+    )
+    return found[0]
+
+
+def read_prices(connection: sqlite3.Connection) -> list[Row]:
+    return rows(connection, "SELECT version, effective_from, body FROM price ORDER BY version")
+
+
+def read_sites(connection: sqlite3.Connection) -> list[Row]:
+    return rows(connection, "SELECT * FROM site ORDER BY name")
+
+
+def read_providers(connection: sqlite3.Connection) -> list[Row]:
+    return rows(
+        connection,
+        "SELECT provider.id, provider.name, site.name AS site, preferred FROM provider"
+        " LEFT JOIN site ON site.id = provider.site ORDER BY provider.name",
+    )
+
+
+def read_printers(connection: sqlite3.Connection) -> list[Row]:
+    return rows(
+        connection,
+        "SELECT printer.id, printer.name, provider.name AS provider, uri, when_alone, release,"
+        ' pull_group AS "group", held_max_s AS held_for_s FROM printer'
+        " JOIN provider ON provider.id = printer.provider ORDER BY printer.name",
+    )
+
+
+def read_devices(connection: sqlite3.Connection) -> list[Row]:
+    return rows(
+        connection,
+        "SELECT device.id, device.name, site.name AS site, printer.name AS printer, functions,"
+        " logins, idle_s FROM device JOIN printer ON printer.id = device.printer"
+        " LEFT JOIN site ON site.id = device.site WHERE device.removed = 0 ORDER BY device.name",
+    )
+
+
+def read_site_states(connection: sqlite3.Connection) -> list[Row]:
+    """Each site with its live stream and when it was last seen."""
+    return rows(
+        connection,
+        "SELECT site.name, policy, stream.id AS stream, stream.number AS records,"
+        " asker.position AS position, asker.seen_at AS seen_at FROM site"
+        " LEFT JOIN stream ON stream.site = site.id AND stream.state = 'live'"
+        " LEFT JOIN asker ON asker.identity = 'site:' || site.name"
+        " WHERE site.removed = 0 ORDER BY site.name",
+    )
+
+
+def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many there are of what other systems charge for, and of what wants a look."""
+
+    def count(query: str) -> int:
+        return int(connection.execute(f"SELECT COUNT(*) FROM {query}").fetchone()[0])
+
+    return {
+        "users": count("user"),
+        "points_of_print": count("printer WHERE removed = 0"),
+        "providers": count("provider WHERE removed = 0"),
+        "devices": count("device WHERE removed = 0"),
+        "open_reservations": count("decision WHERE state = 'open'"),
+        "charges": count("charge"),
+        "parked": count("parked"),
+        "listed": count("listed"),
+    }
+
+
+def compare_with_provider(
+    connection: sqlite3.Connection, provider: str, printed: Set[str]
+) -> list[str]:
+    """Keys that a provider's journal has as printed and the ledger has not, and the reverse."""
+    charged = _keys(connection, "charge", provider)
+    lost = sorted(printed - charged - _keys(connection, "job_log", provider))
+    return [
+        *(f"provider {provider}: {key} was printed and is not charged" for key in lost),
+        *(
+            f"provider {provider}: {key} is charged and was not printed"
+            for key in sorted(charged - printed)
+        ),
+    ]
+
+
+def _keys(connection: sqlite3.Connection, table: str, provider: str) -> set[str]:
+    found = connection.execute(f"SELECT key FROM {table} WHERE provider = ?", (provider,))
+    return {row[0] for row in found}
+
+
+def read_lag(connection: sqlite3.Connection) -> dict[str, float | None]:
+    """At a site: how late its last thousand batches were applied."""
+    lags = sorted(
+        1000 * (row[0] or 0)
+        for row in connection.execute(
+            "SELECT applied_at - committed_at FROM replica.applied ORDER BY number DESC LIMIT 1000"
+        )
+    )
+    if not lags:
+        return {"replica_lag_ms_p50": None, "replica_lag_ms_p99": None}
+    return {
+        "replica_lag_ms_p50": round(lags[len(lags) // 2], 1),
+        "replica_lag_ms_p99": round(lags[min(len(lags) - 1, len(lags) * 99 // 100)], 1),
+    }

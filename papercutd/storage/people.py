@@ -1,0 +1,121 @@
+"""Who logs in: users by name or card, with what proves them; the same at both servers.
+
+``schema`` is empty for the application server's database, ``replica.`` at a site.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import attrs
+
+from papercutd.domain.card import hash_card
+from papercutd.domain.job import fold_user_name
+
+#: The secret under which card numbers are hashed.
+CARD_KEY = "card-key"
+
+
+@attrs.frozen
+class Login:
+    """A user as a log-in needs it; verifiers are argon2id, empty where there is none."""
+
+    user: int
+    name: str
+    full_name: str
+    account: int
+    disabled: bool
+    verifier: str
+    pin_verifier: str
+
+
+_LOGIN = "SELECT u.id, u.name, u.full_name, u.account, u.disabled, u.verifier, u.pin_verifier"
+
+
+def find_by_name(connection: sqlite3.Connection, schema: str, name: str) -> Login | None:
+    """Who bears ``name`` now."""
+    return _login(
+        connection.execute(
+            f"{_LOGIN} FROM {schema}user AS u WHERE u.folded = ?", (fold_user_name(name),)
+        ).fetchone()
+    )
+
+
+def find_by_card(connection: sqlite3.Connection, schema: str, number: str) -> Login | None:
+    """Whose card that is; raises InvalidValue for what is no card number."""
+    key = read_secret(connection, schema, CARD_KEY)
+    if key is None:
+        return None
+    return _login(
+        connection.execute(
+            f"{_LOGIN} FROM {schema}card AS c JOIN {schema}user AS u ON u.id = c.user"
+            " WHERE c.hash = ?",
+            (hash_card(number, key),),
+        ).fetchone()
+    )
+
+
+def find_by_id(connection: sqlite3.Connection, schema: str, user: int) -> Login | None:
+    return _login(
+        connection.execute(f"{_LOGIN} FROM {schema}user AS u WHERE u.id = ?", (user,)).fetchone()
+    )
+
+
+def read_secret(connection: sqlite3.Connection, schema: str, name: str) -> str | None:
+    found = connection.execute(
+        f"SELECT value FROM {schema}secret WHERE name = ?", (name,)
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
+def _login(row: tuple[object, ...] | None) -> Login | None:
+    if row is None:
+        return None
+    user, name, full_name, account, disabled, verifier, pin_verifier = row
+    assert isinstance(user, int) and isinstance(account, int)
+    return Login(
+        user, str(name), str(full_name), account, bool(disabled), str(verifier), str(pin_verifier)
+    )
+
+
+@attrs.frozen
+class Device:
+    """A device as its server knows it."""
+
+    id: int
+    name: str
+    printer: int
+    printer_name: str
+    functions: tuple[str, ...]
+    logins: tuple[str, ...]
+    idle_s: int
+    #: The print provider of its printer.
+    provider: str
+
+
+def find_site_device(connection: sqlite3.Connection, name: str) -> Device | None:
+    """At a site: the device called ``name``, if it stands there."""
+    own = connection.execute(
+        "SELECT 1 FROM replica.device AS d JOIN replica.site AS s ON s.id = d.site"
+        " WHERE d.name = ? AND s.name = (SELECT site FROM identity)",
+        (name,),
+    ).fetchone()
+    return None if own is None else find_device(connection, "replica.", name)
+
+
+def find_device(connection: sqlite3.Connection, schema: str, name: str) -> Device | None:
+    """The device called ``name``, if it was not removed."""
+    found = connection.execute(
+        f"SELECT d.id, d.name, d.printer, p.name, d.functions, d.logins, d.idle_s, v.name"
+        f" FROM {schema}device AS d JOIN {schema}printer AS p ON p.id = d.printer"
+        f" JOIN {schema}provider AS v ON v.id = p.provider"
+        " WHERE d.name = ? AND d.removed = 0",
+        (name,),
+    ).fetchone()
+    if found is None:
+        return None
+    id, name, printer, printer_name, functions, logins, idle_s, provider = found
+    return Device(
+        *(id, name, printer, printer_name, tuple(functions.split()), tuple(logins.split())),
+        *(idle_s, provider),
+    )

@@ -1,0 +1,23 @@
+ALTER TABLE @user ADD COLUMN verifier TEXT NOT NULL DEFAULT '';
+ALTER TABLE @user ADD COLUMN pin_verifier TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE @card (
+    hash TEXT PRIMARY KEY,
+    user INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE @secret (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE @device (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    site INTEGER,
+    printer INTEGER NOT NULL,
+    functions TEXT NOT NULL,
+    logins TEXT NOT NULL,
+    idle_s INTEGER NOT NULL,
+    removed INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,86 @@
+"""A site's journal: contiguous within its stream, chained, never replaced."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from papercutd.domain.chain import CHAIN_START, MARK_START, Mark, next_chain
+from papercutd.storage import replica
+from papercutd.storage.values import JournalBatch, SiteIdentity
+
+
+def append_body(connection: sqlite3.Connection, body: str, wall_s: float) -> int:
+    """Write one chained record; its number."""
+    stream, number, chain = connection.execute(
+        "SELECT stream, number, chain FROM identity"
+    ).fetchone()
+    number += 1
+    chain = next_chain(chain, body.encode())
+    connection.execute(
+        "INSERT INTO journal VALUES (?, ?, ?, ?, ?)",
+        (number, stream, body, chain, wall_s),
+    )
+    connection.execute("UPDATE identity SET number = ?, chain = ?", (number, chain))
+    return int(number)
+
+
+def read_identity(connection: sqlite3.Connection) -> SiteIdentity:
+    """Who this site is and how far it has come."""
+    site, stream, number, chain, acked, acked_chain, replaces = connection.execute(
+        "SELECT site, stream, number, chain, acked, acked_chain, replaces FROM identity"
+    ).fetchone()
+    return SiteIdentity(
+        site,
+        stream,
+        Mark(number, chain),
+        Mark(acked, acked_chain),
+        replaces,
+        replica.read_position(connection),
+    )
+
+
+def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
+    """The chain at record ``number`` of the current stream; None: there is none such."""
+    if number == 0:
+        return MARK_START.chain
+    found = connection.execute("SELECT chain FROM journal WHERE number = ?", (number,)).fetchone()
+    return None if found is None else str(found[0])
+
+
+def read_journal(
+    connection: sqlite3.Connection, mark: Mark, records_max: int, bytes_max: int
+) -> JournalBatch:
+    """Records after ``mark``."""
+    records: list[str] = []
+    size = 0
+    for (body,) in connection.execute(
+        "SELECT body FROM journal WHERE number > ? ORDER BY number LIMIT ?",
+        (mark.number, records_max),
+    ):
+        # Quotes and backslashes of a record double on the wire.
+        size += len(body.encode()) + body.count('"') + body.count("\\") + 3
+        if records and size > bytes_max:
+            break
+        records.append(body)
+    head = connection.execute("SELECT number, chain FROM identity").fetchone()
+    return JournalBatch(mark, records, Mark(*head))
+
+
+def verify_journal(connection: sqlite3.Connection) -> list[str]:
+    """Problems of the journal: gaps, records whose bytes were changed, another head."""
+    problems = []
+    chain, expected = CHAIN_START, 1
+    for number, body, stored in connection.execute(
+        "SELECT number, body, chain FROM journal ORDER BY number"
+    ):
+        if number != expected:
+            problems.append(f"journal: records {expected} to {number - 1} are missing")
+        chain = next_chain(chain, body.encode())
+        if chain != stored:
+            problems.append(f"journal: record {number} is not what was written")
+            chain = stored
+        expected = number + 1
+    head = connection.execute("SELECT number, chain FROM identity").fetchone()
+    if head != (expected - 1, chain):
+        problems.append(f"journal: the head says {head[0]}, the records {expected - 1}")
+    return problems

@@ -1,0 +1,73 @@
+"""What stores answer with, whatever engine they are on."""
+
+from __future__ import annotations
+
+import attrs
+
+from papercutd.domain.chain import Mark, Position
+
+
+@attrs.frozen
+class StreamWelcome:
+    """What a site's handshake found."""
+
+    session: int
+    #: The stream's mark here: records up to it are applied.
+    mark: Mark
+    head: Position
+    #: The replica's position is in our history: changes can follow it.
+    resume: bool
+
+
+@attrs.frozen
+class PrinterSettings:
+    """One printer, as its provider is told of it."""
+
+    id: int
+    name: str
+    uri: str
+    when_alone: str
+    #: ``immediate``, ``secure`` or ``find-me``.
+    release: str = "immediate"
+    group: str = ""
+    held_max_s: int = 86_400
+
+
+#: The columns of a printer in the order of PrinterSettings.
+PRINTER_COLUMNS = "id, name, uri, when_alone, release, pull_group, held_max_s"
+
+
+@attrs.frozen
+class ProviderSettings:
+    """What ``* CONFIG`` tells a provider."""
+
+    printers: list[PrinterSettings]
+    #: (name, host, port) of its site, if it has one.
+    site: tuple[str, str, int] | None
+    preferred: str
+    price_version: int
+    retired: list[str]
+    #: Serials of certificates of sites that were revoked.
+    revoked: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class SiteIdentity:
+    """The site's stream and how far it and its acknowledgements are."""
+
+    site: str
+    stream: str
+    mark: Mark
+    acked: Mark
+    replaces: str
+    position: Position | None
+
+
+@attrs.frozen
+class JournalBatch:
+    """Records after a mark, as they were written."""
+
+    after: Mark
+    records: list[str]
+    #: Where the journal stands: what the next handshake may not be behind.
+    head: Mark

@@ -1,0 +1,244 @@
+"""What must hold of the core while it runs: replicas at each apply, what is shown at each read,
+acknowledgements as they are taken, reservations as time goes by, what was promised at each
+crash."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from papercutd.domain.decision import APPLICATION as CENTRE
+from papercutd.storage.overlay import read_overlay
+from papercutd.storage.records import COMPLETED
+from papercutd.storage.replicated import CHARGE, TABLES
+from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
+from tests.simulation.disk import Commit
+from tests.simulation.world import World
+
+#: Seconds after an asker connected by which nothing it dropped may be reserved for it.
+DROPPED_WITHIN_S = 60.0
+STEP_S = 5.0
+
+
+class Fold:
+    """What a replica at a number of the change log has to hold."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.rows: dict[str, dict[Any, tuple[Any, ...]]] = {table: {} for table in TABLES}
+
+    def apply(self, number: int, rows: list[Any]) -> set[tuple[str, Any]]:
+        """Follow one entry; which rows it touched."""
+        touched = set()
+        for table, key, columns in rows:
+            if table == CHARGE:
+                continue
+            if columns is None:
+                self.rows[table].pop(key, None)
+            else:
+                self.rows[table][key] = tuple(columns[name] for name in TABLES[table].columns)
+            touched.add((table, key))
+        self.number = number
+        return touched
+
+
+class RunningChecks:
+    """Fed by the oracle with every commit."""
+
+    def __init__(self, installation: CoreInstallation, accepted: dict[str, str]) -> None:
+        self._in = installation
+        self._world: World = installation.world
+        #: Job ids that a provider accepted, and which.
+        self._accepted = accepted
+        #: Every entry of the change log, by number.
+        self._log: dict[int, list[Any]] = {}
+        self._folds: dict[tuple[str, int], Fold] = {}
+        self._sessions: dict[tuple[str, str], tuple[int, float]] = {}
+        self._acked: set[str] = set()
+        self._starts: dict[str, int] = {}
+        self._world.later(STEP_S, self._step)
+
+    def _find(self, invariant: str, text: str, node: str = "") -> None:
+        self._world.find(invariant, text, node)
+
+    def _checked(self, invariant: str) -> None:
+        self._world.findings.checked[invariant] += 1
+
+    def _open(self, node: str) -> sqlite3.Connection | None:
+        name = {"application": "application.db", "site": "journal.db"}.get(
+            self._world.nodes[node].role, "provider.db"
+        )
+        return self._world.nodes[node].disk.connection(name)
+
+    # At commits.
+
+    def logged(self, number: int, body: bytes) -> None:
+        """An entry of the change log is on the disk."""
+        self._log[number] = msgspec.json.decode(body)
+
+    def committed(self, commit: Commit) -> None:
+        if commit.database == "application.db":
+            self._check_sessions(commit)
+        elif commit.database == "journal.db":
+            self._check_sessions(commit)
+            self._check_replica(commit)
+        elif commit.database == "provider.db":
+            self._check_acknowledged(commit)
+            self._check_promises(commit)
+
+    def _check_sessions(self, commit: Commit) -> None:
+        """I12: sessions of an identity only go up; the newest is the only one that writes."""
+        self._checked("I12")
+        for identity, session, connected in commit.connection.execute(
+            "SELECT identity, session, connected FROM asker"
+        ):
+            before, since = self._sessions.get((commit.node, identity), (0, 0.0))
+            if session < before:
+                self._find("I12", f"session {session} of {identity} after {before}", commit.node)
+            if session != before or not connected:
+                since = self._world.now
+            self._sessions[(commit.node, identity)] = (session, since)
+
+    def _check_replica(self, commit: Commit) -> None:
+        """I9: after each apply the replica is what the log says of that position."""
+        try:
+            number, complete, replica = commit.connection.execute(
+                "SELECT number, complete, (SELECT replica FROM identity) FROM replica.position"
+            ).fetchone()
+        except sqlite3.OperationalError:
+            # None is attached yet.
+            return
+        if not complete:
+            return
+        fold = self._folds.get((commit.node, replica))
+        if fold is not None and fold.number == number:
+            return
+        self._checked("I9")
+        if fold is None or fold.number > number:
+            fold = self._folds[(commit.node, replica)] = Fold()
+            for past in range(1, number + 1):
+                fold.apply(past, self._log[past])
+            touched = {(table, key) for table, keys in fold.rows.items() for key in keys}
+        else:
+            touched = set()
+            for past in range(fold.number + 1, number + 1):
+                touched |= fold.apply(past, self._log[past])
+        for table, key in touched:
+            spec = TABLES[table]
+            found = commit.connection.execute(
+                f"SELECT {', '.join(spec.columns)} FROM replica.{table} WHERE {spec.key} = ?",
+                (key,),
+            ).fetchone()
+            if found != fold.rows[table].get(key):
+                self._find("I9", f"{table} {key} at {number} is {found}", commit.node)
+        for table in {table for table, _ in touched}:
+            (count,) = commit.connection.execute(f"SELECT COUNT(*) FROM replica.{table}").fetchone()
+            if count != len(fold.rows[table]):
+                self._find("I9", f"{table} at {number} has {count} rows", commit.node)
+
+    def _check_acknowledged(self, commit: Commit) -> None:
+        """I20: what is taken as acknowledged is on the disk of who acknowledged it."""
+        for key, target in commit.connection.execute(
+            "SELECT key, target FROM taken WHERE acked = 1 AND completion IS NOT NULL"
+            " AND parked = ''"
+        ).fetchall():
+            if f"{key} {target}" in self._acked:
+                continue
+            self._acked.add(f"{key} {target}")
+            self._checked("I20")
+            if not self._is_kept(key, target):
+                self._find("I20", f"{target} acknowledged {key} and has it not", commit.node)
+
+    def _is_kept(self, key: str, target: str) -> bool:
+        if target == CENTRE:
+            connection = self._open(APPLICATION)
+            query = "SELECT 1 FROM charge WHERE key = ?1 UNION SELECT 1 FROM job_log WHERE key = ?1"
+            return connection is None or connection.execute(query, (key,)).fetchone() is not None
+        for site in SITES:
+            connection = self._open(site)
+            if connection is None:
+                return True
+            query = "SELECT 1 FROM decision WHERE key = ? AND state = 'settled'"
+            if connection.execute(query, (key,)).fetchone() is not None:
+                return True
+        return False
+
+    def _check_promises(self, commit: Commit) -> None:
+        """I15: what a provider accepted is there, after each start and now and then."""
+        starts = self._world.nodes[commit.node].starts
+        if self._starts.get(commit.node) == starts and commit.number % 10:
+            return
+        self._starts[commit.node] = starts
+        self._checked("I15")
+        jobs = {row[0] for row in commit.connection.execute("SELECT job FROM job")}
+        for job, provider in self._accepted.items():
+            if provider == commit.node and job not in jobs:
+                self._find("I15", f"accepted job {job} is gone", commit.node)
+
+    # As time goes by.
+
+    def _step(self) -> None:
+        for server in (APPLICATION, *SITES):
+            connection = self._open(server)
+            if connection is not None and self._world.nodes[server].is_up:
+                self._check_holds(server, connection)
+                if server in SITES:
+                    self._check_shown(server, connection)
+        self._world.later(STEP_S, self._step)
+
+    def _check_holds(self, server: str, connection: sqlite3.Connection) -> None:
+        """I13: a minute after an asker connected nothing is reserved that it has not open."""
+        for key, identity, session in connection.execute(
+            "SELECT hold.key, hold.asker, hold.session FROM hold JOIN asker"
+            " ON asker.identity = hold.asker AND asker.journal = hold.journal"
+            " JOIN decision ON decision.key = hold.key AND decision.state = 'open'"
+            " WHERE asker.connected = 1 AND hold.session < asker.session"
+        ).fetchall():
+            _, since = self._sessions.get((server, identity), (session, self._world.now))
+            if self._world.now - since < DROPPED_WITHIN_S:
+                continue
+            self._checked("I13")
+            asker = self._open(identity.partition(":")[2])
+            if asker is not None and not self._has_open(asker, identity, key):
+                self._find("I13", f"{key} is held for {identity}, which has it not open", server)
+
+    def _has_open(self, asker: sqlite3.Connection, identity: str, key: str) -> bool:
+        if identity.startswith("site:"):
+            query = (
+                "SELECT 1 FROM decision WHERE key = ? AND origin = 'application'"
+                " AND (number = 0 OR number > (SELECT acked FROM identity))"
+            )
+            return asker.execute(query, (key,)).fetchone() is not None
+        provider = self._in.providers.get(identity.partition(":")[2])
+        taking = {} if provider is None else provider._known.taking
+        query = "SELECT 1 FROM taken WHERE key = ? AND acked = 0"
+        return key in taking or asker.execute(query, (key,)).fetchone() is not None
+
+    def _check_shown(self, site: str, connection: sqlite3.Connection) -> None:
+        """I10: what a site shows is its replica and the journal beyond the mark in it."""
+        try:
+            (mark,) = connection.execute(
+                "SELECT COALESCE(MAX(number), 0) FROM replica.stream"
+                " WHERE id = (SELECT stream FROM identity)"
+            ).fetchone()
+        except sqlite3.OperationalError:
+            return
+        beyond: dict[int, int] = {}
+        for (body,) in connection.execute("SELECT body FROM journal WHERE number > ?", (mark,)):
+            record = msgspec.json.decode(body)
+            if record["kind"] != COMPLETED:
+                continue
+            decision = record["completion"]["decision"]
+            amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])
+            account = decision["account"]
+            beyond[account] = beyond.get(account, 0) + amount_e4
+        for account, debits_e4 in connection.execute(
+            "SELECT id, debits_e4 FROM replica.account WHERE kind = 'personal'"
+        ).fetchall():
+            self._checked("I10")
+            shown = read_overlay(connection, account)
+            expected = debits_e4 + beyond.get(account, 0)
+            if shown is None or shown.funds.debits_e4 != expected:
+                self._find("I10", f"account {account}: {shown} is shown, not {expected}", site)

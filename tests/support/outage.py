@@ -1,0 +1,90 @@
+"""A whole installation of real processes that something happens to, and what must hold then."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.demo import measure
+from papercutd.demo.documents import make_pdf
+from papercutd.demo.installation import Branch
+from papercutd.demo.processes import command
+from papercutd.demo.scenario import is_ready, is_settled, wait_for
+from tests.support.installation import make_installation
+
+
+class OutageCase(SynchronousTestCase):
+    """Two branches that print; at south the site is asked first, and forwards."""
+
+    timeout = 240
+
+    def setUp(self) -> None:
+        self.installation = make_installation()
+        self.addCleanup(shutil.rmtree, self.installation.directory, True)
+        self.addCleanup(self.installation.close)
+        self.handed_in = 0
+        #: Jobs whose id was told: ours from then on.
+        self.accepted: list[tuple[Branch, str]] = []
+        installation = self.installation
+        installation.app.start()
+        command(installation.app.config, "user", "add", "anna", "--unrestricted")
+        installation.join_all()
+        installation.app.call("provider.set", name="south-provider", preferred="site")
+        for branch in installation.branches:
+            branch.site.start()
+            branch.provider.start()
+        self.wait("everybody is connected", is_ready)
+
+    def wait(self, what: str, condition: Any) -> None:
+        for branch in self.installation.branches:
+            self.assertTrue(wait_for(what, lambda b=branch: condition(b)), what)
+
+    def print_at(self, branch: Branch) -> None:
+        self.handed_in += 1
+        data = make_pdf(f"document {self.handed_in}", 1, False)
+        try:
+            self.accepted.append((branch, branch.print_file(data, "a document", "anna")))
+        except (OSError, ValueError, RuntimeError):
+            # The provider died before it took it, or before it said so.
+            pass
+
+    def check(self) -> None:
+        """Every accepted job is on paper or assumed, each paper charged once, all verified."""
+        self.wait("all is settled", is_settled)
+        branches = self.installation.branches
+        forwarded = lambda b: b.site.call("status")["waiting_records"] == 0  # noqa: E731
+        self.wait("all is forwarded", forwarded)
+        journals = [str(branch.provider.data / "provider.db") for branch in branches]
+        verified = self.installation.app.call("verify", provider_journals=journals)
+        self.assertEqual(verified["problems"], [])
+        for branch in branches:
+            self.assertEqual(branch.site.call("verify")["problems"], [])
+            self.assertEqual(branch.provider.call("verify")["problems"], [])
+        stores = measure.Stores(
+            application=self.installation.app.data / "application.db",
+            providers=[Path(path) for path in journals],
+            replicas=[],
+            printers=[branch.printer.directory for branch in branches],
+        )
+        paper = measure.read_paper(stores)
+        money = measure.measure_money(stores, paper)
+        self.assertEqual((money["lost"], money["duplicated"], money["found"]), (0, 0, []))
+        states = {job["job"]: job["state"] for job in paper.jobs}
+        for _, job in self.accepted:
+            self.assertEqual(states[job], "ended", job)
+        connection = measure.open_read(stores.application)
+        charges = connection.execute("SELECT key, amount_e4, assumed FROM charge").fetchall()
+        (balance_e4,) = connection.execute(
+            "SELECT credits_e4 - debits_e4 FROM account WHERE kind = 'personal'"
+        ).fetchone()
+        (open_count,) = connection.execute(
+            "SELECT COUNT(*) FROM decision WHERE state = 'open'"
+        ).fetchone()
+        connection.close()
+        self.assertEqual((balance_e4, open_count), (-sum(c[1] for c in charges), 0))
+        on_paper = {paper.keys[digest] for digest in paper.received}
+        phantoms = [key for key, _, assumed in charges if key not in on_paper and not assumed]
+        self.assertEqual(phantoms, [])

@@ -1,0 +1,47 @@
+"""A replica made by an older release: it serves on, and is replaced by a whole new one."""
+
+from __future__ import annotations
+
+import sqlite3
+from unittest import mock
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.domain.chain import Position
+from papercutd.storage import migrate, replica
+
+
+class UpgradeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.files = replica.Memory(f"{self.id()}")
+        self.addCleanup(self.files.remove, 1)
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, uri=True)
+        self.addCleanup(self.connection.close)
+
+    def attach_older(self, database: str) -> None:
+        older = migrate.migrations("replica")[:1]
+        with mock.patch.object(migrate, "migrations", return_value=older):
+            replica.attach(self.connection, self.files, 1, database)
+        self.connection.execute(
+            f"UPDATE {database}.position SET number = 9, chain = 'aa', snapshot = 's', complete = 1"
+        )
+        self.connection.execute(f"DETACH DATABASE {database}")
+
+    def test_in_force_it_goes_on_serving_but_cannot_be_resumed(self) -> None:
+        self.attach_older(replica.IN_FORCE)
+        replica.attach(self.connection, self.files, 1, replica.IN_FORCE)
+        self.assertEqual(replica.read_position(self.connection), Position(0, 9, ""))
+
+    def test_half_filled_it_begins_anew(self) -> None:
+        self.attach_older(replica.INCOMING)
+        replica.attach(self.connection, self.files, 1, replica.INCOMING)
+        self.assertEqual(replica.snapshot_progress(self.connection), ("", 0))
+
+    def test_of_this_release_nothing_changes(self) -> None:
+        replica.attach(self.connection, self.files, 1, replica.IN_FORCE)
+        self.connection.execute(
+            "UPDATE replica.position SET number = 9, chain = 'aa', complete = 1"
+        )
+        self.connection.execute("DETACH DATABASE replica")
+        replica.attach(self.connection, self.files, 1, replica.IN_FORCE)
+        self.assertEqual(replica.read_position(self.connection), Position(0, 9, "aa"))
