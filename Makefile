@@ -7,7 +7,7 @@ SEEDS ?= 300
 FIRST_SEED ?= 1
 PROFILE ?= base
 
-.PHONY: help venv demo run test unit integration simulate bench bench-quick check lint type etc clean
+.PHONY: help venv packages demo run test unit integration simulate bench bench-quick check lint type etc clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,15 +27,16 @@ demo: $(STAMP) ## two sites survive a cut link, with real processes (ARGS="--sab
 run: $(STAMP) ## all roles on loopback with sample data, until Ctrl-C
 	@$(BIN)/python -m papercutd.demo --run $(ARGS)
 
-test: $(STAMP) ## everything; as root it installs the Debian packages the tests need
+packages: ## Debian packages of the tests: installed as root, else named
 	@tests/support/install.sh
+
+test: packages $(STAMP) ## everything; as root it installs the Debian packages the tests need
 	@$(BIN)/python tests/run.py tests
 
 unit: $(STAMP) ## unit tests only
 	@$(BIN)/python tests/run.py tests.unit
 
-integration: $(STAMP) ## real processes only
-	@tests/support/install.sh
+integration: packages $(STAMP) ## real processes only
 	@$(BIN)/python tests/run.py tests.integration
 
 simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p)

@@ -24,7 +24,10 @@ setup(
         # contain __init__.py: installing one overwrites Twisted's, uninstalling deletes it.
         "twisted.plugins",
     ],
-    package_data={"papercutd": ["storage/schema/*/*.sql", "py.typed"], "protocols": ["py.typed"]},
+    package_data={
+        "papercutd": ["storage/schema/*/*.sql", "provider/backend/papercut", "py.typed"],
+        "protocols": ["py.typed"],
+    },
     data_files=[
         (
             "etc/papercutd",

@@ -121,11 +121,22 @@ def parser() -> argparse.ArgumentParser:
     add("list", "list providers", _operation("provider.list"), provider)
     add("token", "a new join token", _token("provider"), provider).add_argument("name")
 
+    cups = add("cups", "queues of CUPS that ask this provider", _operation("cups.list"), provider)
+    queues = cups.add_subparsers(dest="cups_command", required=True, metavar="COMMAND")
+    add("list", "every queue, and whether it asks", _operation("cups.list"), queues)
+    add("status", "how the provider and CUPS stand", _operation("cups.status"), queues)
+    one = add("enable", "let a queue ask", _operation("cups.enable"), queues)
+    one.add_argument("queue")
+    one.add_argument("--uri", help="its device URI, if that has a password CUPS does not show")
+    one = add("disable", "give a queue back as it was", _operation("cups.disable"), queues)
+    one.add_argument("queue")
+
     printer = group("printer", "printers")
     one = add("add", "add a printer", _operation("printer.add"), printer)
     one.add_argument("name")
     one.add_argument("--provider", required=True)
-    one.add_argument("--uri", required=True, help="socket://HOST:PORT or ipp://HOST:PORT/PATH")
+    uris = "socket://HOST:PORT, ipp://HOST:PORT/PATH or cups:QUEUE"
+    one.add_argument("--uri", required=True, help=uris)
     one.add_argument(
         "--when-alone",
         default="print-and-log-later",
@@ -263,7 +274,9 @@ def _table(rows: list[Any], indent: str) -> str:
 
 # What the commands do.
 
-_NOT_ARGUMENTS = frozenset({"config", "role", "json", "command", "subcommand", "run"})
+_NOT_ARGUMENTS = frozenset(
+    {"config", "role", "json", "command", "subcommand", "run", "cups_command"}
+)
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:

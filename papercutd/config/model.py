@@ -87,6 +87,16 @@ class Analysis:
 
 
 @attrs.frozen
+class Cups:
+    """CUPS, where it runs on the provider's machine."""
+
+    server: str = key("/run/cups/cups.sock", "its socket, or HOST:PORT; empty: it is not used")
+    user: str = key("lp", "the user that CUPS runs its backends as")
+    backend: str = key("/usr/lib/cups/backend/papercut", "where the backend is installed")
+    printers_conf: str = key("/etc/cups/printers.conf", "its own file of queues")
+
+
+@attrs.frozen
 class Users:
     """Where users come from."""
 
@@ -130,6 +140,7 @@ class ProviderConfig:
     times: Times = attrs.field(factory=Times)
     shell: Shell = attrs.field(factory=Shell)
     analysis: Analysis = attrs.field(factory=Analysis)
+    cups: Cups = attrs.field(factory=Cups)
 
 
 MODELS: dict[str, type[Any]] = {"app": AppConfig, "site": SiteConfig, "provider": ProviderConfig}

@@ -31,10 +31,29 @@ _DECISION = msgspec.json.Decoder(Decision).decode
 _COMPLETION = msgspec.json.Decoder(Completion).decode
 _COLUMNS = (
     *("job", "state", "step", "printer", "user_name", "title", "host", "copies", "duplex"),
-    *("format", "path", "digest", "size", "submitted_at", "job_uuid", "document", "decision"),
-    *("decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
+    *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
+    *("document", "decision", "decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
     *("phase", "release", "target", "held_at"),
 )
+
+
+@attrs.frozen
+class Spooled:
+    """What a spooler said of a job whose document it keeps."""
+
+    queue: str
+    #: The spooler's number of the job.
+    number: int
+    #: The options as the spooler gives them to its filters: ``copies=2 sides=one-sided``.
+    options: str
+    #: Where the queue would print without us.
+    uri: str
+    content_type: str = ""
+    final_content_type: str = ""
+    #: Filters made of the document what goes to the printer.
+    is_filtered: bool = True
+    #: The number of the printer's last job before this one; None: not known.
+    printer_job_before: int | None = None
 
 
 @attrs.frozen
@@ -56,6 +75,9 @@ class Job:
     size: int
     submitted_at: float
     job_uuid: str = ""
+    #: None: the document was handed in here and lies at ``path``.
+    spooled: Spooled | None = None
+    reprint_of: str = ""
     document: Document | None = None
     decision: Decision | None = None
     decider: str = ""
@@ -84,6 +106,9 @@ class Job:
     @property
     def key(self) -> str:
         return f"{self.job}/{self.step_name}"
+
+
+_SPOOLED = msgspec.json.Decoder(Spooled).decode
 
 
 @attrs.frozen
@@ -217,14 +242,20 @@ class ProviderJournal:
 
     def received(self, job: Job) -> Deferred[None]:
         """A job is ours from now on."""
-        fields = {"job": job.job, "user_name": job.user_name, "digest": job.digest}
+        fields: dict[str, Any] = {
+            "job": job.job,
+            "user_name": job.user_name,
+            "digest": job.digest,
+        }
+        if job.spooled is not None:
+            fields |= {"job_uuid": job.job_uuid, "reprint_of": job.reprint_of}
 
         def insert(connection: sqlite3.Connection, number: int) -> None:
-            names = _COLUMNS[:15]
+            names = _COLUMNS[:17]
             values = [getattr(job, name) for name in names]
             connection.execute(
                 f"INSERT INTO job ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
-                [int(value) if isinstance(value, bool) else value for value in values],
+                [_stored(value) for value in values],
             )
 
         return self._write("received", fields, insert)
@@ -233,7 +264,9 @@ class ProviderJournal:
         return self._write(
             "analysed",
             {"job": job, "document": document},
-            lambda c, n: _set(c, job, state="analysed", document=_ENCODE(document)),
+            lambda c, n: _set(
+                c, job, state="analysed", document=_ENCODE(document), duplex=int(document.duplex)
+            ),
         )
 
     def asked(self, job: str, phase: str, step: int) -> Deferred[None]:
@@ -392,12 +425,16 @@ class ProviderJournal:
 
         return self._writer.submit(compare_and_set).addCallback(committed)
 
-    def printing(self, job: str, waited_ms: float | None) -> Deferred[None]:
+    def printing(
+        self, job: str, waited_ms: float | None, spooled: Spooled | None = None
+    ) -> Deferred[None]:
         """From now on paper may come out."""
         return self._write(
             "printing",
             {"job": job, "waited_ms": waited_ms},
-            lambda c, n: _set(c, job, state="printing", waited_ms=waited_ms),
+            lambda c, n: _set(
+                c, job, state="printing", waited_ms=waited_ms, spooled=_stored(spooled)
+            ),
         )
 
     def ended(
@@ -589,6 +626,14 @@ class ProviderJournal:
     def job(self, job: str) -> Deferred[Job | None]:
         return self.read(lambda c: next(iter(read_jobs(c, "job = ?", job)), None))
 
+    def last_of_uuid(self, job_uuid: str) -> Deferred[Job | None]:
+        """The newest job made of the spooler's job ``job_uuid``."""
+        return self.read(
+            lambda c: next(
+                reversed(read_jobs(c, "job_uuid <> '' AND job_uuid = ?", job_uuid)), None
+            )
+        )
+
     def unended(self) -> Deferred[list[Job]]:
         """Jobs to take up again, oldest first."""
         return self.read(lambda c: read_jobs(c, "state <> 'ended'"))
@@ -672,6 +717,8 @@ def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -
         found = dict(zip(_COLUMNS, row, strict=True))
         found["duplex"] = bool(found["duplex"])
         found["assumed"] = bool(found["assumed"])
+        if found["spooled"] is not None:
+            found["spooled"] = _SPOOLED(found["spooled"])
         if found["document"] is not None:
             found["document"] = _DOCUMENT(found["document"])
         if found["decision"] is not None:
@@ -702,6 +749,13 @@ def read_owed(
         )
     )
     return sorted(owed, key=lambda one: one.number)[:limit]
+
+
+def _stored(value: Any) -> Any:
+    """``value`` as a column holds it."""
+    if isinstance(value, Spooled):
+        return _ENCODE(value)
+    return int(value) if isinstance(value, bool) else value
 
 
 def held_again(job: Job) -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -55,6 +55,31 @@ class Analyser(Protocol):
     async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document: ...
 
 
+class Spooler(Protocol):
+    """Keeps the documents of its jobs, and prints what is allowed."""
+
+    async def analyse(self, job: Job) -> Document:
+        """What the job is, its options applied; raises Canceled when it is gone."""
+
+    async def print_job(
+        self,
+        job: Job,
+        is_canceled: Callable[[], bool],
+        printing: Callable[[Job], Awaitable[None]],
+    ) -> Outcome:
+        """Let the job print and follow it to its end; raises Canceled.
+
+        ``printing`` makes it durable that paper may come out; of a job that was
+        printing before, it was made so.
+        """
+
+    def changed(self, job: Job) -> None:
+        """A job of the spooler has another state, and the journal has it."""
+
+    def wake(self, job: str) -> None:
+        """A job was canceled: what waits for it need not wait."""
+
+
 @attrs.frozen
 class Submission:
     """A document handed in, already on the disk at ``path``."""
@@ -94,6 +119,7 @@ class PrintProvider:
         site: IStreamClientEndpoint | None = None,
         settings: LinkSettings | None = None,
         remove: Callable[[str], None] = os.unlink,
+        spooler: Spooler | None = None,
     ) -> None:
         self._env = env
         self._journal = journal
@@ -101,6 +127,7 @@ class PrintProvider:
             env, adapters, self._uri_of, self._printing, lambda job: job.job in self._canceled
         )
         self._analyser = analyser
+        self._spooler = spooler
         self._endpoints = (application, site)
         self._settings = settings or LinkSettings()
         self._remove = remove
@@ -174,10 +201,10 @@ class PrintProvider:
 
     async def submit(self, submission: Submission) -> str:
         """The id of the job, which is ours once this returns; raises Starting."""
-        if not self._is_started:
-            # It would be found in the journal and taken up twice.
-            raise Starting("the print provider is starting: try again in a moment")
+        self._check_started()
         printer = self.printer(submission.printer)
+        if printer.uri.startswith("cups:"):
+            raise InvalidValue("printer", "prints through CUPS: use lp")
         if submission.size == 0:
             raise InvalidValue("document", "is empty")
         if not 1 <= submission.copies <= 9_999:
@@ -199,9 +226,19 @@ class PrintProvider:
             submitted_at=self._env.wall_s(),
             job_uuid=submission.job_uuid,
         )
+        await self.take_in(job)
+        return job.job
+
+    async def take_in(self, job: Job) -> None:
+        """A job is ours once this returns; raises Starting."""
+        self._check_started()
         await self._journal.received(job)
         self._take_up(job)
-        return job.job
+
+    def _check_started(self) -> None:
+        if not self._is_started:
+            # It would be found in the journal and taken up twice.
+            raise Starting("the print provider is starting: try again in a moment")
 
     def watch(self, job: str, watcher: Callable[[Job], None]) -> None:
         """Call ``watcher`` at every change of ``job`` until it ended."""
@@ -238,13 +275,17 @@ class PrintProvider:
             return False
         self._canceled.add(job)
         self._queues.wake(job)
+        if self._spooler is not None:
+            self._spooler.wake(job)
         return True
 
     def retry(self, job: str) -> bool:
         """Ask again for a held job; False when it is not held."""
         held = self._held.take(job)
         if held is not None:
-            again = attrs.evolve(held, state="asked", phase="submit", step=held.step + 1)
+            # One that could not be looked into is looked into first.
+            state = "received" if held.document is None else "asked"
+            again = attrs.evolve(held, state=state, phase="submit", step=held.step + 1)
             self._take_up(attrs.evolve(again, decision=None))
         return held is not None
 
@@ -428,9 +469,15 @@ class PrintProvider:
 
     async def _go_on(self, job: Job) -> None:
         if job.state == "received":
-            document = await self._analyser.analyse(job.path, job.format, job.copies, job.duplex)
+            if job.spooled is None:
+                facts = job.path, job.format, job.copies, job.duplex
+                document = await self._analyser.analyse(*facts)
+            else:
+                document = await self._spooler_of(job).analyse(job)
             await self._durably(self._journal.analysed, job.job, document)
-            job = self._changed(attrs.evolve(job, document=document, state="analysed"))
+            # A stream for a printer may say its sides itself.
+            job = attrs.evolve(job, document=document, duplex=document.duplex)
+            job = self._changed(attrs.evolve(job, state="analysed"))
         self._check_canceled(job)
         if job.state in ("analysed", "asked"):
             if not self._has_contact:
@@ -448,10 +495,10 @@ class PrintProvider:
                 await self._deny(job)
             else:
                 self._held.put(job)
-        elif job.state == "printing":
+        elif job.state == "printing" and job.spooled is None:
             # Whether it came out is not known: the direct adapter's printers keep no memory.
             await self._end(job, Outcome("completed", assumed=True))
-        elif job.state == "decided":
+        elif job.state in ("decided", "printing"):
             await self._print(job)
 
     def _check_canceled(self, job: Job) -> None:
@@ -588,15 +635,25 @@ class PrintProvider:
         setting = self._setting(printer)
         return "print-and-log-later" if setting is None else setting.when_alone
 
+    def _spooler_of(self, job: Job) -> Spooler:
+        if self._spooler is None:
+            raise NotFound("spooler for job", job.job)
+        return self._spooler
+
     async def _print(self, job: Job) -> None:
-        outcome = await self._queues.print_job(job)
+        outcome: Outcome | None
+        if job.spooled is None:
+            outcome = await self._queues.print_job(job)
+        else:
+            is_canceled = lambda: job.job in self._canceled  # noqa: E731
+            outcome = await self._spooler_of(job).print_job(job, is_canceled, self._printing)
         if outcome is None:
             await self._give_up(job, "aborted")
         else:
             await self._end(attrs.evolve(job, state="printing"), outcome)
 
     async def _printing(self, job: Job) -> None:
-        await self._durably(self._journal.printing, job.job, job.waited_ms)
+        await self._durably(self._journal.printing, job.job, job.waited_ms, job.spooled)
         self._changed(attrs.evolve(job, state="printing"))
 
     def _setting(self, printer: int) -> messages.PrinterSetting | None:
@@ -648,6 +705,8 @@ class PrintProvider:
         return await until_space(self._env, lambda: write(*arguments))
 
     def _forget_document(self, job: Job) -> None:
+        if job.spooled is not None:
+            return  # It is the spooler's.
         try:
             self._remove(job.path)
         except OSError as error:
@@ -660,4 +719,6 @@ class PrintProvider:
             watcher(job)
         if job.state == "ended":
             self._watchers.pop(job.job, None)
+        if job.spooled is not None and self._spooler is not None:
+            self._spooler.changed(job)
         return job

@@ -16,6 +16,11 @@ from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.tls import Revocations, serial_of
 from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.analysis import DocumentAnalyser
+from papercutd.provider.cups.backends import BackendFactory
+from papercutd.provider.cups.counting import IppCounter
+from papercutd.provider.cups.queues import CupsQueues
+from papercutd.provider.cups.server import CupsServer
+from papercutd.provider.cups.spooler import CupsSpooler
 from papercutd.provider.journal import (
     SCHEMA,
     ProviderJournal,
@@ -58,6 +63,7 @@ class ProviderRole:
         self._env = real_environment(reactor)
         self._journal: ProviderJournal | None = None
         self._provider: PrintProvider | None = None
+        self._spooler: CupsSpooler | None = None
         #: Sites that count no more, as the servers' settings name them.
         self._revocations = Revocations()
 
@@ -81,6 +87,7 @@ class ProviderRole:
         )
         connection = open_database(str(self._data.path / "provider.db"), SCHEMA)
         create_journal(connection, self._name, self._env.new_id())
+        self._open_door()
 
         def fatal(failure: Failure) -> None:
             _log.critical("the database failed, ending: {failure}", failure=failure)
@@ -93,6 +100,12 @@ class ProviderRole:
             after_commit=crash.after_commit,
         )
         self._journal = ProviderJournal(writer, self._env.wall_s)
+
+    def _open_door(self) -> None:
+        """Everybody on the machine may reach the sockets in the data directory, nothing else."""
+        for path in self._data.path.glob("provider.db*"):
+            path.chmod(0o600)
+        self._data.path.chmod(0o711)
 
     async def _close(self) -> None:
         assert self._journal is not None
@@ -107,21 +120,36 @@ class ProviderRole:
         application, site = self._config.application, self._config.site
         if site.host and not site.name:
             raise ConfigError(["site.name: is needed with site.host"])
+        analyser = DocumentAnalyser(self._reactor, self._reactor)
+        if self._config.cups.server:
+            self._cups = CupsServer(self._reactor, self._reactor, self._config.cups.server)
+            self._spooler = CupsSpooler(
+                self._env,
+                self._cups,
+                self._journal,
+                analyser,
+                IppCounter(self._reactor, self._reactor),
+                self._data.path / "cups",
+                self._config.analysis.document_max_bytes,
+            )
         self._provider = PrintProvider(
             self._env,
             self._journal,
             direct_adapters(self._reactor, self._reactor),
-            DocumentAnalyser(self._reactor, self._reactor),
+            analyser,
             application_endpoint(
                 self._reactor, self._identity, application, revocations=self._revocations
             ),
             self._endpoint(site.host, site.port, "site", site.name) if site.host else None,
             link_settings(self._config.times),
+            spooler=self._spooler,
         )
         await self._salvage()
         provider = self._provider
         provider.on_revoked = self._revocations.add
         self._revocations.subscribe(lambda serial: end_with_revoked(provider, serial))
+        if self._spooler is not None:
+            await self._spooler.start(provider)
         await provider.start()
 
     async def _salvage(self) -> None:
@@ -140,6 +168,8 @@ class ProviderRole:
 
     async def _stop(self) -> None:
         assert self._provider is not None
+        if self._spooler is not None:
+            await self._spooler.stop()
         await self._provider.stop()
 
     async def _listen(self) -> None:
@@ -155,8 +185,20 @@ class ProviderRole:
             self._env, self._provider, spool, self._config.analysis.document_max_bytes
         )
         self._listeners.unix(str(self._data.path / "submit.sock"), submission, 0o666)
-        operations = ProviderOperations(self._provider, self._journal)
-        told = with_certificate(operations.all(), self._renewer)
+        if self._spooler is not None:
+            backends = BackendFactory(
+                self._reactor, self._config.cups.user, self._spooler.announced
+            )
+            self._listeners.unix(str(self._data.path / "cups.sock"), backends, 0o666)
+            self._spooler.watch()
+        operations = ProviderOperations(self._provider, self._journal).all()
+        if self._spooler is not None:
+            queues = CupsQueues(
+                *(self._cups, self._spooler, self._journal),
+                *(self._config.cups.printers_conf, self._config.cups.backend),
+            )
+            operations |= queues.all()
+        told = with_certificate(operations, self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

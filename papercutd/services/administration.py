@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,14 +24,18 @@ MakeToken = Callable[[str, str], Awaitable[str]]
 
 
 def check_printer_uri(uri: str) -> None:
-    """Raises InvalidValue unless a direct adapter can print at ``uri``."""
+    """Raises InvalidValue unless a direct adapter, or CUPS, can print at ``uri``."""
+    if re.fullmatch(r"cups:[^\s/#?]{1,127}", uri):
+        return
     try:
         parts = urlsplit(uri)
         is_usable = parts.scheme in ("socket", "ipp") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_usable = False
     if not is_usable or len(uri) > 1023:
-        raise InvalidValue("uri", "is neither socket://HOST[:PORT] nor ipp://HOST[:PORT]/PATH")
+        raise InvalidValue(
+            "uri", "is none of socket://HOST[:PORT], ipp://HOST[:PORT]/PATH, cups:QUEUE"
+        )
 
 
 class StoreOperations:

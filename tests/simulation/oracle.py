@@ -88,6 +88,7 @@ INVARIANTS: dict[str, Invariant] = {
             "I10", "what is shown is replica and overlay: nothing twice, nothing missing", When.READ
         ),
         _invariant("I11", "the change log is contiguous, its chain valid", When.COMMIT),
+        _invariant("I12", "at most one live session and one live writer of a stream", When.HELLO),
         _invariant(
             "I13",
             "no reservation that its asker does not hold open, 60 s after it connected",

@@ -1,4 +1,4 @@
-"""IPP 1.1 messages to bytes and back (RFC 8010), as far as a print provider needs them.
+"""IPP messages to bytes and back (RFC 8010), as far as a print provider needs them.
 
 Sans-IO: no socket, no HTTP. Values are ``int``, ``bool`` or ``str``; a value of any
 other syntax (dates, ranges, resolutions, collections) is kept as its bytes.
@@ -21,13 +21,27 @@ class BadIpp(Exception):
     """The bytes are not an IPP message."""
 
 
+class CutOff(BadIpp):
+    """The bytes are the beginning of an IPP message, at the most."""
+
+
 class Operation(enum.IntEnum):
-    """Operations asked of a printer."""
+    """Operations asked of a printer, or of a CUPS server."""
 
     PRINT_JOB = 0x0002
     CANCEL_JOB = 0x0008
     GET_JOB_ATTRIBUTES = 0x0009
+    GET_JOBS = 0x000A
     GET_PRINTER_ATTRIBUTES = 0x000B
+    SET_JOB_ATTRIBUTES = 0x0014
+    CREATE_PRINTER_SUBSCRIPTIONS = 0x0016
+    RENEW_SUBSCRIPTION = 0x001A
+    CANCEL_SUBSCRIPTION = 0x001B
+    GET_NOTIFICATIONS = 0x001C
+    CUPS_GET_PRINTERS = 0x4002
+    CUPS_ADD_MODIFY_PRINTER = 0x4003
+    CUPS_MOVE_JOB = 0x400D
+    CUPS_GET_DOCUMENT = 0x4027
 
 
 class JobState(enum.IntEnum):
@@ -50,6 +64,8 @@ class Tag(enum.IntEnum):
     END = 0x03
     PRINTER = 0x04
     UNSUPPORTED = 0x05
+    SUBSCRIPTION = 0x06
+    EVENT = 0x07
     INTEGER = 0x21
     BOOLEAN = 0x22
     ENUM = 0x23
@@ -81,15 +97,38 @@ class Attribute:
     values: Sequence[Value]
 
 
+#: The attributes of one group by name, each with its values in order.
+Group = dict[str, list[Value]]
+
+
 @attrs.frozen
 class Response:
-    """An answer: its status, and the attributes of each group by name, values in order."""
+    """An answer: its status, and its groups in order, each with its tag."""
 
     status: int
     request_id: int
-    operation: dict[str, list[Value]]
-    printer: dict[str, list[Value]]
-    job: dict[str, list[Value]]
+    groups: list[tuple[int, Group]]
+
+    def all(self, tag: Tag) -> list[Group]:
+        """Every group of one kind."""
+        return [group for found, group in self.groups if found == tag]
+
+    def _first(self, tag: Tag) -> Group:
+        return next(iter(self.all(tag)), {})
+
+    @property
+    def operation(self) -> Group:
+        return self._first(Tag.OPERATION)
+
+    @property
+    def printer(self) -> Group:
+        """The printer asked for, or the first of several."""
+        return self._first(Tag.PRINTER)
+
+    @property
+    def job(self) -> Group:
+        """The job asked for, or the first of several."""
+        return self._first(Tag.JOB)
 
     @property
     def is_successful(self) -> bool:
@@ -100,11 +139,13 @@ def encode_request(
     operation: Operation,
     request_id: int,
     attributes: Sequence[Attribute],
-    job_attributes: Sequence[Attribute] = (),
+    further: Sequence[Attribute] = (),
+    further_tag: Tag = Tag.JOB,
 ) -> bytes:
     """The bytes of a request; a document follows them as it is.
 
-    Charset and language come first, as the standard demands.
+    Charset and language come first, as the standard demands. ``further`` are the
+    attributes of a second group, of a job unless ``further_tag`` says otherwise.
     """
     first = (
         Attribute(Tag.CHARSET, "attributes-charset", ("utf-8",)),
@@ -114,9 +155,9 @@ def encode_request(
     out.append(Tag.OPERATION)
     for attribute in (*first, *attributes):
         out += _encode_attribute(attribute)
-    if job_attributes:
-        out.append(Tag.JOB)
-        for attribute in job_attributes:
+    if further:
+        out.append(further_tag)
+        for attribute in further:
             out += _encode_attribute(attribute)
     out.append(Tag.END)
     return bytes(out)
@@ -143,25 +184,29 @@ def _encode_value(tag: Tag, value: Value) -> bytes:
 
 def decode_response(data: bytes) -> Response:
     """The answer in ``data``; raises BadIpp."""
+    return decode_beginning(data)[0]
+
+
+def decode_beginning(data: bytes) -> tuple[Response, int]:
+    """The answer with which ``data`` begins, and where it ends: a document may follow.
+
+    Raises CutOff where more bytes may make it whole, else BadIpp.
+    """
     if len(data) < 9:
-        raise BadIpp("shorter than a header")
+        raise CutOff("shorter than a header")
     major, _, status, request_id = struct.unpack(">BBHI", data[:8])
     if major not in (1, 2):
         raise BadIpp(f"version {major}")
-    groups: dict[int, dict[str, list[Value]]] = {
-        Tag.OPERATION: {},
-        Tag.PRINTER: {},
-        Tag.JOB: {},
-    }
-    group: dict[str, list[Value]] = {}
-    seen: set[int] = set()
+    groups: list[tuple[int, Group]] = []
+    group: Group = {}
     name = ""
     depth = 0
-    for tag, found, body in _walk(data):
+    at = 8
+    for tag, found, body, end in _walk(data):
+        at = end
         if body is None:
-            # The first group of a kind is the one asked for; others are other objects.
-            group = {} if tag in seen else groups.get(tag, {})
-            seen.add(tag)
+            group = {}
+            groups.append((tag, group))
             name, depth = "", 0
         elif tag == _BEGIN_COLLECTION:
             depth += 1
@@ -174,34 +219,35 @@ def decode_response(data: bytes) -> Response:
             group.setdefault(name, []).append(_decode_value(tag, body))
         if depth and found:
             name = found
-    return Response(status, request_id, groups[Tag.OPERATION], groups[Tag.PRINTER], groups[Tag.JOB])
+    # One byte more: the tag of the end.
+    return Response(status, request_id, groups), at + 1
 
 
-def _walk(data: bytes) -> Iterator[tuple[int, str, bytes | None]]:
-    """(tag, name, value) of every line; the value is None where a group begins."""
+def _walk(data: bytes) -> Iterator[tuple[int, str, bytes | None, int]]:
+    """(tag, name, value, where it ends) of every line; the value is None where a group begins."""
     at = 8
     while True:
         if at >= len(data):
-            raise BadIpp("it does not end")
+            raise CutOff("it does not end")
         tag = data[at]
         at += 1
         if tag == Tag.END:
             return
         if tag < 0x10:
-            yield tag, "", None
+            yield tag, "", None, at
             continue
         name, at = _take(data, at)
         value, at = _take(data, at)
-        yield tag, name.decode("utf-8", "replace"), value
+        yield tag, name.decode("utf-8", "replace"), value, at
 
 
 def _take(data: bytes, at: int) -> tuple[bytes, int]:
     """The length-prefixed bytes at ``at``, and where they end."""
     if at + 2 > len(data):
-        raise BadIpp("a length is cut off")
+        raise CutOff("a length is cut off")
     end = at + 2 + int.from_bytes(data[at : at + 2], "big")
     if end > len(data):
-        raise BadIpp("a value is cut off")
+        raise CutOff("a value is cut off")
     return data[at + 2 : end], end
 
 
@@ -217,7 +263,11 @@ def _decode_value(tag: int, body: bytes) -> Value:
     if tag in _STRINGS:
         return body.decode("utf-8", "replace")
     if tag in _WITH_LANGUAGE:
-        _, at = _take(body, 0)
-        text, _ = _take(body, at)
+        try:
+            _, at = _take(body, 0)
+            text, _ = _take(body, at)
+        except CutOff as error:
+            # Nothing that follows the value makes it whole.
+            raise BadIpp(str(error)) from error
         return text.decode("utf-8", "replace")
     return body

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import io
-import itertools
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, FileBodyProducer, ResponseDone
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
+from twisted.web.client import Agent
 
 from papercutd.provider.adapters import Outcome, PrinterUnreachable, PrintOptions
 from papercutd.provider.adapters.ipp import (
-    ANSWER_MAX,
     Attribute,
-    BadIpp,
+    Group,
     JobState,
     Operation,
     Response,
     Tag,
     Value,
-    decode_response,
-    encode_request,
 )
+from papercutd.provider.adapters.ipp_client import ANSWER_TIMEOUT_S, IppClient, IppFailed
 
 _log = Logger()
 DEFAULT_PORT = 631
 CONNECT_TIMEOUT_S = 10.0
-#: Seconds a printer may take to answer a question that carries no document.
-ANSWER_TIMEOUT_S = 30.0
-#: ... to take the document, and after that to print it.
+#: Seconds a printer may take to take the document, and after that to print it.
 PRINT_TIMEOUT_S = 1_800.0
 #: Seconds between two looks at a job under way: the first, and the longest.
 POLL_S = 0.5
@@ -56,77 +44,20 @@ _FINAL = {
 _JOB_ATTRIBUTES = ("job-state", "job-impressions-completed")
 
 
-class _Failed(Exception):
-    """No answer that can be used; ``reached``: the request may have arrived."""
-
-    def __init__(self, why: str, reached: bool) -> None:
-        super().__init__(why)
-        self.reached = reached
-
-
 @attrs.frozen
-class _Printer:
-    """Where a printer is."""
+class PrinterAddress:
+    """Where a printer is: its ``ipp:`` URI, and the URL asked."""
 
     uri: str
     url: bytes
 
     @classmethod
-    def of(cls, uri: str) -> _Printer:
+    def of(cls, uri: str) -> PrinterAddress:
         parts = urlsplit(uri)
         host = parts.hostname or ""
         host = f"[{host}]" if ":" in host else host
         path = parts.path or "/ipp/print"
         return cls(uri, f"http://{host}:{parts.port or DEFAULT_PORT}{path}".encode())
-
-
-class _RequestAndDocument(io.RawIOBase):
-    """The bytes of a request, then those of an open document, as one file."""
-
-    def __init__(self, request: bytes, document: BinaryIO | None) -> None:
-        self._request = request
-        self._document = document
-        self._at = 0
-        self._length = len(request)
-        if document is not None:
-            self._length += os.fstat(document.fileno()).st_size
-
-    def read(self, size: int = -1) -> bytes:
-        if self._at < len(self._request):
-            data = self._request[self._at : self._at + size if size >= 0 else None]
-        else:
-            data = b"" if self._document is None else self._document.read(size)
-        self._at += len(data)
-        return data
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """For finding out the length: it is read from front to end."""
-        self._at = self._length + offset if whence == os.SEEK_END else offset
-        return self._at
-
-
-class _Body(Protocol):
-    """Gathers an answer, up to its limit."""
-
-    def __init__(self) -> None:
-        self.whole: Deferred[bytes] = Deferred()
-        self._data = bytearray()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._data += data
-        if len(self._data) > ANSWER_MAX and self.transport is not None:
-            self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.whole.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss) and len(self._data) <= ANSWER_MAX:
-            self.whole.callback(bytes(self._data))
-        else:
-            self.whole.errback(reason)
 
 
 class IppPrinter:
@@ -145,12 +76,11 @@ class IppPrinter:
         print_timeout_s: float = PRINT_TIMEOUT_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        self._agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S)
+        agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S)
+        self._client = IppClient(agent, clock, answer_timeout_s)
         self._clock = clock
         self._poll_s = poll_s
         self._print_timeout_s = print_timeout_s
-        self._answer_timeout_s = answer_timeout_s
-        self._numbers = itertools.count(1)
 
     async def print_document(
         self,
@@ -160,19 +90,19 @@ class IppPrinter:
         options: PrintOptions,
     ) -> Outcome:
         with open(path, "rb") as document:
-            printer = _Printer.of(uri)
+            printer = PrinterAddress.of(uri)
             formats = await self._look(printer)
             await started()
             try:
                 answer = await self._print_job(printer, document, options, formats)
-            except _Failed as failed:
+            except IppFailed as failed:
                 if not failed.reached:
                     raise PrinterUnreachable(str(failed)) from failed
                 # It may have the document, and print it: as analysed is what is known.
                 return Outcome("completed", assumed=True)
         if answer.status in _NOT_NOW:
             raise PrinterUnreachable(f"status {answer.status:#06x}")
-        number = _first_number(answer.job, "job-id")
+        number = first_number(answer.job, "job-id")
         if not answer.is_successful or number is None:
             _log.error(
                 "printer {uri} refuses job {job}: status {status}",
@@ -183,7 +113,7 @@ class IppPrinter:
             return Outcome("aborted", pages=0)
         return await self._follow(printer, number)
 
-    async def _look(self, printer: _Printer) -> Sequence[Value]:
+    async def _look(self, printer: PrinterAddress) -> Sequence[Value]:
         """The formats the printer takes; raises PrinterUnreachable unless it takes jobs."""
         try:
             answer = await self._ask(
@@ -197,7 +127,7 @@ class IppPrinter:
                     )
                 ],
             )
-        except _Failed as failed:
+        except IppFailed as failed:
             raise PrinterUnreachable(str(failed)) from failed
         if not answer.is_successful:
             raise PrinterUnreachable(f"status {answer.status:#06x}")
@@ -207,7 +137,7 @@ class IppPrinter:
 
     async def _print_job(
         self,
-        printer: _Printer,
+        printer: PrinterAddress,
         document: BinaryIO,
         options: PrintOptions,
         formats: Sequence[Value],
@@ -215,8 +145,8 @@ class IppPrinter:
         is_pdf = b"%PDF-" in document.read(1024) and "application/pdf" in formats
         document.seek(0)
         about = [
-            Attribute(Tag.NAME, "requesting-user-name", (_cut(options.user_name),)),
-            Attribute(Tag.NAME, "job-name", (_cut(options.title or options.job),)),
+            Attribute(Tag.NAME, "requesting-user-name", (cut_name(options.user_name),)),
+            Attribute(Tag.NAME, "job-name", (cut_name(options.title or options.job),)),
             Attribute(
                 Tag.MIME_TYPE,
                 "document-format",
@@ -233,7 +163,7 @@ class IppPrinter:
             printer, Operation.PRINT_JOB, about, how, document, self._print_timeout_s
         )
 
-    async def _follow(self, printer: _Printer, number: int) -> Outcome:
+    async def _follow(self, printer: PrinterAddress, number: int) -> Outcome:
         """Look at a job until its state is final, or for as long as printing may take."""
         give_up_at = self._clock.seconds() + self._print_timeout_s
         wait_s = self._poll_s
@@ -244,12 +174,12 @@ class IppPrinter:
         while self._clock.seconds() < give_up_at:
             try:
                 answer = await self._ask(printer, Operation.GET_JOB_ATTRIBUTES, which)
-            except _Failed as failed:
+            except IppFailed as failed:
                 _log.warn("{uri} does not answer: {error}", uri=printer.uri, error=str(failed))
             else:
                 if answer.status in _NOT_FOUND:
                     break
-                state = _first_number(answer.job, "job-state")
+                state = first_number(answer.job, "job-state")
                 if state in _FINAL:
                     return _outcome(JobState(state), answer)
             await deferLater(self._clock, wait_s, lambda: None)
@@ -259,7 +189,7 @@ class IppPrinter:
 
     async def _ask(
         self,
-        printer: _Printer,
+        printer: PrinterAddress,
         operation: Operation,
         attributes: Sequence[Attribute],
         job_attributes: Sequence[Attribute] = (),
@@ -267,41 +197,18 @@ class IppPrinter:
         timeout_s: float | None = None,
     ) -> Response:
         uri = Attribute(Tag.URI, "printer-uri", (printer.uri,))
-        number = next(self._numbers) & 0x7FFFFFFF
-        request = encode_request(operation, number, [uri, *attributes], job_attributes)
-        source = _RequestAndDocument(request, document)
-        body = FileBodyProducer(source)
-        headers = Headers({b"Content-Type": [b"application/ipp"]})
-        asked = Deferred.fromCoroutine(self._exchange(printer.url, headers, body))
-        asked.addTimeout(
-            self._answer_timeout_s if timeout_s is None else timeout_s,
-            self._clock,
+        return await self._client.ask(
+            printer.url,
+            operation,
+            [uri, *attributes],
+            job_attributes,
+            document=document,
+            timeout_s=timeout_s,
         )
-        try:
-            return decode_response(await asked)
-        except CancelledError:
-            raise
-        except BadIpp as error:
-            raise _Failed(f"its answer is not IPP: {error}", True) from error
-        except _Failed:
-            raise
-        except Exception as error:
-            raise _Failed(f"no answer: {error!r}", source.tell() > 0) from error
-
-    async def _exchange(self, url: bytes, headers: Headers, body: FileBodyProducer) -> bytes:
-        response = await self._agent.request(b"POST", url, headers, body)
-        gathered = _Body()
-        response.deliverBody(gathered)
-        data = await gathered.whole
-        if response.code != 200:
-            # HTTP refuses it before IPP sees it: 401, 404, 426, 503.
-            is_refused = 400 <= response.code < 500 or response.code == 503
-            raise _Failed(f"HTTP status {response.code}", not is_refused)
-        return data
 
 
 def _outcome(state: JobState, answer: Response) -> Outcome:
-    counted = _first_number(answer.job, "job-impressions-completed")
+    counted = first_number(answer.job, "job-impressions-completed")
     if state is JobState.COMPLETED and not counted:
         # A printer that completes a job with nothing counted does not count.
         return Outcome("completed")
@@ -310,12 +217,13 @@ def _outcome(state: JobState, answer: Response) -> Outcome:
     return Outcome(_FINAL[state], pages=counted)
 
 
-def _first_number(attributes: dict[str, list[Value]], name: str) -> int | None:
+def first_number(attributes: Group, name: str) -> int | None:
+    """The first value of an attribute, if it is a number."""
     values = attributes.get(name, [])
     is_number = bool(values) and isinstance(values[0], int) and not isinstance(values[0], bool)
     return int(values[0]) if is_number else None
 
 
-def _cut(text: str) -> str:
+def cut_name(text: str) -> str:
     """At most 255 bytes of UTF-8, the longest name in IPP, never half a character."""
     return text.encode()[:255].decode("utf-8", "ignore")

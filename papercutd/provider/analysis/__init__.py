@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
@@ -15,26 +19,26 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.domain.document import GROUPS_MAX, Document, PageGroup
+from papercutd.provider.analysis.convert import BY_FILTERS
+from papercutd.provider.analysis.formats import (
+    PCL_FORMATS,
+    PDF,
+    POSTSCRIPT,
+    RASTER_FORMATS,
+    guess_format,
+)
+from papercutd.provider.analysis.layout import Layout
+
+__all__ = ["PDF", "DocumentAnalyser", "guess_format"]
 
 _log = Logger()
 T = TypeVar("T")
 AT_ONCE = 2
 WALL_TIME_S = 90.0
 OUTPUT_MAX = 65_536
-PDF = "application/pdf"
-
-
-def guess_format(head: bytes) -> str:
-    """The format of a document by its first bytes."""
-    if b"%PDF-" in head[:1024]:
-        return PDF
-    if head.startswith(b"%!PS") or head.startswith(b"\x04%!PS"):
-        return "application/postscript"
-    if head.startswith(b"\x1b%-12345X"):
-        return "application/vnd.hp-pjl"
-    if head.startswith((b"RaS2", b"UNIRAST")):
-        return "image/raster"
-    return "application/octet-stream"
+#: Formats that the worker reads itself, and those that others turn into PDF for it.
+READ = frozenset({PDF}) | RASTER_FORMATS
+CONVERTED = frozenset({POSTSCRIPT}) | PCL_FORMATS | BY_FILTERS
 
 
 class _Worker(ProcessProtocol):
@@ -70,19 +74,38 @@ class DocumentAnalyser:
 
     async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document:
         """The document's facts; ``analysed`` is False where they cannot be had."""
-        unknown = Document((), copies, duplex, format, analysed=False)
-        if format != PDF:
+        return await self.look_into(path, format, Layout(copies, duplex))
+
+    async def look_into(
+        self, path: str, format: str, layout: Layout, options: Mapping[str, str] | None = None
+    ) -> Document:
+        """The facts of what ``layout`` makes of the document.
+
+        ``options`` of its job matter where it has to be made into PDF first.
+        """
+        unknown = Document((), layout.copies, layout.duplex, format, analysed=False)
+        is_converted = format in CONVERTED
+        if format not in READ and not is_converted:
             return unknown
+        scratch = f"{path}.d" if is_converted else ""
+        asked = {"format": format, "layout": attrs.asdict(layout), "scratch": scratch}
+        asked["options"] = dict(options or {})
         try:
-            output = await self._at_once.run(self._run, path)
+            if scratch:
+                os.mkdir(scratch, 0o700)
+            output = await self._at_once.run(self._run, json.dumps(asked), path)
         except OSError as error:
             # No process to be had: the printer counts afterwards.
             _log.error("a document cannot be analysed: {error}", error=error)
             return unknown
+        finally:
+            if scratch:
+                shutil.rmtree(scratch, ignore_errors=True)
         try:
             found = json.loads(output)
             groups = tuple(PageGroup(str(p), int(n), int(c)) for p, n, c in found["groups"])
-        except (ValueError, KeyError, TypeError):
+            duplex = bool(found.get("duplex", layout.duplex))
+        except (ValueError, KeyError, TypeError, AttributeError):
             _log.warn(
                 "a document cannot be analysed: {output}",
                 output=output[:200].decode("ascii", "replace"),
@@ -90,14 +113,14 @@ class DocumentAnalyser:
             return unknown
         if not groups or len(groups) > GROUPS_MAX:
             return unknown
-        return Document(groups, copies, duplex, format)
+        return Document(groups, layout.copies, duplex, format)
 
-    def _run(self, path: str) -> Deferred[bytes]:
+    def _run(self, *words: str) -> Deferred[bytes]:
         worker = _Worker()
         self._reactor.spawnProcess(
             worker,
             sys.executable,
-            [sys.executable, "-m", "papercutd.provider.analysis.worker", path],
+            [sys.executable, "-m", "papercutd.provider.analysis.worker", *words],
             env=None,
         )
         timer = self._clock.callLater(self._wall_time_s, worker.kill)

@@ -116,7 +116,7 @@ class JoinPageTests(WebCase):
         self.assertEqual(code, 200)
         self.assertIn("BEGIN CERTIFICATE", answer["chain"])
         self.assertIn("BEGIN CERTIFICATE", answer["ca"])
-        self.assertNotIn("KEY", answer["chain"] + answer["ca"])
+        self.assertNotIn("PRIVATE KEY", answer["chain"] + answer["ca"])
 
     def test_refused(self) -> None:
         question = self.question()

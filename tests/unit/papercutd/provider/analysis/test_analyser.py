@@ -93,7 +93,7 @@ class AnalyserTests(SynchronousTestCase):
         self.assertEqual([len(one) for one in found], [1, 1, 1, 1])
 
     def test_other_formats_take_no_process(self) -> None:
-        found = self.analyse(format="application/postscript")
+        found = self.analyse(format="application/octet-stream")
         self.assertEqual(self.processes, [])
         self.assertFalse(found[0].analysed)
 

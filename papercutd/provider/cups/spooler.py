@@ -1,0 +1,727 @@
+"""CUPS as the spooler of a print provider: its jobs become ours, print when allowed, are followed.
+
+A job comes with the announcement of its backend, which waits at most two seconds for a
+word. What takes longer is held by CUPS and released here. How a job ended is read from
+CUPS by its ``job-uuid``, never from the backend.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from papercutd.domain.decision import Reason
+from papercutd.domain.document import Document, PageGroup
+from papercutd.environment import Environment
+from papercutd.errors import NotFound, PapercutError
+from papercutd.provider.adapters import Outcome
+from papercutd.provider.adapters.ipp import JobState
+from papercutd.provider.analysis import DocumentAnalyser, guess_format
+from papercutd.provider.analysis.layout import Layout
+from papercutd.provider.cups.backends import Announcement, Backend
+from papercutd.provider.cups.counting import Counter
+from papercutd.provider.cups.device_uris import kept_uri
+from papercutd.provider.cups.options import layout_of, parse_options
+from papercutd.provider.cups.server import (
+    LEASE_S,
+    SCHEME,
+    CupsJob,
+    CupsRefused,
+    CupsServer,
+    CupsUnreachable,
+    Event,
+)
+from papercutd.provider.journal import Job, ProviderJournal, Spooled
+from papercutd.provider.printing import Canceled
+from papercutd.provider.provider import PrintProvider, as_wire_text
+from papercutd.services.tasks import Tasks
+from protocols.provider.messages import PrinterSetting
+
+_log = Logger()
+T = TypeVar("T")
+#: Seconds between two looks for events while jobs are under way, and otherwise.
+EVENTS_S = 0.5
+EVENTS_IDLE_S = 5.0
+#: Seconds between two looks at every job, events or not.
+RECONCILE_S = 15.0
+#: Seconds between two looks at one job that is waited for.
+LOOK_S = 5.0
+#: Seconds between attempts at a CUPS that does not answer.
+AWAY_S = 1.0
+#: Seconds for which filters may make what the backend is asked to show.
+STREAM_S = 300.0
+#: How often a backend is asked to show it.
+STREAM_ASKED_MAX = 3
+BLOCK = 1 << 20
+DOCUMENTS_MAX = 1_000
+#: Outcomes of ours after which CUPS is to forget the job.
+NOT_PRINTED = frozenset({"denied", "canceled", "discarded", "expired"})
+_FINAL = {
+    JobState.COMPLETED: "completed",
+    JobState.CANCELED: "canceled",
+    JobState.ABORTED: "aborted",
+}
+#: job-state-reasons (PWG 5100.16) by which people see why a job does not print.
+_STATES = {
+    Reason.FUNDS.value: ("account-limit-reached", "there is not enough money"),
+    Reason.CLOSED.value: ("account-closed", "printing is closed now"),
+    Reason.UNKNOWN_USER.value: ("account-authorization-failed", "the user is not known"),
+    Reason.UNREACHABLE.value: ("account-info-needed", "no server answers"),
+    Reason.PRINTED_BEFORE.value: ("account-info-needed", "it may have been printed before"),
+}
+_OTHERWISE = ("account-info-needed", "it waits for a decision")
+
+
+class StartedAgain(PapercutError):
+    """The job was printed and started again; its first print is being settled."""
+
+
+@attrs.define
+class _Following:
+    """What is known of one of our jobs in CUPS."""
+
+    job: Job
+    backend: Backend | None = None
+    #: The state in which an event said it ended, if CUPS may have begun it again since.
+    final: JobState | None = None
+    is_started_again: bool = False
+    #: Somebody moved it to another queue before it printed: another job of ours takes over.
+    is_moved: bool = False
+    #: It was told CUPS what its release chose.
+    is_prepared: bool = False
+    pause: Deferred[None] | None = None
+    #: The printer's newest job before ours; None: not known.
+    printer_job_before: int | None = None
+    #: How often it was let through by this process.
+    attempts: int = 0
+
+    def wake(self) -> None:
+        pause, self.pause = self.pause, None
+        if pause is not None and not pause.called:
+            pause.callback(None)
+
+
+class CupsSpooler:
+    """Between CUPS and the provider's core."""
+
+    def __init__(
+        self,
+        env: Environment,
+        cups: CupsServer,
+        journal: ProviderJournal,
+        analyser: DocumentAnalyser,
+        counter: Counter,
+        folder: Path,
+        document_max_bytes: int,
+    ) -> None:
+        self._env = env
+        self._cups = cups
+        self._journal = journal
+        self._analyser = analyser
+        self._counter = counter
+        #: Where documents lie while they are looked into.
+        self._folder = folder
+        self._document_max_bytes = document_max_bytes
+        self._tasks = Tasks()
+        self._following: dict[str, _Following] = {}
+        self._taking_in = DeferredLock()
+        self._subscription: int | None = None
+        self._subscribed_at = 0.0
+        self._sequence = 0
+        self._reconciled_at = float("-inf")
+        self._looking = DeferredLock()
+        #: Whether CUPS answered last time; shown.
+        self.is_reachable = False
+        self.provider: PrintProvider
+
+    # Life.
+
+    async def start(self, provider: PrintProvider) -> None:
+        """To be called before ``provider`` starts."""
+        self.provider = provider
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        for left in self._folder.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+        for job in await self._journal.unended():
+            if job.spooled is not None:
+                self._follow(job)
+
+    def watch(self) -> None:
+        """Look at CUPS from now on; the provider has started."""
+        self._tasks.spawn(self._watch(), "watching CUPS")
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+        if self._subscription is not None:
+            with suppress(CupsUnreachable):
+                await self._cups.unsubscribe(self._subscription)
+
+    def _follow(self, job: Job) -> _Following:
+        following = self._following.get(job.job)
+        if following is None:
+            following = self._following[job.job] = _Following(job)
+        return following
+
+    # What backends say.
+
+    def announced(self, announcement: Announcement, backend: Backend) -> None:
+        """A backend waits for its word."""
+        self._tasks.spawn(self._announced(announcement, backend), "an announced job")
+
+    async def _announced(self, announcement: Announcement, backend: Backend) -> None:
+        try:
+            job = await self._taking_in.run(
+                lambda: Deferred.fromCoroutine(self._identify(announcement))
+            )
+        except StartedAgain:
+            backend.hold("account-info-needed", "its last print is being settled")
+            return
+        except PapercutError as error:
+            backend.refuse(str(error))
+            return
+        except CancelledError:
+            raise
+        except Exception:
+            _log.failure("an announced job cannot be taken in")
+            backend.refuse("the provider failed at this, its log says why")
+            return
+        following = self._following.get(job.job)
+        if following is None:
+            # It ended just now: CUPS holds it until the next comparison finds out which way.
+            backend.hold(*_OTHERWISE)
+            return
+        older, following.backend = following.backend, backend
+        if older is not None:
+            # CUPS runs a job once at a time: that one is gone and we have not heard.
+            older.close()
+        backend.on_gone = lambda gone: self._gone(following, gone)
+        following.job = at_queue(following.job, announcement.queue, announcement.uri)
+        if following.job.state == "held":
+            # Somebody released it at CUPS: it is asked for again, not let through.
+            self.provider.retry(job.job)
+        if following.attempts == 0 and following.job.state != "printing":
+            self._tasks.spawn(self._note_printer(following), "asking a printer for its last job")
+        following.wake()
+
+    def _gone(self, following: _Following, backend: Backend) -> None:
+        if following.backend is backend:
+            following.backend = None
+        following.wake()
+
+    async def _note_printer(self, following: _Following) -> None:
+        before = await self._counter.newest(following.job)
+        if following.attempts == 0:
+            following.printer_job_before = before
+
+    async def _identify(self, announcement: Announcement) -> Job:
+        """The job of ours that is announced, a new one if there is none (design 4.2)."""
+        known = await self._journal.last_of_uuid(announcement.uuid)
+        if known is not None:
+            # It may have ended and been started again before we heard; and what is still
+            # to be heard of the print before must not be taken for this one's.
+            with suppress(CupsUnreachable, CupsRefused):
+                await self._look_for_events()
+            following = self._following.get(known.job)
+            if following is not None and following.final is not None:
+                following.is_started_again = True
+                raise StartedAgain
+            known = await self._journal.last_of_uuid(announcement.uuid)
+        if known is not None and known.state not in ("printing", "ended"):
+            await self._give_up_moved(known, announcement.queue)
+            known = await self._journal.last_of_uuid(announcement.uuid)
+        if known is not None and known.state != "ended":
+            return known
+        printer = self._printer_of(announcement.queue)
+        options = {**parse_options(announcement.options), "copies": str(announcement.copies)}
+        layout = layout_of(options, None, announcement.filtered)
+        job = Job(
+            job=self._env.new_id(),
+            state="received",
+            step=1,
+            printer=printer.id,
+            user_name=as_wire_text(announcement.user, 255),
+            title=as_wire_text(announcement.title, 1024),
+            host=as_wire_text(announcement.host, 255),
+            copies=layout.copies,
+            duplex=layout.duplex,
+            format=announcement.content_type,
+            path="",
+            digest="",
+            size=0,
+            submitted_at=self._env.wall_s(),
+            job_uuid=announcement.uuid,
+            spooled=Spooled(
+                announcement.queue,
+                announcement.job,
+                announcement.options,
+                announcement.uri,
+                announcement.content_type,
+                announcement.final_content_type,
+                announcement.filtered,
+            ),
+            reprint_of="" if known is None else known.job,
+        )
+        self._follow(job)
+        await self.provider.take_in(job)
+        return job
+
+    async def _give_up_moved(self, known: Job, queue: str) -> None:
+        """A job that a person moved to another printer is another question to the servers."""
+        following = self._following.get(known.job)
+        if following is None or self._printer_of(queue).id in (known.printer, known.where):
+            return
+        following.is_moved = True
+        if self.provider.cancel(known.job):
+            await self.provider.wait(known.job)
+
+    def _queue_of(self, printer: int) -> str | None:
+        """The queue that prints at a printer; None: the printer is not known."""
+        config = self.provider.config
+        for setting in config.printers if config is not None else []:
+            if setting.id == printer:
+                is_named = setting.uri.startswith("cups:")
+                return setting.uri.removeprefix("cups:") if is_named else setting.name
+        return None
+
+    def _printer_of(self, queue: str) -> PrinterSetting:
+        """The printer that a queue prints at, by its address or its name; raises NotFound."""
+        config = self.provider.config
+        for printer in config.printers if config is not None else []:
+            if printer.uri == f"cups:{queue}":
+                return printer
+        return self.provider.printer(queue)
+
+    def knows_queue(self, queue: str) -> bool:
+        """Whether the application server has a printer for ``queue``."""
+        try:
+            self._printer_of(queue)
+        except NotFound:
+            return False
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, for people."""
+        return {
+            "reachable": self.is_reachable,
+            "jobs": len(self._following),
+            "backends_waiting": sum(f.backend is not None for f in self._following.values()),
+        }
+
+    # As the provider's Spooler.
+
+    def changed(self, job: Job) -> None:
+        """Answer the backend that waits, and see to it that CUPS follows."""
+        following = self._following.get(job.job)
+        if following is None:
+            return
+        following.job = job
+        if job.state == "held":
+            if following.backend is not None:
+                following.backend.hold(*_STATES.get(job.reason, _OTHERWISE))
+        elif job.state == "ended":
+            del self._following[job.job]
+            if following.is_started_again:
+                self._tasks.spawn(self._release_again(job), "releasing a job started again")
+            is_over = following.final is not None or following.is_moved
+            if job.outcome in NOT_PRINTED and not is_over:
+                if following.backend is not None:
+                    following.backend.cancel(*_STATES.get(job.reason, _OTHERWISE))
+                else:
+                    self._tasks.spawn(self._cancel(job), "canceling a job at CUPS")
+            following.wake()
+
+    def wake(self, job: str) -> None:
+        following = self._following.get(job)
+        if following is not None:
+            following.wake()
+
+    async def _cancel(self, job: Job) -> None:
+        assert job.spooled is not None
+        found = await self._look(job)
+        if found is not None and not found.is_final:
+            await self._insist(lambda: self._cups.cancel(found.number))
+
+    async def _release_again(self, job: Job) -> None:
+        """Its backend was told to hold it until the print before is settled, which it is."""
+        for _ in range(20):
+            found = await self._look(job)
+            if found is None or found.is_final:
+                return
+            if found.is_held_by_backend:
+                await self._release(found.number)
+                return
+            await deferLater(self._env.clock, AWAY_S, lambda: None)
+
+    async def analyse(self, job: Job) -> Document:
+        spooled = job.spooled
+        assert spooled is not None
+        try:
+            queue = await self._insist(lambda: self._cups.queue(spooled.queue))
+        except CupsRefused as error:
+            _log.warn("{error}", error=str(error))
+            queue = None
+        options = {**parse_options(spooled.options), "copies": str(job.copies)}
+        layout = layout_of(options, queue, spooled.is_filtered)
+        if layout.paper:
+            # Of a text it depends on the paper how many pages it has.
+            options["PageSize"] = layout.paper
+        documents = []
+        for number in range(1, await self._documents(job) + 1):
+            found = await self._analyse_document(job, number, layout, options)
+            if not found.analysed:
+                return await self._analyse_stream(job, layout)
+            documents.append(found)
+        return _together(documents, layout, job.format)
+
+    async def _analyse_stream(self, job: Job, layout: Layout) -> Document:
+        """Of what filters make for the printer: the document itself says nothing to us.
+
+        The options are applied in it, but for copies that the backend makes.
+        """
+        assert job.spooled is not None
+        following = self._follow(job)
+        makes_copies = job.spooled.uri.startswith("ipp") or not job.spooled.is_filtered
+        applied = Layout(layout.copies if makes_copies else 1, layout.duplex)
+        give_up_at = self._env.now() + STREAM_S
+        asked = 0
+        while self._env.now() < give_up_at and asked <= STREAM_ASKED_MAX:
+            if following.final is not None:
+                raise Canceled
+            backend = following.backend
+            stream = None if backend is None else backend.take_stream()
+            if stream is not None:
+                return await self._look_into_stream(job, stream, applied)
+            if backend is not None:
+                following.backend = None
+                asked += 1
+                backend.ask_stream()
+                continue
+            found = await self._look(job)
+            if found is None or found.is_final:
+                raise Canceled
+            if found.is_held_by_backend:
+                await self._release(found.number)
+            if following.backend is None:
+                await self._pause(following, LOOK_S)
+        return Document((), layout.copies, layout.duplex, job.format, analysed=False)
+
+    async def _look_into_stream(self, job: Job, stream: int, layout: Layout) -> Document:
+        path = self._folder / f"{job.job}-stream"
+        try:
+            with open(path, "wb") as file:
+                at = 0
+                # Its offset is the backend's too: it is read without moving it.
+                while block := os.pread(stream, BLOCK, at):
+                    file.write(block)
+                    at += len(block)
+                    await deferLater(self._env.clock, 0, lambda: None)
+            format = guess_format(os.pread(stream, 1024, 0))
+            return await self._analyser.look_into(str(path), format, layout)
+        except OSError as error:
+            _log.warn("what job {job} prints cannot be had: {error}", job=job.job, error=str(error))
+            return Document((), layout.copies, layout.duplex, job.format, analysed=False)
+        finally:
+            os.close(stream)
+            path.unlink(missing_ok=True)
+
+    async def _documents(self, job: Job) -> int:
+        try:
+            found = await self._look(job)
+        except CupsRefused:
+            return 1
+        if found is None or found.is_final:
+            raise Canceled
+        return min(max(found.documents, 1), DOCUMENTS_MAX)
+
+    async def _analyse_document(
+        self, job: Job, number: int, layout: Layout, options: Mapping[str, str]
+    ) -> Document:
+        """One document of the job, as its client sent it."""
+        assert job.spooled is not None
+        path = self._folder / f"{job.job}-{number}"
+        unknown = Document((), layout.copies, layout.duplex, job.format, analysed=False)
+        try:
+            with open(path, "w+b") as file:
+                format = await self._fetch(job.spooled.number, number, file)
+                file.seek(0)
+                guessed = guess_format(file.read(1024))
+            if guessed != "application/octet-stream":
+                format = guessed
+            return await self._analyser.look_into(str(path), format, layout, options)
+        except (CupsRefused, OSError) as error:
+            _log.warn(
+                "the document of job {job} cannot be had: {error}", job=job.job, error=str(error)
+            )
+            return unknown
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _fetch(self, number: int, document: int, file: BinaryIO) -> str:
+        async def fetch() -> str:
+            file.seek(0)
+            file.truncate()
+            return await self._cups.document(number, document, file, self._document_max_bytes)
+
+        return await self._insist(fetch)
+
+    async def print_job(
+        self,
+        job: Job,
+        is_canceled: Callable[[], bool],
+        printing: Callable[[Job], Awaitable[None]],
+    ) -> Outcome:
+        following = self._follow(job)
+        has_begun = job.state == "printing"
+
+        async def begin() -> None:
+            nonlocal has_begun
+            if not has_begun:
+                following.job = about_to_print(following.job, following.printer_job_before)
+                await printing(following.job)
+                has_begun = True
+
+        while True:
+            if is_canceled() and not has_begun:
+                raise Canceled
+            if following.final is not None:
+                return await self._outcome(following, following.final, has_begun)
+            backend, following.backend = following.backend, None
+            if backend is not None:
+                if not has_begun and not self._is_as_released(following, backend):
+                    backend.hold("account-info-needed", "it was released to print otherwise")
+                    continue
+                following.attempts += 1
+                await begin()
+                await backend.allow(await self._whole_uri(following.job))
+                continue
+            try:
+                found = await self._look(job)
+                if following.backend is not None or following.final is not None:
+                    continue
+                if found is None:
+                    if not has_begun:
+                        raise Canceled
+                    return Outcome("completed", assumed=True)
+                if found.is_final:
+                    return await self._outcome(following, found.state, has_begun)
+                if found.is_held_by_backend:
+                    if not has_begun and await self._prepare(following, found):
+                        await begin()
+                    await self._release(found.number)
+            except CupsRefused as error:
+                _log.error("job {job} is not followed: {error}", job=job.job, error=str(error))
+            await self._pause(following, LOOK_S)
+
+    def _is_as_released(self, following: _Following, backend: Backend) -> bool:
+        """Whether what the backend would print is what was allowed, where, and how."""
+        job, announcement = following.job, backend.announcement
+        assert job.document is not None and announcement is not None
+        is_changed = (job.document.copies, job.document.duplex) != (job.copies, job.duplex)
+        queue = self._queue_of(job.where)
+        is_there = queue is None or queue == announcement.queue
+        return is_there and (following.is_prepared or not is_changed)
+
+    async def _prepare(self, following: _Following, found: CupsJob) -> bool:
+        """Give a held job the queue, the copies and the sides of its release.
+
+        True: that queue asks nobody, so that nothing but this decides.
+        """
+        job = following.job
+        assert job.document is not None and job.spooled is not None
+        if (job.document.copies, job.document.duplex) != (job.copies, job.duplex):
+            await self._cups.change(found.number, job.document.copies, job.document.duplex)
+        following.is_prepared = True
+        wanted = self._queue_of(job.where)
+        if wanted is None or wanted == found.queue:
+            return False
+        queue = await self._cups.queue(wanted)
+        if queue is None:
+            raise CupsRefused(f"to print at {wanted}, which it does not know", 0x0406)
+        await self._cups.move(found.number, wanted)
+        uri = queue.device_uri
+        following.job = at_queue(job, wanted, uri.removeprefix(SCHEME))
+        return not uri.startswith(SCHEME)
+
+    async def _whole_uri(self, job: Job) -> str | None:
+        """Where the backend prints, if that has a password which CUPS does not tell it."""
+        assert job.spooled is not None
+        return await kept_uri(self._journal, job.spooled.queue, job.spooled.uri)
+
+    async def _release(self, number: int) -> None:
+        await self._insist(lambda: self._cups.release(number))
+
+    async def _outcome(self, following: _Following, state: JobState, has_begun: bool) -> Outcome:
+        if not has_begun:
+            raise Canceled
+        job = following.job
+        counted = await self._counter.sides(job, following.attempts)
+        if state is not JobState.COMPLETED:
+            return Outcome(_FINAL[state], pages=counted or 0)
+        if counted is not None and job.document is not None:
+            counted = without_padding(job.document, counted)
+        return Outcome("completed", pages=counted)
+
+    # How CUPS is looked at.
+
+    async def _look(self, job: Job) -> CupsJob | None:
+        """The job as CUPS has it; None: CUPS does not know it, or not any more."""
+        assert job.spooled is not None
+        number = job.spooled.number
+        found = await self._insist(lambda: self._cups.job(number))
+        # After the loss of its spool CUPS gives numbers anew.
+        return found if found is not None and found.uuid == job.job_uuid else None
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer of CUPS, asked again for as long as it is away."""
+        while True:
+            try:
+                return await ask()
+            except CupsUnreachable as error:
+                _log.info("CUPS does not answer: {error}", error=str(error))
+            await deferLater(self._env.clock, AWAY_S, lambda: None)
+
+    async def _pause(self, following: _Following, seconds: float) -> None:
+        """Until something happens to the job, or the time is over."""
+        pause: Deferred[None] = Deferred()
+        following.pause = pause
+        timer = self._env.clock.callLater(seconds, following.wake)
+        try:
+            await pause
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._look_for_events()
+                if self._env.now() - self._reconciled_at >= RECONCILE_S:
+                    await self._reconcile()
+                    self._reconciled_at = self._env.now()
+                self.is_reachable = True
+            except (CupsUnreachable, CupsRefused) as error:
+                if self.is_reachable:
+                    _log.warn("CUPS cannot be looked at: {error}", error=str(error))
+                self.is_reachable = False
+                self._reconciled_at = float("-inf")
+            except CancelledError:
+                raise
+            except Exception:
+                _log.failure("a look at CUPS failed")
+            is_busy = any(f.job.state != "held" for f in self._following.values())
+            await deferLater(self._env.clock, EVENTS_S if is_busy else EVENTS_IDLE_S, lambda: None)
+
+    async def _look_for_events(self) -> None:
+        """Hear what happened since the last time, in order."""
+        await self._looking.run(lambda: Deferred.fromCoroutine(self._hear()))
+
+    async def _hear(self) -> None:
+        if self._subscription is not None:
+            if self._env.now() - self._subscribed_at > LEASE_S / 4:
+                await self._cups.renew(self._subscription)
+                self._subscribed_at = self._env.now()
+            events = await self._cups.events(self._subscription, self._sequence)
+            if events is not None:
+                for event in events:
+                    self._sequence = event.sequence
+                    self._happened(event)
+                return
+        # CUPS has forgotten us, or never knew us: what happened meanwhile, the jobs tell.
+        self._subscription, self._sequence = await self._cups.subscribe(), 0
+        self._subscribed_at = self._env.now()
+        self._reconciled_at = float("-inf")
+
+    def _happened(self, event: Event) -> None:
+        for following in list(self._following.values()):
+            spooled = following.job.spooled
+            if spooled is None or spooled.number != event.number:
+                continue
+            if event.is_final:
+                self._ended_at_cups(following, event.state)
+            following.wake()
+
+    def _ended_at_cups(self, following: _Following, state: JobState | None) -> None:
+        following.final = state
+        if following.job.state != "printing":
+            # Nothing of it was printed; a job about to print finds out by itself.
+            self.provider.cancel(following.job.job)
+
+    async def _reconcile(self) -> None:
+        """Compare what CUPS has with what we know, whatever was or was not heard."""
+        queues = {q.name for q in await self._cups.queues() if q.device_uri.startswith(SCHEME)}
+        jobs = await self._cups.jobs()
+        known = {following.job.job_uuid for following in self._following.values()}
+        for job in jobs:
+            if job.queue in queues and job.is_held_by_backend and job.uuid not in known:
+                await self._settle_unknown(job)
+        present = {job.uuid for job in jobs}
+        for following in list(self._following.values()):
+            is_waiting = following.job.state not in ("decided", "printing", "ended")
+            if is_waiting and following.job.job_uuid not in present:
+                found = await self._look(following.job)
+                if found is None or found.is_final:
+                    self._ended_at_cups(following, JobState.CANCELED)
+            following.wake()
+
+    async def _settle_unknown(self, job: CupsJob) -> None:
+        """A job that a backend holds for us, and that is none of ours now."""
+        last = await self._journal.last_of_uuid(job.uuid)
+        if last is not None and last.state != "ended":
+            return
+        if last is not None and last.outcome in NOT_PRINTED:
+            await self._cups.cancel(job.number)
+        else:
+            # Its announcement was lost, or it was started again.
+            await self._cups.release(job.number)
+
+
+def about_to_print(job: Job, printer_job_before: int | None) -> Job:
+    """``job`` with what is to be known of its printer after a restart."""
+    assert job.spooled is not None
+    spooled = attrs.evolve(job.spooled, printer_job_before=printer_job_before)
+    return attrs.evolve(job, spooled=spooled)
+
+
+def at_queue(job: Job, queue: str, uri: str) -> Job:
+    """``job`` in another queue, which prints at ``uri``."""
+    assert job.spooled is not None
+    return attrs.evolve(job, spooled=attrs.evolve(job.spooled, queue=queue, uri=uri))
+
+
+def without_padding(document: Document, counted: int) -> int:
+    """A printer's count less the empty backs that filters add to end each copy on a sheet."""
+    one = sum(group.pages for group in document.groups)
+    padded = document.copies * (one + one % 2)
+    if document.duplex and document.pages < counted <= padded:
+        return document.pages
+    return counted
+
+
+def _together(documents: Sequence[Document], layout: Layout, format: str) -> Document:
+    """The documents of one job as one."""
+    if len(documents) == 1:
+        return documents[0]
+    groups: dict[str, list[int]] = {}
+    for document in documents:
+        for group in document.groups:
+            sum_ = groups.setdefault(group.paper, [0, 0])
+            sum_[0] += group.pages
+            sum_[1] += group.colour
+    return Document(
+        tuple(PageGroup(paper, pages, colour) for paper, (pages, colour) in groups.items()),
+        layout.copies,
+        layout.duplex,
+        format,
+    )
