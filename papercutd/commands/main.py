@@ -106,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--cap", help="for each user while cut: an amount, default or none")
     one.add_argument("--deny-beyond-cap", type=lambda text: text == "yes", metavar="yes|no")
     add("list", "list sites", _operation("site.list"), site)
+    add("remove", "take a site away", _operation("site.remove"), site).add_argument("name")
     add("token", "a new join token", _token("site"), site).add_argument("name")
 
     provider = group("provider", "print providers")

@@ -58,9 +58,9 @@ class Debug:
 
 @attrs.frozen
 class SiteServer:
-    """The site server beside this provider, if there is one."""
+    """The site server beside this provider; without it the one that the server's settings name."""
 
-    host: str = key("", "host name or address; empty: there is none")
+    host: str = key("", "host name or address; empty: as the settings say")
     port: int = key(9195, "its port for links", least=1)
     name: str = key("", "the site's name")
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import attrs
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -47,6 +47,10 @@ EXPIRE_INTERVAL_S = 60.0
 _ASK_CENTRE_AGAIN = frozenset(
     {Reason.FUNDS.value, Reason.CLOSED.value, Reason.UNKNOWN_USER.value, Reason.CAPABILITY.value}
 )
+
+
+#: A way to the site of that name, at that host and port.
+SiteEndpoint = Callable[[str, str, int], IStreamClientEndpoint]
 
 
 class Analyser(Protocol):
@@ -120,7 +124,9 @@ class PrintProvider:
         settings: LinkSettings | None = None,
         remove: Callable[[str], None] = os.unlink,
         spooler: Spooler | None = None,
+        site_endpoint: SiteEndpoint | None = None,
     ) -> None:
+        """``site`` stands for good; without it ``site_endpoint`` follows what the settings say."""
         self._env = env
         self._journal = journal
         self._queues = PrinterQueues(
@@ -129,6 +135,10 @@ class PrintProvider:
         self._analyser = analyser
         self._spooler = spooler
         self._endpoints = (application, site)
+        self._site_endpoint = site_endpoint
+        #: The site that the settings name, where we follow them.
+        self._site: messages.ServerAddress | None = None
+        self._site_changes = DeferredLock()
         self._settings = settings or LinkSettings()
         self._remove = remove
         self.tasks = Tasks()
@@ -169,13 +179,9 @@ class PrintProvider:
             self._known.saw(msgspec.json.decode(position, type=Position))
         for role, endpoint in zip(("application", "site"), self._endpoints, strict=True):
             if endpoint is not None:
-                self.servers[role] = ServerSession(
-                    *(self._env, self._journal, self._known, self.tasks, role, endpoint),
-                    *(self._settings, self._configured, self._ready, self._turned),
-                    *(self._held.pages, self._released_by),
-                )
-        if "site" in self.servers:
-            self.servers["application"].relay = self.servers["site"]
+                self._add_server(role, endpoint)
+        if self.config is not None:
+            self._follow_site(self.config)
         for job in await self._journal.unended():
             self._take_up(job, is_resumed=True)
         self._is_started = True
@@ -185,8 +191,43 @@ class PrintProvider:
         for server in self.servers.values():
             server.link.start()
 
+    def _add_server(self, role: str, endpoint: IStreamClientEndpoint) -> ServerSession:
+        made = self.servers[role] = ServerSession(
+            *(self._env, self._journal, self._known, self.tasks, role, endpoint),
+            *(self._settings, self._configured, self._ready, self._turned),
+            *(self._held.pages, self._released_by),
+        )
+        if role == "site":
+            self.servers["application"].relay = made
+        return made
+
+    def _follow_site(self, config: messages.Config) -> None:
+        """A site is phased in, moved or taken away while we run (design 3)."""
+        named = [server for server in config.servers if server.role == "site"]
+        site = named[0] if named else None
+        if self._site_endpoint is not None and site != self._site:
+            self._site = site
+            self.tasks.spawn(self._change_site(site), "changing to another site")
+
+    async def _change_site(self, site: messages.ServerAddress | None) -> None:
+        assert self._site_endpoint is not None
+        await self._site_changes.acquire()
+        try:
+            former = self.servers.pop("site", None)
+            self.servers["application"].relay = None
+            if former is not None:
+                # What it was asked is asked at the application server; what it is owed is kept.
+                await former.stop()
+            if site is None or site != self._site:
+                return
+            _log.info("there is a site now: {name} at {host}", name=site.name, host=site.host)
+            endpoint = self._site_endpoint(site.name, site.host, site.port)
+            self._add_server("site", endpoint).link.start()
+        finally:
+            self._site_changes.release()
+
     async def stop(self) -> None:
-        for server in self.servers.values():
+        for server in list(self.servers.values()):
             await server.stop()
         await self.tasks.stop()
 
@@ -348,6 +389,7 @@ class PrintProvider:
                 return
         self.config, self._config_from = config, role
         self.on_revoked(config.revoked)
+        self._follow_site(config)
         self.tasks.spawn(self._keep_config(config), "keeping the settings")
 
     def _is_older(self, config: messages.Config) -> bool:
@@ -398,6 +440,7 @@ class PrintProvider:
                 role == "application"
                 and job.decider not in (APPLICATION, TRACKER)
                 and job.reason in _ASK_CENTRE_AGAIN
+                and role in self.servers
                 and self.servers[role].server.is_usable
             ):
                 self.retry(job.job)
@@ -419,9 +462,11 @@ class PrintProvider:
         else:
             answer = await self._releases.discard(event.release, event.job, event.user_name)
         decision = None if answer.decision is None else wire.decision_out(answer.decision)
-        self.servers[role].say(
-            messages.Released(event.release, event.job, answer.answer, answer.printer, decision)
-        )
+        server = self.servers.get(role)
+        if server is not None:
+            server.say(
+                messages.Released(event.release, event.job, answer.answer, answer.printer, decision)
+            )
 
     def _begin_release(self, job: Job, role: str) -> None:
         if role:

@@ -111,6 +111,9 @@ class ProviderRole:
         assert self._journal is not None
         await self._journal.close()
 
+    def _site_endpoint(self, name: str, host: str, port: int) -> Any:
+        return self._endpoint(host, port, "site", name)
+
     def _endpoint(self, host: str, port: int, role: str, name: str) -> Any:
         tls = self._identity.client_tls(role, name, revocations=self._revocations)
         return tls_endpoint(self._reactor, host, port, tls)
@@ -143,6 +146,7 @@ class ProviderRole:
             self._endpoint(site.host, site.port, "site", site.name) if site.host else None,
             link_settings(self._config.times),
             spooler=self._spooler,
+            site_endpoint=None if site.host else self._site_endpoint,
         )
         await self._salvage()
         provider = self._provider

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.pricing import PagePrice, PriceList
-from papercutd.errors import InvalidValue
+from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.operation import Operation, Progress, take
@@ -57,6 +58,7 @@ class StoreOperations:
             "site.add": self.site_add,
             "site.set": self.site_set,
             "site.list": self.site_list,
+            "site.remove": self.site_remove,
             "provider.add": self.provider_add,
             "provider.set": self.provider_set,
             "provider.list": self.provider_list,
@@ -177,6 +179,22 @@ class StoreOperations:
         await self.store.set_site(given["name"], columns)
         return {"name": given["name"], **columns}
 
+    async def site_remove(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Take a site away; who of its providers has not been told yet is named.
+
+        Each provider turns to the application server with all it retained of that site.
+        """
+        name = take(arguments, "name")["name"]
+        providers = await self.store.remove_site(name)
+        with suppress(NotFound):
+            # It never joined: there is nothing to revoke.
+            await self.store.revoke("site", name)
+        return {"name": name, "providers": providers, "not_told": self.not_connected(providers)}
+
+    def not_connected(self, providers: list[str]) -> list[str]:
+        """Offline nobody is."""
+        return providers
+
     async def site_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All sites."""
         take(arguments)
@@ -274,6 +292,10 @@ class ApplicationOperations(StoreOperations):
         super().__init__(server.store)
         self._server = server
         self._make_token = make_token
+
+    def not_connected(self, providers: list[str]) -> list[str]:
+        connected = self._server.providers
+        return [name for name in providers if connected.get(f"provider:{name}") is None]
 
     def all(self) -> dict[str, Operation]:
         server = self._server

@@ -113,6 +113,10 @@ class AdministeredStore:
         """Columns among host, port, policy, cap_user_e4, deny_beyond_cap."""
         return self.write(lambda c: self.directory.set_site(c, name, columns))
 
+    def remove_site(self, name: str) -> Deferred[list[str]]:
+        """The names of the providers that stood beside it; raises NotFound."""
+        return self.write(lambda c: self.directory.remove_site(c, name))
+
     def sites(self) -> Deferred[list[Row]]:
         return self.read(listings.read_sites)
 

@@ -202,6 +202,31 @@ class Directory:
             connection.execute(f"UPDATE site SET {column} = ? WHERE id = ?", (value, site))
         self._log.touch("site", site)
 
+    def remove_site(self, connection: sqlite3.Connection, name: str) -> list[str]:
+        """Take a site away: its providers stand alone, its stream decides no more.
+
+        The names of its providers: each has to turn to the application server with what
+        it retained of that stream.
+        """
+        site = self.id_of(connection, "site", name)
+        providers = connection.execute(
+            "SELECT id, name FROM provider WHERE site = ? AND removed = 0 ORDER BY name", (site,)
+        ).fetchall()
+        connection.execute("UPDATE provider SET site = NULL WHERE site = ?", (site,))
+        connection.execute("UPDATE device SET site = NULL WHERE site = ?", (site,))
+        connection.execute("UPDATE site SET removed = 1 WHERE id = ?", (site,))
+        for (stream,) in connection.execute(
+            "SELECT id FROM stream WHERE site = ? AND state <> 'retired'", (site,)
+        ).fetchall():
+            connection.execute("UPDATE stream SET state = 'retired' WHERE id = ?", (stream,))
+            self._log.touch("stream", stream)
+        self._log.touch("site", site)
+        for provider, _ in providers:
+            self._log.touch("provider", provider)
+        for (device,) in connection.execute("SELECT id FROM device").fetchall():
+            self._log.touch("device", device)
+        return [name for _, name in providers]
+
     def add_provider(
         self, connection: sqlite3.Connection, name: str, site: str | None = None
     ) -> int:

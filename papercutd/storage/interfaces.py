@@ -196,6 +196,9 @@ class IApplicationStore(IJobStore):
     def set_site(name: str, columns: Mapping[str, Any]) -> Deferred[None]:
         """Columns among host, port, policy, cap_user_e4, deny_beyond_cap."""
 
+    def remove_site(name: str) -> Deferred[list[str]]:
+        """Its providers stand alone, its streams decide no more; the providers' names. NotFound."""
+
     def sites() -> Deferred[list[Row]]:
         """All of them."""
 

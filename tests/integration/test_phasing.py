@@ -1,0 +1,111 @@
+"""A site phased in beside a running single server, and taken away again, with printing going on."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.demo import measure
+from papercutd.demo.documents import make_pdf
+from papercutd.demo.processes import command
+from papercutd.demo.scenario import wait_for
+from tests.support.installation import make_installation
+
+
+class PhasingTests(SynchronousTestCase):
+    timeout = 180
+
+    def setUp(self) -> None:
+        self.installation = make_installation()
+        self.addCleanup(shutil.rmtree, self.installation.directory, True)
+        self.addCleanup(self.installation.close)
+        self.branch = self.installation.branches[0]
+        self.app, self.provider = self.installation.app, self.branch.provider
+        # This provider is told of no site by its configuration.
+        text = self.provider.config.read_text()
+        self.provider.config.write_text(
+            text[: text.index("[site]")] + text[text.index("[times]") :]
+        )
+        self.app.start()
+        self.app.call("user.add", name="anna", restricted=False)
+        self.server = f"127.0.0.1:{self.installation.https_port}"
+        token = self.papercutd("provider", "add", "north-provider")["token"]
+        command(self.provider.config, "join", "--token", token, "--server", self.server)
+        uri = f"socket://127.0.0.1:{self.branch.printer.port}"
+        self.papercutd("printer", "add", "north-1", "--provider", "north-provider", "--uri", uri)
+        self.provider.start()
+        self.wait("the printer is known", lambda: self.provider.call("status")["printers"])
+
+    def papercutd(self, *words: str) -> Any:
+        return command(self.app.config, *words)
+
+    def wait(self, what: str, condition: Any, limit_s: float = 30.0) -> None:
+        self.assertTrue(wait_for(what, condition, limit_s), what)
+
+    def servers(self) -> dict[str, bool]:
+        found = self.provider.call("status")["servers"]
+        return {role: server["connected"] for role, server in found.items()}
+
+    def print_on(self) -> None:
+        while not self.enough.is_set():
+            data = make_pdf(f"document {len(self.jobs)}", 1, False)
+            self.jobs.append(self.branch.print_file(data, "a document", "anna"))
+            time.sleep(0.1)
+
+    def deciders(self) -> list[str]:
+        return [job["decided_by"] for job in self.provider.call("job.list")]
+
+    def test_in_and_out(self) -> None:
+        self.jobs: list[str] = []
+        self.enough = threading.Event()
+        printing = threading.Thread(target=self.print_on)
+        printing.start()
+        self.addCleanup(self.enough.set)
+        self.wait("jobs are printed", lambda: len(self.deciders()) > 3)
+        self.assertEqual(self.servers(), {"application": True})
+
+        port = self.branch.site.config.read_text().split("links = ")[1].split("\n")[0]
+        added = self.papercutd("site", "add", "north", "--host", "127.0.0.1", "--port", port)
+        command(self.branch.site.config, "join", "--token", added["token"], "--server", self.server)
+        self.branch.site.start()
+        self.wait("it has a replica", lambda: self.branch.site.call("status")["position"])
+        self.papercutd("provider", "set", "north-provider", "--site", "north")
+        self.wait("the provider found it", lambda: self.servers().get("site"))
+
+        # It does what it is for.
+        self.app.kill()
+        self.wait("the site decides", lambda: self.deciders().count("the site") > 3)
+        self.app.start()
+        self.wait("the application server is back", lambda: self.servers()["application"])
+
+        removed = self.papercutd("site", "remove", "north")
+        self.assertEqual((removed["providers"], removed["not_told"]), (["north-provider"], []))
+        self.wait("the provider stands alone", lambda: self.servers() == {"application": True})
+        self.wait("the site is out", lambda: not self.branch.site.call("status")["connected"])
+        before = len(self.jobs)
+        self.wait("jobs go on", lambda: len(self.jobs) > before + 3)
+        self.enough.set()
+        printing.join()
+        self.check()
+
+    def check(self) -> None:
+        """No job lost, none charged twice, nobody stopped."""
+        settled = lambda: (  # noqa: E731
+            set(self.provider.call("status")["jobs"]) == {"ended"}
+            and not any(self.provider.call("status")["owed"].values())
+        )
+        self.wait("all is settled", settled)
+        journal = str(self.provider.data / "provider.db")
+        verified = self.app.call("verify", provider_journals=[journal])
+        self.assertEqual(verified["problems"], [])
+        connection = measure.open_read(self.app.data / "application.db")
+        charges = connection.execute("SELECT key, decider FROM charge").fetchall()
+        connection.close()
+        self.assertEqual({key.split("/")[0] for key, _ in charges}, set(self.jobs))
+        self.assertEqual(len(charges), len(self.jobs))
+        self.assertEqual(len(list(self.branch.printer.directory.glob("*.prn"))), len(self.jobs))
+        self.assertNotIn("nobody (alone)", self.deciders())
