@@ -38,6 +38,10 @@ class Code(enum.StrEnum):
     GAP = "gap"
     CHAIN = "chain"
     SNAPSHOT_GONE = "snapshot-gone"
+    BAD_CREDENTIALS = "bad-credentials"
+    LOCKED_OUT = "locked-out"
+    CLOSED = "closed"
+    NO_LOGIN = "no-login"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     INTERNAL = "internal"
@@ -70,6 +74,10 @@ WORDS: dict[Code, str] = {
     Code.GAP: "the batch does not follow the last record received",
     Code.CHAIN: "the chain of the batch is not the chain of the records received",
     Code.SNAPSHOT_GONE: "the snapshot is no longer kept, begin another",
+    Code.BAD_CREDENTIALS: "nobody is known by that",
+    Code.LOCKED_OUT: "too many attempts, wait",
+    Code.CLOSED: "that user may not use this",
+    Code.NO_LOGIN: "nobody is logged in by that id",
     Code.UNREACHABLE: "the peer that holds it has no session here",
     Code.TIMEOUT: "nothing came in time, or the handshake was not finished in time",
     Code.INTERNAL: "the server failed at this request, its log says why",

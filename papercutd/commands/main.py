@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from papercutd.commands.control_client import ControlError, call
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
 from papercutd.domain.money import show_amount
-from papercutd.errors import ConfigError, PapercutError
+from papercutd.errors import ConfigError, InvalidValue, PapercutError
 
 EX_CONFIG = 78
 #: Users of one call of an import.
@@ -84,6 +85,25 @@ def parser() -> argparse.ArgumentParser:
 
     one = add("import", "add the users of the configured source", _import, user)
     one.add_argument("--file", help="a CSV file, instead of the configured source")
+
+    for kind, what in (("password", "the password"), ("pin", "the PIN beside a card")):
+        one = add(kind, f"set {what} of a user", _secret(kind), user)
+        one.add_argument("name")
+        one.add_argument("--none", action="store_true", help="take it away")
+    one = add("card", "link a card to a user", _operation("user.card"), user)
+    one.add_argument("name")
+    one.add_argument("number", help="as the reader gives it")
+    one.add_argument("--remove", action="store_true", help="the card is nobody's from now on")
+
+    device = group("device", "devices: MFDs, card terminals, release stations")
+    one = add("add", "add a device and print its join token", _add_with_token("device"), device)
+    one.add_argument("name")
+    one.add_argument("--printer", required=True, help="where it releases")
+    one.add_argument("--site", help="the site it stands at")
+    one.add_argument("--logins", default="card password", help="words of: card, card-pin, password")
+    one.add_argument("--idle", dest="idle_s", type=int, default=60, metavar="SECONDS")
+    add("list", "list devices", _operation("device.list"), device)
+    add("token", "a new join token", _token("device"), device).add_argument("name")
 
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)
@@ -174,7 +194,7 @@ def parser() -> argparse.ArgumentParser:
         "path"
     )
     one = add("revoke", "revoke the certificates of a site or provider", _operation("revoke"))
-    one.add_argument("role_name", metavar="ROLE", choices=("site", "provider"))
+    one.add_argument("role_name", metavar="ROLE", choices=("site", "provider", "device"))
     one.add_argument("name")
     return top
 
@@ -351,6 +371,28 @@ def _import(options: argparse.Namespace, config: Any) -> Any:
         if sys.stderr.isatty():
             print(f"\r{start + len(part)} of {len(users)}", end="", file=sys.stderr)
     return {"added": added, "of": len(users)}
+
+
+def _secret(kind: str) -> Run:
+    """Asked for at the terminal, twice; else one line of standard input."""
+
+    def run(options: argparse.Namespace, config: Any) -> Any:
+        secret = ""
+        if not options.none:
+            secret = _ask_secret(kind)
+        given = {"name": options.name, "kind": kind, "secret": secret}
+        return _call(options, config, "user.secret", given)
+
+    return run
+
+
+def _ask_secret(kind: str) -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    secret = getpass.getpass(f"new {kind}: ")
+    if getpass.getpass("again: ") != secret:
+        raise InvalidValue(kind, "was not the same twice")
+    return secret
 
 
 def _price_set(options: argparse.Namespace, config: Any) -> Any:

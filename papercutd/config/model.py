@@ -24,6 +24,7 @@ class Listen:
     http: int = key(9191, "HTTP: pages and /api/health", least=0)
     https: int = key(9192, "HTTPS: the same, and joining", least=0)
     links: int = key(9195, "mutual TLS for print providers and site servers", least=0)
+    devices: int = key(9193, "mutual TLS for devices", least=0)
     host: str = key("", "name or address under which others reach this server; empty: interface")
 
 

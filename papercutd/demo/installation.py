@@ -21,7 +21,10 @@ def _application(port: int, https: int) -> str:
 
 
 def _listen(http: int, https: int, links: int) -> str:
-    return f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\nlinks = {links}\n'
+    return (
+        f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\nlinks = {links}\n'
+        f"devices = {free_port()}\n"
+    )
 
 
 @attrs.define

@@ -18,7 +18,7 @@ from service_identity.hazmat import DNSPattern
 from papercutd.errors import InvalidValue, Rejected
 
 DOMAIN = "papercut.internal"
-ROLES = ("application", "site", "provider")
+ROLES = ("application", "site", "provider", "device")
 #: The one name that the role ``application`` has.
 APPLICATION = "application"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -12,7 +12,7 @@ from papercutd.identity.names import dns_name
 
 TOKEN_LIFE_S = 3_600.0
 #: Who can join; the application server's certificate is made by ``papercutd init``.
-JOINING_ROLES = ("site", "provider")
+JOINING_ROLES = ("site", "provider", "device")
 _SECRET = re.compile(r"[0-9a-f]{32}")
 _PIN = re.compile(r"[0-9a-f]{64}")
 

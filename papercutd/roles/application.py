@@ -6,12 +6,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.config.model import AppConfig
 from papercutd.environment import real_environment
 from papercutd.faces.control import ControlFactory
+from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
@@ -22,6 +24,7 @@ from papercutd.identity.names import APPLICATION
 from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.identity.switch import ProtocolSwitch
 from papercutd.identity.tls import LINK_PROTOCOL, Credentials, Revocations, WebTls, identifier
+from papercutd.identity.verifiers import ArgonVerifiers
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
@@ -40,6 +43,7 @@ from papercutd.storage.change_log import Change, ChangeLog
 from papercutd.storage.migrate import connect, open_database
 from papercutd.storage.writer import ThreadReader, ThreadWriter
 from protocols.codes import Code
+from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 
 _log = Logger()
@@ -79,6 +83,7 @@ class ApplicationRole:
         self._server: ApplicationServer | None = None
         self._revocations = Revocations()
         self._identity: NodeIdentity | None = None
+        self._verifiers = ArgonVerifiers(deferToThread)
 
     def service(self) -> OrderedService:
         steps = [
@@ -103,7 +108,7 @@ class ApplicationRole:
     async def _start(self) -> None:
         assert self._store is not None
         self._load_identity()
-        server = self._server = ApplicationServer(self._env, self._store)
+        server = self._server = ApplicationServer(self._env, self._store, self._verifiers)
         sabotage = self._config.debug.sabotage
         if sabotage:
             _log.critical(
@@ -126,7 +131,7 @@ class ApplicationRole:
     def _end_revoked(self, serial: str) -> None:
         server = self._server
         assert server is not None
-        for sessions in (server.providers, server.sites):
+        for sessions in (server.providers, server.sites, server.device_sessions):
             end_revoked(sessions, serial)
 
     async def _stop(self) -> None:
@@ -156,7 +161,7 @@ class ApplicationRole:
         identity = self._identity
         assert identity is not None
         joining = JoinService(self._authority, store, env, pin_of(identity.credentials.certificate))
-        operations = ApplicationOperations(server, joining.make_token)
+        operations = ApplicationOperations(server, joining.make_token, self._verifiers)
         provider_face = ProviderFace(env, server, NAME)
         site_face = SiteLinkFace(env, server, NAME)
         if store.intake.sabotage == "double-post":
@@ -186,6 +191,13 @@ class ApplicationRole:
                 identity.server_tls(alpn=(LINK_PROTOCOL, b"http/1.1")),
             ),
         )
+        devices = SessionServerFactory(
+            DEVICE, env.clock, DeviceFace(env, server, NAME), identifier(self._revocations)
+        )
+        port = self._listeners.tcp(
+            listen.interface, listen.devices, devices, identity.server_tls(enforce_dates=True)
+        )
+        server.device_address = (listen.host or listen.interface, port)
         told = with_certificate(operations.all(), self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(

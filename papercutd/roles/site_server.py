@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -11,11 +12,13 @@ from papercutd.config.model import SiteConfig, Times
 from papercutd.environment import real_environment
 from papercutd.errors import ConfigError
 from papercutd.faces.control import ControlFactory
+from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.web import make_web
 from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.tls import Revocations, identifier
+from papercutd.identity.verifiers import ArgonVerifiers
 from papercutd.roles.application import end_revoked
 from papercutd.roles.common import (
     DataDirectory,
@@ -43,6 +46,7 @@ from papercutd.storage.other_journals import (
 from papercutd.storage.replica import Directory
 from papercutd.storage.site_store import SCHEMA, SiteStore, create_site
 from papercutd.storage.writer import ThreadWriter
+from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 
 _log = Logger()
@@ -112,8 +116,11 @@ class SiteRole:
         assert self._store is not None
         endpoint = application_endpoint(self._reactor, self._identity, self._config.application)
         settings = SiteSettings(self._config.forward_budget_s, link_settings(self._config.times))
-        server = self._server = SiteServer(self._env, self._store, endpoint, settings)
+        server = self._server = SiteServer(
+            *(self._env, self._store, endpoint, settings, ArgonVerifiers(deferToThread))
+        )
         self._revocations.subscribe(lambda serial: end_revoked(server.providers, serial))
+        self._revocations.subscribe(lambda serial: end_revoked(server.device_sessions, serial))
         server.on_rows = lambda rows: self._revocations.add(
             str(row[1]) for row in rows if row[0] == "revocation"
         )
@@ -150,6 +157,13 @@ class SiteRole:
         self._listeners.tcp(
             listen.interface, listen.https, web, self._identity.server_tls(demand=False)
         )
+        devices = SessionServerFactory(
+            DEVICE, env.clock, DeviceFace(env, server, self._name), identifier(self._revocations)
+        )
+        port = self._listeners.tcp(
+            listen.interface, listen.devices, devices, self._identity.server_tls()
+        )
+        server.device_address = (listen.host or listen.interface, port)
         told = with_certificate(operations.all(), self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(

@@ -13,6 +13,7 @@ from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.errors import InvalidValue, NotFound
+from papercutd.identity.verifiers import Verifiers
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.operation import Operation, Progress, take
@@ -64,6 +65,9 @@ class StoreOperations:
             "provider.list": self.provider_list,
             "printer.add": self.printer_add,
             "printer.set": self.printer_set,
+            "user.card": self.user_card,
+            "device.add": self.device_add,
+            "device.list": self.device_list,
             "printer.list": self.printer_list,
             "verify": self.verify,
             "statement": self.statement,
@@ -247,6 +251,38 @@ class StoreOperations:
         )
         return {"name": given["name"], "release": given["release"]}
 
+    async def user_card(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Link a card to a user, or with ``remove`` to nobody."""
+        given = take(arguments, *("name", "number"), remove=False)
+        if given["remove"]:
+            await self.store.remove_card(given["number"])
+        else:
+            await self.store.add_card(given["name"], given["number"])
+        return {"name": given["name"], "linked": not given["remove"]}
+
+    async def device_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Add a device at a printer, beside a site or without one."""
+        given = take(
+            arguments,
+            *("name", "printer"),
+            site=None,
+            functions="release",
+            logins="card password",
+            idle_s=60,
+        )
+        device = await self.store.add_device(
+            *(given["name"], given["printer"], given["site"]),
+            functions=given["functions"],
+            logins=given["logins"],
+            idle_s=given["idle_s"],
+        )
+        return {"device": device, "name": given["name"]}
+
+    async def device_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """All devices."""
+        take(arguments)
+        return await self.store.devices()
+
     async def printer_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All printers."""
         take(arguments)
@@ -288,8 +324,11 @@ class StoreOperations:
 class ApplicationOperations(StoreOperations):
     """Operations of a running application server."""
 
-    def __init__(self, server: ApplicationServer, make_token: MakeToken) -> None:
+    def __init__(
+        self, server: ApplicationServer, make_token: MakeToken, verifiers: Verifiers
+    ) -> None:
         super().__init__(server.store)
+        self._verifiers = verifiers
         self._server = server
         self._make_token = make_token
 
@@ -300,13 +339,28 @@ class ApplicationOperations(StoreOperations):
     def all(self) -> dict[str, Operation]:
         server = self._server
         held = HeldOperations(server.env, server.held, self.store.printer_id)
-        return {**super().all(), **held.all(), "token": self.token, "status": self.status}
+        return {
+            **super().all(),
+            **held.all(),
+            "token": self.token,
+            "user.secret": self.user_secret,
+            "status": self.status,
+        }
+
+    async def user_secret(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Set a user's password or PIN; an empty one is none: nobody logs in with it."""
+        given = take(arguments, *("name", "kind"), secret="")
+        if given["kind"] not in ("password", "pin"):
+            raise InvalidValue("kind", "is password or pin")
+        verifier = await self._verifiers.make(given["secret"]) if given["secret"] else ""
+        await self.store.set_verifier(given["name"], given["kind"], verifier)
+        return {"name": given["name"], "set": bool(verifier)}
 
     async def token(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A join token for a site or provider that exists."""
         given = take(arguments, "role", "name")
-        if given["role"] not in ("site", "provider"):
-            raise InvalidValue("role", "is site or provider")
+        if given["role"] not in ("site", "provider", "device"):
+            raise InvalidValue("role", "is site, provider or device")
         await self.store.id_of(given["role"], given["name"])
         return {"token": await self._make_token(given["role"], given["name"])}
 

@@ -13,14 +13,16 @@ from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageFull
+from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services.change_feed import ChangeFeed
+from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.people import CARD_KEY
+from papercutd.storage.people import CARD_KEY, Device
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import ProviderSettings, StreamWelcome
 from protocols.codes import Code
@@ -51,11 +53,21 @@ class ApplicationServer:
     role = "application"
     decider = APPLICATION
 
-    def __init__(self, env: Environment, store: IApplicationStore) -> None:
+    #: Devices are served by whom they reach, and this server is never cut from itself.
+    state = "online"
+
+    def __init__(
+        self, env: Environment, store: IApplicationStore, verifiers: Verifiers | None = None
+    ) -> None:
+        """Without ``verifiers`` nobody proves a password or PIN here."""
         self.env = env
         self.store = store
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
+        self.device_sessions = Sessions(env)
+        self.devices = Devices(env, store, self, verifiers or NoVerifiers())
+        #: Host and port that devices are told for this server.
+        self.device_address: tuple[str, int] | None = None
         self.sites = Sessions(env)
         self.tasks = Tasks()
         self.feed = ChangeFeed(store, self.tasks)
@@ -84,6 +96,7 @@ class ApplicationServer:
         if self._unseen.running:
             self._unseen.stop()
         self.providers.end_all(Code.UNAVAILABLE)
+        self.device_sessions.end_all(Code.UNAVAILABLE)
         self.sites.end_all(Code.UNAVAILABLE)
         await self.tasks.stop()
 
@@ -139,6 +152,19 @@ class ApplicationServer:
             await self.store.acknowledge_position(asker, position.text)
         except StorageFull:
             return
+
+    # For the device face.
+
+    async def begin_device(self, name: str, journal: str, mark: Mark, software: str) -> Seen:
+        return await self.store.begin_device(name, journal, mark, software)
+
+    async def device(self, name: str) -> Device | None:
+        return await self.store.device(name)
+
+    async def device_servers(self) -> list[tuple[str, str, str, int]]:
+        """(role, name, host, port), in the order in which a device connects."""
+        own = self.device_address
+        return [] if own is None else [("application", "application", *own)]
 
     # For the site link.
 

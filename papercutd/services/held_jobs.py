@@ -6,6 +6,7 @@ and the owner's answer is what counts (design 4.7).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -20,6 +21,8 @@ from protocols.provider import messages
 JOBS_MAX = 50_000
 #: Seconds until an owner that says nothing is given up: it asks two servers in turn.
 ANSWER_TIMEOUT_S = 5.0
+#: Releases that are remembered for those who ask again.
+RECENT_MAX = 10_000
 
 
 @attrs.frozen
@@ -48,6 +51,8 @@ class HeldJobs:
         self._providers = providers
         self._owners: dict[str, _Owner] = {}
         self._waiting: dict[str, Deferred[messages.Released]] = {}
+        #: The jobs of the newest releases, by release id: asked again, the owner is asked again.
+        self._recent: OrderedDict[str, Listed] = OrderedDict()
         #: Called with a provider's name when its jobs changed.
         self.on_change: Callable[[str], None] = lambda provider: None
 
@@ -95,13 +100,14 @@ class HeldJobs:
             for job in owner.jobs.values():
                 yield Listed(provider, job, is_reachable)
 
-    def find(self, job: str) -> Listed | None:
-        """The job, if an owner has told of it."""
+    def find(self, job: str, release: str = "") -> Listed | None:
+        """The job, if an owner has told of it, or ``release`` has asked for it before."""
         for provider, owner in self._owners.items():
             if job in owner.jobs:
                 is_reachable = self._providers.get(f"provider:{provider}") is not None
                 return Listed(provider, owner.jobs[job], is_reachable)
-        return None
+        recent = self._recent.get(release)
+        return recent if recent is not None and recent.job.job == job else None
 
     def release(
         self,
@@ -116,6 +122,7 @@ class HeldJobs:
         After ``timeout`` it may still print: the same ``release`` asked again tells.
         """
         job = listed.job
+        self._remember(release, listed)
         return self._ask(
             listed.provider,
             messages.Release(release, job.job, printer, job.user_name, copies, duplex),
@@ -124,7 +131,13 @@ class HeldJobs:
     def discard(self, release: str, listed: Listed) -> Deferred[messages.Released]:
         """Ask the owner to delete a job; fails as ``release`` does."""
         job = listed.job
+        self._remember(release, listed)
         return self._ask(listed.provider, messages.Discard(release, job.job, job.user_name))
+
+    def _remember(self, release: str, listed: Listed) -> None:
+        self._recent[release] = listed
+        if len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
 
     def _ask(
         self, provider: str, event: messages.Release | messages.Discard

@@ -17,8 +17,10 @@ from papercutd.domain.decision import SOFT_REASONS, Decision
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageFull
+from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
+from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.sessions import Sessions
@@ -26,6 +28,7 @@ from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
 from papercutd.storage.askers import Seen
 from papercutd.storage.interfaces import ISiteStore
+from papercutd.storage.people import Device
 from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.errors import Refusal, SessionLost
@@ -62,13 +65,19 @@ class SiteServer:
         store: ISiteStore,
         application: IStreamClientEndpoint,
         settings: SiteSettings | None = None,
+        verifiers: Verifiers | None = None,
     ) -> None:
+        """Without ``verifiers`` nobody proves a password or PIN here."""
         self.env = env
         self.store = store
         settings = settings or SiteSettings()
         self.settings_in_force = settings
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
+        self.device_sessions = Sessions(env)
+        self.devices = Devices(env, store, self, verifiers or NoVerifiers())
+        #: Host and port that devices are told for this server.
+        self.device_address: tuple[str, int] | None = None
         self.tasks = Tasks()
         self.address: tuple[str, int] | None = None
         #: Where the application server is, as providers are told it.
@@ -83,6 +92,11 @@ class SiteServer:
     def decider(self) -> str:
         """This site's stream."""
         return self.uplink.stream
+
+    @property
+    def state(self) -> str:
+        """``online`` or ``cut``, as people at devices are shown it."""
+        return "cut" if self.link.suspect or self.link.session is None else "online"
 
     @property
     def position(self) -> Position | None:
@@ -101,6 +115,7 @@ class SiteServer:
         if self._unseen.running:
             self._unseen.stop()
         self.providers.end_all(Code.UNAVAILABLE)
+        self.device_sessions.end_all(Code.UNAVAILABLE)
         await self.link.stop()
         await self.tasks.stop()
 
@@ -245,6 +260,22 @@ class SiteServer:
 
     async def acknowledge_position(self, asker: SessionRef, position: Position) -> None:
         """Providers' positions concern the application server, which hears them itself."""
+
+    # For the device face.
+
+    async def begin_device(self, name: str, journal: str, mark: Mark, software: str) -> Seen:
+        if self.position is None:
+            # Without a replica nobody is known here.
+            raise Rejected("unavailable")
+        return await self.store.begin_device(name, journal, mark, software)
+
+    async def device(self, name: str) -> Device | None:
+        return await self.store.device(name)
+
+    async def device_servers(self) -> list[tuple[str, str, str, int]]:
+        """(role, name, host, port), in the order in which a device connects."""
+        own, identity = self.device_address, await self.store.identity()
+        return [] if own is None else [("site", identity.site, *own)]
 
     def _applied(self, rows: list[Any]) -> None:
         self.on_rows(rows)

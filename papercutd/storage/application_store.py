@@ -16,6 +16,7 @@ from zope.interface import implementer
 from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import Decision
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.errors import Rejected
 from papercutd.storage import askers
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
@@ -43,6 +44,7 @@ from papercutd.storage.values import (
     PRINTER_COLUMNS,
     PrinterSettings,
     ProviderSettings,
+    Purse,
     StreamWelcome,
 )
 from papercutd.storage.writer import Reader, SqliteWriter
@@ -252,6 +254,28 @@ class ApplicationStore(AdministeredStore):
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
         return self.read(lambda c: find_by_card(c, "", number))
+
+    def purse(self, account: int) -> Deferred[Purse]:
+        def read(connection: sqlite3.Connection) -> Purse:
+            funds = self.accounts.funds(connection, account)
+            return Purse(funds.balance_e4, funds.spendable_e4 if funds.restricted else None)
+
+        return self.read(read)
+
+    def begin_device(
+        self, name: str, journal: str, mark: Mark, software: str
+    ) -> Deferred[askers.Seen]:
+        """A device's handshake; raises Rejected ``journal-behind`` or ``not-yours``."""
+        identity = f"device:{name}"
+
+        def begin(connection: sqlite3.Connection) -> askers.Seen:
+            if find_device(connection, "", name) is None:
+                raise Rejected("not-yours")
+            return askers.begin_session(
+                connection, identity, journal, mark, self._wall_s(), software
+            )
+
+        return self.write(begin)
 
     def device(self, name: str) -> Deferred[Device | None]:
         return self.read(lambda c: find_device(c, "", name))

@@ -34,7 +34,7 @@ from papercutd.domain.pricing import (
     total_e4,
     total_pages,
 )
-from papercutd.errors import Rejected
+from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica
 from papercutd.storage.directory import cap_of, decode_prices
 from papercutd.storage.overlay import Overlay, read_overlay
@@ -47,6 +47,7 @@ from papercutd.storage.records import (
     encode_record,
 )
 from papercutd.storage.site_journal import append_body
+from papercutd.storage.values import Purse
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
@@ -278,3 +279,22 @@ def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine,
         return (PriceLine("counted by the printer", completion.pages or 0, 0),)
     pages, _ = correct_pages(total_pages(decision.lines), completion.pages)
     return reprice_pages(decision.lines, pages)
+
+
+def read_purse(connection: sqlite3.Connection, account: int, wall_s: float) -> Purse:
+    """What an account holds, shown by a site, and what the site may allow of it by itself."""
+    overlay = read_overlay(connection, account)
+    if overlay is None:
+        raise NotFound("account", str(account))
+    funds = overlay.funds
+    if not funds.restricted:
+        return Purse(funds.balance_e4, None)
+    (site,) = connection.execute("SELECT site FROM identity").fetchone()
+    prices, _ = _prices_now(connection, wall_s)
+    money = _site_money(connection, site, prices, overlay)
+    cut_e4: int | None = max(0, funds.spendable_e4)
+    if money.policy is not Policy.CAPPED:
+        cut_e4 = 0
+    elif money.cap_user_e4 is not None:
+        cut_e4 = max(0, min(funds.spendable_e4, money.cap_user_e4 - money.unsettled_e4))
+    return Purse(funds.balance_e4, funds.spendable_e4, cut_e4)

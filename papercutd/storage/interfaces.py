@@ -26,6 +26,7 @@ from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
     JournalBatch,
     ProviderSettings,
+    Purse,
     SiteIdentity,
     StreamWelcome,
 )
@@ -79,6 +80,12 @@ class IJobStore(Interface):
 
     def login_by_card(number: str) -> Deferred[Login | None]:
         """Whose card that is; InvalidValue for what is no card number."""
+
+    def purse(account: int) -> Deferred[Purse]:
+        """What an account holds, and what can be spent of it here; NotFound."""
+
+    def begin_device(name: str, journal: str, mark: Mark, software: str) -> Deferred[Seen]:
+        """A device's handshake; Rejected ``journal-behind`` or ``not-yours``."""
 
     def device(name: str) -> Deferred[Device | None]:
         """The device called ``name``, if this server is one of its own."""

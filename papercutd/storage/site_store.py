@@ -27,7 +27,7 @@ from papercutd.domain.job import (
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica
-from papercutd.storage.deciding import Deciding
+from papercutd.storage.deciding import Deciding, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
 from papercutd.storage.overlay import Overlay, read_overlay
@@ -50,6 +50,7 @@ from papercutd.storage.values import (
     JournalBatch,
     PrinterSettings,
     ProviderSettings,
+    Purse,
     SiteIdentity,
 )
 from papercutd.storage.writer import BARE, SqliteWriter
@@ -168,6 +169,23 @@ class SiteStore:
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
         return self.read(lambda c: find_by_card(c, "replica.", number))
+
+    def purse(self, account: int) -> Deferred[Purse]:
+        return self.read(lambda c: read_purse(c, account, self._wall_s()))
+
+    def begin_device(
+        self, name: str, journal: str, mark: Mark, software: str
+    ) -> Deferred[askers.Seen]:
+        """A device's handshake; raises Rejected ``journal-behind`` or ``not-yours``."""
+
+        def begin(connection: sqlite3.Connection) -> askers.Seen:
+            if find_site_device(connection, name) is None:
+                raise Rejected("not-yours")
+            return askers.begin_session(
+                connection, f"device:{name}", journal, mark, self._wall_s(), software
+            )
+
+        return self.write(begin)
 
     def device(self, name: str) -> Deferred[Device | None]:
         return self.read(lambda c: find_site_device(c, name))

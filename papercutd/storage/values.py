@@ -71,3 +71,14 @@ class JournalBatch:
     records: list[str]
     #: Where the journal stands: what the next handshake may not be behind.
     head: Mark
+
+
+@attrs.frozen
+class Purse:
+    """What a person has, as one server knows it."""
+
+    balance_e4: int
+    #: What a reservation may take now; None: there is no limit.
+    spendable_e4: int | None
+    #: At a site: what it allows by itself while it is cut; None: there is no limit.
+    cut_e4: int | None = None

@@ -39,7 +39,10 @@ PIPELINE = 4
 def make_role(directory: Path, name: str, batch_max: int) -> tuple[Role, int]:
     """An initialised application server, and its port for links."""
     http, https, links = free_port(), free_port(), free_port()
-    listen = f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\nlinks = {links}\n'
+    listen = (
+        f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
+        f"links = {links}\ndevices = 0\n"
+    )
     role = Role("app", name, directory / name, f"batch_max = {batch_max}\n{listen}")
     command(role.config, "init")
     return role, links

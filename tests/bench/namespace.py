@@ -88,14 +88,17 @@ class Split:
         host = self.namespace.application
         http, https, links = free_port(), free_port(), free_port()
         listen = (
-            f'[listen]\ninterface = "{host}"\nhttp = {http}\nhttps = {https}\nlinks = {links}\n'
+            f'[listen]\ninterface = "{host}"\nhttp = {http}\nhttps = {https}\n'
+            f"links = {links}\ndevices = 0\n"
         )
         app = Role("app", "application server", directory / "app", listen)
         command(app.config, "init")
         self.installation = Installation(directory, app, http, https)
         port = free_port()
         server = f'[application]\nhost = "{host}"\nport = {links}\n'
-        local = f'[listen]\ninterface = "127.0.0.1"\nhttp = 0\nhttps = 0\nlinks = {port}\n'
+        local = (
+            f'[listen]\ninterface = "127.0.0.1"\nhttp = 0\nhttps = 0\nlinks = {port}\ndevices = 0\n'
+        )
         site = Role(
             *("site", "site", directory / "site", server + local + TIMES),
             under=self.namespace.under,

@@ -26,8 +26,11 @@ class CupsCase(SynchronousTestCase):
         self.addCleanup(self.cups.close)
         folder = self.cups.folder
         http, https, links = free_port(), free_port(), free_port()
-        listen = f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
-        self.app = Role("app", "application server", folder / "app", f"{listen}links = {links}\n")
+        listen = (
+            f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
+            f"links = {links}\ndevices = 0\n"
+        )
+        self.app = Role("app", "application server", folder / "app", listen)
         command(self.app.config, "init")
         self.app.start()
         self.addCleanup(self.app.stop)

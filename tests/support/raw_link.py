@@ -20,13 +20,20 @@ def job_id(number: int) -> str:
 class RawLink:
     """One connection; every answer is read as it comes."""
 
-    def __init__(self, port: int, identity: Path, timeout_s: float = 20.0) -> None:
+    def __init__(
+        self,
+        port: int,
+        identity: Path,
+        timeout_s: float = 20.0,
+        server: tuple[str, str] = (APPLICATION, APPLICATION),
+    ) -> None:
+        """``server``: role and name of whom we expect there."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(identity / "ca.pem")
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_cert_chain(identity / "chain.pem", identity / "key.pem")
         raw = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
-        self.socket = context.wrap_socket(raw, server_hostname=dns_name(APPLICATION, APPLICATION))
+        self.socket = context.wrap_socket(raw, server_hostname=dns_name(*server))
         self._lines = self.socket.makefile("rb")
         self._tags = 0
         #: Events that came between answers.

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import protocols
 from protocols import envelope, limits
 from protocols.codes import WORDS, Code
+from protocols.device.spec import DEVICE
 from protocols.diagram import to_dot
 from protocols.envelope import Kind
 from protocols.handshake import VERSIONS, Hello, Welcome
@@ -35,7 +36,7 @@ from protocols.site.spec import SITE
 from protocols.spec import decoder_of, tables_of
 
 DOCS = Path(protocols.__file__).parent.parent / "docs"
-PAGES = {"provider": PROVIDER, "site": SITE}
+PAGES = {"provider": PROVIDER, "site": SITE, "device": DEVICE}
 _ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \| (.*?) \| .* \|$")
 
 
@@ -162,6 +163,9 @@ class TranscriptTests(SynchronousTestCase):
 
     def test_site(self) -> None:
         self.replay("site", SITE)
+
+    def test_device(self) -> None:
+        self.replay("device", DEVICE)
 
     def replay(self, name: str, spec: ProtocolSpec) -> None:
         transcripts = re.findall(r"```transcript\n(.*?)```", page(name), re.DOTALL)

@@ -130,7 +130,7 @@ class BoundsTests(SynchronousTestCase):
             self.refused(Decision, decision(), **fields)
         self.refused(Open, Open(0, True, []), keys=[{"job": JOB, "step": "run-1"}] * 501)
         self.refused(Bye, Bye("busy"), retry_after_s=-1)
-        self.refused(Hello, hello(), role="device")
+        self.refused(Hello, hello(), role="printer")
         self.refused(Hello, hello(), versions=list(range(17)))
         self.refused(Complete, COMPLETE, pages=-1)
         self.refused(Cancel, Cancel(JOB, "run-1"), reason="bored")

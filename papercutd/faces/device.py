@@ -1,0 +1,254 @@
+"""The device protocol's server side: at the application server and at sites alike."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+import attrs
+
+from papercutd import __version__
+from papercutd.domain.chain import Mark, Position
+from papercutd.domain.job import SessionRef
+from papercutd.environment import Environment
+from papercutd.errors import Rejected
+from papercutd.faces.provider import answered
+from papercutd.services import wire
+from papercutd.services.devices import Credentials, Devices, LockedOut, Visit
+from papercutd.services.held_jobs import Listed
+from papercutd.services.sessions import Sessions
+from papercutd.services.tasks import Tasks
+from papercutd.storage.askers import Seen
+from papercutd.storage.people import Device
+from papercutd.storage.values import Purse
+from protocols.codes import Code
+from protocols.device import messages
+from protocols.endpoint import Session
+from protocols.errors import Refusal
+from protocols.handshake import Hello, Welcome
+from protocols.provider import messages as provider
+
+#: Jobs of one page.
+PAGE_JOBS = 100
+
+
+class DeviceService(Protocol):
+    """What this face needs of a server."""
+
+    role: str
+    device_sessions: Sessions
+    devices: Devices
+    tasks: Tasks
+
+    @property
+    def position(self) -> Position | None: ...
+    @property
+    def decider(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+
+    async def begin_device(self, name: str, journal: str, mark: Mark, software: str) -> Seen: ...
+    async def device(self, name: str) -> Device | None: ...
+    async def end_session(self, asker: SessionRef) -> None: ...
+    async def device_servers(self) -> list[tuple[str, str, str, int]]: ...
+
+
+@attrs.define
+class _Conversation:
+    asker: SessionRef
+    device: Device
+
+
+class DeviceFace:
+    """Messages to service calls and back, for every device's session."""
+
+    def __init__(self, env: Environment, service: DeviceService, name: str) -> None:
+        self._env = env
+        self._service = service
+        self._name = name
+        self._conversations: dict[Session, _Conversation] = {}
+        self._verbs: dict[
+            type, Callable[[Session, _Conversation, Any], Coroutine[Any, Any, Any]]
+        ] = {
+            messages.Login: self._login,
+            messages.Logout: self._logout,
+            messages.Jobs: self._jobs,
+            messages.ReleaseJob: self._release,
+            messages.DiscardJob: self._discard,
+            provider.Ping: self._ping,
+        }
+
+    async def hello(self, session: Session, hello: Hello) -> Welcome:
+        if hello.role != "device":
+            raise Refusal(Code.NOT_ALLOWED)
+        return await answered(self._hello(session, hello))
+
+    async def _hello(self, session: Session, hello: Hello) -> Welcome:
+        service = self._service
+        seen = await service.begin_device(
+            hello.name, hello.journal, wire.mark_in(hello.mark), hello.software
+        )
+        asker = SessionRef("device", hello.name, hello.journal, seen.session)
+        device = await service.device(hello.name)
+        if device is None:
+            raise Rejected("not-yours")
+        if session.is_over:
+            await service.end_session(asker)
+        else:
+            session.when_disconnected().addCallback(lambda gone: self._forget(session))
+            self._conversations[session] = _Conversation(asker, device)
+        return Welcome(
+            version=session.version,
+            role=service.role,
+            name=self._name,
+            decider=service.decider,
+            session=seen.session,
+            position=wire.position_out(service.position),
+            seen=wire.mark_out(seen.mark),
+            software=__version__,
+            clock=self._env.wall_s(),
+        )
+
+    def opened(self, session: Session) -> None:
+        conversation = self._conversations[session]
+        self._service.device_sessions.enter(conversation.asker.identity, session)
+        self._service.tasks.spawn(self._greet(session, conversation), "greeting a device")
+
+    async def _greet(self, session: Session, conversation: _Conversation) -> None:
+        device = conversation.device
+        servers = [
+            provider.ServerAddress(*address) for address in await self._service.device_servers()
+        ]
+        session.notify(
+            messages.DeviceConfig(
+                printer=device.printer,
+                printer_name=device.printer_name,
+                functions=list(device.functions),
+                logins=list(device.logins),
+                idle_s=device.idle_s,
+                servers=servers,
+                position=wire.position_out(self._service.position),
+            )
+        )
+
+    def request(self, session: Session, message: Any) -> Awaitable[Any]:
+        conversation = self._conversations[session]
+        return answered(self._verbs[type(message)](session, conversation, message))
+
+    def event(self, session: Session, event: Any) -> None:
+        """Devices say BYE only, which the session handles."""
+
+    def closed(self, session: Session, reason: str) -> None:
+        conversation = self._conversations.pop(session, None)
+        if conversation is None:
+            return
+        if self._service.device_sessions.leave(conversation.asker.identity, session):
+            self._service.devices.left(conversation.device.name)
+        self._service.tasks.spawn(
+            self._service.end_session(conversation.asker), "ending a device's session"
+        )
+
+    def _forget(self, session: Session) -> None:
+        if session in self._conversations:
+            self.closed(session, "disconnected")
+
+    # Verbs.
+
+    async def _login(
+        self, session: Session, conversation: _Conversation, message: messages.Login
+    ) -> Any:
+        shown = Credentials(
+            message.method, message.card, message.pin, message.user_name, message.password
+        )
+
+        def ended(login: str, reason: str) -> None:
+            if session.is_open:
+                session.notify(messages.Ended(login, reason))
+
+        try:
+            visit, purse = await self._service.devices.login(conversation.device, shown, ended)
+        except LockedOut as locked:
+            left = {"retry_after_s": round(locked.left_s, 1)}
+            raise Refusal(Code.LOCKED_OUT, left) from None
+        return self._person(visit, purse)
+
+    def _person(self, visit: Visit, purse: Purse) -> messages.Person:
+        state = self._service.state
+        return messages.Person(
+            login=visit.id,
+            user=visit.person.user,
+            user_name=visit.person.name,
+            full_name=visit.person.full_name,
+            balance_e4=purse.balance_e4,
+            available_e4=purse.spendable_e4 if state == "online" else purse.cut_e4,
+            held=len(self._service.devices.jobs(visit)),
+            state=state,
+        )
+
+    async def _logout(
+        self, session: Session, conversation: _Conversation, message: messages.Logout
+    ) -> Any:
+        self._service.devices.logout(message.login, conversation.device)
+        return provider.Done()
+
+    async def _jobs(
+        self, session: Session, conversation: _Conversation, message: messages.Jobs
+    ) -> Any:
+        visit = self._service.devices.visit(message.login, conversation.device)
+        jobs = self._service.devices.jobs(visit)
+        after = [number for number, one in enumerate(jobs, 1) if one.job.job == message.after]
+        page = jobs[after[0] if after else 0 :]
+        return messages.JobList(
+            jobs=[_listed(one) for one in page[:PAGE_JOBS]], last=len(page) <= PAGE_JOBS
+        )
+
+    async def _release(
+        self, session: Session, conversation: _Conversation, message: messages.ReleaseJob
+    ) -> Any:
+        visit = self._service.devices.visit(message.login, conversation.device)
+        return _answer(
+            await self._service.devices.release(
+                visit, message.release, message.job, message.copies, message.duplex
+            )
+        )
+
+    async def _discard(
+        self, session: Session, conversation: _Conversation, message: messages.DiscardJob
+    ) -> Any:
+        visit = self._service.devices.visit(message.login, conversation.device)
+        return _answer(await self._service.devices.discard(visit, message.release, message.job))
+
+    async def _ping(
+        self, session: Session, conversation: _Conversation, message: provider.Ping
+    ) -> Any:
+        return provider.Pong(self._env.wall_s(), wire.position_out(self._service.position))
+
+
+def _listed(listed: Listed) -> messages.DeviceJob:
+    job = listed.job
+    return messages.DeviceJob(
+        job=job.job,
+        title=job.title,
+        pages=job.pages,
+        copies=job.copies,
+        colour=job.colour,
+        duplex=job.duplex,
+        amount_e4=job.amount_e4,
+        reason=job.reason,
+        print_server=listed.provider,
+        reachable=listed.is_reachable,
+        held_at=job.held_at,
+    )
+
+
+def _answer(released: provider.Released) -> messages.ReleaseAnswer:
+    decision = released.decision
+    amount_e4 = None
+    if decision is not None and released.answer == "released":
+        amount_e4 = sum(line.quantity * line.unit_e4 for line in decision.lines)
+    return messages.ReleaseAnswer(
+        answer=released.answer,
+        reason="" if decision is None else decision.reason,
+        printer=released.printer,
+        amount_e4=amount_e4,
+    )

@@ -1,0 +1,243 @@
+"""People at devices: logging in, their held jobs, releasing them. The same at both servers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from papercutd.domain.job import fold_user_name
+from papercutd.environment import Environment
+from papercutd.errors import InvalidValue, Rejected
+from papercutd.identity.verifiers import Verifiers
+from papercutd.services.held_jobs import HeldJobs, Listed
+from papercutd.storage.interfaces import IJobStore
+from papercutd.storage.people import Device, Login
+from papercutd.storage.values import Purse
+from protocols.provider import messages as provider
+
+_log = Logger()
+#: Failed attempts of one user, or at one device, within the window that lock it out.
+USER_ATTEMPTS_MAX = 5
+DEVICE_ATTEMPTS_MAX = 20
+LOCKOUT_S = 900.0
+#: Names and devices of which failures are remembered.
+REMEMBERED_MAX = 10_000
+
+
+class DeviceServer(Protocol):
+    """What the service needs of its server."""
+
+    held: HeldJobs
+
+    @property
+    def state(self) -> str: ...
+
+
+@attrs.define
+class LockedOut(Exception):
+    """Too many attempts; ``left_s`` seconds remain."""
+
+    left_s: float
+
+
+class Attempts:
+    """Failed attempts by name: so many within the window lock it out for as long."""
+
+    def __init__(self, env: Environment, attempts_max: int) -> None:
+        self._env = env
+        self._max = attempts_max
+        self._failed: dict[str, deque[float]] = {}
+
+    def check(self, name: str) -> None:
+        """Raises LockedOut."""
+        times = self._failed.get(name)
+        if times is not None and len(times) == self._max:
+            left_s = times[-1] + LOCKOUT_S - self._env.now()
+            if left_s > 0 and times[-1] - times[0] <= LOCKOUT_S:
+                raise LockedOut(left_s)
+
+    def failed(self, name: str) -> None:
+        if name not in self._failed and len(self._failed) >= REMEMBERED_MAX:
+            # The oldest is forgotten first: dicts keep the order of their making.
+            del self._failed[next(iter(self._failed))]
+        self._failed.setdefault(name, deque(maxlen=self._max)).append(self._env.now())
+
+    def succeeded(self, name: str) -> None:
+        self._failed.pop(name, None)
+
+
+@attrs.frozen
+class Credentials:
+    """What was shown at a device."""
+
+    method: str
+    card: str = attrs.field(default="", repr=False)
+    pin: str = attrs.field(default="", repr=False)
+    user_name: str = ""
+    password: str = attrs.field(default="", repr=False)
+
+
+@attrs.define(eq=False)
+class Visit:
+    """One person at one device."""
+
+    id: str
+    device: Device
+    person: Login
+    #: Told when we end it: its id and why.
+    ended: Callable[[str, str], None]
+    timer: IDelayedCall | None = None
+
+
+class Devices:
+    """Log-ins of all devices connected to this server."""
+
+    def __init__(
+        self, env: Environment, store: IJobStore, server: DeviceServer, verifiers: Verifiers
+    ) -> None:
+        self._env = env
+        self._store = store
+        self._server = server
+        self._verifiers = verifiers
+        self._visits: dict[str, Visit] = {}
+        self._by_user = Attempts(env, USER_ATTEMPTS_MAX)
+        self._by_device = Attempts(env, DEVICE_ATTEMPTS_MAX)
+
+    async def login(
+        self, device: Device, shown: Credentials, ended: Callable[[str, str], None]
+    ) -> tuple[Visit, Purse]:
+        """A new visit; ``ended(id, reason)`` is called when we end it.
+
+        Raises LockedOut or Rejected (``bad-credentials``, ``closed``, ``not-allowed``, ``busy``).
+        The same answer for an unknown user, card, password and PIN.
+        """
+        if shown.method not in device.logins:
+            raise Rejected("not-allowed")
+        self._by_device.check(device.name)
+        person = await self._find(shown)
+        # Whoever is not known is counted by what was shown, not to be told apart.
+        name = f"user {person.user}" if person is not None else f"shown {_asked(shown)}"
+        self._by_user.check(name)
+        if person is None or not await self._is_proved(person, shown):
+            if person is None and shown.method != "card":
+                # As long as it takes for somebody known.
+                await self._verifiers.matches("", shown.password or shown.pin)
+            self._by_user.failed(name)
+            self._by_device.failed(device.name)
+            raise Rejected("bad-credentials")
+        self._by_user.succeeded(name)
+        if person.disabled:
+            raise Rejected("closed")
+        purse = await self._store.purse(person.account)
+        visit = Visit(self._env.new_id(), device, person, ended)
+        self._visits[visit.id] = visit
+        self._touch(visit)
+        return visit, purse
+
+    def logout(self, visit: str, device: Device) -> None:
+        """Nothing happens where it has ended already; another device's is not touched."""
+        found = self._visits.get(visit)
+        if found is not None and found.device.name == device.name:
+            self._end(found)
+
+    def left(self, device: str) -> None:
+        """The device is gone: nobody is logged in at it."""
+        for visit in [v for v in self._visits.values() if v.device.name == device]:
+            self._end(visit)
+
+    def visit(self, visit: str, device: Device) -> Visit:
+        """The visit, which goes on; raises Rejected ``no-login``."""
+        found = self._visits.get(visit)
+        if found is None or found.device.name != device.name:
+            raise Rejected("no-login")
+        self._touch(found)
+        return found
+
+    # Held jobs.
+
+    def jobs(self, visit: Visit) -> list[Listed]:
+        """Jobs of this person that can be printed at this device, oldest first."""
+        found = [
+            listed
+            for listed in self._server.held.list()
+            if listed.provider == visit.device.provider and self._is_theirs(visit, listed.job)
+        ]
+        return sorted(found, key=lambda listed: (listed.job.held_at, listed.job.job))
+
+    async def release(
+        self,
+        visit: Visit,
+        release: str,
+        job: str,
+        copies: int | None,
+        duplex: bool | None,
+    ) -> provider.Released:
+        """Print a held job here; raises Rejected ``not-yours``, ``unreachable`` or ``timeout``."""
+        listed = self._listed(visit, job, release)
+        if listed is None:
+            return provider.Released(release, job, "unknown-job", visit.device.printer)
+        return await self._server.held.release(
+            release, listed, visit.device.printer, copies, duplex
+        )
+
+    async def discard(self, visit: Visit, release: str, job: str) -> provider.Released:
+        """Delete a held job; raises as ``release`` does."""
+        listed = self._listed(visit, job, release)
+        if listed is None:
+            return provider.Released(release, job, "unknown-job", visit.device.printer)
+        return await self._server.held.discard(release, listed)
+
+    def _listed(self, visit: Visit, job: str, release: str) -> Listed | None:
+        listed = self._server.held.find(job, release)
+        if listed is not None and not self._is_theirs(visit, listed.job):
+            raise Rejected("not-yours")
+        return listed
+
+    def _is_theirs(self, visit: Visit, job: provider.HeldJob) -> bool:
+        if job.user is not None:
+            return job.user == visit.person.user
+        return fold_user_name(job.user_name) == fold_user_name(visit.person.name)
+
+    # Who it is.
+
+    async def _find(self, shown: Credentials) -> Login | None:
+        if shown.method == "password":
+            return await self._store.login_by_name(shown.user_name)
+        try:
+            return await self._store.login_by_card(shown.card)
+        except InvalidValue:
+            return None
+
+    async def _is_proved(self, person: Login, shown: Credentials) -> bool:
+        if shown.method == "card":
+            return True
+        if shown.method == "card-pin":
+            return await self._verifiers.matches(person.pin_verifier, shown.pin)
+        # An empty password is refused before any directory is asked.
+        if not shown.password:
+            return False
+        return await self._verifiers.matches(person.verifier, shown.password)
+
+    def _touch(self, visit: Visit) -> None:
+        if visit.timer is not None and visit.timer.active():
+            visit.timer.cancel()
+
+        def idle() -> None:
+            self._end(visit)
+            visit.ended(visit.id, "idle")
+
+        visit.timer = self._env.clock.callLater(visit.device.idle_s, idle)
+
+    def _end(self, visit: Visit) -> None:
+        self._visits.pop(visit.id, None)
+        if visit.timer is not None and visit.timer.active():
+            visit.timer.cancel()
+
+
+def _asked(shown: Credentials) -> str:
+    return fold_user_name(shown.user_name) if shown.method == "password" else shown.card[:64]

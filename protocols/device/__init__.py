@@ -1,0 +1,1 @@
+"""The device protocol: MFDs, card terminals and release stations ask a server."""

@@ -1,0 +1,184 @@
+"""The messages of the device protocol, one class a verb.
+
+A device (MFD, card terminal, release station) is the client; the server is its site
+server, or the application server. docs/protocols/device.md tells the rest.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+from attrs.validators import and_, ge, in_, le, matches_re, max_len, optional
+
+from protocols.common import (
+    TEXT_PATTERN,
+    Position,
+    is_amount_e4,
+    is_id,
+    is_name,
+    is_number,
+    is_title,
+)
+from protocols.provider.messages import Bye, Done, Ping, ServerAddress
+
+#: What a reader or a person typed: bounded, and never logged.
+is_secret = and_(max_len(256), matches_re(TEXT_PATTERN))
+
+
+@attrs.frozen
+class Person:
+    """The answer to ``LOGIN``: who it is, and what is there to spend."""
+
+    #: Names this log-in in what follows; ends with LOGOUT, the idle time or the session.
+    login: str = attrs.field(validator=is_id)
+    user: int = attrs.field(validator=is_number)
+    user_name: str = attrs.field(validator=is_name)
+    full_name: str = attrs.field(validator=is_name)
+    balance_e4: int = attrs.field(validator=is_amount_e4)
+    #: What can be spent here now, at a cut site less than the balance; null: no limit.
+    available_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
+    #: Jobs held for this person, as far as this server knows.
+    held: int = attrs.field(default=0, validator=is_number)
+    #: ``online``, ``cut`` or ``cut-and-stale``: how the server stands.
+    state: str = attrs.field(default="online", validator=in_(("online", "cut", "cut-and-stale")))
+
+
+@attrs.frozen
+class Login:
+    """``TAG LOGIN {method, card, pin, user_name, password}``: somebody stands at the device."""
+
+    VERB: ClassVar[str] = "LOGIN"
+    ANSWER: ClassVar[type] = Person
+    method: str = attrs.field(validator=in_(("card", "card-pin", "password")))
+    card: str = attrs.field(default="", repr=False, validator=is_secret)
+    pin: str = attrs.field(default="", repr=False, validator=is_secret)
+    user_name: str = attrs.field(default="", validator=is_name)
+    password: str = attrs.field(default="", repr=False, validator=is_secret)
+
+
+@attrs.frozen
+class Logout:
+    """``TAG LOGOUT {login}``: the person left; one that has ended already is answered too."""
+
+    VERB: ClassVar[str] = "LOGOUT"
+    ANSWER: ClassVar[type] = Done
+    login: str = attrs.field(validator=is_id)
+
+
+@attrs.frozen
+class DeviceJob:
+    """One held job, as a device lists it."""
+
+    job: str = attrs.field(validator=is_id)
+    title: str = attrs.field(validator=is_title)
+    pages: int = attrs.field(validator=[ge(0), le(10**11)])
+    copies: int = attrs.field(validator=[ge(1), le(100_000)])
+    colour: bool
+    duplex: bool
+    #: What it would cost, where that was said; null: told at the release.
+    amount_e4: int | None = attrs.field(validator=optional(is_amount_e4))
+    #: Why it is held: ``release``, ``funds``, ...
+    reason: str = attrs.field(validator=max_len(64))
+    #: The print provider that holds the document.
+    print_server: str = attrs.field(validator=is_name)
+    #: Its owner has a session here: it can be released now.
+    reachable: bool
+    held_at: float = attrs.field(validator=[ge(-1e12), le(1e12)])
+
+
+@attrs.frozen
+class JobList:
+    """The answer to ``JOBS``: a page, oldest first."""
+
+    jobs: list[DeviceJob] = attrs.field(validator=max_len(100))
+    last: bool
+
+
+@attrs.frozen
+class Jobs:
+    """``TAG JOBS {login, after}``: this person's held jobs that can be printed here."""
+
+    VERB: ClassVar[str] = "JOBS"
+    ANSWER: ClassVar[type] = JobList
+    login: str = attrs.field(validator=is_id)
+    #: The last job of the page before; empty: from the first.
+    after: str = attrs.field(default="", validator=max_len(64))
+
+
+@attrs.frozen
+class ReleaseAnswer:
+    """The answer to ``RELEASE`` and ``DISCARD``."""
+
+    #: As RELEASED of the provider protocol.
+    answer: str = attrs.field(
+        validator=in_(
+            (
+                *("released", "discarded", "refused", "unanswered", "already-released"),
+                *("unknown-job", "not-yours", "wrong-printer"),
+            )
+        )
+    )
+    #: With ``refused``: why, as a Decision's reason.
+    reason: str = attrs.field(default="", validator=max_len(64))
+    #: With ``already-released``: where; else here.
+    printer: int = attrs.field(default=0, validator=is_number)
+    #: With ``released``: what is reserved for it.
+    amount_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
+
+
+@attrs.frozen
+class ReleaseJob:
+    """``TAG RELEASE {login, release, job, copies, duplex}``: print it at this device's printer."""
+
+    VERB: ClassVar[str] = "RELEASE"
+    ANSWER: ClassVar[type] = ReleaseAnswer
+    login: str = attrs.field(validator=is_id)
+    #: Minted by the device: asked again it gets the same answer.
+    release: str = attrs.field(validator=is_id)
+    job: str = attrs.field(validator=is_id)
+    copies: int | None = attrs.field(default=None, validator=optional([ge(1), le(9_999)]))
+    duplex: bool | None = None
+
+
+@attrs.frozen
+class DiscardJob:
+    """``TAG DISCARD {login, release, job}``: delete a held job of this person."""
+
+    VERB: ClassVar[str] = "DISCARD"
+    ANSWER: ClassVar[type] = ReleaseAnswer
+    login: str = attrs.field(validator=is_id)
+    release: str = attrs.field(validator=is_id)
+    job: str = attrs.field(validator=is_id)
+
+
+@attrs.frozen
+class DeviceConfig:
+    """``* CONFIG {...}``: the server's settings for this device, after the handshake."""
+
+    EVENT: ClassVar[str] = "CONFIG"
+    #: Where it releases.
+    printer: int = attrs.field(validator=is_number)
+    printer_name: str
+    #: Words of: copy, scan, fax, release.
+    functions: list[str]
+    #: Words of: card, card-pin, password.
+    logins: list[str]
+    idle_s: int = attrs.field(validator=is_number)
+    #: In the order in which the device connects: its site, then the application server.
+    servers: list[ServerAddress]
+    position: Position | None = None
+
+
+@attrs.frozen
+class Ended:
+    """``* ENDED {login, reason}``: that log-in is over: ``idle`` or ``elsewhere``."""
+
+    EVENT: ClassVar[str] = "ENDED"
+    login: str
+    reason: str
+
+
+REQUESTS: tuple[type, ...] = (Login, Logout, Jobs, ReleaseJob, DiscardJob, Ping)
+SERVER_EVENTS: tuple[type, ...] = (DeviceConfig, Ended, Bye)
+CLIENT_EVENTS: tuple[type, ...] = (Bye,)

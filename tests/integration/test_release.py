@@ -1,0 +1,257 @@
+"""Held jobs released at a device: online, at a cut site, twice, by the wrong one, after a crash."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from papercutd.demo import measure
+from papercutd.demo.documents import make_pdf
+from papercutd.demo.installation import Branch
+from papercutd.demo.processes import Role
+from papercutd.demo.scenario import is_ready, wait_for
+from papercutd.identity.authority import Authority
+from tests.support.certificates import credentials
+from tests.support.outage import OutageCase
+from tests.support.raw_link import RawLink, job_id
+
+CARD = "04:A2:2B:91"
+
+
+class ReleaseTests(OutageCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.releases = 0
+        app = self.installation.app
+        app.call("user.add", name="ben", balance="1.00")
+        app.call("user.card", name="anna", number=CARD)
+        app.call("user.secret", name="ben", kind="password", secret="correct horse")
+        app.call("user.secret", name="ben", kind="pin", secret="4711")
+        app.call("user.card", name="ben", number="0815")
+        authority = Authority.load(app.data / "ca")
+        for branch in self.installation.branches:
+            app.call("printer.set", name=f"{branch.name}-1", release="secure")
+            app.call(
+                "device.add",
+                name=f"{branch.name}-mfd",
+                printer=f"{branch.name}-1",
+                site=branch.name,
+                logins="card card-pin password",
+            )
+            identity = self.identity(branch)
+            identity.mkdir()
+            credentials(authority, "device", f"{branch.name}-mfd", time.time()).save(identity)
+        self.branch = self.installation.branches[0]
+        waits = lambda b: b.provider.call("status")["printers"]  # noqa: E731
+        self.wait("settings have come", waits)
+        time.sleep(0.5)
+
+    def identity(self, branch: Branch) -> Path:
+        return self.installation.directory / f"device-{branch.name}"
+
+    def device(self, role: Role, branch: Branch) -> RawLink:
+        """A session of the branch's device to ``role``."""
+        port = tomllib.loads(role.config.read_text())["listen"]["devices"]
+        is_site = role is not self.installation.app
+        server = ("site", branch.name) if is_site else ("application", "application")
+        link = RawLink(port, self.identity(branch), server=server)
+        self.addCleanup(link.close)
+        word, welcome = link.hello(f"{branch.name}-mfd", role="device")
+        self.assertEqual(word, "OK", welcome)
+        return link
+
+    def login(self, link: RawLink, **shown: str) -> dict[str, Any]:
+        shown = shown or {"method": "card", "card": CARD.lower()}
+        word, person = link.ask("LOGIN", **shown)
+        self.assertEqual(word, "OK", person)
+        return person
+
+    def hold(self, user: str = "anna", pages: int = 2) -> str:
+        """A job handed in and held."""
+        self.handed_in += 1
+        data = make_pdf(f"held {self.handed_in}", pages, False)
+        job = self.branch.print_file(data, f"held {self.handed_in}", user)
+        held = lambda: self.branch.job(job)["state"] == "held"  # noqa: E731
+        self.assertTrue(wait_for("it is held", held), self.branch.job(job))
+        self.accepted.append((self.branch, job))
+        return job
+
+    def release(
+        self, link: RawLink, login: str, job: str, release: str | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        self.releases += 1
+        release = release or job_id(1000 + self.releases)
+        return link.ask("RELEASE", login=login, release=release, job=job)
+
+    def listed(self, link: RawLink, login: str, count: int) -> list[dict[str, Any]]:
+        """The person's jobs, once there are ``count``."""
+        found: list[dict[str, Any]] = []
+
+        def look() -> bool:
+            found[:] = link.ask("JOBS", login=login)[1]["jobs"]
+            return len(found) == count
+
+        self.assertTrue(wait_for(f"{count} jobs", look), found)
+        return found
+
+    def paper(self) -> int:
+        return len(list(self.branch.printer.directory.glob("*.prn")))
+
+    def printed(self, job: str) -> None:
+        ended = lambda: self.branch.job(job)["state"] == "ended"  # noqa: E731
+        self.assertTrue(wait_for("it is printed", ended), self.branch.job(job))
+
+    def test_online(self) -> None:
+        link = self.device(self.branch.site, self.branch)
+        jobs = [self.hold(), self.hold(pages=3)]
+        person = self.login(link)
+        self.assertEqual((person["user_name"], person["state"]), ("anna", "online"))
+        listed = self.listed(link, person["login"], 2)
+        self.assertEqual([job["job"] for job in listed], jobs)
+        self.assertEqual([job["pages"] for job in listed], [2, 3])
+        self.assertEqual([job["amount_e4"] for job in listed], [1000, 1500])
+        self.assertEqual(self.paper(), 0)
+        word, answer = self.release(link, person["login"], jobs[0], job_id(1))
+        self.assertEqual((word, answer["answer"], answer["amount_e4"]), ("OK", "released", 1000))
+        self.printed(jobs[0])
+        # Asked again under the same id, the answer is the same; another id gets none of it.
+        word, again = self.release(link, person["login"], jobs[0], job_id(1))
+        self.assertEqual((word, again), ("OK", answer))
+        word, other = self.release(link, person["login"], jobs[0], job_id(3))
+        self.assertEqual((word, other["answer"]), ("OK", "unknown-job"))
+        word, answer = link.ask("DISCARD", login=person["login"], release=job_id(2), job=jobs[1])
+        self.assertEqual((word, answer["answer"]), ("OK", "discarded"))
+        self.listed(link, person["login"], 0)
+        self.assertEqual(self.paper(), 1)
+        self.assertEqual(link.ask("LOGOUT", login=person["login"])[0], "OK")
+        self.assertEqual(link.ask("JOBS", login=person["login"])[0], "no-login")
+        self.check()
+
+    def test_at_a_cut_site(self) -> None:
+        """People log in, see their jobs and print them; the centre hears of it afterwards."""
+        link = self.device(self.branch.site, self.branch)
+        early = self.hold("ben")
+        self.branch.cut()
+        cut = lambda: self.branch.site.call("status")["state"] == "cut"  # noqa: E731
+        self.assertTrue(wait_for("it is cut", cut))
+        late = self.hold("ben")
+        person = self.login(link, method="password", user_name="BEN", password="correct horse")
+        self.assertEqual((person["state"], person["available_e4"]), ("cut", 10_000))
+        for job in (early, late):
+            word, answer = self.release(link, person["login"], job)
+            self.assertEqual((word, answer["answer"]), ("OK", "released"), answer)
+            self.printed(job)
+        self.assertEqual(self.paper(), 2)
+        # More than there is: refused, and held on.
+        dear = self.hold("ben", pages=30)
+        word, answer = self.release(link, person["login"], dear)
+        self.assertEqual((answer["answer"], answer["reason"]), ("refused", "funds"))
+        self.assertEqual(self.branch.job(dear)["state"], "held")
+        self.branch.heal()
+        self.wait("everybody is back", is_ready)
+        self.release(link, person["login"], dear)
+        self.assertEqual(self.branch.job(dear)["state"], "held")
+        self.accepted.pop()
+        self.branch.provider.call("job.discard", job=dear)
+        self.check_money()
+
+    def check_money(self) -> None:
+        journal = str(self.branch.provider.data / "provider.db")
+        settled = lambda: (  # noqa: E731
+            not any(self.branch.provider.call("status")["owed"].values())
+            and self.branch.site.call("status")["waiting_records"] == 0
+        )
+        self.assertTrue(wait_for("all is settled", settled))
+        verified = self.installation.app.call("verify", provider_journals=[journal])
+        self.assertEqual(verified["problems"], [])
+        connection = measure.open_read(self.installation.app.data / "application.db")
+        keys = [row[0] for row in connection.execute("SELECT key FROM charge")]
+        connection.close()
+        self.assertEqual(sorted(keys), sorted(f"{job}/release-2" for _, job in self.accepted))
+
+    def test_who_it_is(self) -> None:
+        link = self.device(self.branch.site, self.branch)
+        job = self.hold("anna")
+        for shown in (
+            {"method": "card", "card": "99"},
+            {"method": "card", "card": "x" * 200},
+            {"method": "card", "card": ""},
+            {"method": "card-pin", "card": "0815", "pin": "0000"},
+            {"method": "card-pin", "card": "0815", "pin": ""},
+            {"method": "password", "user_name": "ben", "password": ""},
+            {"method": "password", "user_name": "nobody", "password": "x"},
+            {"method": "password", "user_name": "anna", "password": ""},
+        ):
+            self.assertEqual(link.ask("LOGIN", **shown)[0], "bad-credentials", shown)
+        self.assertEqual(link.ask("LOGIN", method="card", card="x" * 5000)[0], "bad-fields")
+        ben = self.login(link, method="card-pin", card=" 08-15 ", pin="4711")
+        # Another's job: not listed, and not to be had.
+        self.listed(link, ben["login"], 0)
+        held = lambda: self.branch.site.call("job.held")  # noqa: E731
+        self.assertTrue(wait_for("the site knows of it", held))
+        self.assertEqual(self.release(link, ben["login"], job)[0], "not-yours")
+        # Five wrong passwords close the door on ben, and on nobody else.
+        for _ in range(5):
+            link.ask("LOGIN", method="password", user_name="ben", password="wrong")
+        word, fields = link.ask(
+            "LOGIN", method="password", user_name="ben", password="correct horse"
+        )
+        self.assertEqual(word, "locked-out")
+        self.assertGreater(fields["retry_after_s"], 60)
+        self.login(link)
+
+    def test_site_server_dead_on_a_working_network(self) -> None:
+        """The device goes to the application server, which releases through the same owner."""
+        job = self.hold()
+        self.branch.site.kill()
+        link = self.device(self.installation.app, self.branch)
+        person = self.login(link)
+        self.listed(link, person["login"], 1)
+        word, answer = self.release(link, person["login"], job)
+        self.assertEqual((word, answer["answer"]), ("OK", "released"))
+        self.printed(job)
+        self.branch.site.start()
+        self.wait("everybody is back", is_ready)
+        self.check()
+
+    def test_from_two_places_at_once(self) -> None:
+        """The site's device and the application server's command: one of them prints it."""
+        link = self.device(self.branch.site, self.branch)
+        person = self.login(link)
+        for _ in range(4):
+            job = self.hold()
+            self.listed(link, person["login"], 1)
+            number = 1000 + self.handed_in
+            link.send(
+                f'z RELEASE {{"login":"{person["login"]}","release":"{job_id(number)}",'
+                f'"job":"{job}"}}\n'.encode()
+            )
+            try:
+                self.installation.app.call("job.release", job=job)
+            except Exception:
+                # Already released by the other.
+                pass
+            self.assertEqual(link.answer()[:2], ("z", "OK"))
+            self.printed(job)
+        self.assertEqual(self.paper(), 4)
+        self.check()
+
+    def test_provider_killed_while_jobs_are_held(self) -> None:
+        link = self.device(self.branch.site, self.branch)
+        job = self.hold()
+        person = self.login(link)
+        self.listed(link, person["login"], 1)
+        self.branch.provider.kill()
+        # What its server says until it notices, and after: nothing is printed either way.
+        word, _ = self.release(link, person["login"], job)
+        self.assertIn(word, ("unreachable", "timeout"))
+        self.branch.provider.start()
+        self.wait("everybody is back", is_ready)
+        self.listed(link, person["login"], 1)
+        word, answer = self.release(link, person["login"], job)
+        self.assertEqual((word, answer["answer"]), ("OK", "released"))
+        self.printed(job)
+        self.assertEqual(self.paper(), 1)
+        self.check()

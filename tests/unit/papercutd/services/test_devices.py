@@ -1,0 +1,89 @@
+"""Attempts that fail, and verifiers that take their turn."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.environment import Environment
+from papercutd.errors import InvalidValue, Rejected
+from papercutd.identity.verifiers import AT_ONCE, WAITING_MAX, ArgonVerifiers
+from papercutd.services.devices import LOCKOUT_S, Attempts, LockedOut
+
+
+class AttemptTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        env = Environment(self.clock, lambda: 0.0, random.Random(1))
+        self.attempts = Attempts(env, 3)
+
+    def fail_times(self, count: int, every_s: float = 1.0) -> None:
+        for _ in range(count):
+            self.attempts.failed("anna")
+            self.clock.advance(every_s)
+
+    def test_locked_out_for_a_while(self) -> None:
+        self.fail_times(2)
+        self.attempts.check("anna")
+        self.fail_times(1)
+        caught = self.assertRaises(LockedOut, self.attempts.check, "anna")
+        self.assertEqual(caught.left_s, LOCKOUT_S - 1)
+        self.attempts.check("ben")
+        self.clock.advance(LOCKOUT_S)
+        self.attempts.check("anna")
+
+    def test_failures_far_apart_do_not_count(self) -> None:
+        self.fail_times(3, every_s=LOCKOUT_S)
+        self.attempts.check("anna")
+
+    def test_a_success_forgets_them(self) -> None:
+        self.fail_times(2)
+        self.attempts.succeeded("anna")
+        self.fail_times(2)
+        self.attempts.check("anna")
+
+    def test_a_flood_of_names_is_bounded(self) -> None:
+        for number in range(30_000):
+            self.attempts.failed(f"x{number}")
+        self.assertLessEqual(len(self.attempts._failed), 10_000)
+
+
+class VerifierTests(SynchronousTestCase):
+    def verifiers(self) -> ArgonVerifiers:
+        return ArgonVerifiers(lambda function, *arguments: succeed(function(*arguments)))
+
+    def run_it(self, coroutine: object) -> object:
+        return self.successResultOf(Deferred.fromCoroutine(coroutine))  # type: ignore[arg-type]
+
+    def test_round_trip(self) -> None:
+        verifiers = self.verifiers()
+        made = str(self.run_it(verifiers.make("s\u00e4cret")))
+        self.assertTrue(made.startswith("$argon2id$v=19$m=19456,t=2,p=1$"))
+        self.assertTrue(self.run_it(verifiers.matches(made, "s\u00e4cret")))
+        for verifier, secret in ((made, "secret"), (made, ""), ("", ""), ("", "x"), ("junk", "x")):
+            self.assertFalse(self.run_it(verifiers.matches(verifier, secret)))
+        self.assertFalse(self.run_it(verifiers.matches(made, "x" * 10_000)))
+
+    def test_none_is_no_secret(self) -> None:
+        for secret in ("", "x" * 1_000):
+            making = Deferred.fromCoroutine(self.verifiers().make(secret))
+            self.failureResultOf(making, InvalidValue)
+
+    def test_four_at_once_and_a_bounded_queue(self) -> None:
+        running: list[Deferred[object]] = []
+
+        def run(function: object, *arguments: object) -> Deferred[object]:
+            running.append(Deferred())
+            return running[-1]
+
+        verifiers = ArgonVerifiers(run)
+        asked = [Deferred.fromCoroutine(verifiers.matches("", "x")) for _ in range(WAITING_MAX)]
+        self.assertEqual(len(running), AT_ONCE)
+        more = Deferred.fromCoroutine(verifiers.matches("", "x"))
+        self.assertEqual(self.failureResultOf(more, Rejected).value.code, "busy")
+        while running:
+            running.pop(0).callback(False)
+        self.assertTrue(all(one.called for one in asked))
