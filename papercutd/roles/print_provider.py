@@ -198,7 +198,7 @@ class ProviderRole:
         operations = ProviderOperations(self._provider, self._journal).all()
         if self._spooler is not None:
             queues = CupsQueues(
-                *(self._cups, self._spooler, self._journal),
+                *(self._cups, self._spooler, self._journal, self._reactor),
                 *(self._config.cups.printers_conf, self._config.cups.backend),
             )
             operations |= queues.all()

@@ -1,103 +1,158 @@
-"""Printing through a real CUPS: its jobs are decided, counted and charged as they come out."""
+"""Printing through a real CUPS: what is charged are the sides that came out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import subprocess
 from pathlib import Path
-from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from tests.support.cups import RawPrinter
+from tests.support.cups_case import CupsCase
+from tests.support.paper import raster_pages
+from tests.unit.papercutd.provider.documents import RED_DOT, Page
 
-from papercutd.demo.network import free_port
-from papercutd.demo.processes import Role, command
-from tests.support.cups import PrivateCups, wait_until
-from tests.unit.papercutd.provider.documents import Page, make_pdf
-
-TIMES = "[times]\nback_jitter_s = 0.1\nreconnect_min_s = 0.1\nreconnect_max_s = 0.5\n"
-
-
-class CupsCase(SynchronousTestCase):
-    """An application server, a print provider and a CUPS, each a process."""
-
-    timeout = 180
-
-    def setUp(self) -> None:
-        self.cups = PrivateCups()
-        self.addCleanup(self.cups.close)
-        folder = self.cups.folder
-        http, https, links = free_port(), free_port(), free_port()
-        listen = (
-            f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
-            f"links = {links}\ndevices = 0\n"
-        )
-        self.app = Role("app", "application server", folder / "app", listen)
-        command(self.app.config, "init")
-        self.app.start()
-        self.addCleanup(self.app.stop)
-        self.provider = Role(
-            *("provider", "print provider", folder / "provider"),
-            f'[application]\nhost = "127.0.0.1"\nport = {links}\n'
-            f'{TIMES}[cups]\nserver = "{self.cups.socket}"\n',
-        )
-        added = command(self.app.config, "provider", "add", "p1")
-        command(
-            *(self.provider.config, "join", "--token", added["token"]),
-            *("--server", f"127.0.0.1:{https}"),
-        )
-        command(self.app.config, "user", "add", "anna", "--balance", "100.00")
-        self.provider.start()
-        self.addCleanup(self.provider.stop)
-        self.cups.set_backend_socket(self.provider.data / "cups.sock")
-        self.cups.start()
-
-    def queue(self, name: str, uri: str, model: str, *words: str) -> None:
-        """A queue that asks the provider, known to the application server."""
-        self.cups.add_queue(name, uri, model, *words)
-        self.cups.run("lpadmin", "-p", name, "-v", f"papercut:{uri}")
-        command(
-            *(self.app.config, "printer", "add", name, "--provider", "p1"),
-            *("--uri", f"cups:{name}"),
-        )
-
-    def document(self, pages: int = 3, **fields: Any) -> Path:
-        path = self.cups.folder / f"{pages}.pdf"
-        path.write_bytes(make_pdf([Page(**fields)] * pages))
-        return path
-
-    def jobs(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.provider.call("job.list")
-        return found
-
-    def until(self, condition: Callable[[], Any], what: str) -> None:
-        try:
-            wait_until(condition, what)
-        except AssertionError as error:
-            log = self.provider.log.read_text()[-3000:]
-            cups = self.cups.log()[-3000:]
-            raise AssertionError(f"{error}\n{self.jobs()}\n{log}\n{cups}") from None
-
-    def ended(self, count: int) -> list[dict[str, Any]]:
-        """The provider's jobs, once ``count`` of them have ended."""
-        self.until(
-            lambda: sum(job["state"] == "ended" for job in self.jobs()) >= count,
-            f"{count} ended jobs",
-        )
-        return self.jobs()
-
-    def charged(self, count: int) -> list[tuple[str, int]]:
-        """(title, pages) of the charges, in the order of their booking."""
-        self.until(
-            lambda: self.app.call("status")["charges"] >= count,
-            f"{count} charges",
-        )
-        return []
+RASTER = "drv:///cupsfilters.drv/pwgrast.ppd"
+PCL = "drv:///sample.drv/laserjet.ppd"
+PCL_XL = "lsb/usr/cupsfilters/pxlcolor.ppd"
 
 
-class MainPathTests(CupsCase):
-    def test_one_job(self) -> None:
+class IppPrinterTests(CupsCase):
+    """A printer of IPP Everywhere, which counts."""
+
+    def test_options(self) -> None:
         printer = self.cups.ipp_printer("one")
         self.queue("q1", printer.uri, "everywhere")
-        self.cups.lp("q1", self.document(3))
-        (job,) = self.ended(1)
-        self.assertEqual(printer.paper, [3])
-        self.assertEqual((job["outcome"], job["pages"], job["user"]), ("completed", 3, "anna"))
+        expected = []
+        for pages, words, sides in (
+            (3, (), 3),
+            (3, ("-n", "2"), 6),
+            (3, ("-o", "sides=two-sided-long-edge"), 3),
+            # Each copy begins on a sheet of its own: the empty backs are nobody's.
+            (3, ("-n", "2", "-o", "sides=two-sided-long-edge"), 6),
+            (5, ("-o", "page-ranges=2-3"), 2),
+            (5, ("-o", "page-ranges=1,4-"), 3),
+            (5, ("-o", "number-up=2"), 3),
+            (5, ("-o", "number-up=4", "-o", "sides=two-sided-short-edge"), 2),
+            (5, ("-o", "number-up=2", "-o", "page-ranges=1-2", "-n", "3"), 6),
+            (5, ("-o", "page-set=even"), 2),
+        ):
+            title = f"job {len(expected)}"
+            self.cups.lp("q1", self.pdf(pages), "-t", title, *words)
+            expected.append((title, sides, "completed"))
+        self.assertEqual(sorted(self.until_charged(len(expected))), expected)
+        # What came out, empty backs included.
+        self.assertEqual(printer.paper, [3, 6, 4, 8, 2, 3, 3, 2, 6, 2])
+        self.assert_in_order()
+
+    def test_documents_of_every_kind(self) -> None:
+        """What is counted before is what comes out, whatever it was before it was filtered."""
+        printer = self.cups.ipp_printer("one")
+        self.queue("q1", printer.uri, "everywhere")
+        printer.behave("uncounted")
+        folder = self.cups.folder
+        pdf = self.pdf([Page(), Page(content=RED_DOT), Page()])
+        (folder / "text.txt").write_text("".join(f"line {n}\n" for n in range(150)))
+        # Text to CUPS and nothing to us: what the filters make of it is counted.
+        lines = "".join(f"<p>{n}</p>\n" for n in range(150))
+        (folder / "page.html").write_text(f"<!DOCTYPE html>\n<html>{lines}</html>")
+        for command in (
+            ("-sDEVICE=ps2write", "-o", "a.ps"),
+            ("-sDEVICE=png16m", "-r50", "-dLastPage=1", "-o", "a.png"),
+            ("-sDEVICE=pwgraster", "-r100", "-o", "a.pwg"),
+        ):
+            ghostscript(folder, *command, str(pdf))
+        names = ["text.txt", "a.ps", "a.png", "a.pwg", "page.html"]
+        for name in names:
+            self.cups.lp("q1", folder / name, "-n", "2")
+        charged = {title: pages for title, pages, _ in self.until_charged(len(names))}
+        self.assertEqual(
+            charged, {"text.txt": 6, "a.ps": 6, "a.png": 2, "a.pwg": 6, "page.html": 6}
+        )
+        self.assertEqual(sorted(printer.paper), sorted(charged.values()))
+        self.assert_in_order()
+
+
+class SocketPrinterTests(CupsCase):
+    """Printers that take bytes and say nothing: what is analysed is charged."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.printer = RawPrinter()
+        self.addCleanup(self.printer.close)
+
+    def received(self, count: int) -> list[bytes]:
+        self.until(
+            lambda: len(self.printer.documents) >= count, f"{count} documents at the printer"
+        )
+        return self.printer.documents
+
+    def charged(self, count: int) -> list[int]:
+        return [pages for _, pages, _ in sorted(self.until_charged(count))]
+
+    def print_all(self, queue: str) -> list[int]:
+        """Sides charged of six jobs of a document of five pages, one in colour."""
+        pdf = self.pdf([Page(), Page(content=RED_DOT), Page(), Page(), Page()])
+        jobs = (
+            (),
+            ("-n", "3"),
+            ("-o", "sides=two-sided-long-edge"),
+            ("-o", "page-ranges=2-4"),
+            ("-o", "number-up=2"),
+            ("-o", "number-up=2", "-o", "page-ranges=1-2", "-n", "2"),
+        )
+        for number, words in enumerate(jobs):
+            self.cups.lp(queue, pdf, "-t", f"job {number}", *words)
+        return self.charged(len(jobs))
+
+    def test_raw_queue(self) -> None:
+        """No filter runs: of the options only copies count, which the backend makes."""
+        self.queue("raw", self.printer.uri, "raw")
+        pdf = self.pdf(3)
+        self.cups.lp("raw", pdf, "-t", "job 0", "-n", "2", "-o", "number-up=2")
+        self.assertEqual(self.charged(1), [6])
+        # The socket backend sends copies one after the other.
+        self.assertEqual(b"".join(self.received(1)), pdf.read_bytes() * 2)
+        ljet = self.cups.folder / "made.pcl"
+        ghostscript(self.cups.folder, "-sDEVICE=ljet4", "-o", str(ljet), str(pdf))
+        self.cups.lp("raw", ljet, "-t", "job 1", "-o", "raw")
+        self.assertEqual(self.charged(2), [6, 3])
+        self.assert_in_order()
+
+    def test_raster_queue(self) -> None:
+        self.queue("raster", self.printer.uri, RASTER)
+        charged = self.print_all("raster")
+        self.assertEqual(charged, [5, 15, 5, 3, 3, 4])
+        came = [raster_pages(data) for data in self.received(6)]
+        # Copies are made by the filter here; an even number of sides in each where duplex.
+        self.assertEqual(came, [5, 15, 5, 3, 3, 4])
+        self.assert_in_order()
+
+    def test_pcl_queue(self) -> None:
+        self.queue("pcl", self.printer.uri, PCL)
+        charged = self.print_all("pcl")
+        self.assertEqual(charged, [5, 15, 5, 3, 3, 4])
+        self.assertEqual([pcl_sides(data) for data in self.received(6)], charged)
+        # The driver is of a grey printer: nothing of it is charged as colour.
+        items = {item for lines in self.lines() for item, _ in lines}
+        self.assertEqual({item.rpartition(" ")[2] for item in items}, {"grey"})
+        self.assert_in_order()
+
+    def test_pcl_xl_queue(self) -> None:
+        self.queue("xl", self.printer.uri, PCL_XL)
+        charged = self.print_all("xl")
+        self.assertEqual(charged, [5, 15, 5, 3, 3, 4])
+        self.received(6)
+        items = {item.rpartition(" ")[2] for lines in self.lines() for item, _ in lines}
+        self.assertEqual(items, {"grey", "colour"})
+        self.assert_in_order()
+
+
+def pcl_sides(data: bytes) -> int:
+    """Sides of what the LaserJet driver of CUPS made: each is a raster of its own."""
+    copies = [int(found) for found in re.findall(rb"\x1b&l(\d+)X", data)]
+    return len(re.findall(rb"\x1b\*r0B", data)) * max(copies)
+
+
+def ghostscript(folder: Path, *words: str) -> None:
+    command = ["gs", "-q", "-dNOPAUSE", "-dBATCH", *words]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)

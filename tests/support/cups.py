@@ -6,6 +6,7 @@ Needs the Debian packages that tests/support/install.sh installs.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -55,6 +56,7 @@ Listen {folder}/run/cups.sock
 Browsing Off
 WebInterface No
 IdleExitTimeout 0
+DirtyCleanInterval 1
 PreserveJobFiles Yes
 PreserveJobHistory Yes
 ErrorPolicy retry-job
@@ -111,6 +113,17 @@ CUPS-Reject-Jobs>
 </Policy>
 """
 
+JOBS_TEST = """{
+OPERATION Get-Jobs
+GROUP operation-attributes-tag
+ATTR charset attributes-charset utf-8
+ATTR language attributes-natural-language en
+ATTR uri printer-uri $uri
+ATTR keyword which-jobs all
+ATTR keyword requested-attributes job-id,job-state
+STATUS successful-ok
+}
+"""
 DBUS = """<busconfig><type>system</type><listen>unix:path={socket}</listen>
 <auth>EXTERNAL</auth><policy context="default"><allow send_destination="*"/>
 <allow receive_sender="*"/><allow own="*"/><allow user="*"/></policy></busconfig>"""
@@ -225,12 +238,34 @@ class PrivateCups:
         path = self.folder / "log" / "error_log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def run(self, *words: str, fails: bool = False) -> str:
-        """What ``words`` print: lp, lpadmin, lpstat, cancel, ... at this CUPS."""
+    @property
+    def backend(self) -> Path:
+        """Our backend, as this CUPS runs it."""
+        return self.folder / "bin" / "backend" / "papercut"
+
+    def job_states(self) -> dict[int, str]:
+        """The state of each job that this CUPS remembers, by its number."""
+        said = self.run(
+            *("ipptool", "-t", "-v", f"ipp://127.0.0.1:{self.port}/", str(self._jobs_test())),
+            fails=None,
+        )
+        found = re.findall(r"job-id \(integer\) = (\d+)\s+job-state \(enum\) = ([a-z-]+)", said)
+        return {int(number): state.removeprefix("pending-") for number, state in found}
+
+    def _jobs_test(self) -> Path:
+        path = self.folder / "etc" / "jobs.test"
+        path.write_text(JOBS_TEST)
+        return path
+
+    def run(self, *words: str, fails: bool | None = False) -> str:
+        """What ``words`` print: lp, lpadmin, lpstat, cancel, ... at this CUPS.
+
+        ``fails``: whether it has to fail; None: it may.
+        """
         done = subprocess.run(
             words, env=self.environment, capture_output=True, text=True, timeout=60
         )
-        if (done.returncode != 0) is not fails:
+        if fails is not None and (done.returncode != 0) is not fails:
             raise AssertionError(f"{' '.join(words)}: {done.returncode} {done.stdout}{done.stderr}")
         return done.stdout + done.stderr
 

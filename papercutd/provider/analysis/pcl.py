@@ -232,7 +232,8 @@ def _command(state: _Pcl, command: tuple[int, int, int], value: int, data: memor
     elif words == "&lA":
         state.eject()
         state.paper = _PCL_PAPERS.get(value, state.paper)
-    elif words == "&lH":
+    elif words == "&lH" or words == "&aG":
+        # Another source of paper, or the other side of the sheet.
         state.eject()
     elif words == "&pX":
         state.is_marked = True

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from papercutd.errors import InvalidValue, NotFound, PapercutError
 from papercutd.provider.cups.device_uris import (
@@ -22,6 +24,8 @@ from papercutd.provider.cups.spooler import CupsSpooler
 from papercutd.provider.journal import ProviderJournal
 
 Operation = Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], Awaitable[Any]]
+#: Seconds within which CUPS writes a change to its file of queues, as it is delivered.
+WRITTEN_AFTER_S = 35.0
 #: The backend as this release has it.
 BACKEND = Path(__file__).resolve().parents[1] / "backend" / "papercut"
 
@@ -56,12 +60,14 @@ class CupsQueues:
         cups: CupsServer,
         spooler: CupsSpooler,
         journal: ProviderJournal,
+        clock: IReactorTime,
         printers_conf: str,
         backend: str,
     ) -> None:
         self._cups = cups
         self._spooler = spooler
         self._journal = journal
+        self._clock = clock
         self._printers_conf = printers_conf
         #: Where CUPS looks for the backend.
         self._backend = Path(backend)
@@ -106,7 +112,7 @@ class CupsQueues:
             shown = queue.device_uri
             if ":" not in shown:
                 raise InvalidValue("queue", f"has no device URI of a backend: {shown!r}")
-            real = self._real_uri(queue, str(arguments.get("uri") or ""))
+            real = await self._real_uri(queue, str(arguments.get("uri") or ""))
             # Also where it has none: what was kept of another time is forgotten.
             await self._journal.keep_setting(kept_name(queue.name), KeptUri(shown, real))
             await self._cups.set_device_uri(queue.name, SCHEME + shown)
@@ -149,8 +155,11 @@ class CupsQueues:
             return "not executable"
         return "installed" if is_ours else "of another release"
 
-    def _real_uri(self, queue: Queue, stated: str) -> str:
-        """The device URI with its password, if it has one."""
+    async def _real_uri(self, queue: Queue, stated: str) -> str:
+        """The device URI with its password, if it has one.
+
+        Of a queue that was changed just now it takes CUPS half a minute to write it down.
+        """
         shown = queue.device_uri
         if not may_have_password(shown):
             return shown
@@ -158,14 +167,19 @@ class CupsQueues:
             if without_password(stated) != without_password(shown):
                 raise InvalidValue("uri", f"is not that of the queue, {shown}")
             return stated
-        try:
-            found = read_device_uri(self._printers_conf, queue.name)
-        except OSError:
-            raise UriHidden(queue.name, self._printers_conf, "cannot be read here") from None
-        if found is None or without_password(found) != without_password(shown):
-            # CUPS writes it half a minute after a change.
-            raise UriHidden(queue.name, self._printers_conf, "is not up to date yet")
-        return found
+        give_up_at = self._clock.seconds() + WRITTEN_AFTER_S
+        while True:
+            try:
+                found = read_device_uri(self._printers_conf, queue.name)
+            except FileNotFoundError:
+                found = None
+            except OSError:
+                raise UriHidden(queue.name, self._printers_conf, "cannot be read here") from None
+            if found is not None and without_password(found) == without_password(shown):
+                return found
+            if self._clock.seconds() >= give_up_at:
+                raise UriHidden(queue.name, self._printers_conf, "does not know the queue")
+            await deferLater(self._clock, 0.5, lambda: None)
 
 
 def _is_enabled(queue: Queue) -> bool:

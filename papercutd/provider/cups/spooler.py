@@ -139,6 +139,7 @@ class CupsSpooler:
         self._sequence = 0
         self._reconciled_at = float("-inf")
         self._looking = DeferredLock()
+        self._napping: Deferred[None] | None = None
         #: Whether CUPS answered last time; shown.
         self.is_reachable = False
         self.provider: PrintProvider
@@ -211,6 +212,7 @@ class CupsSpooler:
         if following.job.state == "held":
             # Somebody released it at CUPS: it is asked for again, not let through.
             self.provider.retry(job.job)
+        self._end_nap()
         if following.attempts == 0 and following.job.state != "printing":
             self._tasks.spawn(self._note_printer(following), "asking a printer for its last job")
         following.wake()
@@ -621,7 +623,22 @@ class CupsSpooler:
             except Exception:
                 _log.failure("a look at CUPS failed")
             is_busy = any(f.job.state != "held" for f in self._following.values())
-            await deferLater(self._env.clock, EVENTS_S if is_busy else EVENTS_IDLE_S, lambda: None)
+            await self._nap(EVENTS_S if is_busy else EVENTS_IDLE_S)
+
+    async def _nap(self, seconds: float) -> None:
+        """So many seconds, or until a job is announced."""
+        self._napping = napping = Deferred[None]()
+        timer = self._env.clock.callLater(seconds, self._end_nap)
+        try:
+            await napping
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def _end_nap(self) -> None:
+        napping, self._napping = self._napping, None
+        if napping is not None and not napping.called:
+            napping.callback(None)
 
     async def _look_for_events(self) -> None:
         """Hear what happened since the last time, in order."""

@@ -1,0 +1,130 @@
+"""An application server, a print provider and a CUPS, each a real process, for tests."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.demo.network import free_port
+from papercutd.demo.processes import Role, command
+from tests.support.cups import PrivateCups, wait_until
+from tests.unit.papercutd.provider.documents import Page, make_pdf
+
+TIMES = "[times]\nback_jitter_s = 0.1\nreconnect_min_s = 0.1\nreconnect_max_s = 0.5\n"
+
+
+class CupsCase(SynchronousTestCase):
+    """User ``anna`` has 100.00 and is not restricted below zero; each queue is a printer."""
+
+    timeout = 240
+
+    def setUp(self) -> None:
+        self.cups = PrivateCups()
+        self.addCleanup(self.cups.close)
+        folder = self.cups.folder
+        http, https, links = free_port(), free_port(), free_port()
+        listen = (
+            f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
+            f"links = {links}\ndevices = 0\n"
+        )
+        self.app = Role("app", "application server", folder / "app", listen)
+        command(self.app.config, "init")
+        self.app.start()
+        self.addCleanup(self.app.stop)
+        self.provider = Role(
+            *("provider", "print provider", folder / "provider"),
+            f'[application]\nhost = "127.0.0.1"\nport = {links}\n{TIMES}'
+            f'[cups]\nserver = "{self.cups.socket}"\nbackend = "{self.cups.backend}"\n'
+            f'printers_conf = "{folder}/etc/printers.conf"\n',
+        )
+        added = self.admin("provider", "add", "p1")
+        command(
+            *(self.provider.config, "join", "--token", added["token"]),
+            *("--server", f"127.0.0.1:{https}"),
+        )
+        self.admin("user", "add", "anna", "--balance", "100.00")
+        self.provider.start()
+        self.addCleanup(self.provider.stop)
+        self.cups.set_backend_socket(self.provider.data / "cups.sock")
+        self.cups.start()
+
+    def admin(self, *words: str) -> Any:
+        """``papercutd`` at the application server."""
+        return command(self.app.config, *words)
+
+    def at_provider(self, *words: str) -> Any:
+        """``papercutd`` at the provider."""
+        return command(self.provider.config, *words)
+
+    def queue(self, name: str, uri: str, model: str, *words: str, **printer: str) -> None:
+        """A queue that asks the provider, known to the application server."""
+        self.cups.add_queue(name, uri, model, *words)
+        more = [word for key, value in printer.items() for word in (f"--{key}", value)]
+        self.admin("printer", "add", name, "--provider", "p1", "--uri", f"cups:{name}", *more)
+        shown = self.at_provider("provider", "cups", "enable", name)
+        self.assertTrue(shown["enabled"])
+
+    def pdf(self, pages: int | Sequence[Page] = 3, name: str = "") -> Path:
+        made = [Page()] * pages if isinstance(pages, int) else pages
+        path = self.cups.folder / (name or f"{len(made)} pages.pdf")
+        path.write_bytes(make_pdf(made))
+        return path
+
+    # What came of it.
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The provider's jobs, oldest first."""
+        found: list[dict[str, Any]] = self.provider.call("job.list")
+        return found
+
+    def charges(self) -> list[tuple[str, int, str]]:
+        """(title, pages, outcome) of what the application server booked, in its order."""
+        with sqlite3.connect(f"file:{self.app.data}/application.db?mode=ro", uri=True) as database:
+            found = database.execute(
+                "SELECT title, pages, outcome FROM charge ORDER BY number"
+            ).fetchall()
+        database.close()
+        return found
+
+    def lines(self) -> list[list[tuple[str, int]]]:
+        """The lines of each charge: what was printed on which paper, and how much of it."""
+        with sqlite3.connect(f"file:{self.app.data}/application.db?mode=ro", uri=True) as database:
+            found = database.execute("SELECT lines FROM charge ORDER BY number").fetchall()
+        database.close()
+        return [[(line["what"], line["quantity"]) for line in json.loads(row[0])] for row in found]
+
+    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
+        try:
+            wait_until(condition, what, timeout_s)
+        except AssertionError as error:
+            log = self.provider.log.read_text()[-4000:]
+            cups = self.cups.log()[-4000:]
+            raise AssertionError(f"{error}\n{cups}\n{log}\n{self.jobs()}") from None
+
+    def until_state(self, state: str, count: int = 1) -> list[dict[str, Any]]:
+        """The provider's jobs, once ``count`` of them are in ``state``."""
+        self.until(
+            lambda: sum(job["state"] == state for job in self.jobs()) >= count,
+            f"{count} jobs {state}",
+        )
+        return self.jobs()
+
+    def until_charged(self, count: int) -> list[tuple[str, int, str]]:
+        self.until(lambda: len(self.charges()) >= count, f"{count} charges")
+        return self.charges()
+
+    def cups_state(self, number: int) -> str:
+        """How CUPS has its job: ``held``, ``completed``, ..."""
+        return self.cups.job_states().get(number, "unknown")
+
+    def assert_in_order(self) -> None:
+        """Nothing is charged twice, lost, or paid wrongly."""
+        verified = self.admin(
+            *("verify", "--provider-journal", str(self.provider.data / "provider.db"))
+        )
+        self.assertTrue(verified["ok"], verified)
