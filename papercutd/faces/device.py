@@ -7,12 +7,11 @@ from typing import Any, Protocol
 
 import attrs
 
-from papercutd import __version__
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.job import SessionRef
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
-from papercutd.faces.provider import answered
+from papercutd.faces.provider import answered, make_welcome
 from papercutd.services import wire
 from papercutd.services.devices import Credentials, Devices, LockedOut, Visit
 from papercutd.services.held_jobs import Listed
@@ -97,17 +96,7 @@ class DeviceFace:
         else:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker, device)
-        return Welcome(
-            version=session.version,
-            role=service.role,
-            name=self._name,
-            decider=service.decider,
-            session=seen.session,
-            position=wire.position_out(service.position),
-            seen=wire.mark_out(seen.mark),
-            software=__version__,
-            clock=self._env.wall_s(),
-        )
+        return make_welcome(self._env, service, self._name, session, seen)
 
     def opened(self, session: Session) -> None:
         conversation = self._conversations[session]

@@ -80,6 +80,34 @@ class OpenList:
         return whole
 
 
+class Welcoming(Protocol):
+    """What a WELCOME says of a server."""
+
+    role: str
+
+    @property
+    def position(self) -> Position | None: ...
+    @property
+    def decider(self) -> str: ...
+
+
+def make_welcome(
+    env: Environment, service: Welcoming, name: str, session: Session, seen: Seen
+) -> Welcome:
+    """The answer to an asker's HELLO."""
+    return Welcome(
+        version=session.version,
+        role=service.role,
+        name=name,
+        decider=service.decider,
+        session=seen.session,
+        position=wire.position_out(service.position),
+        seen=wire.mark_out(seen.mark),
+        software=__version__,
+        clock=env.wall_s(),
+    )
+
+
 async def answered(work: Coroutine[Any, Any, T]) -> T:
     """``work``, its errors of the product turned into refusals."""
     try:
@@ -135,17 +163,7 @@ class ProviderFace:
         else:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker, seen.replaced)
-        return Welcome(
-            version=session.version,
-            role=service.role,
-            name=self._name,
-            decider=service.decider,
-            session=seen.session,
-            position=wire.position_out(service.position),
-            seen=wire.mark_out(seen.mark),
-            software=__version__,
-            clock=self._env.wall_s(),
-        )
+        return make_welcome(self._env, service, self._name, session, seen)
 
     def opened(self, session: Session) -> None:
         conversation = self._conversations[session]
