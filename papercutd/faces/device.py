@@ -101,6 +101,8 @@ class DeviceFace:
     def opened(self, session: Session) -> None:
         conversation = self._conversations[session]
         self._service.device_sessions.enter(conversation.asker.identity, session)
+        # Whoever was logged in over an older connection of it logs in again.
+        self._service.devices.left(conversation.device.name)
         self._service.tasks.spawn(self._greet(session, conversation), "greeting a device")
 
     async def _greet(self, session: Session, conversation: _Conversation) -> None:

@@ -255,3 +255,67 @@ class ReleaseTests(OutageCase):
         self.printed(job)
         self.assertEqual(self.paper(), 1)
         self.check()
+
+    def test_each_verb_in_a_wrong_state(self) -> None:
+        """Without a log-in, with another device's, after the end, and by another role."""
+        south = self.installation.branches[1]
+        link = self.device(self.branch.site, self.branch)
+        other = self.device(south.site, south)
+        person = self.login(other)
+        job = self.hold()
+        for login in (job_id(1), person["login"]):
+            for verb, fields in (
+                ("JOBS", {}),
+                ("RELEASE", {"release": job_id(2), "job": job}),
+                ("DISCARD", {"release": job_id(2), "job": job}),
+            ):
+                self.assertEqual(link.ask(verb, login=login, **fields)[0], "no-login", verb)
+        # That of another device is not ended by ours.
+        self.assertEqual(link.ask("LOGOUT", login=person["login"])[0], "OK")
+        self.assertEqual(other.ask("JOBS", login=person["login"])[0], "OK")
+        mine = self.login(link)
+        for verb, fields in (
+            ("RELEASE", {"release": "x", "job": job}),
+            ("RELEASE", {"release": job_id(2), "job": job, "copies": 0}),
+            ("RELEASE", {"release": job_id(2), "job": job, "copies": -1}),
+            ("DISCARD", {"release": job_id(2)}),
+            ("LOGIN", {"method": "retina"}),
+        ):
+            word = link.ask(verb, login=mine["login"], **fields)[0]
+            self.assertEqual(word, "bad-fields", (verb, fields))
+        word, answer = self.release(link, mine["login"], job_id(77))
+        self.assertEqual((word, answer["answer"]), ("OK", "unknown-job"))
+        self.assertEqual(link.ask("AUTHORIZE")[0], "unknown-verb")
+        self.assertEqual(self.branch.job(job)["state"], "held")
+
+    def test_roles_keep_to_their_ports(self) -> None:
+        """A provider is no device, and a device no provider; a device of another site neither."""
+        south = self.installation.branches[1]
+        ports = tomllib.loads(self.branch.site.config.read_text())["listen"]
+        server = ("site", self.branch.name)
+        for identity, port, hello, word in (
+            (
+                self.branch.provider.data / "identity",
+                "devices",
+                {"role": "provider"},
+                "not-allowed",
+            ),
+            (self.branch.provider.data / "identity", "devices", {"role": "device"}, "identity"),
+            (self.identity(self.branch), "links", {"role": "device"}, "not-allowed"),
+            (self.identity(self.branch), "links", {"role": "provider"}, "identity"),
+            (self.identity(south), "devices", {"role": "device"}, "not-yours"),
+        ):
+            link = RawLink(ports[port], identity, server=server)
+            self.addCleanup(link.close)
+            name = "south-mfd" if identity == self.identity(south) else "north-mfd"
+            name = "north-provider" if "provider" in str(identity) else name
+            self.assertEqual(link.hello(name, **hello)[0], word, (port, hello))
+
+    def test_two_with_one_identity(self) -> None:
+        """The newest counts, and whoever was logged in at the older is not any more."""
+        first = self.device(self.branch.site, self.branch)
+        person = self.login(first)
+        second = self.device(self.branch.site, self.branch)
+        self.assertEqual(first.answer()[:2], ("end", "replaced"))
+        self.assertEqual(second.ask("JOBS", login=person["login"])[0], "no-login")
+        self.login(second)
