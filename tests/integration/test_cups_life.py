@@ -76,7 +76,7 @@ class DecisionTests(LifeCase):
         number = self.cups.lp("follow", self.pdf(5))
         (job,) = self.until_state("held")
         self.until_cups(number, "held")
-        answer = self.provider.call("job.release", job=job["job"], printer="q2", copies=2)
+        answer = self.admin("job", "release", job["job"], "--printer", "q2", "--copies", "2")
         self.assertEqual(answer["answer"], "released")
         self.assertEqual(self.until_charged(1), [("5 pages.pdf", 10, "completed")])
         self.assertEqual((self.printer.paper, other.paper), ([], [10]))
@@ -176,11 +176,11 @@ class ReprintTests(LifeCase):
         self.until_printing()
         self.cups.run("cancel", "-u", "anna", str(number))
         self.until_cups(number, "canceled")
-        self.printer.behave("wait", False)
         (job,) = self.until_state("ended")
         self.assertEqual(job["outcome"], "canceled")
-        # The printer said nothing of sides: nothing is charged.
-        self.assertEqual(self.until_charged(1), [("3 pages.pdf", 0, "canceled")])
+        # The printer has said nothing of sides: nothing is charged.
+        self.until(lambda: self.provider.call("status")["owed"] == {"application": 0}, "peace")
+        self.assertEqual(self.charges(), [])
         self.assert_in_order()
 
 
@@ -254,17 +254,33 @@ class RestartTests(LifeCase):
         self.assertEqual(self.printer.paper, [3])
         self.assert_in_order()
 
-    def test_cups_restarted_while_it_prints(self) -> None:
+    def test_cups_stopped_while_it_prints(self) -> None:
+        """CUPS calls it completed among its own; what the printer counted is charged."""
+        self.printer.behave("wait")
+        self.cups.lp("q1", self.pdf())
+        job = self.until_printing()
+        self.cups.stop()
+        self.printer.behave("wait", False)
+        self.until(lambda: self.printer.paper == [3], "the paper")
+        self.cups.start()
+        self.assertEqual(self.until_charged(1), [("3 pages.pdf", 3, "completed")])
+        self.assertEqual([one["job"] for one in self.jobs()], [job["job"]])
+        self.assert_in_order()
+
+    def test_cups_killed_while_it_prints(self) -> None:
         """It prints again, and is charged once."""
         self.printer.behave("wait")
         number = self.cups.lp("q1", self.pdf())
         job = self.until_printing()
-        self.cups.stop()
+        cache = self.cups.folder / "cache" / "job.cache"
+        self.until(lambda: cache.exists() and "<Job" in cache.read_text(), "the job on the disk")
+        self.cups.stop(signal.SIGKILL)
         self.printer.behave("wait", False)
         self.cups.start()
         self.until_cups(number, "completed")
         self.assertEqual(self.until_charged(1), [("3 pages.pdf", 3, "completed")])
         self.assertEqual([one["job"] for one in self.jobs()], [job["job"]])
+        self.assertEqual(self.printer.paper, [3, 3])
         self.assert_in_order()
 
     def test_a_provider_that_sleeps_loses_nothing(self) -> None:
