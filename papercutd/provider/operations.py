@@ -24,7 +24,10 @@ def job_shown(job: Job) -> dict[str, Any]:
         "decided_by": decider_shown(job.decider),
         "reason": job.reason,
         "outcome": job.outcome,
+        "assumed": job.assumed,
         "waited_ms": job.waited_ms,
+        "cups": None if job.spooled is None else f"{job.spooled.queue}-{job.spooled.number}",
+        "reprint_of": job.reprint_of,
     }
 
 

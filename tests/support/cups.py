@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -373,12 +374,17 @@ class IppPrinterProgram:
 
 
 class RawPrinter:
-    """A printer on a TCP port: keeps the bytes of each connection."""
+    """A printer on a TCP port: keeps the bytes of each connection.
+
+    ``breaks_off``: so many of the next connections it resets in the midst of the document.
+    """
 
     def __init__(self) -> None:
         self.documents: list[bytes] = []
+        self.breaks_off = 0
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=16)
-        self.uri = f"socket://127.0.0.1:{self._socket.getsockname()[1]}"
+        # Without SNMP: the backend would wait for an answer to it.
+        self.uri = f"socket://127.0.0.1:{self._socket.getsockname()[1]}/?snmp=false"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -389,6 +395,12 @@ class RawPrinter:
                 return
             data = b""
             with connection:
+                if self.breaks_off:
+                    self.breaks_off -= 1
+                    connection.recv(1)
+                    linger = struct.pack("ii", 1, 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    continue
                 while block := connection.recv(65_536):
                     data += block
             if data:

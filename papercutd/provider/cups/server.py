@@ -11,7 +11,7 @@ from urllib.parse import quote
 import attrs
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.web.client import URI, Agent
+from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
@@ -31,6 +31,8 @@ from papercutd.provider.adapters.ipp_printer import first_number
 SCHEME = "papercut:"
 DEFAULT_PORT = 631
 CONNECT_TIMEOUT_S = 5.0
+#: Seconds for which a connection waits for the next question; CUPS waits longer.
+IDLE_S = 10
 ANSWER_TIMEOUT_S = 20.0
 #: Seconds for a document to be handed over on the same machine.
 DOCUMENT_TIMEOUT_S = 300.0
@@ -47,6 +49,8 @@ _QUEUE_ATTRIBUTES = (
     *("printer-name", "device-uri", "sides-default", "color-supported", "media-default"),
     *("printer-state", "print-color-mode-supported"),
 )
+#: The reason of a job whose backend failed, until CUPS tries again.
+WAITS_FOR_RETRY = "resources-are-not-ready"
 _EVENTS = ("job-completed", "job-state-changed")
 
 
@@ -88,7 +92,7 @@ class CupsJob:
         return (
             self.state is JobState.HELD
             and self.hold_until == "no-hold"
-            and "job-hold-until-specified" in self.reasons
+            and WAITS_FOR_RETRY not in self.reasons
         )
 
 
@@ -154,8 +158,15 @@ class CupsServer:
             endpoint = TCP4ClientEndpoint(
                 reactor, host, int(port or DEFAULT_PORT), timeout=CONNECT_TIMEOUT_S
             )
-        agent = Agent.usingEndpointFactory(reactor, _Place(endpoint))
+        # CUPS is asked twice a second while jobs are under way.
+        self._pool = HTTPConnectionPool(reactor)
+        self._pool.cachedConnectionTimeout = IDLE_S
+        agent = Agent.usingEndpointFactory(reactor, _Place(endpoint), self._pool)
         self._client = IppClient(agent, clock, ANSWER_TIMEOUT_S, headers)
+
+    async def close(self) -> None:
+        """End the connections that wait for a next question."""
+        await self._pool.closeCachedConnections()
 
     # Jobs.
 

@@ -168,6 +168,7 @@ class CupsSpooler:
         if self._subscription is not None:
             with suppress(CupsUnreachable):
                 await self._cups.unsubscribe(self._subscription)
+        await self._cups.close()
 
     def _follow(self, job: Job) -> _Following:
         following = self._following.get(job.job)
@@ -518,6 +519,9 @@ class CupsSpooler:
                     return Outcome("completed", assumed=True)
                 if found.is_final:
                     return await self._outcome(following, found.state, has_begun)
+                if has_begun and await self._is_abandoned(found):
+                    outcome = await self._outcome(following, JobState.COMPLETED, has_begun)
+                    return attrs.evolve(outcome, assumed=outcome.pages is None)
                 if found.is_held_by_backend:
                     if not has_begun and await self._prepare(following, found):
                         await begin()
@@ -525,6 +529,16 @@ class CupsSpooler:
             except CupsRefused as error:
                 _log.error("job {job} is not followed: {error}", job=job.job, error=str(error))
             await self._pause(following, LOOK_S)
+
+    async def _is_abandoned(self, found: CupsJob) -> bool:
+        """CUPS was stopped while it printed: the job says pending, CUPS lists it as completed.
+
+        So does CUPS 2.4, and does nothing about it any more.
+        """
+        if found.state is not JobState.PENDING:
+            return False
+        jobs = await self._insist(self._cups.jobs)
+        return all(job.number != found.number for job in jobs)
 
     def _is_as_released(self, following: _Following, backend: Backend) -> bool:
         """Whether what the backend would print is what was allowed, where, and how."""
