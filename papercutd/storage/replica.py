@@ -19,6 +19,9 @@ IN_FORCE = "replica"
 INCOMING = "incoming"
 #: Rows of the lag history kept.
 APPLIED_MAX = 20_000
+#: Changes for which a charge is remembered whose key was not decided here: no answer of
+#: ours is so much later than another server's.
+CHARGED_EARLY_MAX = 2_000
 
 
 class ReplicaFiles(Protocol):
@@ -110,9 +113,7 @@ def apply_batch(
     for table, key, columns in rows:
         if table == CHARGE:
             connection.execute(
-                "INSERT OR IGNORE INTO replica.charged SELECT key FROM decision"
-                " WHERE key = ? AND state IN ('open', 'settled')",
-                (key,),
+                "INSERT OR IGNORE INTO replica.charged VALUES (?, ?)", (key, position.number)
             )
         else:
             apply_row(connection, IN_FORCE, table, key, columns)
@@ -128,6 +129,19 @@ def apply_batch(
         connection.execute(
             "DELETE FROM replica.applied WHERE number < ?", (position.number - APPLIED_MAX,)
         )
+        _forget_charges(connection, position.number - CHARGED_EARLY_MAX)
+
+
+def _forget_charges(connection: sqlite3.Connection, before: int) -> None:
+    """Keep of the charges before that change those of keys decided here."""
+    connection.execute(
+        "DELETE FROM replica.charged WHERE number > 0 AND number < ?"
+        " AND key NOT IN (SELECT key FROM decision)",
+        (before,),
+    )
+    connection.execute(
+        "UPDATE replica.charged SET number = 0 WHERE number > 0 AND number < ?", (before,)
+    )
 
 
 def load_chunk(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from papercutd.domain.chain import CHAIN_START
 from papercutd.domain.decision import APPLICATION, Reason, Verdict
 from papercutd.errors import Rejected
+from papercutd.storage import replica
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
@@ -213,6 +214,36 @@ class HealContract(Site):
         self.branch.follow(self.centre)
         funds = self.overlay().funds
         self.assertEqual((funds.debits_e4, funds.pending_e4), (5_000, 0))
+
+    def test_a_charge_that_came_before_our_answer_counts_once(self) -> None:
+        """The provider asked both, and printed on the other's answer before ours was stored."""
+        asked = request(1, 10)
+        at_centre = self.turner.result(self.centre.store.authorize(self.centre.provider(), asked))
+        self.turner.result(
+            self.centre.store.complete(self.centre.provider(), completion(asked, at_centre))
+        )
+        self.branch.follow(self.centre)
+        self.assertTrue(self.decide(asked).allowed)
+        shown = self.overlay()
+        self.assertEqual((shown.funds.debits_e4, shown.funds.pending_e4), (5_000, 0))
+        self.assertEqual(shown.unsettled_e4, 0)
+
+    def test_charges_of_others_are_forgotten(self) -> None:
+        self.patch(replica, "CHARGED_EARLY_MAX", 100)
+        for number in (1, 2):
+            asked = request(number, 1)
+            answer = self.turner.result(self.centre.store.authorize(self.centre.provider(), asked))
+            self.turner.result(
+                self.centre.store.complete(self.centre.provider(), completion(asked, answer))
+            )
+        self.branch.follow(self.centre)
+        self.decide(request(2, 1))
+        for _ in range(210):
+            self.turner.result(self.centre.store.adjust("anna", 1_000, "given"))
+        self.branch.follow(self.centre)
+        kept = self.branch.query("SELECT key, number FROM replica.charged")
+        self.assertEqual(kept, [(request(2, 1).key, 0)])
+        self.assertEqual(self.overlay().unsettled_e4, 0)
 
     def test_a_site_decided_key_voids_the_centres_reservation(self) -> None:
         asked = request(1, 10)
