@@ -42,6 +42,9 @@ class Code(enum.StrEnum):
     LOCKED_OUT = "locked-out"
     CLOSED = "closed"
     NO_LOGIN = "no-login"
+    NO_RUN = "no-run"
+    FEWER_PAGES = "fewer-pages"
+    BAD_GRANT = "bad-grant"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     INTERNAL = "internal"
@@ -78,6 +81,9 @@ WORDS: dict[Code, str] = {
     Code.LOCKED_OUT: "too many attempts, wait",
     Code.CLOSED: "that user may not use this",
     Code.NO_LOGIN: "nobody is logged in by that id",
+    Code.NO_RUN: "no such run is open in this session",
+    Code.FEWER_PAGES: "more pages of that run were counted before",
+    Code.BAD_GRANT: "that grant was not given by this installation",
     Code.UNREACHABLE: "the peer that holds it has no session here",
     Code.TIMEOUT: "nothing came in time, or the handshake was not finished in time",
     Code.INTERNAL: "the server failed at this request, its log says why",

@@ -18,9 +18,10 @@ from protocols.common import (
     is_id,
     is_name,
     is_number,
+    is_step,
     is_title,
 )
-from protocols.provider.messages import Bye, Done, Ping, ServerAddress
+from protocols.provider.messages import Bye, Done, OpenAnswer, Ping, Receipt, ServerAddress
 
 #: What a reader or a person typed: bounded, and never logged.
 is_secret = and_(max_len(256), matches_re(TEXT_PATTERN))
@@ -153,6 +154,140 @@ class DiscardJob:
 
 
 @attrs.frozen
+class ChargeableAccount:
+    """A shared account that a run or a release may be charged to."""
+
+    id: int = attrs.field(validator=is_number)
+    name: str = attrs.field(validator=is_name)
+    #: What can be spent of it here now; null: no limit.
+    available_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
+
+
+@attrs.frozen
+class AccountList:
+    """The answer to ``ACCOUNTS``: a page, by name."""
+
+    accounts: list[ChargeableAccount] = attrs.field(validator=max_len(100))
+    last: bool
+
+
+@attrs.frozen
+class Accounts:
+    """``TAG ACCOUNTS {login, find, after}``: shared accounts this person may charge."""
+
+    VERB: ClassVar[str] = "ACCOUNTS"
+    ANSWER: ClassVar[type] = AccountList
+    login: str = attrs.field(validator=is_id)
+    #: Part of the name; empty: all.
+    find: str = attrs.field(default="", validator=is_name)
+    #: The name of the last account of the page before; empty: from the first.
+    after: str = attrs.field(default="", validator=is_name)
+
+
+@attrs.frozen
+class Started:
+    """The answer to ``RUN``: so many pages may come, or why not."""
+
+    granted: bool
+    #: The run's key: job and step.
+    job: str = attrs.field(validator=is_id)
+    step: str = attrs.field(validator=is_step)
+    #: With granted: opaque and signed; kept with the count until FINISH is answered.
+    grant: str = attrs.field(default="", repr=False, validator=max_len(8192))
+    #: With granted: pages reserved, at most those asked for. STOP comes at the last.
+    pages: int = attrs.field(default=0, validator=is_number)
+    #: What one page costs.
+    unit_e4: int = attrs.field(default=0, validator=is_amount_e4)
+    #: Not granted: why, as ``funds`` or ``closed``.
+    reason: str = attrs.field(default="", validator=max_len(64))
+
+
+@attrs.frozen
+class Run:
+    """``TAG RUN {login, function, ...}``: somebody pressed start; reserve its pages."""
+
+    VERB: ClassVar[str] = "RUN"
+    ANSWER: ClassVar[type] = Started
+    login: str = attrs.field(validator=is_id)
+    function: str = attrs.field(validator=in_(("copy", "scan", "fax")))
+    paper: str = attrs.field(default="A4", validator=[max_len(64), is_name])
+    colour: bool = False
+    duplex: bool = False
+    #: Pages (sides) it will take, where the device knows; null: a usual number.
+    pages: int | None = attrs.field(default=None, validator=optional([ge(1), le(100_000)]))
+    #: A shared account; null: the person's own.
+    account: int | None = attrs.field(default=None, validator=optional(is_number))
+
+
+@attrs.frozen
+class Progress:
+    """The answer to ``PAGES``."""
+
+    #: Pages of the reservation that are left; 0: stop.
+    left: int = attrs.field(validator=is_number)
+
+
+@attrs.frozen
+class Pages:
+    """``TAG PAGES {job, step, pages}``: so many pages of the run have come out by now."""
+
+    VERB: ClassVar[str] = "PAGES"
+    ANSWER: ClassVar[type] = Progress
+    job: str = attrs.field(validator=is_id)
+    step: str = attrs.field(validator=is_step)
+    #: All of the run so far; never fewer than before.
+    pages: int = attrs.field(validator=[ge(0), le(1_000_000)])
+
+
+@attrs.frozen
+class Finish:
+    """``TAG FINISH {grant, pages, outcome}``: the run is over; its count is charged, once."""
+
+    VERB: ClassVar[str] = "FINISH"
+    ANSWER: ClassVar[type] = Receipt
+    grant: str = attrs.field(repr=False, validator=max_len(8192))
+    pages: int = attrs.field(validator=[ge(0), le(1_000_000)])
+    outcome: str = attrs.field(
+        default="completed", validator=in_(("completed", "canceled", "aborted"))
+    )
+    #: Wall clock of its end, as claimed.
+    finished_at: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+
+
+@attrs.frozen
+class OpenRun:
+    """One run that the device keeps: running, or finished and not acknowledged."""
+
+    grant: str = attrs.field(repr=False, validator=max_len(8192))
+    pages: int = attrs.field(validator=[ge(0), le(1_000_000)])
+
+
+@attrs.frozen
+class OpenRuns:
+    """``TAG OPEN {page, last, runs}``: every run the device keeps, paged, on every connection.
+
+    Counts only whole: pages from 0, contiguous, all in one session.
+    """
+
+    VERB: ClassVar[str] = "OPEN"
+    ANSWER: ClassVar[type] = OpenAnswer
+    page: int = attrs.field(validator=is_number)
+    last: bool
+    runs: list[OpenRun] = attrs.field(validator=max_len(4))
+
+
+@attrs.frozen
+class Stop:
+    """``* STOP {job, step, pages}``: the last page of the reservation has come out."""
+
+    EVENT: ClassVar[str] = "STOP"
+    job: str = attrs.field(validator=is_id)
+    step: str = attrs.field(validator=is_step)
+    #: Pages reserved.
+    pages: int = attrs.field(validator=is_number)
+
+
+@attrs.frozen
 class DeviceConfig:
     """``* CONFIG {...}``: the server's settings for this device, after the handshake."""
 
@@ -179,6 +314,9 @@ class Ended:
     reason: str
 
 
-REQUESTS: tuple[type, ...] = (Login, Logout, Jobs, ReleaseJob, DiscardJob, Ping)
-SERVER_EVENTS: tuple[type, ...] = (DeviceConfig, Ended, Bye)
+REQUESTS: tuple[type, ...] = (
+    *(Login, Logout, Accounts, Jobs, ReleaseJob, DiscardJob),
+    *(Run, Pages, Finish, OpenRuns, Ping),
+)
+SERVER_EVENTS: tuple[type, ...] = (DeviceConfig, Stop, Ended, Bye)
 CLIENT_EVENTS: tuple[type, ...] = (Bye,)
