@@ -244,7 +244,8 @@ class Device:
         work = await self.runs.start(order, visit.person.user_name)
 
         def spent(done: Work) -> Work:
-            visit.spent_e4 += done.amount_e4
+            if order.account is None:
+                visit.spent_e4 += done.amount_e4
             self.servers.changed()
             return done
 
