@@ -100,10 +100,27 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     one.add_argument("--printer", required=True, help="where it releases")
     one.add_argument("--site", help="the site it stands at")
+    one.add_argument(
+        "--functions", default="copy release", help="words of: copy, scan, fax, release"
+    )
     one.add_argument("--logins", default="card password", help="words of: card, card-pin, password")
     one.add_argument("--idle", dest="idle_s", type=int, default=60, metavar="SECONDS")
+    one = add("set", "change a device", _operation("device.set"), device)
+    one.add_argument("name")
+    one.add_argument("--printer", help="where it releases and copies")
+    one.add_argument("--site", help="the site it stands at; empty: none")
+    one.add_argument("--functions", help="words of: copy, scan, fax, release")
+    one.add_argument("--logins", help="words of: card, card-pin, password")
+    one.add_argument("--idle", dest="idle_s", type=int, metavar="SECONDS")
     add("list", "list devices", _operation("device.list"), device)
     add("token", "a new join token", _token("device"), device).add_argument("name")
+
+    account = group("account", "shared accounts: departments, projects, cost centres")
+    one = add("add", "add a shared account", _operation("account.add"), account)
+    one.add_argument("name")
+    one.add_argument("--balance", default="0", help="opening balance, such as 200.00")
+    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
+    add("list", "list shared accounts", _operation("account.list"), account)
 
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)

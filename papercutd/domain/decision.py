@@ -119,6 +119,19 @@ def decide_online(funds: Funds, amount_e4: int) -> tuple[Verdict, Reason]:
     return Verdict.ALLOW, Reason.NONE
 
 
+def available_cut_e4(funds: Funds, site: SiteMoney) -> int | None:
+    """What a cut site may allow by itself; None: there is no limit."""
+    if site.policy is Policy.CLOSED:
+        return 0
+    if not funds.restricted:
+        return None
+    if site.policy is Policy.STRICT:
+        return 0
+    if site.cap_user_e4 is None:
+        return max(0, funds.spendable_e4)
+    return max(0, min(funds.spendable_e4, site.cap_user_e4 - site.unsettled_e4))
+
+
 def decide_cut(funds: Funds, site: SiteMoney, amount_e4: int) -> tuple[Verdict, Reason]:
     """A site's own decision on money; ``funds`` include the overlay.
 

@@ -10,6 +10,11 @@ COPIES_MAX = 100_000
 GROUPS_MAX = 64
 
 
+#: Formats of what runs at a device; pages of the last two cost nothing in version 1.
+RUN_FORMATS = {"copy": "papercut/copy", "scan": "papercut/scan", "fax": "papercut/fax"}
+UNPRICED_FORMATS = frozenset({"papercut/scan", "papercut/fax"})
+
+
 @attrs.frozen
 class PageGroup:
     """Pages of one paper size in one copy of a document."""

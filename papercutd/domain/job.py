@@ -31,7 +31,7 @@ class Request:
 
     job: str
     step: str
-    #: Name of the provider whose job it is.
+    #: Whose job it is: a print provider's name, or ``device:NAME`` for a run at a device.
     provider: str
     printer: int
     user_name: str
@@ -86,9 +86,27 @@ class Receipt:
     pages: int
 
 
-def is_release(step: str) -> bool:
-    """Whether somebody stands at a printer for this step."""
-    return step.startswith("release-")
+def is_submit(step: str) -> bool:
+    """Whether nobody stands at a printer for this step: it may have to wait for its person."""
+    return step.startswith("submit-")
+
+
+def is_run(step: str) -> bool:
+    """Whether this step is a run at a device: its pages are reserved before they are known."""
+    return step.startswith("run-")
+
+
+_DEVICE = "device:"
+
+
+def device_owner(owner: str) -> str | None:
+    """The device's name where a job's owner is a device; no provider's name has a colon."""
+    return owner.removeprefix(_DEVICE) if owner.startswith(_DEVICE) else None
+
+
+def owner_identity(owner: str) -> str:
+    """``role:name`` of a job's owner."""
+    return owner if owner.startswith(_DEVICE) else f"provider:{owner}"
 
 
 def fold_user_name(name: str) -> str:

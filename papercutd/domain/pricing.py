@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from papercutd.domain.document import Document
+from papercutd.domain.document import UNPRICED_FORMATS, Document
 
 
 @attrs.frozen
@@ -76,6 +76,8 @@ def total_pages(lines: Sequence[PriceLine]) -> int:
 
 def price_document(document: Document, prices: PriceList) -> tuple[PriceLine, ...]:
     """The lines of ``document``, one for each paper and colour that occurs in it."""
+    if document.format in UNPRICED_FORMATS:
+        return (PriceLine(document.format.rpartition("/")[2], document.pages, 0),)
     lines: list[PriceLine] = []
     for group in document.groups:
         price = prices.price_of(group.paper)
@@ -86,6 +88,18 @@ def price_document(document: Document, prices: PriceList) -> tuple[PriceLine, ..
         if colour:
             lines.append(PriceLine(f"{group.paper} colour", colour, price.colour_e4))
     return tuple(lines)
+
+
+def fit_lines(lines: Sequence[PriceLine], available_e4: int | None) -> tuple[PriceLine, ...]:
+    """As much of a run as ``available_e4`` pays for (None: all); all of it when not one page.
+
+    A run has one line. What does not fit at all stays whole, and is refused as such.
+    """
+    (line,) = lines
+    if available_e4 is None or line.amount_e4 <= available_e4 or line.unit_e4 == 0:
+        return (line,)
+    pages = max(0, available_e4) // line.unit_e4
+    return (attrs.evolve(line, quantity=pages),) if pages else (line,)
 
 
 def reprice_pages(lines: Sequence[PriceLine], pages: int) -> tuple[PriceLine, ...]:

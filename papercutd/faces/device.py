@@ -8,13 +8,15 @@ from typing import Any, Protocol
 import attrs
 
 from papercutd.domain.chain import Mark, Position
+from papercutd.domain.grant import Grant
 from papercutd.domain.job import SessionRef
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
-from papercutd.faces.provider import answered, make_welcome
+from papercutd.faces.provider import OPEN_PAGES_MAX, answered, make_welcome
 from papercutd.services import wire
 from papercutd.services.devices import Credentials, Devices, LockedOut, Visit
 from papercutd.services.held_jobs import Listed
+from papercutd.services.runs import Runs, Wish
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
 from papercutd.storage.askers import Seen
@@ -27,8 +29,9 @@ from protocols.errors import Refusal
 from protocols.handshake import Hello, Welcome
 from protocols.provider import messages as provider
 
-#: Jobs of one page.
+#: Jobs and accounts of one page.
 PAGE_JOBS = 100
+PAGE_ACCOUNTS = 100
 
 
 class DeviceService(Protocol):
@@ -37,6 +40,7 @@ class DeviceService(Protocol):
     role: str
     device_sessions: Sessions
     devices: Devices
+    runs: Runs
     tasks: Tasks
 
     @property
@@ -56,6 +60,9 @@ class DeviceService(Protocol):
 class _Conversation:
     asker: SessionRef
     device: Device
+    #: The pages of an OPEN list received so far, and the runs on them.
+    open_pages: int = 0
+    open_runs: list[tuple[str, int]] = attrs.field(factory=list)
 
 
 class DeviceFace:
@@ -71,6 +78,11 @@ class DeviceFace:
         ] = {
             messages.Login: self._login,
             messages.Logout: self._logout,
+            messages.Accounts: self._accounts,
+            messages.Run: self._run,
+            messages.Pages: self._pages,
+            messages.Finish: self._finish,
+            messages.OpenRuns: self._open,
             messages.Jobs: self._jobs,
             messages.ReleaseJob: self._release,
             messages.DiscardJob: self._discard,
@@ -103,6 +115,7 @@ class DeviceFace:
         self._service.device_sessions.enter(conversation.asker.identity, session)
         # Whoever was logged in over an older connection of it logs in again.
         self._service.devices.left(conversation.device.name)
+        self._service.runs.left(conversation.device.name)
         self._service.tasks.spawn(self._greet(session, conversation), "greeting a device")
 
     async def _greet(self, session: Session, conversation: _Conversation) -> None:
@@ -135,6 +148,7 @@ class DeviceFace:
             return
         if self._service.device_sessions.leave(conversation.asker.identity, session):
             self._service.devices.left(conversation.device.name)
+            self._service.runs.left(conversation.device.name)
         self._service.tasks.spawn(
             self._service.end_session(conversation.asker), "ending a device's session"
         )
@@ -171,7 +185,7 @@ class DeviceFace:
             user_name=visit.person.name,
             full_name=visit.person.full_name,
             balance_e4=purse.balance_e4,
-            available_e4=purse.spendable_e4 if state == "online" else purse.cut_e4,
+            available_e4=self._available(purse),
             held=len(self._service.devices.jobs(visit)),
             state=state,
         )
@@ -208,6 +222,90 @@ class DeviceFace:
     ) -> Any:
         visit = self._service.devices.visit(message.login, conversation.device)
         return _answer(await self._service.devices.discard(visit, message.release, message.job))
+
+    # Runs.
+
+    async def _accounts(
+        self, session: Session, conversation: _Conversation, message: messages.Accounts
+    ) -> Any:
+        devices = self._service.devices
+        devices.visit(message.login, conversation.device)
+        found = await devices.accounts(message.find, message.after, PAGE_ACCOUNTS + 1)
+        return messages.AccountList(
+            accounts=[
+                messages.ChargeableAccount(id, name, self._available(purse))
+                for id, name, purse in found[:PAGE_ACCOUNTS]
+            ],
+            last=len(found) <= PAGE_ACCOUNTS,
+        )
+
+    async def _run(
+        self, session: Session, conversation: _Conversation, message: messages.Run
+    ) -> Any:
+        visit = self._service.devices.visit(message.login, conversation.device)
+        wish = Wish(
+            function=message.function,
+            paper=message.paper,
+            colour=message.colour,
+            duplex=message.duplex,
+            pages=message.pages,
+            account=message.account,
+        )
+        started = await self._service.runs.start(
+            conversation.asker, visit, wish, self._stopper(session)
+        )
+        job, _, step = started.key.partition("/")
+        lines = started.decision.lines
+        return messages.Started(
+            granted=started.decision.allowed,
+            job=job,
+            step=step,
+            grant=started.grant,
+            pages=started.pages,
+            unit_e4=lines[0].unit_e4 if lines else 0,
+            reason=started.decision.reason.value,
+        )
+
+    def _stopper(self, session: Session) -> Callable[[Grant], None]:
+        def stop(grant: Grant) -> None:
+            if session.is_open:
+                session.notify(messages.Stop(grant.request.job, grant.request.step, grant.pages))
+
+        return stop
+
+    async def _pages(
+        self, session: Session, conversation: _Conversation, message: messages.Pages
+    ) -> Any:
+        key = f"{message.job}/{message.step}"
+        left = self._service.runs.pages(conversation.device, key, message.pages)
+        return messages.Progress(left)
+
+    async def _finish(
+        self, session: Session, conversation: _Conversation, message: messages.Finish
+    ) -> Any:
+        receipt = await self._service.runs.finish(
+            *(conversation.asker, message.grant, message.pages),
+            *(message.outcome, message.finished_at),
+        )
+        return wire.receipt_out(receipt)
+
+    async def _open(
+        self, session: Session, conversation: _Conversation, message: messages.OpenRuns
+    ) -> Any:
+        if message.page == 0:
+            conversation.open_pages, conversation.open_runs = 0, []
+        if message.page != conversation.open_pages or message.page >= OPEN_PAGES_MAX:
+            raise Refusal(Code.WRONG_STATE)
+        conversation.open_pages += 1
+        conversation.open_runs += [(run.grant, run.pages) for run in message.runs]
+        if not message.last:
+            return provider.OpenAnswer()
+        kept, conversation.open_runs, conversation.open_pages = conversation.open_runs, [], 0
+        stop = self._stopper(session)
+        return provider.OpenAnswer(await self._service.runs.resume(conversation.asker, kept, stop))
+
+    def _available(self, purse: Purse) -> int | None:
+        return purse.spendable_e4 if self._service.state == "online" else purse.cut_e4
 
     async def _ping(
         self, session: Session, conversation: _Conversation, message: provider.Ping

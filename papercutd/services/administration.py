@@ -67,7 +67,10 @@ class StoreOperations:
             "printer.set": self.printer_set,
             "user.card": self.user_card,
             "device.add": self.device_add,
+            "device.set": self.device_set,
             "device.list": self.device_list,
+            "account.add": self.account_add,
+            "account.list": self.account_list,
             "printer.list": self.printer_list,
             "verify": self.verify,
             "statement": self.statement,
@@ -266,7 +269,7 @@ class StoreOperations:
             arguments,
             *("name", "printer"),
             site=None,
-            functions="release",
+            functions="copy release",
             logins="card password",
             idle_s=60,
         )
@@ -277,6 +280,27 @@ class StoreOperations:
             idle_s=given["idle_s"],
         )
         return {"device": device, "name": given["name"]}
+
+    async def device_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Change a device; its next connection finds it so."""
+        given = take(
+            arguments, "name", site=None, printer=None, functions=None, logins=None, idle_s=None
+        )
+        columns = {k: v for k, v in given.items() if k != "name" and v is not None}
+        await self.store.set_device(given["name"], columns)
+        return {"name": given["name"], **columns}
+
+    async def account_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Add a shared account."""
+        given = take(arguments, "name", balance="0", restricted=True)
+        balance_e4 = parse_amount_e4(given["balance"], field="balance")
+        account = await self.store.add_account(given["name"], balance_e4, given["restricted"])
+        return {"account": account, "name": given["name"]}
+
+    async def account_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Shared accounts, at most 500."""
+        take(arguments)
+        return [_shown(row) for row in await self.store.list_accounts()]
 
     async def device_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All devices."""

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import APPLICATION, Decision
+from papercutd.domain.grant import GRANT_KEY
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageFull
@@ -17,6 +18,7 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
+from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.askers import Seen
@@ -66,6 +68,7 @@ class ApplicationServer:
         self.held = HeldJobs(env, self.providers)
         self.device_sessions = Sessions(env)
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
+        self.runs = Runs(env, store, self)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         self.sites = Sessions(env)
@@ -85,7 +88,8 @@ class ApplicationServer:
     async def start(self) -> None:
         """Ready to serve: the store is open, nobody is connected."""
         await self.store.start()
-        await self.store.ensure_secret(CARD_KEY, f"{self.env.rng.getrandbits(256):064x}")
+        for name in (CARD_KEY, GRANT_KEY):
+            await self.store.ensure_secret(name, f"{self.env.rng.getrandbits(256):064x}")
         self.position = await self.store.head()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)

@@ -92,6 +92,9 @@ class Visit:
     #: Told when we end it: its id and why.
     ended: Callable[[str, str], None]
     timer: IDelayedCall | None = None
+    #: The job of this visit's runs, and how many there were.
+    job: str = ""
+    runs: int = 0
 
 
 class Devices:
@@ -134,7 +137,7 @@ class Devices:
         if person.disabled:
             raise Rejected("closed")
         purse = await self._store.purse(person.account)
-        visit = Visit(self._env.new_id(), device, person, ended)
+        visit = Visit(self._env.new_id(), device, person, ended, job=self._env.new_id())
         self._visits[visit.id] = visit
         self._touch(visit)
         return visit, purse
@@ -157,6 +160,17 @@ class Devices:
             raise Rejected("no-login")
         self._touch(found)
         return found
+
+    def active(self, visit: str) -> None:
+        """Something goes on in the visit, if it has not ended."""
+        found = self._visits.get(visit)
+        if found is not None:
+            self._touch(found)
+
+    async def accounts(self, find: str, after: str, count_max: int) -> list[tuple[int, str, Purse]]:
+        """Shared accounts that may be charged: (id, name, purse), by name."""
+        found = await self._store.shared_accounts(find, after, count_max)
+        return [(id, name, await self._store.purse(id)) for id, name in found]
 
     # Held jobs.
 

@@ -23,6 +23,7 @@ from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERV
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
+from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
@@ -76,6 +77,7 @@ class SiteServer:
         self.held = HeldJobs(env, self.providers)
         self.device_sessions = Sessions(env)
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
+        self.runs = Runs(env, store, self)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         self.tasks = Tasks()

@@ -15,9 +15,10 @@ from zope.interface import implementer
 
 from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import Decision
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.grant import Grant
+from papercutd.domain.job import Completion, Receipt, Request, SessionRef, owner_identity
 from papercutd.errors import Rejected
-from papercutd.storage import askers
+from papercutd.storage import askers, runs
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.certificates import Certificates
@@ -38,7 +39,10 @@ from papercutd.storage.people import (
     find_by_card,
     find_by_name,
     find_device,
+    find_shared_accounts,
+    read_secret,
 )
+from papercutd.storage.scope import check_spoken_for
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
@@ -183,7 +187,9 @@ class ApplicationStore(AdministeredStore):
         """Seven days away ends an asker's holds; the identities concerned."""
 
         def count(connection: sqlite3.Connection) -> list[str]:
-            lost = askers.count_unseen(connection, elapsed_s, self.charging.void)
+            askers.add_absence(connection, elapsed_s)
+            self._settle_runs(connection, runs.abandoned(connection, self._wall_s()))
+            lost = askers.end_unseen(connection, self.charging.void)
             for identity in lost:
                 self.charging.list_item(connection, "unseen", "", identity, "holds ended")
             return lost
@@ -197,13 +203,13 @@ class ApplicationStore(AdministeredStore):
         return self.write(lambda c: self.charging.authorize(c, asker, request))
 
     def complete(self, asker: SessionRef, completion: Completion) -> Deferred[Receipt]:
-        """Post what was printed; ``asker`` is the provider, or the site that relays."""
-        source = Source(f"provider:{completion.provider}")
+        """Post what was printed; ``asker`` is the job's owner, or the site that relays."""
+        source = Source(owner_identity(completion.provider))
 
         def complete(connection: sqlite3.Connection) -> Receipt:
             askers.check_session(connection, asker)
             if asker.role == "site":
-                self.intake.check_scope(connection, asker, completion.provider)
+                check_spoken_for(connection, asker.name, completion.provider)
             return self.charging.complete(connection, completion, source)
 
         return self.write(complete)
@@ -271,11 +277,34 @@ class ApplicationStore(AdministeredStore):
         def begin(connection: sqlite3.Connection) -> askers.Seen:
             if find_device(connection, "", name) is None:
                 raise Rejected("not-yours")
-            return askers.begin_session(
+            seen = askers.begin_session(
                 connection, identity, journal, mark, self._wall_s(), software
             )
+            if seen.replaced:
+                # Nobody else knows of the runs it held: they end at their last page event.
+                now = self._wall_s()
+                lost = runs.of_lost_journal(connection, identity, seen.replaced, now)
+                self._settle_runs(connection, lost)
+                askers.end_journal(connection, identity, seen.replaced, self.charging.void)
+            return seen
 
         return self.write(begin)
+
+    def note_pages(self, grant: Grant, pages: int) -> Deferred[None]:
+        """The last page event of a run, for a device that never comes back."""
+        return self.write(lambda c: runs.note_pages(c, grant, pages))
+
+    def secret(self, name: str) -> Deferred[str | None]:
+        return self.read(lambda c: read_secret(c, "", name))
+
+    def shared_accounts(
+        self, find: str, after: str, count_max: int
+    ) -> Deferred[list[tuple[int, str]]]:
+        return self.read(lambda c: find_shared_accounts(c, "", find, after, count_max))
+
+    def _settle_runs(self, connection: sqlite3.Connection, lost: list[Completion]) -> None:
+        for completion in lost:
+            self.charging.complete(connection, completion, Source(completion.provider))
 
     def device(self, name: str) -> Deferred[Device | None]:
         return self.read(lambda c: find_device(c, "", name))

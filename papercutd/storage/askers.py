@@ -148,12 +148,13 @@ def release_all(connection: sqlite3.Connection, key: str) -> None:
     connection.execute("DELETE FROM hold WHERE key = ?", (key,))
 
 
-def count_unseen(connection: sqlite3.Connection, elapsed_s: float, void: Void) -> list[str]:
-    """Add running time to askers that are away; void what the long unseen hold.
-
-    Returns the identities that lost their holds.
-    """
+def add_absence(connection: sqlite3.Connection, elapsed_s: float) -> None:
+    """Add running time to askers that are away."""
     connection.execute("UPDATE asker SET unseen_s = unseen_s + ? WHERE connected = 0", (elapsed_s,))
+
+
+def end_unseen(connection: sqlite3.Connection, void: Void) -> list[str]:
+    """Void what askers hold that were away for too long; their identities."""
     lost = []
     for (identity,) in connection.execute(
         "SELECT identity FROM asker WHERE connected = 0 AND unseen_s > ?"
@@ -165,6 +166,14 @@ def count_unseen(connection: sqlite3.Connection, elapsed_s: float, void: Void) -
             release(connection, key, identity, void)
         lost.append(identity)
     return lost
+
+
+def end_journal(connection: sqlite3.Connection, identity: str, journal: str, void: Void) -> None:
+    """``journal`` is lost and nobody can speak of its keys: its holds end."""
+    for (key,) in connection.execute(
+        "SELECT key FROM hold WHERE asker = ? AND journal = ?", (identity, journal)
+    ).fetchall():
+        release(connection, key, identity, void)
 
 
 def open_keys_of_journal(

@@ -14,23 +14,36 @@ import msgspec
 
 from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
 from papercutd.domain.document import correct_pages
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef, is_release
+from papercutd.domain.job import (
+    Completion,
+    Receipt,
+    Request,
+    SessionRef,
+    device_owner,
+    is_run,
+)
 from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
+    fit_lines,
     price_document,
     reprice_pages,
     total_e4,
     total_pages,
 )
 from papercutd.errors import Rejected
-from papercutd.storage import askers
+from papercutd.storage import askers, runs
 from papercutd.storage.accounts import UNCOLLECTED, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.scope import check_printer
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
+
+
+#: Pages that a device on its way to a stop may feed beyond a reservation, unlisted.
+RUN_EXCESS_PAGES = 2
 
 
 @attrs.frozen
@@ -133,7 +146,8 @@ class Charging:
                 askers.hold(connection, key, asker)
             return stored.decision
         check_job_owner(connection, request.job, request.provider)
-        waits = self._check_printer(connection, asker, request)
+        site = asker.name if asker.role == "site" else None
+        waits = check_printer(connection, "", request, site)
         prices = self.prices_now(connection)
         lines = price_document(request.document, prices)
         person = self._directory.find_person(connection, request.user_name)
@@ -142,11 +156,14 @@ class Charging:
         verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
         if person is not None and person.disabled:
             reason = Reason.CLOSED
-        elif person is not None and waits and not is_release(request.step):
+        elif person is not None and waits:
             account = self._payer(connection, person.account, request.account)
             verdict, reason = Verdict.HOLD, Reason.RELEASE
         elif person is not None:
             account = self._payer(connection, person.account, request.account)
+            if is_run(request.step):
+                funds = self._accounts.funds(connection, account)
+                lines = fit_lines(lines, funds.spendable_e4 if funds.restricted else None)
             entry = Entry(
                 key=key,
                 price_version=prices.version,
@@ -186,6 +203,7 @@ class Charging:
     ) -> Receipt:
         """Post what came out of the printer, once; it always posts (design 4.3)."""
         key = completion.key
+        completion = runs.take_count(connection, completion)
         stored = read_decision(connection, key)
         if stored is not None and stored.provider != completion.provider:
             raise Rejected("not-yours")
@@ -257,6 +275,7 @@ class Charging:
         stored = read_decision(connection, key)
         if stored is None or stored.state != "open":
             return
+        runs.forget(connection, key)
         if stored.transfer is not None and stored.account is not None:
             entry = Entry(
                 key=key,
@@ -282,8 +301,10 @@ class Charging:
     ) -> None:
         """Remember a job that costs nothing: refused, or ended without paper."""
         claimed_at = job.submitted_at if isinstance(job, Request) else job.completed_at
+        # One server may void what another has charged meanwhile: then it did cost something.
         connection.execute(
-            "INSERT OR IGNORE INTO job_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO job_log SELECT ?1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+            " WHERE NOT EXISTS (SELECT 1 FROM charge WHERE key = ?1)",
             (
                 *(job.key, job.provider, job.printer, decision.user, job.user_name, job.title),
                 *(ended or decision.verdict.value, decision.reason.value, decision.decider),
@@ -309,23 +330,10 @@ class Charging:
 
     # Parts of the above.
 
-    def _check_printer(
-        self, connection: sqlite3.Connection, asker: SessionRef, request: Request
-    ) -> bool:
-        """Whether the printer holds jobs until they are released; raises Rejected."""
-        found = connection.execute(
-            "SELECT provider.name, site.name, release <> 'immediate' FROM printer JOIN provider"
-            " ON provider.id = printer.provider LEFT JOIN site ON site.id = provider.site"
-            " WHERE printer.id = ? AND printer.removed = 0",
-            (request.printer,),
-        ).fetchone()
-        if found is None:
-            raise Rejected("unknown-printer")
-        if found[0] != request.provider or (asker.role == "site" and found[1] != asker.name):
-            raise Rejected("not-yours")
-        return bool(found[2])
-
     def _check_printer_of(self, connection: sqlite3.Connection, completion: Completion) -> None:
+        if device_owner(completion.provider) is not None:
+            # Its grant names the printer, sealed by the server that gave it.
+            return
         found = connection.execute(
             "SELECT provider.name FROM printer JOIN provider ON provider.id = printer.provider"
             " WHERE printer.id = ?",
@@ -400,6 +408,11 @@ class Charging:
             unit = (prices or self.prices_now(connection)).grey_a4_e4
             return (PriceLine("counted by the printer", completion.pages or 0, unit),), listed
         pages, set_aside = correct_pages(total_pages(decision.lines), completion.pages)
+        if is_run(completion.step):
+            # A run's reservation is no analysis: what came out is what the device counted.
+            pages, set_aside = completion.pages or 0, False
+            if pages > total_pages(decision.lines) + RUN_EXCESS_PAGES:
+                listed.append("beyond-reservation")
         if set_aside:
             listed.append("count-set-aside")
         return reprice_pages(decision.lines, pages), listed

@@ -15,6 +15,7 @@ from papercutd.domain.decision import (
     Reason,
     SiteMoney,
     Verdict,
+    available_cut_e4,
     decide_cut,
 )
 from papercutd.domain.document import correct_pages
@@ -24,18 +25,19 @@ from papercutd.domain.job import (
     Request,
     SessionRef,
     fold_user_name,
-    is_release,
+    is_run,
 )
 from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
+    fit_lines,
     price_document,
     reprice_pages,
     total_e4,
     total_pages,
 )
 from papercutd.errors import NotFound, Rejected
-from papercutd.storage import askers, replica
+from papercutd.storage import askers, replica, runs
 from papercutd.storage.directory import cap_of, decode_prices
 from papercutd.storage.overlay import Overlay, read_overlay
 from papercutd.storage.records import (
@@ -46,6 +48,7 @@ from papercutd.storage.records import (
     Record,
     encode_record,
 )
+from papercutd.storage.scope import check_printer
 from papercutd.storage.site_journal import append_body
 from papercutd.storage.values import Purse
 
@@ -86,16 +89,7 @@ class Deciding:
     def decide(self, connection: sqlite3.Connection, request: Request) -> Decision:
         """This site's own answer (design 4.10); nothing is written."""
         identity = connection.execute("SELECT site, stream FROM identity").fetchone()
-        owner = connection.execute(
-            "SELECT p.name, r.release <> 'immediate' FROM replica.printer AS r"
-            " JOIN replica.provider AS p ON p.id = r.provider WHERE r.id = ? AND r.removed = 0",
-            (request.printer,),
-        ).fetchone()
-        if owner is None:
-            raise Rejected("unknown-printer")
-        if owner[0] != request.provider:
-            raise Rejected("not-yours")
-        waits = bool(owner[1])
+        waits = check_printer(connection, "replica.", request, None)
         position = replica.read_position(connection)
         prices, capable = _prices_now(connection, self._wall_s())
         decision = Decision(
@@ -121,12 +115,15 @@ class Deciding:
         decision = attrs.evolve(decision, user=person[0], account=account)
         if person[2]:
             return attrs.evolve(decision, reason=Reason.CLOSED)
-        if waits and not is_release(request.step):
+        if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
         money = _site_money(connection, identity[0], prices, overlay)
+        if is_run(request.step):
+            available_e4 = available_cut_e4(overlay.funds, money)
+            decision = attrs.evolve(decision, lines=fit_lines(decision.lines, available_e4))
         verdict, reason = decide_cut(overlay.funds, money, decision.amount_e4)
         return attrs.evolve(decision, verdict=verdict, reason=reason)
 
@@ -164,7 +161,12 @@ class Deciding:
         self, connection: sqlite3.Connection, asker: SessionRef, completion: Completion
     ) -> Receipt:
         askers.check_session(connection, asker)
+        return self.settle(connection, completion)
+
+    def settle(self, connection: sqlite3.Connection, completion: Completion) -> Receipt:
+        """Journal what came out, whoever tells it."""
         key = completion.key
+        completion = runs.take_count(connection, completion)
         found = connection.execute(
             "SELECT provider, state, reserved_e4, pages, body FROM decision WHERE key = ?", (key,)
         ).fetchone()
@@ -207,6 +209,7 @@ class Deciding:
         ).fetchone()
         if found is None:
             return
+        runs.forget(connection, key)
         record = Record(
             CANCELED,
             key,
@@ -275,6 +278,8 @@ def _site_money(
 
 def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine, ...]:
     """What the application server will charge for this record, as far as a site can tell."""
+    if is_run(completion.step):
+        return reprice_pages(decision.lines, completion.pages or 0)
     if not completion.document.analysed:
         return (PriceLine("counted by the printer", completion.pages or 0, 0),)
     pages, _ = correct_pages(total_pages(decision.lines), completion.pages)
@@ -287,14 +292,8 @@ def read_purse(connection: sqlite3.Connection, account: int, wall_s: float) -> P
     if overlay is None:
         raise NotFound("account", str(account))
     funds = overlay.funds
-    if not funds.restricted:
-        return Purse(funds.balance_e4, None)
     (site,) = connection.execute("SELECT site FROM identity").fetchone()
     prices, _ = _prices_now(connection, wall_s)
     money = _site_money(connection, site, prices, overlay)
-    cut_e4: int | None = max(0, funds.spendable_e4)
-    if money.policy is not Policy.CAPPED:
-        cut_e4 = 0
-    elif money.cap_user_e4 is not None:
-        cut_e4 = max(0, min(funds.spendable_e4, money.cap_user_e4 - money.unsettled_e4))
-    return Purse(funds.balance_e4, funds.spendable_e4, cut_e4)
+    spendable_e4 = funds.spendable_e4 if funds.restricted else None
+    return Purse(funds.balance_e4, spendable_e4, available_cut_e4(funds, money))

@@ -16,6 +16,7 @@ from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.people import CARD_KEY, read_secret
+from papercutd.storage.scope import note_stood
 
 #: ``cap_user_e4`` of a site: the default of 200 grey A4 sides, and none at all.
 CAP_DEFAULT = -1
@@ -57,6 +58,12 @@ def _words(field: str, text: str, among: tuple[str, ...]) -> str:
     if not words or not set(words) <= set(among):
         raise InvalidValue(field, f"are words of: {', '.join(among)}")
     return " ".join(word for word in among if word in words)
+
+
+def _idle_s(value: object) -> int:
+    if not isinstance(value, int) or not 5 <= value <= 3_600:
+        raise InvalidValue("idle", "is not between 5 and 3600 seconds")
+    return value
 
 
 def _release_columns(release: str, group: str, held_max_s: int) -> dict[str, object]:
@@ -158,6 +165,33 @@ class Directory:
         sides = (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
         self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
 
+    def add_account(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        balance_e4: int,
+        restricted: bool,
+        entry: Entry,
+    ) -> int:
+        """A new shared account; the opening balance is a transfer."""
+        if not name or len(name) > 255 or not name.isprintable():
+            raise InvalidValue("name", "is empty, too long or holds control characters")
+        check_amount_e4(balance_e4, field="balance")
+        taken = connection.execute(
+            "SELECT 1 FROM account WHERE kind = 'shared' AND lower(name) = lower(?)", (name,)
+        ).fetchone()
+        if taken is not None:
+            raise AlreadyExists("account", name)
+        account = connection.execute(
+            "INSERT INTO account (kind, name, restricted) VALUES ('shared', ?, ?)",
+            (name, int(restricted)),
+        ).lastrowid
+        assert account is not None
+        self._log.touch("account", account)
+        if balance_e4:
+            self.adjust(connection, account, balance_e4, entry)
+        return account
+
     def account_of_user(self, connection: sqlite3.Connection, name: str) -> int:
         """The personal account of the user called ``name``; raises NotFound."""
         person = self.find_person(connection, name)
@@ -212,6 +246,11 @@ class Directory:
         providers = connection.execute(
             "SELECT id, name FROM provider WHERE site = ? AND removed = 0 ORDER BY name", (site,)
         ).fetchall()
+        for kind in ("provider", "device"):
+            for (moved,) in connection.execute(
+                f"SELECT id FROM {kind} WHERE site = ?", (site,)
+            ).fetchall():
+                note_stood(connection, kind, moved)
         connection.execute("UPDATE provider SET site = NULL WHERE site = ?", (site,))
         connection.execute("UPDATE device SET site = NULL WHERE site = ?", (site,))
         connection.execute("UPDATE site SET removed = 1 WHERE id = ?", (site,))
@@ -271,6 +310,7 @@ class Directory:
             )
         if site is not None:
             found = self.id_of(connection, "site", site) if site else None
+            note_stood(connection, "provider", provider)
             connection.execute("UPDATE provider SET site = ? WHERE id = ?", (found, provider))
         self._log.touch("provider", provider)
 
@@ -303,11 +343,32 @@ class Directory:
             "printer": self.id_of(connection, "printer", printer),
             "functions": _words("functions", functions, DEVICE_FUNCTIONS),
             "logins": _words("logins", logins, DEVICE_LOGINS),
-            "idle_s": idle_s,
+            "idle_s": _idle_s(idle_s),
         }
-        if not 5 <= idle_s <= 3_600:
-            raise InvalidValue("idle", "is not between 5 and 3600 seconds")
         return self._add(connection, "device", name, columns)
+
+    def set_device(
+        self, connection: sqlite3.Connection, name: str, columns: Mapping[str, object]
+    ) -> None:
+        """Change what ``columns`` names, of: site (its name, empty: none), printer (its name),
+        functions, logins, idle_s."""
+        device = self.id_of(connection, "device", name)
+        for column, value in columns.items():
+            if column == "site":
+                note_stood(connection, "device", device)
+                value = self.id_of(connection, "site", str(value)) if value else None
+            elif column == "printer":
+                value = self.id_of(connection, "printer", str(value))
+            elif column == "functions":
+                value = _words("functions", str(value), DEVICE_FUNCTIONS)
+            elif column == "logins":
+                value = _words("logins", str(value), DEVICE_LOGINS)
+            elif column == "idle_s":
+                value = _idle_s(value)
+            else:
+                raise InvalidValue(column, "is not a setting of a device")
+            connection.execute(f"UPDATE device SET {column} = ? WHERE id = ?", (value, device))
+        self._log.touch("device", device)
 
     def set_verifier(
         self, connection: sqlite3.Connection, name: str, kind: str, verifier: str
@@ -373,6 +434,9 @@ class Directory:
     ) -> int:
         if not name or len(name) > 63 or not name.isprintable():
             raise InvalidValue("name", "is empty, longer than 63 or holds control characters")
+        if ":" in name:
+            # ``role:name`` tells identities apart.
+            raise InvalidValue("name", "holds a colon")
         taken = connection.execute(f"SELECT 1 FROM {kind} WHERE name = ?", (name,)).fetchone()
         if taken is not None:
             raise AlreadyExists(kind, name)

@@ -22,6 +22,7 @@ from papercutd.storage.records import (
     Record,
     decode_record,
 )
+from papercutd.storage.scope import check_spoken_for
 
 
 @attrs.frozen
@@ -166,30 +167,20 @@ class Intake:
     ) -> None:
         source = Source(asker.identity, stream, number)
         if record.kind == COMPLETED and record.completion is not None:
-            self.check_scope(connection, asker, record.completion.provider)
+            check_spoken_for(connection, asker.name, record.completion.provider)
             self._charging.complete(connection, record.completion, source)
         elif record.kind in (CANCELED, SUPERSEDED):
             askers.release(connection, record.key, asker.identity, self._charging.void)
             if record.request is not None and record.decision is not None:
-                self.check_scope(connection, asker, record.request.provider)
+                check_spoken_for(connection, asker.name, record.request.provider)
                 self._charging.log_job(
                     connection, record.request, record.decision, source, ended=record.kind
                 )
         elif record.kind == REFUSED and record.request is not None and record.decision is not None:
-            self.check_scope(connection, asker, record.request.provider)
+            check_spoken_for(connection, asker.name, record.request.provider)
             self._charging.log_job(connection, record.request, record.decision, source)
         else:
             raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
-
-    def check_scope(self, connection: sqlite3.Connection, asker: SessionRef, provider: str) -> None:
-        """A site speaks for its own providers only."""
-        found = connection.execute(
-            "SELECT 1 FROM provider JOIN site ON site.id = provider.site"
-            " WHERE provider.name = ? AND site.name = ?",
-            (provider, asker.name),
-        ).fetchone()
-        if found is None:
-            raise Rejected("not-yours")
 
     def _site_id(self, connection: sqlite3.Connection, site: str) -> int:
         found = connection.execute(

@@ -16,6 +16,7 @@ from zope.interface import Interface
 
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
+from papercutd.domain.grant import Grant
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.domain.pricing import PriceList
 from papercutd.storage.askers import Seen
@@ -89,6 +90,15 @@ class IJobStore(Interface):
 
     def device(name: str) -> Deferred[Device | None]:
         """The device called ``name``, if this server is one of its own."""
+
+    def note_pages(grant: Grant, pages: int) -> Deferred[None]:
+        """The last page event of a run: what it settles at if its device never comes back."""
+
+    def secret(name: str) -> Deferred[str | None]:
+        """A secret that the servers of the installation share; None: not here yet."""
+
+    def shared_accounts(find: str, after: str, count_max: int) -> Deferred[list[tuple[int, str]]]:
+        """(id, name) of open shared accounts after ``after`` with ``find`` in their name."""
 
 
 class IApplicationStore(IJobStore):
@@ -228,6 +238,15 @@ class IApplicationStore(IJobStore):
 
     def printers() -> Deferred[list[Row]]:
         """All of them."""
+
+    def set_device(name: str, columns: Mapping[str, Any]) -> Deferred[None]:
+        """Columns among site, printer, functions, logins, idle_s."""
+
+    def add_account(name: str, balance_e4: int, restricted: bool) -> Deferred[int]:
+        """A shared account; AlreadyExists, InvalidValue."""
+
+    def list_accounts() -> Deferred[list[Row]]:
+        """Shared accounts, at most 500, by name."""
 
     def add_device(name: str, printer: str, site: str | None, **fields: Any) -> Deferred[int]:
         """``fields``: functions, logins, idle_s."""

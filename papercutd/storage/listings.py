@@ -44,6 +44,14 @@ def read_user(connection: sqlite3.Connection, user: int) -> Row:
     return found[0]
 
 
+def read_shared_accounts(connection: sqlite3.Connection) -> list[Row]:
+    return rows(
+        connection,
+        "SELECT id, name, restricted, closed, credits_e4 - debits_e4 AS balance_e4, pending_e4"
+        f" FROM account WHERE kind = 'shared' ORDER BY name LIMIT {PAGE_ROWS}",
+    )
+
+
 def read_prices(connection: sqlite3.Connection) -> list[Row]:
     return rows(connection, "SELECT version, effective_from, body FROM price ORDER BY version")
 

@@ -47,6 +47,8 @@ class Replicated:
         return "" if self.key in ("key", "serial", "hash", "name") or self.table == "stream" else -1
 
 
+#: Secrets that sites need: of cards and of grants.
+_SECRETS = "name IN ('card-key', 'grant-key')"
 #: An administrator's verifiers never leave the centre.
 _USERS = (
     "(SELECT id, name, folded, full_name, account, disabled, administrator, merged_into,"
@@ -77,7 +79,7 @@ TABLES: dict[str, Replicated] = {
             _USERS,
         ),
         Replicated("card", "hash", ("hash", "user"), "card"),
-        Replicated("secret", "name", ("name", "value"), "secret", "name = 'card-key'"),
+        Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(
             "device",
             "id",

@@ -19,6 +19,7 @@ from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import (
     Decision,
 )
+from papercutd.domain.grant import Grant
 from papercutd.domain.job import (
     Completion,
     Receipt,
@@ -26,7 +27,7 @@ from papercutd.domain.job import (
     SessionRef,
 )
 from papercutd.errors import NotFound, Rejected
-from papercutd.storage import askers, replica
+from papercutd.storage import askers, replica, runs
 from papercutd.storage.deciding import Deciding, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
@@ -36,7 +37,9 @@ from papercutd.storage.people import (
     Login,
     find_by_card,
     find_by_name,
+    find_shared_accounts,
     find_site_device,
+    read_secret,
 )
 from papercutd.storage.site_journal import (
     append_body,
@@ -141,7 +144,13 @@ class SiteStore:
         return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
 
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:
-        return self.write(lambda c: askers.count_unseen(c, elapsed_s, self._deciding.void))
+        def count(connection: sqlite3.Connection) -> list[str]:
+            askers.add_absence(connection, elapsed_s)
+            for completion in runs.abandoned(connection, self._wall_s()):
+                self._deciding.settle(connection, completion)
+            return askers.end_unseen(connection, self._deciding.void)
+
+        return self.write(count)
 
     def provider_settings(self, name: str) -> Deferred[ProviderSettings]:
         return self.read(lambda c: read_provider_settings(c, name))
@@ -181,11 +190,28 @@ class SiteStore:
         def begin(connection: sqlite3.Connection) -> askers.Seen:
             if find_site_device(connection, name) is None:
                 raise Rejected("not-yours")
-            return askers.begin_session(
-                connection, f"device:{name}", journal, mark, self._wall_s(), software
-            )
+            identity, now = f"device:{name}", self._wall_s()
+            seen = askers.begin_session(connection, identity, journal, mark, now, software)
+            if seen.replaced:
+                # Nobody else knows of the runs it held: they end at their last page event.
+                for completion in runs.of_lost_journal(connection, identity, seen.replaced, now):
+                    self._deciding.settle(connection, completion)
+                askers.end_journal(connection, identity, seen.replaced, self._deciding.void)
+            return seen
 
         return self.write(begin)
+
+    def note_pages(self, grant: Grant, pages: int) -> Deferred[None]:
+        """The last page event of a run, for a device that never comes back."""
+        return self.write(lambda c: runs.note_pages(c, grant, pages))
+
+    def secret(self, name: str) -> Deferred[str | None]:
+        return self.read(lambda c: read_secret(c, "replica.", name))
+
+    def shared_accounts(
+        self, find: str, after: str, count_max: int
+    ) -> Deferred[list[tuple[int, str]]]:
+        return self.read(lambda c: find_shared_accounts(c, "replica.", find, after, count_max))
 
     def device(self, name: str) -> Deferred[Device | None]:
         return self.read(lambda c: find_site_device(c, name))

@@ -1,0 +1,71 @@
+"""Runs at devices: the last page event of each, kept until the device has finished it.
+
+The same table stands in the application server's database and in a site's journal. The
+device's own count is what is charged; this one is for a device that never comes back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import attrs
+
+from papercutd.domain.grant import Grant, decode_grant, encode_grant
+from papercutd.domain.job import Completion, is_run
+from papercutd.storage.askers import UNSEEN_MAX_S
+
+
+def note_pages(connection: sqlite3.Connection, grant: Grant, pages: int) -> None:
+    """So many pages of a run have come out; nothing where it is settled or void already."""
+    found = connection.execute("SELECT state FROM decision WHERE key = ?", (grant.key,)).fetchone()
+    # A run that another server granted is not in our decisions: noted all the same.
+    if found is None or found[0] == "open":
+        connection.execute(
+            "INSERT INTO run (key, device, pages, body) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET pages = MAX(pages, excluded.pages)",
+            (grant.key, grant.request.provider, pages, encode_grant(grant)),
+        )
+
+
+def take_count(connection: sqlite3.Connection, completion: Completion) -> Completion:
+    """``completion`` of a run with no fewer pages than were seen coming out; forgets the run."""
+    if not is_run(completion.step):
+        return completion
+    found = connection.execute(
+        "DELETE FROM run WHERE key = ? RETURNING pages", (completion.key,)
+    ).fetchone()
+    seen = 0 if found is None else found[0]
+    if completion.pages is not None and seen <= completion.pages:
+        return completion
+    return attrs.evolve(completion, pages=seen)
+
+
+def forget(connection: sqlite3.Connection, key: str) -> None:
+    """The run came to nothing."""
+    connection.execute("DELETE FROM run WHERE key = ?", (key,))
+
+
+def abandoned(connection: sqlite3.Connection, wall_s: float) -> list[Completion]:
+    """Runs of devices that were away for too long, each as its last page event has it."""
+    rows = connection.execute(
+        "SELECT run.body, run.pages FROM run JOIN asker ON asker.identity = run.device"
+        " WHERE asker.connected = 0 AND asker.unseen_s > ? AND run.pages > 0 ORDER BY run.key",
+        (UNSEEN_MAX_S,),
+    ).fetchall()
+    return [_assumed(body, pages, wall_s) for body, pages in rows]
+
+
+def of_lost_journal(
+    connection: sqlite3.Connection, identity: str, journal: str, wall_s: float
+) -> list[Completion]:
+    """Runs held by a journal that the device has no more, as their last page events have it."""
+    rows = connection.execute(
+        "SELECT run.body, run.pages FROM run JOIN hold USING (key)"
+        " WHERE hold.asker = ? AND hold.journal = ? AND run.pages > 0 ORDER BY run.key",
+        (identity, journal),
+    ).fetchall()
+    return [_assumed(body, pages, wall_s) for body, pages in rows]
+
+
+def _assumed(body: bytes, pages: int, wall_s: float) -> Completion:
+    return decode_grant(body).complete(pages, "aborted", wall_s, assumed=True)
