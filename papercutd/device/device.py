@@ -109,7 +109,10 @@ class Device:
         self.servers.shun(server)
 
     def is_occupied(self) -> bool:
-        return self.visit is not None or self.runs.work is not None
+        return self.visit is not None or self.is_working()
+
+    def is_working(self) -> bool:
+        return self.runs.work is not None
 
     def serving(self, server: Server) -> None:
         self.runs.tell()

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd import __version__
@@ -37,6 +38,8 @@ OPEN_PAGE = 4
 FIRST_S = 1.0
 #: Seconds for which a server that sent us elsewhere is asked only if there is no other.
 SHUNNED_S = 10.0
+#: Seconds between two looks at what is waited for.
+LOOK_S = 0.25
 #: Servers that are remembered.
 SERVERS_MAX = 16
 #: The setting that holds the servers heard of.
@@ -58,6 +61,9 @@ class Watcher(Protocol):
 
     def is_occupied(self) -> bool:
         """Somebody is logged in, or pages are coming."""
+
+    def is_working(self) -> bool:
+        """Pages are coming."""
 
 
 class Server:
@@ -154,6 +160,9 @@ class Server:
             await self._owner.take_new_journal()
             session.abort()
             return
+        while session.is_open and self._owner.is_served_elsewhere(self):
+            # What runs now is told to who serves now; here it would stay listed for ever.
+            await deferLater(self._env.clock, LOOK_S, lambda: None)
         kept = await self._journal.kept()
         pages = [kept[i : i + OPEN_PAGE] for i in range(0, len(kept), OPEN_PAGE)] or [[]]
         for number, page in enumerate(pages):
@@ -234,6 +243,10 @@ class Servers:
         self.changed()
 
     # From the servers.
+
+    def is_served_elsewhere(self, server: Server) -> bool:
+        """Pages are coming, and another than ``server`` hears of them."""
+        return self.active not in (None, server) and self.watcher.is_working()
 
     async def take_new_journal(self) -> None:
         journal = self._env.new_id()

@@ -50,6 +50,8 @@ TEXTS: dict[str, str] = {
     # What servers say of a run or a job.
     "funds": "There is not enough credit for it.",
     "unknown-user": "The server does not know you. " + _ADMINISTRATOR,
+    "capability": "This server cannot decide that now: try again when the site is online.",
+    "printed-before": "It was printed before; the administrator decides what becomes of it.",
     "canceled": "It was canceled.",
     "refused": "It was refused, and is held on.",
     "unanswered": "The print server got no answer; the job is held on. " + _AGAIN,

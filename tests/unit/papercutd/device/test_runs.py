@@ -394,6 +394,36 @@ class OutageTests(RunsCase):
         ])  # fmt: skip
         self.check(9)
 
+    def test_the_first_server_back_in_the_middle(self) -> None:
+        """What runs at the other is not listed at the first, which would wait for its end."""
+        self.site.endpoint.mode = "refuse"
+        self.rig.start(2.0)
+        self.rig.log_in()
+        work = self.rig.begin(20)
+        self.site.plug()
+        self.rig.run_until(lambda: work.outcome)
+        self.assertEqual(self.site.all(messages.OpenRuns), [])
+        self.rig.do(self.rig.device.log_out())
+        self.rig.run(3.0)
+        (page,) = self.site.all(messages.OpenRuns)
+        self.assertEqual(page.runs, [])
+        self.check(20)
+
+    def test_the_first_server_back_and_the_other_gone(self) -> None:
+        self.site.endpoint.mode = "refuse"
+        self.rig.start(2.0)
+        self.rig.log_in()
+        work = self.rig.begin(30)
+        self.site.plug()
+        self.rig.run(3.0)
+        self.application.unplug()
+        self.rig.run(3.0)
+        self.assertEqual(work.outcome, "")
+        (page,) = self.site.all(messages.OpenRuns)
+        self.assertEqual([one.grant for one in page.runs], [work.grant.grant_text])
+        self.rig.run_until(lambda: work.outcome)
+        self.check(30)
+
 
 class CrashTests(RunsCase):
     def crash(self, rig: Rig, when: str, number: int) -> bool:
