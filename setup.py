@@ -58,6 +58,7 @@ setup(
         "console_scripts": [
             "papercutd = papercutd.commands.main:run",
             "papercut-lp = papercutd.commands.submit:main",
+            "papercut-device = papercutd.commands.device:run",
         ]
     },
     zip_safe=False,

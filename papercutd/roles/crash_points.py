@@ -17,6 +17,7 @@ import attrs
 from twisted.logger import Logger
 
 from papercutd.errors import ConfigError
+from protocols.device import messages as device
 from protocols.endpoint import Session
 from protocols.provider import messages as provider
 from protocols.site import messages as site
@@ -25,7 +26,10 @@ _log = Logger()
 VARIABLE = "PAPERCUT_CRASH_AT"
 #: Seconds after a line was written until it counts as sent.
 LEAVE_S = 0.02
-_MESSAGES = (*provider.REQUESTS, *provider.SERVER_EVENTS, *site.REQUESTS, *site.SERVER_EVENTS)
+_MESSAGES = (
+    *(*provider.REQUESTS, *provider.SERVER_EVENTS, *site.REQUESTS, *site.SERVER_EVENTS),
+    *(*device.REQUESTS, *device.SERVER_EVENTS),
+)
 WORDS = frozenset(vars(m).get("VERB") or vars(m)["EVENT"] for m in _MESSAGES) | {"OK"}
 
 

@@ -20,6 +20,7 @@ LAYERS = {
     "papercutd.config": 2,
     "papercutd.services": 3,
     "papercutd.provider": 4,
+    "papercutd.device": 4,
     "papercutd.faces": 4,
     "papercutd.roles": 5,
     "papercutd.commands": 6,
