@@ -93,8 +93,11 @@ def price_document(document: Document, prices: PriceList) -> tuple[PriceLine, ..
 def fit_lines(lines: Sequence[PriceLine], available_e4: int | None) -> tuple[PriceLine, ...]:
     """As much of a run as ``available_e4`` pays for (None: all); all of it when not one page.
 
-    A run has one line. What does not fit at all stays whole, and is refused as such.
+    A run has one line; what has more stays whole, as does what does not fit at all, and is
+    refused as such.
     """
+    if len(lines) != 1:
+        return tuple(lines)
     (line,) = lines
     if available_e4 is None or line.amount_e4 <= available_e4 or line.unit_e4 == 0:
         return (line,)

@@ -407,7 +407,12 @@ class ApplicationOperations(StoreOperations):
             "position": server.position.text,
             "sites": sites,
             "providers_connected": server.providers.identities(),
-            "fighting": sorted(server.providers.fighting | server.sites.fighting),
+            "devices_connected": server.device_sessions.identities(),
+            "open_runs": server.runs.count,
+            "counts_that_fell": dict(server.runs.fallen),
+            "fighting": sorted(
+                server.providers.fighting | server.sites.fighting | server.device_sessions.fighting
+            ),
             **found,
         }
 
@@ -452,6 +457,10 @@ class SiteOperations:
             "waiting_records": identity.mark.number - identity.acked.number,
             "position": None if identity.position is None else identity.position.text,
             "providers_connected": server.providers.identities(),
+            "devices_connected": server.device_sessions.identities(),
+            "open_runs": server.runs.count,
+            "counts_that_fell": dict(server.runs.fallen),
+            "fighting": sorted(server.providers.fighting | server.device_sessions.fighting),
             "streams_taken": server.uplink.streams_taken,
             **lag,
         }

@@ -91,6 +91,11 @@ class Runs:
         #: Counts that fell, by device: shown by status.
         self.fallen: dict[str, int] = {}
 
+    @property
+    def count(self) -> int:
+        """Open runs of the devices that are connected here."""
+        return len(self._runs)
+
     async def start(
         self, asker: SessionRef, visit: Visit, wish: Wish, stop: Callable[[Grant], None]
     ) -> Started:

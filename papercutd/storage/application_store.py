@@ -177,7 +177,7 @@ class ApplicationStore(AdministeredStore):
 
     def report(self, asker: SessionRef) -> Deferred[None]:
         """``asker`` has told all it retained: it is missing from no statement."""
-        return self.write(lambda c: self._link_event(c, asker.identity, "reported"))
+        return self.write(lambda c: self.intake.note_reported(c, asker))
 
     def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
         """(key, job-uuid) that a lost journal held open."""

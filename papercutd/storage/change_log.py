@@ -38,6 +38,7 @@ class ChangeLog:
         self.on_commit = on_commit
         self._touched: dict[tuple[str, int | str], None] = {}
         self._charged: list[str] = []
+        self._has_mark = False
         self._written: Change | None = None
         #: The number that the transaction under way will have.
         self.number = 0
@@ -57,11 +58,16 @@ class ChangeLog:
         """This transaction posted the charge of ``key``."""
         self._charged.append(key)
 
+    def place(self) -> None:
+        """This transaction has an entry, be it empty: its number marks a place in the history."""
+        self._has_mark = True
+
     # As a Participant of the writer.
 
     def begin(self, connection: sqlite3.Connection) -> None:
         self._touched.clear()
         self._charged.clear()
+        self._has_mark = False
         self._written = None
         timeline, number, chain = connection.execute(
             "SELECT timeline, number, chain FROM head"
@@ -77,7 +83,7 @@ class ChangeLog:
         del self._charged[mark:]
 
     def seal(self, connection: sqlite3.Connection) -> None:
-        if not self._touched and not self._charged:
+        if not self._touched and not self._charged and not self._has_mark:
             return
         rows = [read_row(connection, table, key) for table, key in self._touched]
         rows.extend((CHARGE, key, {}) for key in self._charged)

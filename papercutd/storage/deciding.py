@@ -223,6 +223,10 @@ class Deciding:
             "UPDATE decision SET state = 'voided', number = ? WHERE key = ?", (number, key)
         )
 
+    def note_link(self, connection: sqlite3.Connection, identity: str, kind: str) -> None:
+        """An asker's session ended here, or has told all it retained: for the statement."""
+        self._append(connection, Record(kind, identity, *self._now(connection)))
+
     def supersede(self, connection: sqlite3.Connection, key: str, answer: Decision) -> None:
         if answer.allowed:
             self._append(connection, Record(SUPERSEDED, key, *self._now(connection)))

@@ -17,6 +17,8 @@ from papercutd.storage.charging import Charging, Source
 from papercutd.storage.records import (
     CANCELED,
     COMPLETED,
+    LINK_DOWN,
+    LINK_REPORTED,
     REFUSED,
     SUPERSEDED,
     Record,
@@ -122,7 +124,56 @@ class Intake:
             (mark.number, mark.chain, stream),
         )
         self._log.touch("stream", stream)
+        self.note_reported(connection, asker)
         return mark
+
+    def note_reported(self, connection: sqlite3.Connection, asker: SessionRef) -> None:
+        """``asker`` has told all it retained: it is missing from no statement.
+
+        A site has once its journal is here up to where it stood at the handshake.
+        """
+        if asker.role == "site":
+            found = connection.execute(
+                "SELECT 1 FROM asker JOIN stream ON stream.id = asker.journal"
+                " WHERE asker.identity = ? AND stream.number < asker.number",
+                (asker.identity,),
+            ).fetchone()
+            if found is not None:
+                return
+        self._link_event(connection, asker.identity, "", "reported")
+
+    def _note_link(self, connection: sqlite3.Connection, asker: SessionRef, record: Record) -> None:
+        role, _, name = record.key.partition(":")
+        if role not in ("provider", "device"):
+            raise Rejected("bad-fields", f"no link of a site: {record.key[:64]}")
+        check_spoken_for(connection, asker.name, record.key if role == "device" else name)
+        if record.kind == LINK_REPORTED:
+            self._link_event(connection, record.key, asker.name, "reported")
+            return
+        connected = connection.execute(
+            "SELECT 1 FROM asker WHERE identity = ? AND connected = 1", (record.key,)
+        ).fetchone()
+        # A device reports to any one server, and this one came to us meanwhile.
+        if role == "provider" or connected is None:
+            self._link_event(connection, record.key, asker.name, "down")
+
+    def _link_event(
+        self, connection: sqlite3.Connection, identity: str, via: str, event: str
+    ) -> None:
+        """Write it down, unless it says nothing new; of a device wherever it was said."""
+        found = connection.execute(
+            "SELECT event FROM link_event WHERE identity = ?1 AND event <> 'up'"
+            " AND (via = ?2 OR ?1 LIKE 'device:%') ORDER BY id DESC LIMIT 1",
+            (identity, via),
+        ).fetchone()
+        if found == (event,) or (found is None and event == "reported"):
+            return
+        connection.execute(
+            "INSERT INTO link_event (identity, via, event, at, number) VALUES (?, ?, ?, ?, ?)",
+            (identity, via, event, self._wall_s(), self._log.number),
+        )
+        # A statement is closed at a place of the history.
+        self._log.place()
 
     def _apply_one(
         self,
@@ -179,6 +230,8 @@ class Intake:
         elif record.kind == REFUSED and record.request is not None and record.decision is not None:
             check_spoken_for(connection, asker.name, record.request.provider)
             self._charging.log_job(connection, record.request, record.decision, source)
+        elif record.kind in (LINK_DOWN, LINK_REPORTED):
+            self._note_link(connection, asker, record)
         else:
             raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
 

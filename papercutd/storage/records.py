@@ -16,6 +16,10 @@ COMPLETED = "completed"
 CANCELED = "canceled"
 SUPERSEDED = "superseded"
 REFUSED = "refused"
+#: Of an asker's session at the site: it ended, and it told what it retained. ``key`` is the
+#: asker's identity.
+LINK_DOWN = "link-down"
+LINK_REPORTED = "link-reported"
 
 
 @attrs.frozen

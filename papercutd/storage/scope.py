@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from papercutd.domain.job import Request, device_owner, is_submit
+from papercutd.domain.job import Request, device_owner, is_run, is_submit
 from papercutd.errors import Rejected
 
 
@@ -21,6 +21,9 @@ def check_printer(
     owner's; with ``site`` also where the owner does not stand there.
     """
     device = device_owner(request.provider)
+    if is_run(request.step) != (device is not None):
+        # Runs are reserved in part, print jobs never.
+        raise Rejected("bad-fields")
     found = connection.execute(
         f"SELECT provider.name, site.name, release <> 'immediate' FROM {schema}printer AS printer"
         f" JOIN {schema}provider AS provider ON provider.id = printer.provider"

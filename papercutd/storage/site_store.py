@@ -41,6 +41,7 @@ from papercutd.storage.people import (
     find_site_device,
     read_secret,
 )
+from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.site_journal import (
     append_body,
     read_chain,
@@ -108,9 +109,16 @@ class SiteStore:
             attached = {row[1] for row in connection.execute("PRAGMA database_list")}
             if replica.IN_FORCE not in attached:
                 replica.attach(connection, self._files, number, replica.IN_FORCE)
+
+        def end(connection: sqlite3.Connection) -> None:
+            for (identity,) in connection.execute(
+                "SELECT identity FROM asker WHERE connected = 1 ORDER BY identity"
+            ).fetchall():
+                self._deciding.note_link(connection, identity, LINK_DOWN)
             askers.disconnect_all(connection)
 
-        return self._writer.submit(start, BARE)
+        attached = self._writer.submit(start, BARE)
+        return attached.addCallback(lambda done: self.write(end))
 
     def identity(self) -> Deferred[SiteIdentity]:
         return self.read(read_identity)
@@ -138,7 +146,13 @@ class SiteStore:
         return self.write(begin)
 
     def end_session(self, asker: SessionRef) -> Deferred[bool]:
-        return self.write(lambda c: askers.end_session(c, asker, self._wall_s()))
+        def end(connection: sqlite3.Connection) -> bool:
+            ended = askers.end_session(connection, asker, self._wall_s())
+            if ended:
+                self._deciding.note_link(connection, asker.identity, LINK_DOWN)
+            return ended
+
+        return self.write(end)
 
     def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
         return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
@@ -293,7 +307,9 @@ class SiteStore:
 
         def compare(connection: sqlite3.Connection) -> int:
             askers.check_session(connection, asker)
-            return askers.release_unlisted(connection, asker, keys, self._deciding.void)
+            dropped = askers.release_unlisted(connection, asker, keys, self._deciding.void)
+            self._deciding.note_link(connection, asker.identity, LINK_REPORTED)
+            return dropped
 
         return self.write(compare)
 

@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-import time
 import tomllib
-from pathlib import Path
 from typing import Any
 
 from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
-from papercutd.demo.installation import Branch
-from papercutd.demo.processes import Role
 from papercutd.demo.scenario import is_ready, wait_for
-from papercutd.identity.authority import Authority
-from tests.support.certificates import credentials
-from tests.support.outage import OutageCase
+from tests.support.devices import DeviceCase
 from tests.support.raw_link import RawLink, job_id
 
-CARD = "04:A2:2B:91"
 
-
-class ReleaseTests(OutageCase):
+class ReleaseTests(DeviceCase):
     def setUp(self) -> None:
         super().setUp()
         self.releases = 0
-        app = self.installation.app
-        app.call("user.add", name="ben", balance="1.00")
-        app.call("user.card", name="anna", number=CARD)
-        app.call("user.secret", name="ben", kind="password", secret="correct horse")
-        app.call("user.secret", name="ben", kind="pin", secret="4711")
-        app.call("user.card", name="ben", number="0815")
-        authority = Authority.load(app.data / "ca")
-        for branch in self.installation.branches:
-            app.call("printer.set", name=f"{branch.name}-1", release="secure")
-            app.call(
-                "device.add",
-                name=f"{branch.name}-mfd",
-                printer=f"{branch.name}-1",
-                site=branch.name,
-                logins="card card-pin password",
-            )
-            identity = self.identity(branch)
-            identity.mkdir()
-            credentials(authority, "device", f"{branch.name}-mfd", time.time()).save(identity)
-        self.branch = self.installation.branches[0]
-        waits = lambda b: b.provider.call("status")["printers"]  # noqa: E731
-        self.wait("settings have come", waits)
-        time.sleep(0.5)
-
-    def identity(self, branch: Branch) -> Path:
-        return self.installation.directory / f"device-{branch.name}"
-
-    def device(self, role: Role, branch: Branch) -> RawLink:
-        """A session of the branch's device to ``role``."""
-        port = tomllib.loads(role.config.read_text())["listen"]["devices"]
-        is_site = role is not self.installation.app
-        server = ("site", branch.name) if is_site else ("application", "application")
-        link = RawLink(port, self.identity(branch), server=server)
-        self.addCleanup(link.close)
-        word, welcome = link.hello(f"{branch.name}-mfd", role="device")
-        self.assertEqual(word, "OK", welcome)
-        return link
-
-    def login(self, link: RawLink, **shown: str) -> dict[str, Any]:
-        shown = shown or {"method": "card", "card": CARD.lower()}
-        word, person = link.ask("LOGIN", **shown)
-        self.assertEqual(word, "OK", person)
-        return person
 
     def hold(self, user: str = "anna", pages: int = 2) -> str:
         """A job handed in and held."""
