@@ -50,7 +50,7 @@ reactor: Any = _reactor
 DEVICES_PORT = 9193
 EX_CONFIG = 78
 #: How long commands that were given at once wait for the first server.
-FIRST_SERVER_S = 5.0
+FIRST_SERVER_S = 5
 LINE_LENGTH_MAX = 65_536
 LOG_BYTES = 1_000_000
 
@@ -403,8 +403,8 @@ class Running:
 
     def _work(self) -> None:
         try:
-            if not self._lines.is_terminal:
-                self._do(f"wait online {FIRST_SERVER_S:.0f}")
+            # Nothing can be done before; a person sees in the prompt whether there is one.
+            self._do(f"wait online {1 if self._lines.is_terminal else FIRST_SERVER_S}")
             for line in self._typed():
                 self._show(self._do(line))
                 if self._console.is_over:
