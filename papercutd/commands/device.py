@@ -9,13 +9,10 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-import attrs
-import msgspec
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -24,6 +21,7 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 
+from papercutd.commands.device_home import DEVICES_PORT, join_device, load_settings
 from papercutd.config.model import ApplicationServer
 from papercutd.device.console import HELP, Console, Result
 from papercutd.device.device import Device
@@ -35,9 +33,8 @@ from papercutd.device.shown import readable
 from papercutd.device.words import explain
 from papercutd.domain.money import show_amount
 from papercutd.environment import real_environment
-from papercutd.errors import ConfigError, InvalidValue, PapercutError
+from papercutd.errors import ConfigError, PapercutError
 from papercutd.identity.endpoints import tls_endpoint
-from papercutd.identity.names import APPLICATION, check_name
 from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.roles.common import DataDirectory, asking_renewer, exit_with_failure
 from papercutd.roles.crash_points import crash_point, die
@@ -47,23 +44,11 @@ from papercutd.storage.writer import ThreadWriter
 from protocols.provider.messages import ServerAddress
 
 reactor: Any = _reactor
-DEVICES_PORT = 9193
 EX_CONFIG = 78
 #: How long commands that were given at once wait for the first server.
 FIRST_SERVER_S = 5
 LINE_LENGTH_MAX = 65_536
 LOG_BYTES = 1_000_000
-
-
-@attrs.frozen
-class Settings:
-    """What joining leaves in the home of a device: DIR/servers.json."""
-
-    #: In the order in which they are preferred.
-    servers: list[ServerAddress]
-    #: Where the certificate is renewed.
-    host: str
-    https: int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -149,7 +134,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
         if options.command == "join":
-            return _join(options)
+            return join_device(options)
         return Running(options).run()
     except ConfigError as error:
         _complain(options, "\n".join(error.problems))
@@ -168,85 +153,6 @@ def _complain(options: argparse.Namespace, text: str) -> None:
     print(f"papercut-device: {text}", file=sys.stderr)
     if options.json:
         print(json.dumps({"command": options.command, "ok": False, "text": text}), flush=True)
-
-
-# Joining.
-
-
-def _host_port(text: str, field: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise InvalidValue(field, f"{text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _addresses(options: argparse.Namespace, host: str) -> list[ServerAddress]:
-    servers = []
-    for text in options.site:
-        name, is_there, where = text.partition("=")
-        if not is_there:
-            raise InvalidValue("site", f"{text!r} is not NAME=HOST:PORT")
-        servers.append(ServerAddress("site", check_name(name), *_host_port(where, "site")))
-    where = options.application or f"{host}:{DEVICES_PORT}"
-    servers.append(ServerAddress(APPLICATION, APPLICATION, *_host_port(where, "application")))
-    return servers
-
-
-def _join(options: argparse.Namespace) -> int:
-    from papercutd.commands.setup import _run
-    from papercutd.identity.join_client import join
-    from papercutd.identity.tokens import parse_token
-
-    token = parse_token(options.token)
-    if token.role != "device":
-        raise InvalidValue("token", f"is for a {token.role}, not for a device")
-    host, https = _host_port(options.server, "server")
-    settings = Settings(_addresses(options, host), host, https)
-    home = Path(options.home)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home.chmod(0o700)
-    former = _name_of(home)
-    _run(join(reactor, options.token, host, https, home / "identity"))
-    moved = [] if former in ("", token.name) else _put_aside(home)
-    (home / "servers.json").write_bytes(
-        msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
-    )
-    result = {"ok": True, "name": token.name, "home": str(home), "journals_kept": moved}
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print(f"{token.name} has joined; `papercut-device run --home {home}` switches it on")
-    return 0
-
-
-def _name_of(home: Path) -> str:
-    """Whose identity lies in ``home``; empty: nobody's."""
-    if not (home / "identity" / "key.pem").exists():
-        return ""
-    return NodeIdentity(home / "identity").name
-
-
-def _put_aside(home: Path) -> list[str]:
-    """The journal of another device is not this one's."""
-    moved = []
-    for ending in ("", "-wal", "-shm"):
-        path = home / f"device.db{ending}"
-        if path.exists():
-            kept = home / f"old-{int(time.time())}-{path.name}"
-            path.rename(kept)
-            moved.append(str(kept))
-    return moved
-
-
-def load_settings(home: Path) -> Settings:
-    """Raises ConfigError."""
-    path = home / "servers.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Settings)
-    except FileNotFoundError:
-        raise ConfigError([f"{home} holds no device: run `papercut-device join` first"]) from None
-    except (msgspec.DecodeError, ValueError) as error:
-        raise ConfigError([f"{path}: {error}"]) from None
 
 
 # Running.

@@ -91,7 +91,7 @@ def join(config: Any, token: str, server: str) -> dict[str, Any]:
     data = Path(config.data_dir)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(data, 0o700)
-    answer = _run(join_server(reactor, token, host, int(port), data / "identity"))
+    answer = run_coroutine(join_server(reactor, token, host, int(port), data / "identity"))
     moved = []
     for name in ("journal.db", "provider.db"):
         for ending in ("", "-wal", "-shm"):
@@ -107,8 +107,8 @@ def join(config: Any, token: str, server: str) -> dict[str, Any]:
     return {"data_dir": str(data), "journals_kept": moved, "next": "start this role with twistd"}
 
 
-def _run(work: Any) -> Any:
-    """Run one coroutine on the reactor, which then stops."""
+def run_coroutine(work: Any) -> Any:
+    """The result of one coroutine on the reactor, which then stops: once in a process."""
     results: list[Any] = []
 
     def done(result: Any) -> None:

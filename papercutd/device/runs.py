@@ -13,16 +13,15 @@ from typing import Any, Protocol
 import attrs
 from attrs.validators import ge, in_, le
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd.device.errors import DeviceError, Local
 from papercutd.device.journal import KEPT_MAX, DeviceJournal, Run
 from papercutd.device.machine import Jam, Machine
-from papercutd.device.servers import Server
+from papercutd.device.reports import Grant, Reporter, Reports
 from papercutd.environment import Environment
-from papercutd.errors import StorageError, StorageFull
+from papercutd.errors import StorageFull
 from papercutd.services.tasks import Tasks, until_space
 from protocols.codes import Code
 from protocols.device import messages
@@ -39,13 +38,6 @@ ANSWER_WAIT_S = 5.0
 #: and how often it looks.
 NEXT_WAIT_S = 2.0
 NEXT_LOOK_S = 0.1
-#: Ends of runs under way to a server.
-FINISH_IN_FLIGHT = 8
-#: Seconds until what a server did not take is sent again: at first, and at the most.
-FINISH_AGAIN_S = 2.0
-FINISH_AGAIN_MAX_S = 60.0
-#: Refusals of FINISH that no repetition will change.
-_FOR_GOOD = frozenset({Code.BAD_GRANT, Code.NOT_YOURS, Code.FEWER_PAGES, Code.BAD_FIELDS})
 #: Refusals of the next RUN after which it is asked for again.
 _PASSING = frozenset(
     {
@@ -69,25 +61,6 @@ class Order:
     account: int | None = None
     #: The server is told how many pages it will be; else it reserves a usual number.
     is_counted: bool = True
-
-
-@attrs.define(eq=False)
-class Grant:
-    """A reservation under way."""
-
-    key: str
-    grant_text: str = attrs.field(repr=False)
-    reserved: int
-    unit_e4: int
-    #: Pages out.
-    pages: int = 0
-    #: A server said stop.
-    is_stopped: bool = False
-    is_reporting: bool = False
-
-    @property
-    def is_used_up(self) -> bool:
-        return self.is_stopped or self.pages >= self.reserved
 
 
 @attrs.define(eq=False)
@@ -120,19 +93,12 @@ class Work:
     why: str = ""
 
 
-class Desk(Protocol):
+class Desk(Reporter, Protocol):
     """What runs need of the device."""
 
     @property
     def login(self) -> str:
         """Who is logged in now; empty: nobody."""
-
-    @property
-    def active(self) -> Server | None:
-        """Who serves now."""
-
-    def was_sent_elsewhere(self, server: Server) -> None:
-        """``server`` takes nothing now."""
 
     async def ask(self, message: Any, wait_s: float, late: Callable[[Any], None]) -> Any:
         """The answer of who serves now; raises DeviceError.
@@ -162,11 +128,7 @@ class Runs:
         #: Told at each page, and at the end, of the order under way.
         self.on_progress: Callable[[Work], None] = lambda work: None
         self._is_starting = False
-        self._is_settling = False
-        self._settle_again = False
-        self._again_s = FINISH_AGAIN_S
-        self._timer: IDelayedCall | None = None
-        self._is_stopping = False
+        self._reports = Reports(env, journal, tasks, desk)
 
     async def recover(self) -> None:
         """What ran when the power went is over; the engine knows how many pages came out."""
@@ -177,9 +139,13 @@ class Runs:
                 _log.warn("{key} was cut short after {pages} pages", key=run.key, pages=pages)
 
     def stop(self) -> None:
-        self._is_stopping = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._reports.stop()
+
+    def tell(self) -> None:
+        """A server serves: it hears of the count of what runs, and of every end."""
+        if self.work is not None:
+            self._reports.count(self.work.grant)
+        self._reports.at_once()
 
     # Orders.
 
@@ -315,13 +281,14 @@ class Runs:
         work.pages += 1
         work.amount_e4 += grant.unit_e4
         await until_space(self._env, lambda: self._journal.counted(grant.key, grant.pages))
-        self._report(grant)
+        self._reports.count(grant)
 
     async def _end(self, grant: Grant, outcome: str) -> None:
+        grant.is_over = True
         await until_space(
             self._env, lambda: self._journal.finished(grant.key, grant.pages, outcome)
         )
-        self.settle()
+        self._reports.settle()
 
     # The next reservation.
 
@@ -369,94 +336,3 @@ class Runs:
         if work.following is None:
             work.why = "canceled" if work.is_canceled else work.refusal
         return work.following
-
-    # What servers are told.
-
-    def tell(self) -> None:
-        """A server serves: it hears of the count of what runs, and of every end."""
-        if self.work is not None:
-            self._report(self.work.grant)
-        self._again_s = FINISH_AGAIN_S
-        self.settle()
-
-    def _report(self, grant: Grant) -> None:
-        """PAGES, one at a time, always the newest count."""
-        if not grant.is_reporting and self._desk.active is not None:
-            grant.is_reporting = True
-            self._tasks.spawn(self._report_pages(grant), "reporting pages")
-
-    async def _report_pages(self, grant: Grant) -> None:
-        job, step = grant.key.split("/", 1)
-        told = -1
-        try:
-            while told != grant.pages:
-                server = self._desk.active
-                work = self.work
-                if server is None or work is None or work.grant is not grant:
-                    return
-                told = grant.pages
-                progress = await server.link.request(messages.Pages(job, step, told))
-                if progress.left == 0:
-                    grant.is_stopped = True
-        except (Refusal, SessionLost) as error:
-            # The count stands in the journal: the next report, or FINISH, tells it.
-            _log.info("{key}: pages were not taken: {why}", key=grant.key, why=str(error))
-        finally:
-            grant.is_reporting = False
-
-    def settle(self) -> None:
-        """Report every end until a server has it."""
-        if self._is_settling:
-            self._settle_again = True
-        elif not self._is_stopping:
-            self._is_settling = True
-            self._tasks.spawn(self._settle(), "reporting ends")
-
-    async def _settle(self) -> None:
-        try:
-            while True:
-                self._settle_again = False
-                server = self._desk.active
-                owed = await self._journal.owed(FINISH_IN_FLIGHT)
-                if server is None or not owed:
-                    if self._settle_again:
-                        continue
-                    return
-                # One after the other: there is seldom more than one.
-                taken = [await self._send(server, run) for run in owed]
-                if not any(taken):
-                    self._settle_later()
-                    return
-                self._again_s = FINISH_AGAIN_S
-        except StorageError as error:
-            _log.warn("what a server has taken could not be noted: {error}", error=str(error))
-            self._settle_later()
-        finally:
-            self._is_settling = False
-
-    async def _send(self, server: Server, run: Run) -> bool:
-        """Whether ``run`` needs no more reports."""
-        finish = messages.Finish(run.grant_text, run.pages, run.outcome, run.finished_at)
-        try:
-            receipt = await server.link.request(finish)
-        except SessionLost:
-            return False
-        except Refusal as refusal:
-            if refusal.code not in _FOR_GOOD:
-                self._desk.was_sent_elsewhere(server)
-                return False
-            _log.error(
-                "{key}: no server will take this run: {code}",
-                key=run.key,
-                code=refusal.code.value,
-            )
-            await self._journal.set_aside(run.key, refusal.code.value)
-            return True
-        await self._journal.acknowledged(run.key, receipt.state, receipt.amount_e4)
-        return True
-
-    def _settle_later(self) -> None:
-        if self._is_stopping or (self._timer is not None and self._timer.active()):
-            return
-        self._timer = self._env.clock.callLater(self._again_s, self.settle)
-        self._again_s = min(self._again_s * 2, FINISH_AGAIN_MAX_S)
