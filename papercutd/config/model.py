@@ -29,6 +29,16 @@ class Listen:
 
 
 @attrs.frozen
+class Web:
+    """Your own certificate for browsers on the HTTPS port; without one, the installation's."""
+
+    certificate: str = key(
+        "", "a file in PEM: the server's certificate, then its chain; followed as it changes"
+    )
+    key: str = key("", "the file of its private key, PEM without a passphrase")
+
+
+@attrs.frozen
 class Times:
     """Times of the links to other servers, in seconds."""
 
@@ -63,6 +73,8 @@ class SiteServer:
 
     host: str = key("", "host name or address; empty: as the settings say")
     port: int = key(9195, "its port for links", least=1)
+    https: int = key(9192, "its HTTPS port", least=1)
+    over: str = key("links", "which port the link takes", among=("links", "https"))
     name: str = key("", "the site's name")
 
 
@@ -112,6 +124,7 @@ class AppConfig:
     data_dir: str = key("/var/lib/papercutd/app", "where the database, keys and sockets lie")
     batch_max: int = key(256, "operations that share one commit at the most", least=1)
     listen: Listen = attrs.field(factory=Listen)
+    web: Web = attrs.field(factory=Web)
     users: Users = attrs.field(factory=Users)
     debug: Debug = attrs.field(factory=Debug)
     shell: Shell = attrs.field(factory=Shell)
@@ -127,6 +140,7 @@ class SiteConfig:
     )
     application: ApplicationServer = attrs.field(factory=ApplicationServer)
     listen: Listen = attrs.field(factory=Listen)
+    web: Web = attrs.field(factory=Web)
     times: Times = attrs.field(factory=Times)
     shell: Shell = attrs.field(factory=Shell)
 

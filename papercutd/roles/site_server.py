@@ -33,6 +33,7 @@ from papercutd.roles.common import (
     with_certificate,
 )
 from papercutd.roles.crash_points import crash_point
+from papercutd.roles.https import listen_https, shown_to_browsers
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
@@ -154,8 +155,15 @@ class SiteRole:
         server.address = (self._config.application.host, self._config.application.port)
         web = make_web(env, operations.health)
         self._listeners.tcp(listen.interface, listen.http, web)
-        self._listeners.tcp(
-            listen.interface, listen.https, web, self._identity.server_tls(demand=False)
+        shown = shown_to_browsers(env, self._config.web, self._identity, self._listeners)
+        listen_https(
+            listeners=self._listeners,
+            listen=listen,
+            clock=self._reactor,
+            shown=shown,
+            identity=self._identity,
+            web=web,
+            links=links,
         )
         devices = SessionServerFactory(
             DEVICE, env.clock, DeviceFace(env, server, self._name), identifier(self._revocations)
@@ -164,7 +172,7 @@ class SiteRole:
             listen.interface, listen.devices, devices, self._identity.server_tls()
         )
         server.device_address = (listen.host or listen.interface, port)
-        told = with_certificate(operations.all(), self._renewer)
+        told = with_certificate(operations.all(), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -421,7 +421,7 @@ class JoinTests(TlsCase):
         self.env = Environment(real.clock, lambda: self.wall_s + self.clock_s, random.Random(5))
         self.store = MemoryCertificates()
         pin = pin_of(self.shown.certificate)
-        self.joining = JoinService(self.authority, self.store, self.env, pin)
+        self.joining = JoinService(self.authority, self.store, self.env, lambda: pin)
         self.directory = Path(self.mktemp()) / "identity"
 
     def serve_joining(self) -> int:

@@ -87,7 +87,7 @@ class JoiningTests(SynchronousTestCase):
         self.wall = WALL_S
         env = Environment(Clock(), lambda: self.wall, random.Random(1))
         self.pin = pin_of(authority.certificate)
-        self.service = JoinService(authority, self.centre.store, env, self.pin)
+        self.service = JoinService(authority, self.centre.store, env, lambda: self.pin)
         self.token = self.turner.run(self.service.make_token("site", "north"))
 
     def join(self, token: str, role: str = "site", name: str = "north") -> object:

@@ -25,7 +25,7 @@ class WebCase(SynchronousTestCase):
         self.clock = Clock()
         self.env = Environment(self.clock, lambda: WALL_S, random.Random(1))
         self.joining = JoinService(
-            make_authority(WALL_S), MemoryCertificates(), self.env, "ab" * 32
+            make_authority(WALL_S), MemoryCertificates(), self.env, lambda: "ab" * 32
         )
         self.health: dict[str, Any] = {"ok": True, "checks": []}
         self.site = self.make(self.joining)
