@@ -34,9 +34,9 @@ def make_authority(wall_s: float) -> Authority:
         return Authority.create(Path(directory), wall_s)
 
 
-def signing_key(authority: Authority) -> ec.EllipticCurvePrivateKey:
+def signing_key(authority: Authority | Signer) -> ec.EllipticCurvePrivateKey:
     """The CA's key: what a test that plays the CA needs."""
-    key = authority._key
+    key = authority.key if isinstance(authority, Signer) else authority._key
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return key
 

@@ -14,7 +14,6 @@ from papercutd.errors import AlreadyExists, InvalidValue, Rejected
 from papercutd.identity.authority import (
     Authority,
     certificate_pem,
-    key_pem,
     make_key,
     make_request,
     pin_of,
@@ -60,11 +59,6 @@ class AuthorityTests(SynchronousTestCase):
             Authority.create(self.directory, WALL_S)
         self.assertEqual((self.directory / "ca.key").stat().st_mode & 0o777, 0o600)
         self.assertEqual(Authority.load(self.directory).pem, self.authority.pem)
-
-    def test_under_the_administrators(self) -> None:
-        above = Authority.create(Path(self.mktemp()), WALL_S)
-        under = Authority.create_under(Path(self.mktemp()), WALL_S, above.pem, key_pem(above._key))
-        under.certificate.verify_directly_issued_by(above.certificate)
 
     def test_garbage_and_foreign_certificates(self) -> None:
         with self.assertRaises(InvalidValue):
