@@ -122,3 +122,13 @@ class JoiningTests(SynchronousTestCase):
         self.join(self.token)
         serials = self.turner.result(self.centre.store.revoke("site", "north"))
         self.assertEqual(self.turner.result(self.centre.store.revoked_serials()), serials)
+
+    def test_revoked_providers(self) -> None:
+        self.join(self.token)
+        token = self.turner.run(self.service.make_token("provider", "p1"))
+        self.join(token, "provider", "p1")
+        store = self.centre.store
+        self.assertEqual(self.turner.result(store.revoked_providers()), [])
+        self.turner.result(store.revoke("site", "north"))
+        (serial,) = self.turner.result(store.revoke("provider", "p1"))
+        self.assertEqual(self.turner.result(store.revoked_providers()), [("p1", serial)])
