@@ -39,6 +39,15 @@ class Web:
 
 
 @attrs.frozen
+class Plain:
+    """The provider protocol in plaintext on the HTTP port: for networks that are trusted."""
+
+    addresses: tuple[str, ...] = key(
+        (), "addresses of print providers that may; everybody else there gets HTTP alone"
+    )
+
+
+@attrs.frozen
 class Times:
     """Times of the links to other servers, in seconds."""
 
@@ -74,7 +83,13 @@ class SiteServer:
     host: str = key("", "host name or address; empty: as the settings say")
     port: int = key(9195, "its port for links", least=1)
     https: int = key(9192, "its HTTPS port", least=1)
-    over: str = key("links", "which port the link takes", among=("links", "https"))
+    http: int = key(9191, "its HTTP port", least=1)
+    over: str = key(
+        "links",
+        "which port the link takes: links, https, or plain (its HTTP port, in plaintext)",
+        among=("links", "https", "plain"),
+    )
+    secret: str = key("", "for plain: the file of what `papercutd provider secret` printed there")
     name: str = key("", "the site's name")
 
 
@@ -90,6 +105,19 @@ class ApplicationServer:
         "which port the link takes: links, or https where a firewall lets nothing else through",
         among=("links", "https"),
     )
+
+
+@attrs.frozen
+class AskedApplicationServer(ApplicationServer):
+    """The application server's address."""
+
+    http: int = key(9191, "its HTTP port", least=1)
+    over: str = key(
+        "links",
+        "which port the link takes: links, https, or plain (its HTTP port, in plaintext)",
+        among=("links", "https", "plain"),
+    )
+    secret: str = key("", "for plain: the file of what `papercutd provider secret` printed there")
 
 
 @attrs.frozen
@@ -125,6 +153,7 @@ class AppConfig:
     batch_max: int = key(256, "operations that share one commit at the most", least=1)
     listen: Listen = attrs.field(factory=Listen)
     web: Web = attrs.field(factory=Web)
+    plain: Plain = attrs.field(factory=Plain)
     users: Users = attrs.field(factory=Users)
     debug: Debug = attrs.field(factory=Debug)
     shell: Shell = attrs.field(factory=Shell)
@@ -141,6 +170,7 @@ class SiteConfig:
     application: ApplicationServer = attrs.field(factory=ApplicationServer)
     listen: Listen = attrs.field(factory=Listen)
     web: Web = attrs.field(factory=Web)
+    plain: Plain = attrs.field(factory=Plain)
     times: Times = attrs.field(factory=Times)
     shell: Shell = attrs.field(factory=Shell)
 
@@ -150,7 +180,7 @@ class ProviderConfig:
     """A print provider."""
 
     data_dir: str = key("/var/lib/papercutd/provider", "where journal, spool, keys and sockets lie")
-    application: ApplicationServer = attrs.field(factory=ApplicationServer)
+    application: AskedApplicationServer = attrs.field(factory=AskedApplicationServer)
     site: SiteServer = attrs.field(factory=SiteServer)
     times: Times = attrs.field(factory=Times)
     shell: Shell = attrs.field(factory=Shell)

@@ -36,6 +36,7 @@ from papercutd.roles.common import (
 )
 from papercutd.roles.crash_points import crash_point
 from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
+from papercutd.roles.plain import PlainPort
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
@@ -123,10 +124,13 @@ class ApplicationRole:
         await server.start()
         self._revocations.add(await self._store.revoked_serials())
         self._revocations.subscribe(self._end_revoked)
+        self._plain = PlainPort(self._env, self._config.plain, self._data, server)
+        await self._plain.follow_revocations()
         server.on_change = self._follow_revocations
 
     def _follow_revocations(self, change: Change) -> None:
         self._revocations.add(str(row[1]) for row in change.rows if row[0] == "revocation")
+        self._plain.look_again(change.rows)
 
     def _end_revoked(self, serial: str) -> None:
         server = self._server
@@ -158,7 +162,7 @@ class ApplicationRole:
     async def _listen(self) -> None:
         server, store, env, listen = self._server, self._store, self._env, self._config.listen
         assert server is not None and store is not None
-        identity = self._identity
+        identity, plain = self._identity, self._plain
         assert identity is not None
         shown = shown_to_browsers(env, self._config.web, identity, self._listeners)
         joining = JoinService(self._authority, store, env, lambda: pin_shown(shown))
@@ -177,7 +181,9 @@ class ApplicationRole:
         demanding = identity.server_tls(enforce_dates=True)
         port = self._listeners.tcp(listen.interface, listen.links, links, demanding)
         server.address = (listen.host or listen.interface, port)
-        self._listeners.tcp(listen.interface, listen.http, make_web(env, operations.health))
+        plain.listen(
+            *(self._listeners, listen, make_web(env, operations.health), provider_face),
+        )
         listen_https(
             listeners=self._listeners,
             listen=listen,
@@ -194,7 +200,7 @@ class ApplicationRole:
             listen.interface, listen.devices, devices, identity.server_tls(enforce_dates=True)
         )
         server.device_address = (listen.host or listen.interface, port)
-        told = with_certificate(operations.all(), self._renewer, shown)
+        told = with_certificate(plain.operations(operations.all()), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -23,13 +23,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from papercutd.config.load import load_config
-from papercutd.config.model import ApplicationServer, Shell, SiteServer
+from papercutd.config.model import (
+    ApplicationServer,
+    AskedApplicationServer,
+    Shell,
+    SiteServer,
+)
 from papercutd.environment import Environment
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
 from papercutd.faces.audit import AuditFile
 from papercutd.identity.endpoints import tls_endpoint, tls_server_factory
 from papercutd.identity.join_client import ask_renewal
 from papercutd.identity.names import APPLICATION
+from papercutd.identity.plain import PlainEndpoint, SecretFile, address_problems
 from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.identity.tls import INSTALLATION_NAME, LINK_PROTOCOL, Credentials
 from papercutd.identity.web_certificate import WebCertificate, check_web
@@ -56,8 +62,8 @@ class RoleOptions(usage.Options):
         path = self["config"] or self.default_config
         try:
             self["loaded"] = loaded = load_config(path, self.model)
-            if self["check-config"] and hasattr(loaded, "web"):
-                check_web(loaded.web.certificate, loaded.web.key)
+            if self["check-config"]:
+                check_more(loaded)
         except ConfigError as error:
             for problem in error.problems:
                 print(problem, file=sys.stderr)
@@ -65,6 +71,28 @@ class RoleOptions(usage.Options):
         if self["check-config"]:
             print(f"{path}: no problems")
             raise SystemExit(0)
+
+
+def check_more(config: Any) -> None:
+    """What only the start would find else; raises ConfigError with all of it."""
+    problems: list[str] = []
+    if hasattr(config, "plain"):
+        found = address_problems(config.plain.addresses)
+        problems += [f"plain.addresses: {problem}" for problem in found]
+    if hasattr(config, "web"):
+        try:
+            check_web(config.web.certificate, config.web.key)
+        except ConfigError as error:
+            problems += error.problems
+    for name in ("application", "site"):
+        server = getattr(config, name, None)
+        if server is not None and server.over == "plain":
+            try:
+                SecretFile(f"{name}.secret", server.secret)
+            except ConfigError as error:
+                problems += error.problems
+    if problems:
+        raise ConfigError(problems)
 
 
 @attrs.frozen
@@ -114,7 +142,11 @@ def links_endpoint(
     name: str,
     **options: Any,
 ) -> IStreamClientEndpoint:
-    """The same, of a server of any role and name."""
+    """The same, of a server of any role and name; raises ConfigError."""
+    if server.over == "plain":
+        assert isinstance(server, AskedApplicationServer | SiteServer)
+        secret = SecretFile(f"{role}.secret", server.secret)
+        return PlainEndpoint(reactor, server.host, server.http, secret)
     port = server.port
     if server.over == "https":
         port = server.https

@@ -34,6 +34,7 @@ from papercutd.roles.common import (
 )
 from papercutd.roles.crash_points import crash_point
 from papercutd.roles.https import listen_https, shown_to_browsers
+from papercutd.roles.plain import PlainPort
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
@@ -122,12 +123,16 @@ class SiteRole:
         )
         self._revocations.subscribe(lambda serial: end_revoked(server.providers, serial))
         self._revocations.subscribe(lambda serial: end_revoked(server.device_sessions, serial))
-        server.on_rows = lambda rows: self._revocations.add(
-            str(row[1]) for row in rows if row[0] == "revocation"
-        )
+        self._plain = PlainPort(self._env, self._config.plain, self._data, server)
+        server.on_rows = self._follow_revocations
         await self._salvage()
         await server.start()
         self._revocations.add(await self._store.revoked_serials())
+        await self._plain.follow_revocations()
+
+    def _follow_revocations(self, rows: list[Any]) -> None:
+        self._revocations.add(str(row[1]) for row in rows if row[0] == "revocation")
+        self._plain.look_again(rows)
 
     async def _salvage(self) -> None:
         """What a journal set aside by joining again still owed."""
@@ -154,7 +159,7 @@ class SiteRole:
         self._listeners.tcp(listen.interface, listen.links, links, self._identity.server_tls())
         server.address = (self._config.application.host, self._config.application.port)
         web = make_web(env, operations.health)
-        self._listeners.tcp(listen.interface, listen.http, web)
+        self._plain.listen(self._listeners, listen, web, face)
         shown = shown_to_browsers(env, self._config.web, self._identity, self._listeners)
         listen_https(
             listeners=self._listeners,
@@ -172,7 +177,7 @@ class SiteRole:
             listen.interface, listen.devices, devices, self._identity.server_tls()
         )
         server.device_address = (listen.host or listen.interface, port)
-        told = with_certificate(operations.all(), self._renewer, shown)
+        told = with_certificate(self._plain.operations(operations.all()), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),
