@@ -97,6 +97,10 @@ class HealthTests(WebCase):
         self.assertNotIn(b"KeyError", content)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
+    def test_what_browsers_ask_for_unasked(self) -> None:
+        code, _, content = self.ask("GET", "/favicon.ico")
+        self.assertEqual((code, content), (204, b""))
+
     def test_no_version_anywhere(self) -> None:
         for path in ("/", "/api/health", "/api/join", "/nothing", "/api"):
             _, headers, content = self.ask("GET", path)
