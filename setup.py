@@ -50,6 +50,8 @@ setup(
             "hypothesis>=6.100",
             "mypy>=1.10",
             "mypy-zope>=1.0.5",
+            # Drives Debian's Chromium; brings no browser of its own.
+            "playwright>=1.40",
             "ruff>=0.6",
             "towncrier>=23.11",
         ],

@@ -25,6 +25,7 @@ class Code(enum.StrEnum):
     STORAGE_FULL = "storage-full"
     VERSION = "version"
     IDENTITY = "identity"
+    PROVE = "prove"
     REVOKED = "revoked"
     REPLACED = "replaced"
     NOT_ALLOWED = "not-allowed"
@@ -64,6 +65,7 @@ WORDS: dict[Code, str] = {
     Code.STORAGE_FULL: "the server cannot write, ask elsewhere",
     Code.VERSION: "no version of the protocol in common",
     Code.IDENTITY: "role or name is not that of the certificate",
+    Code.PROVE: "prove the name: HELLO again, with a proof over the nonce",
     Code.REVOKED: "the certificate is revoked",
     Code.REPLACED: "a newer session of this identity replaced this one",
     Code.NOT_ALLOWED: "the role may not do this",

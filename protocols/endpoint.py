@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime, ITransport
 from twisted.internet.protocol import Factory
 
 from protocols.codes import Code
-from protocols.errors import LocalProtocolError, Refusal
+from protocols.errors import Challenge, LocalProtocolError, Refusal
 from protocols.handlers import ClientHandler, NamedPeer, Peer, ServerHandler, SessionHandler
 from protocols.handshake import Hello, Welcome
 from protocols.machine import ProtocolSpec, Side
@@ -25,6 +25,7 @@ __all__ = [
     "ClientHandler",
     "NamedPeer",
     "Peer",
+    "ProvingServerFactory",
     "ServerHandler",
     "Session",
     "SessionClientFactory",
@@ -97,9 +98,13 @@ class SessionServerFactory(_SessionFactory[ServerHandler]):
             self.count("turned_away")
             session.abort()
 
-    async def welcome(self, session: Session, hello: Hello) -> Welcome:
+    def identify(self, session: Session, hello: Hello) -> Peer:
+        """Who that is; raises Refusal."""
         assert session.transport is not None
-        peer = self._identify(session.transport)
+        return self._identify(session.transport)
+
+    async def welcome(self, session: Session, hello: Hello) -> Welcome:
+        peer = self.identify(session, hello)
         if (peer.role, peer.name) != (hello.role, hello.name):
             raise Refusal(Code.IDENTITY)
         session.peer = peer
@@ -107,6 +112,42 @@ class SessionServerFactory(_SessionFactory[ServerHandler]):
         if welcome.version != session.version:
             raise LocalProtocolError(f"WELCOME says version {welcome.version}")
         return welcome
+
+
+class ProvingServerFactory(SessionServerFactory):
+    """The same where no certificate tells who it is: HELLO counts with a proof over our nonce.
+
+    ``prove(transport, hello, nonce)`` tells who that is, or raises Refusal; ``admit(transport)``
+    raises it for those who are not even asked. ``make_nonce()`` is never the same.
+    """
+
+    def __init__(
+        self,
+        spec: ProtocolSpec,
+        clock: IReactorTime,
+        handler: ServerHandler,
+        admit: Callable[[ITransport], None],
+        prove: Callable[[ITransport, Hello, str], Peer],
+        make_nonce: Callable[[], str],
+        connections_max: int = 1_000,
+    ) -> None:
+        def no_certificate(transport: ITransport) -> Peer:
+            raise Refusal(Code.IDENTITY)
+
+        super().__init__(spec, clock, handler, no_certificate, connections_max)
+        self._admit = admit
+        self._prove = prove
+        self._make_nonce = make_nonce
+
+    def identify(self, session: Session, hello: Hello) -> Peer:
+        """Raises Challenge at the first HELLO of a connection: whoever that is, it is asked."""
+        assert session.transport is not None
+        self._admit(session.transport)
+        if not session.nonce:
+            session.nonce = self._make_nonce()
+            raise Challenge(session.nonce)
+        # Right or wrong, the session is open or over after this: the nonce is not used again.
+        return self._prove(session.transport, hello, session.nonce)
 
 
 class SessionClientFactory(_SessionFactory[ClientHandler]):

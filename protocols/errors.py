@@ -51,6 +51,14 @@ class Refusal(ProtocolError):
         return {"text": WORDS[self.code], **self.fields}
 
 
+class Challenge(ProtocolError):
+    """HELLO is to be sent again, with a proof over ``nonce``: raised by whoever identifies."""
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__("prove")
+        self.nonce = nonce
+
+
 class SessionLost(ProtocolError):
     """The session ended before the answer came: whether it was done there is not known.
 

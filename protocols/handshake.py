@@ -5,6 +5,7 @@ Grammar::
     TAG HELLO {"versions": [1], "role": "provider", "name": "p1", ...}
     TAG OK {"version": 1, "role": "application", "name": "application", ...}
     TAG NO version {...}                     and the connection is closed
+    TAG NO prove {"nonce": ...}              in plaintext only: HELLO again, with its proof
 
 The client lists every version it speaks; the server answers the highest both
 speak. Centre, sites and providers may be one release apart in either order.
@@ -53,6 +54,8 @@ class Hello:
     #: Wall clock of the sender, seconds since 1970: shown, never ordered by.
     clock: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
     capabilities: list[str] = attrs.field(factory=list, validator=max_len(64))
+    #: Where no certificate proves the name (protocols/proof.py); else empty.
+    proof: str = attrs.field(default="", validator=max_len(64))
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from typing import TypeGuard
 
 import attrs
 import msgspec
@@ -21,11 +22,13 @@ from protocols.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from protocols.framing import LineBuffer
 from protocols.handshake import choose_version
 from protocols.limits import BAD_LINES_MAX, TAGS_IN_FLIGHT_MAX
+from protocols.proof import NONCE
 from protocols.received import (
     Answered,
     Bad,
     ByeReceived,
     Fatal,
+    HelloChallenged,
     HelloReceived,
     HelloRefused,
     Noticed,
@@ -44,6 +47,7 @@ __all__ = [
     "ByeReceived",
     "Connection",
     "Fatal",
+    "HelloChallenged",
     "HelloReceived",
     "HelloRefused",
     "Input",
@@ -75,13 +79,18 @@ class State(enum.Enum):
 
 
 class Input(enum.Enum):
-    """What moves a session on; ``NO`` to a HELLO is told from other answers."""
+    """What moves a session on; ``NO`` to a HELLO is told from other answers.
+
+    ``NO prove`` is no refusal: HELLO is to be sent again.
+    """
 
     RECEIVE_HELLO = "receive HELLO"
     SEND_WELCOME = "send WELCOME"
+    SEND_CHALLENGE = "send NO prove"
     SEND_HELLO_REFUSAL = "send NO to HELLO"
     SEND_HELLO = "send HELLO"
     RECEIVE_WELCOME = "receive WELCOME"
+    RECEIVE_CHALLENGE = "receive NO prove"
     RECEIVE_HELLO_REFUSAL = "receive NO to HELLO"
     SEND_REQUEST = "send request"
     RECEIVE_REQUEST = "receive request"
@@ -107,9 +116,11 @@ _ENDINGS = (Input.SEND_BYE, Input.RECEIVE_BYE, Input.LOST)
 TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.AWAITING_HELLO, Input.RECEIVE_HELLO): State.ANSWERING_HELLO,
     (State.ANSWERING_HELLO, Input.SEND_WELCOME): State.READY,
+    (State.ANSWERING_HELLO, Input.SEND_CHALLENGE): State.AWAITING_HELLO,
     (State.ANSWERING_HELLO, Input.SEND_HELLO_REFUSAL): State.CLOSED,
     (State.GREETING, Input.SEND_HELLO): State.AWAITING_WELCOME,
     (State.AWAITING_WELCOME, Input.RECEIVE_WELCOME): State.READY,
+    (State.AWAITING_WELCOME, Input.RECEIVE_CHALLENGE): State.GREETING,
     (State.AWAITING_WELCOME, Input.RECEIVE_HELLO_REFUSAL): State.CLOSED,
     **{(State.READY, what): State.READY for what in _IN_SESSION},
     **{(state, what): State.CLOSED for state in State for what in _ENDINGS},
@@ -127,6 +138,10 @@ class _Versions:
 
 
 _VERSIONS = msgspec.json.Decoder(_Versions)
+
+
+def _is_nonce(found: object) -> TypeGuard[str]:
+    return isinstance(found, str) and NONCE.fullmatch(found) is not None
 
 
 class Connection:
@@ -252,6 +267,10 @@ class Connection:
         try:
             if line.kind is Kind.NO:
                 refusal = envelope.decode_refusal(line)
+                nonce = refusal.fields.get("nonce")
+                if refusal.code is Code.PROVE and _is_nonce(nonce):
+                    self.state = self._after(Input.RECEIVE_CHALLENGE)
+                    return HelloChallenged(nonce)
             else:
                 welcome = envelope.decode(self._tables.welcome, line.body)
                 if getattr(welcome, "version", None) in self.spec.versions:
@@ -310,6 +329,15 @@ class Connection:
         after = self._before(Input.SEND_WELCOME)
         body = self._body(welcome, self.spec.welcome, self._tables.welcome)
         line = envelope.ok(self._hello_tag, body)
+        self.state = after
+        return line
+
+    def challenge_hello(self, nonce: str) -> bytes:
+        """``TAG NO prove {"nonce": ...}``: HELLO is to be sent again, with a proof."""
+        after = self._before(Input.SEND_CHALLENGE)
+        if not _is_nonce(nonce):
+            raise LocalProtocolError("a nonce is 64 hexadecimal digits")
+        line = envelope.no(self._hello_tag, Refusal(Code.PROVE, {"nonce": nonce}))
         self.state = after
         return line
 

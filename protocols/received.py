@@ -21,6 +21,12 @@ class WelcomeReceived(NamedTuple):
     welcome: object
 
 
+class HelloChallenged(NamedTuple):
+    """The server wants HELLO again, with a proof over ``nonce`` (protocols/proof.py)."""
+
+    nonce: str
+
+
 class HelloRefused(NamedTuple):
     """The server does not want this session (or its answer is not valid)."""
 
@@ -84,6 +90,7 @@ class Fatal(NamedTuple):
 Received = (
     HelloReceived
     | WelcomeReceived
+    | HelloChallenged
     | HelloRefused
     | Requested
     | Answered

@@ -158,6 +158,14 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--site", help='the site it stands beside; "" for none')
     add("list", "list providers", _operation("provider.list"), provider)
     add("token", "a new join token", _token("provider"), provider).add_argument("name")
+    one = add(
+        "secret",
+        "what a provider proves its name with in plaintext, at this server",
+        _operation("provider.secret"),
+        provider,
+    )
+    one.add_argument("name")
+    one.add_argument("--remove", action="store_true", help="it is let in no more")
 
     cups = add("cups", "queues of CUPS that ask this provider", _operation("cups.list"), provider)
     queues = cups.add_subparsers(dest="cups_command", required=True, metavar="COMMAND")

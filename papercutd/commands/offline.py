@@ -15,6 +15,7 @@ from papercutd.errors import NotFound
 from papercutd.identity.authority import Authority, pin_of
 from papercutd.identity.joining import JoinService
 from papercutd.identity.tls import Credentials
+from papercutd.identity.web_certificate import WebCertificate
 from papercutd.roles.common import DataDirectory
 from papercutd.services.administration import StoreOperations
 from papercutd.services.operation import take
@@ -42,9 +43,14 @@ def run_offline(
         store = ApplicationStore(writer, InlineReader(writer), log, env.wall_s)
         operations: dict[str, Any] = dict(StoreOperations(store).all())
         credentials = Credentials.load(data.path / "identity")
-        joining = JoinService(
-            Authority.load(data.path / "ca"), store, env, pin_of(credentials.certificate)
+        web = config.web
+        certificate = (
+            WebCertificate(env, web.certificate, web.key).certificate
+            if web.certificate or web.key
+            else credentials.certificate
         )
+        authority = Authority.load(data.path / "ca")
+        joining = JoinService(authority, store, env, lambda: pin_of(certificate))
 
         async def token(given: dict[str, Any], progress: Any) -> Any:
             found = take(given, "role", "name")

@@ -10,7 +10,13 @@ import attrs
 from papercutd.errors import ConfigError
 
 T = TypeVar("T")
-_KINDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+_KINDS: dict[Any, str] = {
+    tuple[str, ...]: "a list of texts in quotes",
+    str: "text in quotes",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 def load_config(path: str, model: type[T]) -> T:
@@ -48,11 +54,15 @@ def _build(found: dict[str, Any], model: type[T], path: str, problems: list[str]
             if problem:
                 problems.append(f"{where}: {problem}")
             else:
-                values[name] = kinds[name](value)
+                values[name] = tuple(value) if isinstance(value, list) else kinds[name](value)
     return model(**values)
 
 
-def _problem(value: Any, kind: type, metadata: Any) -> str:
+def _problem(value: Any, kind: Any, metadata: Any) -> str:
+    if kind == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            return f"is {value!r} and should be {_KINDS[kind]}"
+        return ""
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
         return f"is {value!r} and should be {_KINDS[kind]}"

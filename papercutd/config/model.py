@@ -29,6 +29,25 @@ class Listen:
 
 
 @attrs.frozen
+class Web:
+    """Your own certificate for browsers on the HTTPS port; without one, the installation's."""
+
+    certificate: str = key(
+        "", "a file in PEM: the server's certificate, then its chain; followed as it changes"
+    )
+    key: str = key("", "the file of its private key, PEM without a passphrase")
+
+
+@attrs.frozen
+class Plain:
+    """The provider protocol in plaintext on the HTTP port: for networks that are trusted."""
+
+    addresses: tuple[str, ...] = key(
+        (), "addresses of print providers that may; everybody else there gets HTTP alone"
+    )
+
+
+@attrs.frozen
 class Times:
     """Times of the links to other servers, in seconds."""
 
@@ -63,6 +82,14 @@ class SiteServer:
 
     host: str = key("", "host name or address; empty: as the settings say")
     port: int = key(9195, "its port for links", least=1)
+    https: int = key(9192, "its HTTPS port", least=1)
+    http: int = key(9191, "its HTTP port", least=1)
+    over: str = key(
+        "links",
+        "which port the link takes: links, https, or plain (its HTTP port, in plaintext)",
+        among=("links", "https", "plain"),
+    )
+    secret: str = key("", "for plain: the file of what `papercutd provider secret` printed there")
     name: str = key("", "the site's name")
 
 
@@ -78,6 +105,19 @@ class ApplicationServer:
         "which port the link takes: links, or https where a firewall lets nothing else through",
         among=("links", "https"),
     )
+
+
+@attrs.frozen
+class AskedApplicationServer(ApplicationServer):
+    """The application server's address."""
+
+    http: int = key(9191, "its HTTP port", least=1)
+    over: str = key(
+        "links",
+        "which port the link takes: links, https, or plain (its HTTP port, in plaintext)",
+        among=("links", "https", "plain"),
+    )
+    secret: str = key("", "for plain: the file of what `papercutd provider secret` printed there")
 
 
 @attrs.frozen
@@ -112,6 +152,8 @@ class AppConfig:
     data_dir: str = key("/var/lib/papercutd/app", "where the database, keys and sockets lie")
     batch_max: int = key(256, "operations that share one commit at the most", least=1)
     listen: Listen = attrs.field(factory=Listen)
+    web: Web = attrs.field(factory=Web)
+    plain: Plain = attrs.field(factory=Plain)
     users: Users = attrs.field(factory=Users)
     debug: Debug = attrs.field(factory=Debug)
     shell: Shell = attrs.field(factory=Shell)
@@ -127,6 +169,8 @@ class SiteConfig:
     )
     application: ApplicationServer = attrs.field(factory=ApplicationServer)
     listen: Listen = attrs.field(factory=Listen)
+    web: Web = attrs.field(factory=Web)
+    plain: Plain = attrs.field(factory=Plain)
     times: Times = attrs.field(factory=Times)
     shell: Shell = attrs.field(factory=Shell)
 
@@ -136,7 +180,7 @@ class ProviderConfig:
     """A print provider."""
 
     data_dir: str = key("/var/lib/papercutd/provider", "where journal, spool, keys and sockets lie")
-    application: ApplicationServer = attrs.field(factory=ApplicationServer)
+    application: AskedApplicationServer = attrs.field(factory=AskedApplicationServer)
     site: SiteServer = attrs.field(factory=SiteServer)
     times: Times = attrs.field(factory=Times)
     shell: Shell = attrs.field(factory=Shell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,14 @@ class Installation:
     branches: list[Branch] = attrs.field(factory=list)
 
     @classmethod
-    def make(cls, directory: Path, sabotage: str = "") -> Installation:
-        """Initialised, with nothing running."""
+    def make(cls, directory: Path, sabotage: str = "", init: Sequence[str] = ()) -> Installation:
+        """Initialised (``init``: further words of that command), with nothing running."""
         http, https, links = free_port(), free_port(), free_port()
         debug = f'[debug]\nsabotage = "{sabotage}"\n' if sabotage else ""
         app = Role(
             "app", "application server", directory / "app", _listen(http, https, links) + debug
         )
-        command(app.config, "init")
+        command(app.config, "init", *init)
         made = cls(directory, app, http, https)
         for name in SITES:
             made._add_branch(name, links)

@@ -299,11 +299,15 @@ class Device:
         late: Callable[[Any], None] = lambda answer: None,
     ) -> Any:
         """The answer of ``server``; raises DeviceError, ``timeout`` after ``wait_s``."""
+        if isinstance(message, messages.Run):
+            server.owes_list = True
         answered: Deferred[Any] = server.link.request(message)
         waiting: Deferred[Any] = Deferred()
         answered.addBoth(lambda result: late_or(result))
 
         def late_or(result: Any) -> None:
+            if isinstance(message, messages.Run) and not isinstance(result, Failure):
+                server.owes_list = False
             if not waiting.called:
                 waiting.callback(result)
             elif not isinstance(result, Failure):

@@ -92,6 +92,9 @@ class Server:
         self.problem = ""
         self.shunned_until = float("-inf")
         self.is_tried = False
+        #: It may have reserved pages that we never heard of: until it has our list it keeps
+        #: them for us. So it may after a start, and after a RUN that it did not answer.
+        self.owes_list = True
         #: It is named no more; it is left once it does not serve.
         self.is_retired = False
 
@@ -170,6 +173,7 @@ class Server:
             await session.call(messages.OpenRuns(number, number == len(pages) - 1, runs))
         if session.is_open:
             self.is_ready = True
+            self.owes_list = False
             self._owner.changed()
 
 
@@ -320,7 +324,8 @@ class Servers:
         return None
 
     def _try_those_needed(self) -> None:
-        """Those before who serves, always; those after only while who serves is in doubt."""
+        """Those before who serves, always, and who has to hear our list; those after only
+        while who serves is in doubt."""
         active = self.active
         for server in [s for s in self._servers if s.is_retired and s is not active]:
             self._servers.remove(server)
@@ -334,7 +339,7 @@ class Servers:
         elif self._is_first_alone and not any(server.problem for server in self._servers):
             last = 0
         for number, server in enumerate(self._servers):
-            is_needed = number <= last
+            is_needed = number <= last or (active is not None and server.owes_list)
             if is_needed is not server.is_tried:
                 server.is_tried = is_needed
                 if is_needed:

@@ -155,6 +155,17 @@ class _Front(Resource):
         return b"papercutd. Health: /api/health\n"
 
 
+class _NoIcon(Resource):
+    """Browsers ask for it unasked, and complain in their console where it is not found."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        request.setResponseCode(204)
+        request.setHeader(b"cache-control", b"max-age=86400")
+        return b""
+
+
 class BoundedRequest(Request):
     """A request whose body is bounded while it comes in: nothing asked here is longer."""
 
@@ -207,6 +218,7 @@ def make_web(env: Environment, health: Health, joining: JoinService | None = Non
     """The web face; joining is offered only where it is given (over TLS)."""
     root = Resource()
     root.putChild(b"", _Front())
+    root.putChild(b"favicon.ico", _NoIcon())
     api = Resource()
     root.putChild(b"api", api)
     api.putChild(b"health", HealthPage(health))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CERTIFICATE_DAYS = 397
 AUTHORITY_DAYS = 3_650
+RSA_BITS_MIN = 2_048
 #: Renewed from one third of its life left, until so long after its end.
 RENEW_LEFT = CERTIFICATE_DAYS / 3
 RENEW_AFTER_DAYS = 30
@@ -82,6 +84,8 @@ class Authority:
 
     certificate: x509.Certificate
     _key: ec.EllipticCurvePrivateKey
+    #: Certificates between this one and a root that others know; most often none.
+    above_pem: bytes = b""
 
     @classmethod
     def create(cls, directory: Path, wall_s: float) -> Authority:
@@ -96,15 +100,19 @@ class Authority:
     ) -> Authority:
         """A new intermediate CA under the administrator's (elliptic or RSA).
 
+        ``ca_pem`` begins with the certificate of ``ca_key_pem``; those above it may follow.
         Raises InvalidValue for a certificate or key that cannot be used, AlreadyExists.
         """
-        above, above_key = _load_above(ca_pem, ca_key_pem)
-        if above.not_valid_after_utc.timestamp() < wall_s:
-            raise InvalidValue("ca-cert", "is past its end")
+        chain, above_key = _load_above(ca_pem, ca_key_pem, wall_s)
+        above = chain[0]
         name = x509.Name(
             [x509.NameAttribute(NameOID.COMMON_NAME, "papercutd installation CA (intermediate)")]
         )
-        return cls._build(directory, wall_s, make_key(), name, above.subject, above_key, above)
+        between = [one for one in chain if one.issuer != one.subject]
+        above_pem = b"".join(certificate_pem(one) for one in between)
+        return cls._build(
+            directory, wall_s, make_key(), name, above.subject, above_key, above, above_pem
+        )
 
     @classmethod
     def _build(
@@ -116,6 +124,7 @@ class Authority:
         issuer: x509.Name,
         issuer_key: SigningKey,
         above: x509.Certificate | None = None,
+        above_pem: bytes = b"",
     ) -> Authority:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (directory / "ca.key").exists():
@@ -143,10 +152,11 @@ class Authority:
             .add_extension(_issued_by(issuer_key), critical=False)
             .sign(issuer_key, hashes.SHA256())
         )
-        # The key last: it is what says that there is a CA here.
         write_private(directory / "ca.pem", certificate_pem(certificate), 0o644)
+        write_private(directory / "above.pem", above_pem, 0o644)
+        # The key last: it is what says that there is a CA here.
         write_private(directory / "ca.key", key_pem(key))
-        return cls(certificate, key)
+        return cls(certificate, key, above_pem)
 
     @classmethod
     def load(cls, directory: Path) -> Authority:
@@ -157,7 +167,8 @@ class Authority:
             raise InvalidValue("ca.key", "is not an elliptic curve key")
         if key.public_key() != certificate.public_key():
             raise InvalidValue("ca.key", "is not the key of ca.pem: restore both of one backup")
-        return cls(certificate, key)
+        above = directory / "above.pem"
+        return cls(certificate, key, above.read_bytes() if above.exists() else b"")
 
     @property
     def pem(self) -> bytes:
@@ -206,7 +217,7 @@ class Authority:
         chain = certificate_pem(certificate)
         if self.certificate.issuer != self.certificate.subject:
             # Browsers know the administrator's CA only, and need what stands between.
-            chain += self.pem
+            chain += self.pem + self.above_pem
         return Issued(
             chain_pem=chain,
             serial=f"{certificate.serial_number:x}",
@@ -276,15 +287,31 @@ def _requested_key(request_pem: bytes) -> ec.EllipticCurvePublicKey:
     return public_key
 
 
-def _load_above(ca_pem: bytes, ca_key_pem: bytes) -> tuple[x509.Certificate, SigningKey]:
-    """The administrator's CA; raises InvalidValue."""
+def _load_above(
+    ca_pem: bytes, ca_key_pem: bytes, wall_s: float
+) -> tuple[list[x509.Certificate], SigningKey]:
+    """The administrator's CA and what stands above it; raises InvalidValue."""
     try:
-        certificate = x509.load_pem_x509_certificate(ca_pem)
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, x509.ExtensionNotFound):
+        chain = x509.load_pem_x509_certificates(ca_pem)
+    except ValueError:
         raise InvalidValue("ca-cert", "is not the PEM of a CA's certificate") from None
-    if not constraints.ca:
-        raise InvalidValue("ca-cert", "is not a CA's certificate")
+    key = _load_above_key(ca_key_pem)
+    if key.public_key() != chain[0].public_key():
+        raise InvalidValue("ca-key", "is not the key of --ca-cert (its first certificate)")
+    for below, certificate in enumerate(chain):
+        _check_may_sign(certificate, below, wall_s)
+    for one, issuer in itertools.pairwise(chain):
+        try:
+            one.verify_directly_issued_by(issuer)
+        except Exception:
+            # ValueError, TypeError or InvalidSignature, by what does not match.
+            raise InvalidValue(
+                "ca-cert", "is not in order: each certificate has to be followed by its issuer's"
+            ) from None
+    return chain, key
+
+
+def _load_above_key(ca_key_pem: bytes) -> SigningKey:
     try:
         key = serialization.load_pem_private_key(ca_key_pem, None)
     except TypeError:
@@ -293,6 +320,33 @@ def _load_above(ca_pem: bytes, ca_key_pem: bytes) -> tuple[x509.Certificate, Sig
         raise InvalidValue("ca-key", "is not the PEM of a private key") from None
     if not isinstance(key, SigningKey):
         raise InvalidValue("ca-key", "is neither an elliptic curve nor an RSA key")
-    if key.public_key() != certificate.public_key():
-        raise InvalidValue("ca-key", "is not the key of --ca-cert")
-    return certificate, key
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < RSA_BITS_MIN:
+        raise InvalidValue("ca-key", f"is too weak: RSA needs {RSA_BITS_MIN} bits")
+    return key
+
+
+def _check_may_sign(certificate: x509.Certificate, below: int, wall_s: float) -> None:
+    """``below``: how many CAs, besides ours, stand between it and what we issue."""
+    try:
+        extensions = certificate.extensions
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, x509.ExtensionNotFound):
+        raise InvalidValue("ca-cert", "is not a CA's certificate") from None
+    if not constraints.ca:
+        raise InvalidValue("ca-cert", "is not a CA's certificate")
+    if constraints.path_length is not None and constraints.path_length < below + 1:
+        raise InvalidValue(
+            "ca-cert",
+            f"admits no further CA below it (path length {constraints.path_length}):"
+            " have one made that does",
+        )
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        usage = None
+    if usage is not None and not usage.key_cert_sign:
+        raise InvalidValue("ca-cert", "may not sign certificates (its key usage)")
+    if certificate.not_valid_after_utc.timestamp() < wall_s:
+        raise InvalidValue("ca-cert", "is past its end")
+    if certificate.not_valid_before_utc.timestamp() > wall_s:
+        raise InvalidValue("ca-cert", "is not valid yet: look at this machine's clock")

@@ -31,7 +31,7 @@ from papercutd.identity.authority import key_pem, make_key, make_request, pin_of
 from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.names import APPLICATION, peer_of
 from papercutd.identity.tls import INSTALLATION_NAME, ClientTls, Credentials, PinnedTls
-from papercutd.identity.tokens import parse_token
+from papercutd.identity.tokens import Token, parse_token
 
 JOIN_TIMEOUT_S = 30.0
 #: A certificate, a CA and their JSON are some 3 KiB.
@@ -79,7 +79,7 @@ async def join(
     try:
         answer = await asking.addTimeout(timeout_s, reactor)
     except (ResponseFailed, RequestTransmissionFailed, AskingTimeout) as error:
-        raise JoinFailed(_why_unanswered(where, tls.was_shown, timeout_s)) from error
+        raise JoinFailed(_why_unanswered(where, tls, token, timeout_s)) from error
     except (ConnectError, DNSLookupError) as error:
         raise JoinFailed(f"{where} cannot be reached: {error}") from error
     credentials = _credentials_from(answer, key, token.role, token.name, where)
@@ -136,16 +136,19 @@ async def _ask(agent: Agent, what: str, body: dict[str, str], where: str) -> dic
     return answer
 
 
-def _why_unanswered(where: str, was_shown: bool, timeout_s: float) -> str:
-    if was_shown:
+def _why_unanswered(where: str, tls: PinnedTls, token: Token, timeout_s: float) -> str:
+    if tls.was_shown:
         return (
             f"{where} did not answer within {timeout_s:.0f} s or broke off: try again, and"
             " with a new token if this one is refused as used"
         )
-    return (
-        f"{where} is not the server that made this token, or does not speak TLS 1.3:"
-        " nothing was sent to it, the token is still good"
-    )
+    if tls.was_another_shown:
+        return (
+            f"{where} shows another key than this token names: nothing was sent to it. It is not"
+            " the server that made the token, or its certificate was renewed since: then make"
+            f" a new token there, `papercutd {token.role} token {token.name}`"
+        )
+    return f"{where} does not speak TLS 1.3: nothing was sent to it, the token is still good"
 
 
 class _Body(Protocol):

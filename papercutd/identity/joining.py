@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import attrs
@@ -55,8 +55,13 @@ class JoinService:
     """Makes tokens and honours them."""
 
     def __init__(
-        self, authority: Authority, store: CertificateStore, env: Environment, pin: str
+        self,
+        authority: Authority,
+        store: CertificateStore,
+        env: Environment,
+        pin: Callable[[], str],
     ) -> None:
+        """``pin()`` is the SHA-256 of the public key that 9192 shows at that moment."""
         self._authority = authority
         self._store = store
         self._env = env
@@ -68,7 +73,8 @@ class JoinService:
         Raises InvalidValue for a role that cannot join or a name that is none.
         """
         check_joining(role, name)
-        token = Token(role, name, f"{self._env.rng.getrandbits(128):032x}", self._pin)
+        secret = f"{self._env.rng.getrandbits(128):032x}"
+        token = Token(role, name, secret, self._pin())
         await self._store.add_token(token.hash, role, name, self._env.wall_s() + TOKEN_LIFE_S)
         return token.text
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from cryptography import x509
@@ -80,14 +80,18 @@ def _alarm(why: str) -> None:
     _log.error("certificate alarm: {why}", why=why)
 
 
-def make_context(credentials: Credentials | None) -> SSL.Context:
-    """A TLS 1.3 context showing ``credentials``."""
+def new_context() -> SSL.Context:
+    """A TLS 1.3 context that shows nothing."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    if credentials is None:
-        return context
+    return context
+
+
+def make_context(credentials: Credentials) -> SSL.Context:
+    """A TLS 1.3 context showing ``credentials``."""
+    context = new_context()
     try:
         certificate, *between = x509.load_pem_x509_certificates(credentials.chain_pem)
         context.use_certificate(certificate)
@@ -184,6 +188,7 @@ class ServerTls:
     def use(self, credentials: Credentials) -> None:
         """Show these from the next connection on."""
         self.context = make_context(credentials)
+        self.certificate = credentials.certificate
         if self.verify is not None:
             self.context.set_verify(DEMAND, self.verify)
         if self._alpn:
@@ -199,6 +204,13 @@ class ServerTls:
         return SSL.Connection(self.context, None)
 
 
+class Shown(Protocol):
+    """What browsers are shown: the context of the next connection."""
+
+    @property
+    def context(self) -> SSL.Context: ...
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 class WebTls:
     """One port for browsers and for parts of the installation, told apart by the name asked for.
@@ -207,7 +219,7 @@ class WebTls:
     show one of its own; everybody else is shown ``web`` and asked for nothing.
     """
 
-    def __init__(self, web: ServerTls, installation: ServerTls) -> None:
+    def __init__(self, web: Shown, installation: ServerTls) -> None:
         self._web = web
         self._installation = installation
         self._prepared: SSL.Context | None = None
@@ -270,11 +282,14 @@ class PinnedTls:
     def __init__(self, pin: str, pin_of: Callable[[x509.Certificate], str]) -> None:
         #: A server showed the key: only then can anything have been sent.
         self.was_shown = False
-        self._context = make_context(None)
+        #: A server showed another key.
+        self.was_another_shown = False
+        self._context = new_context()
 
         def verify(connection: Any, certificate: Any, error: int, depth: int, ok: int) -> bool:
             try:
                 if depth == 0 and pin_of(certificate.to_cryptography()) != pin:
+                    self.was_another_shown = True
                     return False
             except Exception:
                 _log.failure("the key a server showed could not be read")
@@ -324,7 +339,8 @@ class Revocations:
                 _log.failure("ending the sessions of a revoked identity failed")
 
 
-def _is_in_its_dates(certificate: x509.Certificate, wall_s: float) -> bool:
+def is_in_its_dates(certificate: x509.Certificate, wall_s: float) -> bool:
+    """Whether it is valid at ``wall_s``, seconds since 1970."""
     begins = certificate.not_valid_before_utc.timestamp()
     return bool(begins <= wall_s <= certificate.not_valid_after_utc.timestamp())
 
@@ -353,7 +369,7 @@ def identifier(
             peer = peer_of(certificate.to_cryptography())
         except Rejected:
             raise Refusal(Code.IDENTITY) from None
-        if wall_s is not None and not _is_in_its_dates(certificate.to_cryptography(), wall_s()):
+        if wall_s is not None and not is_in_its_dates(certificate.to_cryptography(), wall_s()):
             raise Refusal(Code.IDENTITY)
         if revocations.is_revoked(peer.serial):
             raise Refusal(Code.REVOKED)

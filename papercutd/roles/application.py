@@ -18,12 +18,11 @@ from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
 from papercutd.faces.web import make_web
-from papercutd.identity.authority import Authority, make_request, pin_of
+from papercutd.identity.authority import Authority, make_request
 from papercutd.identity.joining import JoinService
 from papercutd.identity.names import APPLICATION
 from papercutd.identity.renewal import NodeIdentity, Renewer
-from papercutd.identity.switch import ProtocolSwitch
-from papercutd.identity.tls import LINK_PROTOCOL, Credentials, Revocations, WebTls, identifier
+from papercutd.identity.tls import Credentials, Revocations, identifier
 from papercutd.identity.verifiers import ArgonVerifiers
 from papercutd.roles.common import (
     DataDirectory,
@@ -36,6 +35,8 @@ from papercutd.roles.common import (
     with_certificate,
 )
 from papercutd.roles.crash_points import crash_point
+from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
+from papercutd.roles.plain import PlainPort
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
@@ -123,10 +124,13 @@ class ApplicationRole:
         await server.start()
         self._revocations.add(await self._store.revoked_serials())
         self._revocations.subscribe(self._end_revoked)
+        self._plain = PlainPort(self._env, self._config.plain, self._data, server)
+        await self._plain.follow_revocations()
         server.on_change = self._follow_revocations
 
     def _follow_revocations(self, change: Change) -> None:
         self._revocations.add(str(row[1]) for row in change.rows if row[0] == "revocation")
+        self._plain.look_again(change.rows)
 
     def _end_revoked(self, serial: str) -> None:
         server = self._server
@@ -158,9 +162,10 @@ class ApplicationRole:
     async def _listen(self) -> None:
         server, store, env, listen = self._server, self._store, self._env, self._config.listen
         assert server is not None and store is not None
-        identity = self._identity
+        identity, plain = self._identity, self._plain
         assert identity is not None
-        joining = JoinService(self._authority, store, env, pin_of(identity.credentials.certificate))
+        shown = shown_to_browsers(env, self._config.web, identity, self._listeners)
+        joining = JoinService(self._authority, store, env, lambda: pin_shown(shown))
         operations = ApplicationOperations(server, joining.make_token, self._verifiers)
         provider_face = ProviderFace(env, server, NAME)
         site_face = SiteLinkFace(env, server, NAME)
@@ -176,20 +181,17 @@ class ApplicationRole:
         demanding = identity.server_tls(enforce_dates=True)
         port = self._listeners.tcp(listen.interface, listen.links, links, demanding)
         server.address = (listen.host or listen.interface, port)
-        self._listeners.tcp(listen.interface, listen.http, make_web(env, operations.health))
-        self._listeners.tcp(
-            listen.interface,
-            listen.https,
-            ProtocolSwitch(
-                self._reactor,
-                make_web(env, operations.health, joining),
-                {LINK_PROTOCOL: over_https},
-            ),
-            # Dates end no renewal: the service itself says how late is too late.
-            WebTls(
-                identity.server_tls(demand=False),
-                identity.server_tls(alpn=(LINK_PROTOCOL, b"http/1.1")),
-            ),
+        plain.listen(
+            *(self._listeners, listen, make_web(env, operations.health), provider_face),
+        )
+        listen_https(
+            listeners=self._listeners,
+            listen=listen,
+            clock=self._reactor,
+            shown=shown,
+            identity=identity,
+            web=make_web(env, operations.health, joining),
+            links=over_https,
         )
         devices = SessionServerFactory(
             DEVICE, env.clock, DeviceFace(env, server, NAME), identifier(self._revocations)
@@ -198,7 +200,7 @@ class ApplicationRole:
             listen.interface, listen.devices, devices, identity.server_tls(enforce_dates=True)
         )
         server.device_address = (listen.host or listen.interface, port)
-        told = with_certificate(operations.all(), self._renewer)
+        told = with_certificate(plain.operations(operations.all()), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -23,15 +23,22 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from papercutd.config.load import load_config
-from papercutd.config.model import ApplicationServer, Shell
+from papercutd.config.model import (
+    ApplicationServer,
+    AskedApplicationServer,
+    Shell,
+    SiteServer,
+)
 from papercutd.environment import Environment
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
 from papercutd.faces.audit import AuditFile
 from papercutd.identity.endpoints import tls_endpoint, tls_server_factory
 from papercutd.identity.join_client import ask_renewal
 from papercutd.identity.names import APPLICATION
+from papercutd.identity.plain import PlainEndpoint, SecretFile, address_problems
 from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.identity.tls import INSTALLATION_NAME, LINK_PROTOCOL, Credentials
+from papercutd.identity.web_certificate import WebCertificate, check_web
 
 Operation = Callable[[dict[str, Any], Any], Awaitable[Any]]
 _log = Logger()
@@ -54,7 +61,9 @@ class RoleOptions(usage.Options):
     def postOptions(self) -> None:
         path = self["config"] or self.default_config
         try:
-            self["loaded"] = load_config(path, self.model)
+            self["loaded"] = loaded = load_config(path, self.model)
+            if self["check-config"]:
+                check_more(loaded)
         except ConfigError as error:
             for problem in error.problems:
                 print(problem, file=sys.stderr)
@@ -62,6 +71,28 @@ class RoleOptions(usage.Options):
         if self["check-config"]:
             print(f"{path}: no problems")
             raise SystemExit(0)
+
+
+def check_more(config: Any) -> None:
+    """What only the start would find else; raises ConfigError with all of it."""
+    problems: list[str] = []
+    if hasattr(config, "plain"):
+        found = address_problems(config.plain.addresses)
+        problems += [f"plain.addresses: {problem}" for problem in found]
+    if hasattr(config, "web"):
+        try:
+            check_web(config.web.certificate, config.web.key)
+        except ConfigError as error:
+            problems += error.problems
+    for name in ("application", "site"):
+        server = getattr(config, name, None)
+        if server is not None and server.over == "plain":
+            try:
+                SecretFile(f"{name}.secret", server.secret)
+            except ConfigError as error:
+                problems += error.problems
+    if problems:
+        raise ConfigError(problems)
 
 
 @attrs.frozen
@@ -100,11 +131,27 @@ def application_endpoint(
     reactor: Any, identity: NodeIdentity, server: ApplicationServer, **options: Any
 ) -> IStreamClientEndpoint:
     """The way to the application server's links, on the port that is configured."""
+    return links_endpoint(reactor, identity, server, APPLICATION, APPLICATION, **options)
+
+
+def links_endpoint(
+    reactor: Any,
+    identity: NodeIdentity,
+    server: ApplicationServer | SiteServer,
+    role: str,
+    name: str,
+    **options: Any,
+) -> IStreamClientEndpoint:
+    """The same, of a server of any role and name; raises ConfigError."""
+    if server.over == "plain":
+        assert isinstance(server, AskedApplicationServer | SiteServer)
+        secret = SecretFile(f"{role}.secret", server.secret)
+        return PlainEndpoint(reactor, server.host, server.http, secret)
     port = server.port
     if server.over == "https":
         port = server.https
         options |= {"server_name": INSTALLATION_NAME, "alpn": (LINK_PROTOCOL,)}
-    tls = identity.client_tls(APPLICATION, APPLICATION, **options)
+    tls = identity.client_tls(role, name, **options)
     return tls_endpoint(reactor, server.host, port, tls)
 
 
@@ -135,12 +182,19 @@ def open_shell(
     listeners.tcp(config.interface, config.port, factory)
 
 
-def with_certificate(operations: dict[str, Operation], renewer: Renewer) -> dict[str, Operation]:
-    """``operations``, status saying how long the certificate lasts."""
+def with_certificate(
+    operations: dict[str, Operation], renewer: Renewer, shown: object = None
+) -> dict[str, Operation]:
+    """``operations``, status saying how long the certificates last: ours, and the one ``shown``
+    to browsers where it is the administrator's.
+    """
     status = operations["status"]
 
     async def told(arguments: dict[str, Any], progress: Any) -> Any:
-        return {**await status(arguments, progress), "certificate": renewer.status()}
+        found = {**await status(arguments, progress), "certificate": renewer.status()}
+        if isinstance(shown, WebCertificate):
+            found["web_certificate"] = shown.status()
+        return found
 
     return {**operations, "status": told}
 
@@ -271,6 +325,7 @@ class Listeners:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._ports: list[Any] = []
+        self._when_closed: list[Callable[[], None]] = []
 
     def tcp(self, interface: str, port: int, factory: Any, tls: Any = None) -> int:
         """Listen; the port's number."""
@@ -286,7 +341,14 @@ class Listeners:
             os.unlink(path)
         self._ports.append(self._reactor.listenUNIX(path, factory, mode=mode))
 
+    def when_closed(self, stop: Callable[[], None]) -> None:
+        """``stop`` ends what a port needs while it is open."""
+        self._when_closed.append(stop)
+
     async def close(self) -> None:
+        for stop in self._when_closed:
+            stop()
+        self._when_closed.clear()
         ports, self._ports = self._ports, []
         for port in ports:
             await _maybe(port.stopListening())

@@ -38,6 +38,7 @@ from papercutd.roles.common import (
     application_endpoint,
     asking_renewer,
     exit_with_failure,
+    links_endpoint,
     open_shell,
     renewer_step,
     with_certificate,
@@ -112,10 +113,7 @@ class ProviderRole:
         await self._journal.close()
 
     def _site_endpoint(self, name: str, host: str, port: int) -> Any:
-        return self._endpoint(host, port, "site", name)
-
-    def _endpoint(self, host: str, port: int, role: str, name: str) -> Any:
-        tls = self._identity.client_tls(role, name, revocations=self._revocations)
+        tls = self._identity.client_tls("site", name, revocations=self._revocations)
         return tls_endpoint(self._reactor, host, port, tls)
 
     async def _start(self) -> None:
@@ -143,7 +141,12 @@ class ProviderRole:
             application_endpoint(
                 self._reactor, self._identity, application, revocations=self._revocations
             ),
-            self._endpoint(site.host, site.port, "site", site.name) if site.host else None,
+            links_endpoint(
+                *(self._reactor, self._identity, site, "site", site.name),
+                revocations=self._revocations,
+            )
+            if site.host
+            else None,
             link_settings(self._config.times),
             spooler=self._spooler,
             site_endpoint=None if site.host else self._site_endpoint,

@@ -33,6 +33,8 @@ from papercutd.roles.common import (
     with_certificate,
 )
 from papercutd.roles.crash_points import crash_point
+from papercutd.roles.https import listen_https, shown_to_browsers
+from papercutd.roles.plain import PlainPort
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
@@ -121,12 +123,16 @@ class SiteRole:
         )
         self._revocations.subscribe(lambda serial: end_revoked(server.providers, serial))
         self._revocations.subscribe(lambda serial: end_revoked(server.device_sessions, serial))
-        server.on_rows = lambda rows: self._revocations.add(
-            str(row[1]) for row in rows if row[0] == "revocation"
-        )
+        self._plain = PlainPort(self._env, self._config.plain, self._data, server)
+        server.on_rows = self._follow_revocations
         await self._salvage()
         await server.start()
         self._revocations.add(await self._store.revoked_serials())
+        await self._plain.follow_revocations()
+
+    def _follow_revocations(self, rows: list[Any]) -> None:
+        self._revocations.add(str(row[1]) for row in rows if row[0] == "revocation")
+        self._plain.look_again(rows)
 
     async def _salvage(self) -> None:
         """What a journal set aside by joining again still owed."""
@@ -153,9 +159,16 @@ class SiteRole:
         self._listeners.tcp(listen.interface, listen.links, links, self._identity.server_tls())
         server.address = (self._config.application.host, self._config.application.port)
         web = make_web(env, operations.health)
-        self._listeners.tcp(listen.interface, listen.http, web)
-        self._listeners.tcp(
-            listen.interface, listen.https, web, self._identity.server_tls(demand=False)
+        self._plain.listen(self._listeners, listen, web, face)
+        shown = shown_to_browsers(env, self._config.web, self._identity, self._listeners)
+        listen_https(
+            listeners=self._listeners,
+            listen=listen,
+            clock=self._reactor,
+            shown=shown,
+            identity=self._identity,
+            web=web,
+            links=links,
         )
         devices = SessionServerFactory(
             DEVICE, env.clock, DeviceFace(env, server, self._name), identifier(self._revocations)
@@ -164,7 +177,7 @@ class SiteRole:
             listen.interface, listen.devices, devices, self._identity.server_tls()
         )
         server.device_address = (listen.host or listen.interface, port)
-        told = with_certificate(operations.all(), self._renewer)
+        told = with_certificate(self._plain.operations(operations.all()), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -350,6 +350,9 @@ class ApplicationStore(AdministeredStore):
     def revoked_serials(self) -> Deferred[list[str]]:
         return self.read(self.certificates.revoked_serials)
 
+    def revoked_providers(self) -> Deferred[list[tuple[str, str]]]:
+        return self.read(self.certificates.revoked_providers)
+
     def _link_event(self, connection: sqlite3.Connection, identity: str, event: str) -> None:
         connection.execute(
             "INSERT INTO link_event (identity, event, at, number) VALUES (?, ?, ?, ?)",

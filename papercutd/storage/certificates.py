@@ -100,3 +100,10 @@ class Certificates:
                 "SELECT serial FROM certificate WHERE revoked_at IS NOT NULL"
             )
         ]
+
+    def revoked_providers(self, connection: sqlite3.Connection) -> list[tuple[str, str]]:
+        """(name, serial) of the revoked certificates of print providers."""
+        return connection.execute(
+            "SELECT name, serial FROM certificate"
+            " WHERE revoked_at IS NOT NULL AND role = 'provider'"
+        ).fetchall()

@@ -55,7 +55,7 @@ class ChangeLog:
         self._touched[(table, key)] = None
 
     def charged(self, key: str) -> None:
-        """This transaction posted the charge of ``key``."""
+        """This transaction settled ``key``: posted its charge, or ended it without paper."""
         self._charged.append(key)
 
     def place(self) -> None:

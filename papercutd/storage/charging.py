@@ -450,7 +450,7 @@ class Charging:
         if stored is not None and stored.state == "open":
             self.void(connection, completion.key)
         self.log_job(connection, completion, decision, source, ended=completion.outcome)
-        self._settle(connection, completion, stored, decision, charged=False)
+        self._settle(connection, completion, stored, decision)
 
     def _settle(
         self,
@@ -458,7 +458,6 @@ class Charging:
         completion: Completion,
         stored: Stored | None,
         decision: Decision,
-        charged: bool = True,
     ) -> None:
         key = completion.key
         if stored is None:
@@ -471,8 +470,8 @@ class Charging:
             askers.release_all(connection, key)
             if stored.state == "open":
                 self._log.touch("reservation", key)
-        if charged:
-            self._log.charged(key)
+        # Sites hear of it with or without a charge: what they reserved for the key is free.
+        self._log.charged(key)
 
     def _store(
         self,

@@ -71,6 +71,9 @@ class IJobStore(Interface):
     def revoked_serials() -> Deferred[list[str]]:
         """Certificates that count no more."""
 
+    def revoked_providers() -> Deferred[list[tuple[str, str]]]:
+        """(name, serial) of those that were print providers'."""
+
     def printer_id(name: str) -> Deferred[int]:
         """The printer called ``name``; NotFound."""
 

@@ -187,6 +187,13 @@ class SiteStore:
             lambda c: [row[0] for row in c.execute("SELECT serial FROM replica.revocation")]
         )
 
+    def revoked_providers(self) -> Deferred[list[tuple[str, str]]]:
+        return self.read(
+            lambda c: c.execute(
+                "SELECT name, serial FROM replica.revocation WHERE role = 'provider'"
+            ).fetchall()
+        )
+
     def login_by_name(self, name: str) -> Deferred[Login | None]:
         return self.read(lambda c: find_by_name(c, "replica.", name))
 

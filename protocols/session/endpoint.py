@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 from typing import Protocol as Interface
 
+import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from protocols.codes import Code
-from protocols.errors import LocalProtocolError, Refusal, SessionLost
+from protocols.errors import Challenge, LocalProtocolError, Refusal, SessionLost
 from protocols.handlers import NamedPeer, Peer, SessionHandler
 from protocols.handshake import Hello, Welcome
 from protocols.keepalive import Deadlines
@@ -31,6 +32,7 @@ from protocols.machine import (
     ByeReceived,
     Connection,
     Fatal,
+    HelloChallenged,
     HelloReceived,
     HelloRefused,
     Noticed,
@@ -92,6 +94,10 @@ class Session(Protocol):
         self.id = f"{owner.spec.name}-{side.value}-{next(_numbers)}"
         #: Server: what ``identify`` said. Client: what the WELCOME said.
         self.peer: Peer | None = None
+        #: Server: what the next HELLO has to prove, once; where no certificate does.
+        self.nonce = ""
+        #: Client: given a nonce, the proof; None where a certificate is all there is.
+        self.prove: Callable[[str], str] | None = None
         self.hello: Hello | None = None
         self.welcome: Welcome | None = None
         #: The version of the wire in this session; 0 before the handshake.
@@ -242,6 +248,11 @@ class Session(Protocol):
             if self.is_over:
                 return
             line = self._machine.send_welcome(welcome)
+        except Challenge as challenge:
+            if not self.is_over:
+                self._owner.count("challenged")
+                self._write(self._machine.challenge_hello(challenge.nonce))
+            return
         except Exception as error:
             if self.is_over:
                 return
@@ -279,6 +290,21 @@ class Session(Protocol):
         self.is_open = self._was_opened = True
         self._owner.count("opened")
         self._guard("opened", lambda: self._owner.handler.opened(self))
+
+    def _on_hello_challenged(self, received: HelloChallenged) -> None:
+        assert self.hello is not None
+        if self.prove is None or self.hello.proof:
+            # There is nothing to prove with, or what we had does not do.
+            self._not_wanted(Code.PROVE, 0.0)
+            return
+        try:
+            self.hello = attrs.evolve(self.hello, proof=self.prove(received.nonce))
+            line = self._machine.send_hello(self.hello)
+        except Exception:
+            _log.failure("{id}: HELLO could not be proved", id=self.id)
+            self.abort()
+            return
+        self._write(line)
 
     def _on_hello_refused(self, received: HelloRefused) -> None:
         retry = received.refusal.fields.get("retry_after_s")
@@ -356,6 +382,7 @@ class Session(Protocol):
     _dispatch: ClassVar[dict[type, Callable[[Session, Any], None]]] = {
         HelloReceived: _on_hello,
         WelcomeReceived: _on_welcome,
+        HelloChallenged: _on_hello_challenged,
         HelloRefused: _on_hello_refused,
         Requested: _on_request,
         Answered: _on_answer,

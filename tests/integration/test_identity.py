@@ -24,7 +24,7 @@ from twisted.trial.unittest import TestCase
 from papercutd.environment import Environment, real_environment
 from papercutd.errors import InvalidValue
 from papercutd.faces.web import make_web
-from papercutd.identity.authority import Authority, key_pem, pin_of
+from papercutd.identity.authority import Authority, pin_of
 from papercutd.identity.endpoints import NOT_SENT_BYTES_MAX, tls_endpoint, tls_server_factory
 from papercutd.identity.join_client import JoinFailed, join
 from papercutd.identity.joining import JoinService
@@ -34,10 +34,13 @@ from protocols.codes import Code
 from protocols.errors import Refusal
 from tests.support.certificates import (
     MemoryCertificates,
+    Signer,
     credentials,
     dns,
     make_authority,
     odd_credentials,
+    pem_of_key,
+    signing_key,
 )
 
 reactor: Any = installed_reactor
@@ -291,15 +294,17 @@ class MutualTests(TlsCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     async def test_intermediate_under_the_administrators(self) -> None:
-        above = make_authority(self.wall_s)
+        above = Signer.make(self.wall_s)
         under = Authority.create_under(
-            Path(self.mktemp()), self.wall_s, above.pem, key_pem(above._key)
+            Path(self.mktemp()), self.wall_s, above.pem, pem_of_key(above.key)
         )
         server = credentials(under, "application", "application", self.wall_s)
         client = credentials(under, "site", "north", self.wall_s)
         await self.accepted(self.server(server), self.client(client))
         # What the administrator's CA signs itself is not of this installation.
-        foreign = credentials(above, "site", "north", self.wall_s, under)
+        foreign = odd_credentials(
+            under, [dns("site", "north")], self.wall_s, signed_by=signing_key(above)
+        )
         await self.refused(self.server(server), self.client(foreign))
 
 
@@ -421,7 +426,7 @@ class JoinTests(TlsCase):
         self.env = Environment(real.clock, lambda: self.wall_s + self.clock_s, random.Random(5))
         self.store = MemoryCertificates()
         pin = pin_of(self.shown.certificate)
-        self.joining = JoinService(self.authority, self.store, self.env, pin)
+        self.joining = JoinService(self.authority, self.store, self.env, lambda: pin)
         self.directory = Path(self.mktemp()) / "identity"
 
     def serve_joining(self) -> int:

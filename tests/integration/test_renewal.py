@@ -40,7 +40,8 @@ class RenewalCase(TlsCase):
         self.shown = self.credentials("application", "application")
         env = Environment(real_environment(reactor).clock, lambda: self.wall_s, random.Random(5))
         self.store = MemoryCertificates()
-        self.joining = JoinService(self.authority, self.store, env, pin_of(self.shown.certificate))
+        pin = pin_of(self.shown.certificate)
+        self.joining = JoinService(self.authority, self.store, env, lambda: pin)
 
         async def health() -> dict[str, Any]:
             return {"ok": True}

@@ -14,6 +14,7 @@ from papercutd.domain.job import Request
 from papercutd.errors import PapercutError
 from papercutd.provider.provider import Submission
 from papercutd.services import wire
+from tests.simulation.core_devices import DeviceLoad
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.findings import Findings
@@ -38,7 +39,7 @@ class CoreScenario:
         # What the product says no with is logged as a failure here and there.
         world.expected_failures = (PapercutError,)
         self._rng = rng
-        self.installation = CoreInstallation(self.world)
+        self.installation = CoreInstallation(self.world, profile.has_devices)
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
         stage = Stage(self.world, self.installation.topology)
@@ -60,6 +61,8 @@ class CoreScenario:
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._print)
         for _ in range(ADJUSTMENTS):
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._adjust)
+        if self._profile.has_devices:
+            DeviceLoad(self.installation, rng, sorted(USERS)).start(self._profile.chaos_s)
         self.world.run(self._profile.chaos_s + 1.0)
         self.world.run_until(self.oracle.is_settled, self._profile.total_s)
         # What was settled must stay so.

@@ -10,8 +10,10 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
+from papercutd.device.device import Device
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.environment import Environment
+from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
@@ -23,9 +25,12 @@ from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
 from papercutd.storage.application_store import ApplicationStore, create_installation
 from papercutd.storage.change_log import Change, ChangeLog
+from papercutd.storage.people import CARD_KEY
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
+from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
+from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.network import identify
 from tests.simulation.node import Node
 from tests.simulation.spool import SimAnalyser
@@ -79,9 +84,12 @@ class SimPrinter:
 class CoreInstallation:
     """Nodes that boot into real servers, over their own disks."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, has_devices: bool = False) -> None:
         self.world = world
-        self.topology = Topology(APPLICATION, SITES, PROVIDERS)
+        self.device_names = tuple(DEVICES) if has_devices else ()
+        devices = {name: DEVICES[name] for name in self.device_names}
+        self.topology = Topology(APPLICATION, SITES, PROVIDERS, devices)
+        self.devices: dict[str, Device] = {}
         self.paper: list[Paper] = []
         self.providers: dict[str, PrintProvider] = {}
         self.sites: dict[str, SiteServer] = {}
@@ -91,6 +99,8 @@ class CoreInstallation:
             world.add_node(name, "site").on_boot = self._boot_site
         for name in PROVIDERS:
             world.add_node(name, "provider").on_boot = self._boot_provider
+        for name in self.device_names:
+            world.add_node(name, "device").on_boot = self._boot_device
 
     def boot_all(self) -> None:
         for name in self.topology.nodes():
@@ -119,6 +129,12 @@ class CoreInstallation:
             for name, site in PROVIDERS.items():
                 directory.add_provider(c, name, site)
                 directory.add_printer(c, f"{site}-1", name, "sim://printer")
+
+            for name in self.device_names:
+                directory.ensure_secret(c, CARD_KEY, "0" * 64)
+                directory.add_device(c, name, f"{DEVICES[name]}-1", DEVICES[name])
+            for user in USERS if self.device_names else ():
+                directory.add_card(c, user, card_of(user), self.world.epoch_s)
 
         store.write(objects)
         for _ in range(10):
@@ -171,8 +187,20 @@ class CoreInstallation:
             )
             factory = SessionServerFactory(LINKS, clock, face, identify)
             self.world.network.listen(node, PORT, factory)
+            self._listen_to_devices(node, env, server, APPLICATION)
 
         self._start(node, start())
+
+    def _listen_to_devices(self, node: Node, env: Environment, server: Any, name: str) -> None:
+        if self.device_names:
+            face = DeviceFace(env, server, name)
+            factory = SessionServerFactory(DEVICE, env.clock, face, identify)
+            self.world.network.listen(node, DEVICE_PORT, factory)
+
+    def _boot_device(self, node: Node) -> None:
+        device = boot_device(self, node, SETTINGS)
+        self.devices[node.name] = device
+        self._start(node, device.start())
 
     def _boot_site(self, node: Node) -> None:
         assert node.clock is not None
@@ -192,6 +220,7 @@ class CoreInstallation:
             server.address = (APPLICATION, PORT)
             factory = SessionServerFactory(LINKS, clock, LinksFace({"provider": face}), identify)
             self.world.network.listen(node, PORT, factory)
+            self._listen_to_devices(node, env, server, node.name)
 
         self._start(node, start())
 

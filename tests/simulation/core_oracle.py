@@ -17,6 +17,7 @@ from papercutd.storage.change_log import verify_chain
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.replicated import TABLES
 from papercutd.storage.site_journal import verify_journal
+from tests.simulation.core_devices import DeviceChecks
 from tests.simulation.core_nodes import (
     APPLICATION,
     CAP_E4,
@@ -39,7 +40,10 @@ class CoreOracle:
         self._decided: dict[str, tuple[Any, ...]] = {}
         #: Job ids that a provider accepted.
         self.accepted: dict[str, str] = {}
-        self._running = RunningChecks(installation, self.accepted)
+        self._devices = DeviceChecks(
+            installation, lambda node, name: self._world.nodes[node].disk.connection(name)
+        )
+        self._running = RunningChecks(installation, self.accepted, self._devices)
         for node in self._world.nodes.values():
             node.disk.on_commit.append(self._committed)
 
@@ -159,7 +163,7 @@ class CoreOracle:
                 "SELECT job, state, reason FROM job WHERE state NOT IN ('ended', 'held')"
             ):
                 waiting.append(f"{provider}: {job} is {state} {reason}")
-        return waiting
+        return waiting + self._devices.unsettled()
 
     def check_end(self) -> None:
         """I2, I3, I4, I9, I10, I11, I13, I14, I15 once everything is quiet."""
@@ -193,7 +197,7 @@ class CoreOracle:
             "SELECT key, amount_e4, decider, assumed FROM charge"
         ):
             charges.setdefault(key, []).append((amount_e4, decider, assumed))
-        known = set()
+        known = self._devices.check_end(charges)
         for provider, path, key, assumed, decision in jobs.values():
             known.add(key)
             count, found = papers[(provider, path)], charges.get(key, [])
@@ -222,6 +226,7 @@ class CoreOracle:
         for site in SITES:
             for (key,) in self._database(site).execute(
                 "SELECT key FROM decision WHERE state = 'open'"
+                " AND key NOT IN (SELECT key FROM replica.charged)"
             ):
                 self._find("I13", f"{key} is still reserved", site)
 

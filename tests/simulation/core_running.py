@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from papercutd.domain.decision import APPLICATION as CENTRE
+from papercutd.domain.job import device_owner
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.records import COMPLETED
 from papercutd.storage.replicated import CHARGE, TABLES
+from tests.simulation.core_devices import DeviceChecks
 from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
 from tests.simulation.disk import Commit
 from tests.simulation.world import World
@@ -47,8 +49,11 @@ class Fold:
 class RunningChecks:
     """Fed by the oracle with every commit."""
 
-    def __init__(self, installation: CoreInstallation, accepted: dict[str, str]) -> None:
+    def __init__(
+        self, installation: CoreInstallation, accepted: dict[str, str], devices: DeviceChecks
+    ) -> None:
         self._in = installation
+        self._devices = devices
         self._world: World = installation.world
         #: Job ids that a provider accepted, and which.
         self._accepted = accepted
@@ -68,9 +73,11 @@ class RunningChecks:
         self._world.findings.checked[invariant] += 1
 
     def _open(self, node: str) -> sqlite3.Connection | None:
-        name = {"application": "application.db", "site": "journal.db"}.get(
-            self._world.nodes[node].role, "provider.db"
-        )
+        name = {
+            "application": "application.db",
+            "site": "journal.db",
+            "device": "device.db",
+        }.get(self._world.nodes[node].role, "provider.db")
         return self._world.nodes[node].disk.connection(name)
 
     # At commits.
@@ -198,6 +205,12 @@ class RunningChecks:
             if key in self._voided:
                 continue
             self._voided.add(key)
+            device = device_owner(provider)
+            if device is not None:
+                self._checked("I13")
+                if self._devices.has_open(device, key, CENTRE):
+                    self._find("I13", f"{key} is open at {provider} and void", APPLICATION)
+                continue
             asker = self._open(provider)
             if asker is None:
                 continue
@@ -227,6 +240,8 @@ class RunningChecks:
                 self._find("I13", f"{key} is held for {identity}, which has it not open", server)
 
     def _has_open(self, asker: sqlite3.Connection, identity: str, key: str) -> bool:
+        if identity.startswith("device:"):
+            return self._devices.has_open(identity.partition(":")[2], key)
         if identity.startswith("site:"):
             query = (
                 "SELECT 1 FROM decision WHERE key = ? AND origin = 'application'"
@@ -247,13 +262,16 @@ class RunningChecks:
             ).fetchone()
         except sqlite3.OperationalError:
             return
+        settled = {row[0] for row in connection.execute("SELECT key FROM replica.charged")}
         beyond: dict[int, int] = {}
         for (body,) in connection.execute("SELECT body FROM journal WHERE number > ?", (mark,)):
             record = msgspec.json.decode(body)
-            if record["kind"] != COMPLETED:
+            if record["kind"] != COMPLETED or record["key"] in settled:
                 continue
             decision = record["completion"]["decision"]
             amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])
+            if record["completion"]["step"].startswith("run-"):
+                amount_e4 = record["completion"]["pages"] * decision["lines"][0]["unit_e4"]
             account = decision["account"]
             beyond[account] = beyond.get(account, 0) + amount_e4
         for account, debits_e4 in connection.execute(

@@ -22,6 +22,8 @@ class Profile:
     quiet_s: float
     rates: Mapping[str, float]
     swarm: float = 0.6
+    #: People copy at devices too.
+    has_devices: bool = False
     #: A run's own factor on all rates is drawn between these.
     intensity: tuple[float, float] = (0.4, 1.6)
 
@@ -43,4 +45,7 @@ BASE = Profile(
     },
 )
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (BASE,)}
+#: The same, with devices at both sites.
+DEVICES = attrs.evolve(BASE, name="devices", has_devices=True)
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (BASE, DEVICES)}

@@ -21,11 +21,13 @@ class Topology:
     application: str
     sites: tuple[str, ...] = ()
     providers: Mapping[str, str] = attrs.field(factory=dict)
+    #: Devices, to the site each stands at.
+    devices: Mapping[str, str] = attrs.field(factory=dict)
     #: Other askers, by the server each talks to.
     others: Mapping[str, str] = attrs.field(factory=dict)
 
     def nodes(self) -> list[str]:
-        return [self.application, *self.sites, *self.providers, *self.others]
+        return [self.application, *self.sites, *self.providers, *self.devices, *self.others]
 
     def servers(self) -> list[str]:
         return [self.application, *self.sites]
@@ -41,6 +43,8 @@ class Topology:
             links.append((self.application, provider))
             if site:
                 links.append((site, provider))
+        for device, site in self.devices.items():
+            links += [(self.application, device), (site, device)]
         return links
 
     def links(self) -> list[tuple[str, str]]:

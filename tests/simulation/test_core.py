@@ -35,6 +35,29 @@ def _add(number: int) -> None:
     setattr(BaseTests, name, test)
 
 
+class DeviceTests(SynchronousTestCase):
+    """The same with people who copy at devices: each page that came out is charged once."""
+
+    timeout = 300
+
+    def check(self, first: int) -> None:
+        for seed in range(first, first + SEEDS_OF_A_TEST):
+            findings = run_core(seed, "devices")
+            text = "\n".join(str(finding) for finding in findings.found)
+            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=devices"
+            self.assertTrue(findings.is_good, f"{where}\n{text}")
+
+    def test_seeds_0001(self) -> None:
+        self.check(1)
+
+    def test_seeds_0101(self) -> None:
+        """Among them what a server held for a device that had gone to another."""
+        self.check(101)
+
+    def test_seeds_0131(self) -> None:
+        self.check(131)
+
+
 class FoundTests(SynchronousTestCase):
     """Seeds that failed once, each named for what was wrong."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from twisted.internet.defer import Deferred, fail, succeed
 
@@ -34,9 +34,9 @@ def make_authority(wall_s: float) -> Authority:
         return Authority.create(Path(directory), wall_s)
 
 
-def signing_key(authority: Authority) -> ec.EllipticCurvePrivateKey:
+def signing_key(authority: Authority | Signer) -> ec.EllipticCurvePrivateKey:
     """The CA's key: what a test that plays the CA needs."""
-    key = authority._key
+    key = authority.key if isinstance(authority, Signer) else authority._key
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return key
 
@@ -153,3 +153,93 @@ class MemoryCertificates:
 
     def revoked_serials(self) -> Deferred[list[str]]:
         return succeed(sorted(self.revoked))
+
+
+AnyKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def pem_of_key(key: AnyKey, passphrase: bytes = b"") -> bytes:
+    """PKCS 8, locked where there is a passphrase."""
+    locked = serialization.BestAvailableEncryption(passphrase) if passphrase else None
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        locked or serialization.NoEncryption(),
+    )
+
+
+@attrs.frozen
+class Signer:
+    """A CA that is not ours: the administrator's, or one that browsers know."""
+
+    certificate: x509.Certificate
+    key: AnyKey
+
+    @classmethod
+    def make(
+        cls,
+        wall_s: float,
+        *,
+        key: AnyKey | None = None,
+        above: Signer | None = None,
+        path_length: int | None = None,
+        is_ca: bool = True,
+        days: float = 3_000.0,
+        usage: x509.KeyUsage | None = None,
+    ) -> Signer:
+        """Signed by itself, or by ``above``."""
+        key = key or make_key()
+        name = x509.Name(
+            [x509.NameAttribute(NameOID.COMMON_NAME, f"CA {x509.random_serial_number():x}"[:32])]
+        )
+        builder = _builder(name, above.certificate.subject if above else name, key, wall_s, days)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=is_ca, path_length=path_length if is_ca else None),
+            critical=True,
+        )
+        if usage is not None:
+            builder = builder.add_extension(usage, critical=True)
+        return cls(builder.sign(above.key if above else key, hashes.SHA256()), key)
+
+    @property
+    def pem(self) -> bytes:
+        return certificate_pem(self.certificate)
+
+    def web(
+        self,
+        wall_s: float,
+        names: Sequence[str] = ("print.example.org", "localhost"),
+        *,
+        key: AnyKey | None = None,
+        from_days: float = -1.0,
+        to_days: float = 90.0,
+    ) -> tuple[bytes, bytes]:
+        """PEM of a server's certificate for ``names``, and of its key."""
+        key = key or make_key()
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a web server")])
+        builder = _builder(subject, self.certificate.subject, key, wall_s, to_days, from_days)
+        if names:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+            )
+        return certificate_pem(builder.sign(self.key, hashes.SHA256())), pem_of_key(key)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: AnyKey,
+    wall_s: float,
+    to_days: float,
+    from_days: float = -1.0,
+) -> x509.CertificateBuilder:
+    now = datetime.fromtimestamp(wall_s, UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + timedelta(days=from_days))
+        .not_valid_after(now + timedelta(days=to_days))
+    )

@@ -3,6 +3,7 @@
 # named, and the exit code is 2. Nothing of them is started: the tests start their own.
 set -eu
 
+# chromium          the HTTPS port as a browser sees it
 # cups              the list of drivers, the socket backend, cupsfilter
 # cups-daemon       cupsd, run privately by the tests
 # cups-client       lp, lpadmin, cancel
@@ -12,10 +13,12 @@ set -eu
 # fonts-dejavu-core a font for texts
 # ghostscript       PCL drivers; PostScript to PDF
 # iproute2          links that are cut
+# libnss3-tools     certutil: what is in the store of a browser
 # openssh-client    the administrator's shell
+# openssl           a TLS client that shows every message
 # poppler-utils     pdfinfo, which counts apart from us
-PACKAGES="cups cups-client cups-daemon cups-filters cups-ipp-utils dbus fonts-dejavu-core
-ghostscript iproute2 openssh-client poppler-utils"
+PACKAGES="chromium cups cups-client cups-daemon cups-filters cups-ipp-utils dbus fonts-dejavu-core
+ghostscript iproute2 libnss3-tools openssh-client openssl poppler-utils"
 
 missing=""
 for package in $PACKAGES; do

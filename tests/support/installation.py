@@ -29,7 +29,10 @@ def run_role(role: str, *words: str, timeout_s: float = 30.0) -> subprocess.Comp
     )
 
 
-def make_installation() -> Installation:
-    """In a short path: that of a Unix socket has 107 bytes. Close it, then remove its directory."""
+def make_installation(*init: str) -> Installation:
+    """In a short path: that of a Unix socket has 107 bytes. Close it, then remove its directory.
+
+    ``init``: further words of ``papercutd init``.
+    """
     os.environ["PYTHONPATH"] = str(ROOT)
-    return Installation.make(Path(tempfile.mkdtemp(prefix="pc-")))
+    return Installation.make(Path(tempfile.mkdtemp(prefix="pc-")), init=init)

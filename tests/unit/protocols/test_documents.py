@@ -30,6 +30,7 @@ from protocols.machine import (
     Side,
     State,
 )
+from protocols.proof import parse_secret, proof_of
 from protocols.provider.messages import Complete
 from protocols.provider.spec import PROVIDER
 from protocols.site.spec import SITE
@@ -217,6 +218,8 @@ class TranscriptTests(SynchronousTestCase):
                 mine = sender.send_bye(Code(message.code), message.retry_after_s)
             else:
                 mine = sender.send_event(message)
+        elif parsed.kind is Kind.NO and sender.state is State.ANSWERING_HELLO:
+            mine = sender.challenge_hello(str(envelope.decode_refusal(parsed).fields["nonce"]))
         elif parsed.kind is Kind.NO:
             mine = sender.send_refusal(parsed.tag, envelope.decode_refusal(parsed))
         elif parsed.kind is Kind.OK and sender.state is State.ANSWERING_HELLO:
@@ -248,6 +251,13 @@ class TranscriptTests(SynchronousTestCase):
             assert isinstance(fatal, Fatal)
             self.assertIn(fatal.line.decode(), page(name))
             self.assertFalse(isinstance(fatal, HelloReceived))
+
+    def test_the_proof_is_as_shown(self) -> None:
+        text = section(page("provider"), "### In plaintext")
+        secret, nonce, proof = re.findall(r"`([0-9a-f]{64})`", text)
+        self.assertEqual(proof_of(parse_secret(secret), nonce), proof)
+        self.assertIn(f'"nonce":"{nonce}"', page("provider"))
+        self.assertIn(f'"proof":"{proof}"', page("provider"))
 
 
 class DiagramTests(SynchronousTestCase):

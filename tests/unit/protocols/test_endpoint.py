@@ -9,9 +9,16 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from protocols.codes import Code
-from protocols.endpoint import NamedPeer, Session, SessionClientFactory, SessionServerFactory
+from protocols.endpoint import (
+    NamedPeer,
+    ProvingServerFactory,
+    Session,
+    SessionClientFactory,
+    SessionServerFactory,
+)
 from protocols.errors import Refusal, SessionLost
-from protocols.limits import IDLE_TIMEOUT_S
+from protocols.limits import HANDSHAKE_TIMEOUT_S, IDLE_TIMEOUT_S
+from protocols.machine import Connection, Side
 from protocols.provider.messages import Bye, Config, Ping, Pong
 from protocols.provider.spec import PROVIDER
 from tests.unit.protocols.builders import (
@@ -189,3 +196,126 @@ class JoinedTests(SynchronousTestCase):
         self.clock.pump([1 / 128] * 2)
         for number, call in enumerate(calls[:32]):
             self.assertEqual(self.successResultOf(call), Pong(clock=float(number)))
+
+
+class ProvedTests(SynchronousTestCase):
+    """Where no certificate says who it is."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.at_server, self.at_client = Recorder(), Recorder()
+        self.nonces = [f"{number:064x}" for number in range(9, 0, -1)]
+        self.asked: list[tuple[str, str, str]] = []
+        self.is_admitted = True
+        self.servers = ProvingServerFactory(
+            *(PROVIDER, self.clock, self.at_server, self.admit, self.prove, self.nonces.pop)
+        )
+        self.clients = SessionClientFactory(PROVIDER, self.clock, self.at_client)
+
+    def admit(self, transport: object) -> None:
+        if not self.is_admitted:
+            raise Refusal(Code.LOCKED_OUT, {"retry_after_s": 30})
+
+    def prove(self, transport: object, said: Any, nonce: str) -> NamedPeer:
+        self.asked.append((said.name, nonce, said.proof))
+        if said.proof != nonce[::-1]:
+            raise Refusal(Code.IDENTITY)
+        return NamedPeer("provider", said.name)
+
+    def join(self, prove: Any = None) -> Wire:
+        wire = Wire(self.clock)
+        self.client = self.clients.buildProtocol(None)
+        self.client.prove = prove
+        wire.join(self.servers.buildProtocol(None), self.client)
+        self.clock.pump([1 / 128] * 8)
+        return wire
+
+    def typed(self, *lines: bytes) -> tuple[RecordingTransport, list[str]]:
+        """What a server says to ``lines``."""
+        transport = RecordingTransport()
+        session = self.servers.buildProtocol(None)
+        session.makeConnection(transport)
+        for line in lines:
+            session.dataReceived(line)
+        return transport, transport.lines()
+
+    def line(self, **fields: Any) -> bytes:
+        return Connection(PROVIDER, Side.CLIENT).send_hello(hello(**fields))
+
+    def test_let_in(self) -> None:
+        self.join(lambda nonce: nonce[::-1])
+        self.assertEqual((self.at_client.calls, self.at_server.calls), (["opened"], ["opened"]))
+        nonce = f"{1:064x}"
+        self.assertEqual(self.asked, [("p1", nonce, nonce[::-1])])
+        self.assertEqual(self.servers.counters["challenged"], 1)
+
+    def test_each_connection_has_its_own_nonce(self) -> None:
+        for _ in range(2):
+            self.join(lambda nonce: nonce[::-1])
+        first, second = (nonce for _, nonce, _ in self.asked)
+        self.assertNotEqual(first, second)
+        # What was said in the first is worth nothing in another.
+        _, said = self.typed(self.line(), self.line(proof=first[::-1]))
+        self.assertIn(" NO identity ", said[1])
+
+    def test_a_proof_that_nobody_asked_for(self) -> None:
+        """Neither looked at nor counted: a nonce comes first."""
+        _, said = self.typed(self.line(proof="0" * 64))
+        self.assertIn(" NO prove ", said[0])
+        self.assertEqual(self.asked, [])
+
+    def test_wrong_and_missing(self) -> None:
+        for proof in ("0" * 64, "", "x"):
+            transport, said = self.typed(self.line(), self.line(proof=proof), self.line())
+            self.assertIn(" NO prove ", said[0])
+            self.assertTrue(said[1].startswith("1 NO identity "))
+            # One try, then it is over.
+            self.assertEqual(len(said), 2)
+            self.assertTrue(transport.is_closing)
+        self.assertEqual(self.at_server.calls, [])
+
+    def test_nothing_else_before_the_proof(self) -> None:
+        _, said = self.typed(self.line(), b"2 PING {}\n", b"3 OPEN {}\n", self.line(proof="0" * 64))
+        codes = [line.split()[2] for line in said]
+        self.assertEqual(codes, ["prove", "wrong-state", "wrong-state", "identity"])
+
+    def test_a_client_without_a_secret(self) -> None:
+        wire = self.join()
+        self.assertEqual(self.at_client.calls, ["refused prove"])
+        self.assertTrue(wire.is_gone)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_client_with_a_wrong_one(self) -> None:
+        self.join(lambda nonce: "0" * 64)
+        self.assertEqual(self.at_client.calls, ["refused identity"])
+
+    def test_a_client_that_cannot_prove_it_now(self) -> None:
+        def broken(nonce: str) -> str:
+            raise ZeroDivisionError
+
+        wire = self.join(broken)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(wire.is_gone)
+
+    def test_a_server_that_asks_for_ever(self) -> None:
+        self.client = self.clients.buildProtocol(None)
+        self.client.prove = lambda nonce: nonce
+        transport = RecordingTransport()
+        self.client.makeConnection(transport)
+        for tag in (1, 2, 3):
+            self.client.dataReceived(f'{tag} NO prove {{"nonce":"{tag:064x}"}}\n'.encode())
+        self.assertEqual(len(transport.lines()), 2)
+        self.assertEqual(self.at_client.calls, ["refused prove"])
+
+    def test_not_admitted(self) -> None:
+        self.is_admitted = False
+        _, said = self.typed(self.line())
+        self.assertTrue(said[0].startswith("1 NO locked-out "))
+        self.assertIn('"retry_after_s":30', said[0])
+        self.assertEqual(self.asked, [])
+
+    def test_the_handshake_ends_in_time(self) -> None:
+        transport, _ = self.typed(self.line())
+        self.clock.advance(HANDSHAKE_TIMEOUT_S + 0.1)
+        self.assertIn("timeout", transport.lines()[-1])
+        self.assertTrue(transport.is_closing)

@@ -21,6 +21,7 @@ from protocols.machine import (
     ByeReceived,
     Connection,
     Fatal,
+    HelloChallenged,
     HelloReceived,
     HelloRefused,
     Input,
@@ -48,6 +49,8 @@ BOTH_WAYS = ProtocolSpec(
     bye=Bye,
 )
 ADOPT = Adopt(journal="x", keys=[], last=True)
+NONCE = "5e" * 32
+CHALLENGE_LINE = f'1 NO prove {{"nonce":"{NONCE}"}}\n'.encode()
 
 
 def connection(state: State) -> tuple[Connection, Side]:
@@ -77,6 +80,7 @@ def sends() -> dict[Input, list[str]]:
     return {
         Input.SEND_HELLO: ["send_hello"],
         Input.SEND_WELCOME: ["send_welcome"],
+        Input.SEND_CHALLENGE: ["challenge_hello"],
         Input.SEND_HELLO_REFUSAL: ["refuse_hello"],
         Input.SEND_REQUEST: ["send_request"],
         Input.SEND_ANSWER: ["send_answer", "send_refusal"],
@@ -89,6 +93,7 @@ def sends() -> dict[Input, list[str]]:
 ARGUMENTS: dict[str, tuple[object, ...]] = {
     "send_hello": (hello(),),
     "send_welcome": (welcome(),),
+    "challenge_hello": (NONCE,),
     "refuse_hello": (Refusal(Code.REVOKED),),
     "send_request": (Ping(),),
     "send_answer": ("5", Pong()),
@@ -161,6 +166,7 @@ class TableTests(SynchronousTestCase):
         for line, what in (
             (WELCOME_LINE, Input.RECEIVE_WELCOME),
             (b"1 NO revoked {}\n", Input.RECEIVE_HELLO_REFUSAL),
+            (CHALLENGE_LINE, Input.RECEIVE_CHALLENGE),
         ):
             for state in (State.AWAITING_WELCOME, State.GREETING):
                 made, _ = connection(state)
@@ -174,7 +180,7 @@ class TableTests(SynchronousTestCase):
 
     def test_every_input_is_tried_above(self) -> None:
         tried = set(sends()) | set(receives(Side.SERVER))
-        tried |= {Input.RECEIVE_WELCOME, Input.RECEIVE_HELLO_REFUSAL}
+        tried |= {Input.RECEIVE_WELCOME, Input.RECEIVE_HELLO_REFUSAL, Input.RECEIVE_CHALLENGE}
         self.assertEqual(tried, set(Input))
 
     def test_every_state_can_be_reached_and_left(self) -> None:
@@ -225,6 +231,36 @@ class HandshakeTests(SynchronousTestCase):
             self.assertIs(bad.code, code)
             self.assertTrue(bad.line.startswith(b"1 NO "))
         self.assertEqual(feed(server, HELLO_LINE), [HelloReceived(hello(), 1)])
+
+    def test_a_hello_to_be_proved_is_sent_again(self) -> None:
+        client, server = Connection(PROVIDER, Side.CLIENT), Connection(PROVIDER, Side.SERVER)
+        feed(server, client.send_hello(hello()))
+        line = server.challenge_hello(NONCE)
+        self.assertTrue(line.startswith(b"1 NO prove "))
+        self.assertEqual(feed(client, line), [HelloChallenged(NONCE)])
+        proved = hello(proof="ab" * 32)
+        line = client.send_hello(proved)
+        self.assertTrue(line.startswith(b"2 HELLO "))
+        self.assertEqual(feed(server, line), [HelloReceived(proved, 1)])
+        (opened,) = feed(client, server.send_welcome(welcome()))
+        self.assertEqual(opened, WelcomeReceived(welcome()))
+        # The answer to the first HELLO is none any more.
+        (bad,) = feed(client, CHALLENGE_LINE)
+        self.assertIsInstance(bad, Bad)
+        self.assertIs(client.state, State.READY)
+
+    def test_a_challenge_that_is_none(self) -> None:
+        for fields in ("{}", '{"nonce":5}', '{"nonce":""}', '{"nonce":"%s"}' % ("AB" * 32)):
+            client = Connection(PROVIDER, Side.CLIENT)
+            client.send_hello(hello())
+            (refused,) = feed(client, f"1 NO prove {fields}\n".encode())
+            assert isinstance(refused, HelloRefused)
+            self.assertIs(refused.refusal.code, Code.PROVE)
+            self.assertIs(client.state, State.CLOSED)
+        server = Connection(PROVIDER, Side.SERVER)
+        feed(server, HELLO_LINE)
+        self.assertRaises(LocalProtocolError, server.challenge_hello, "x")
+        self.assertIs(server.state, State.ANSWERING_HELLO)
 
     def test_a_second_hello(self) -> None:
         _, server = ready_pair()

@@ -45,6 +45,14 @@ class LoadTests(SynchronousTestCase):
     def test_section_as_value_and_true_as_number(self) -> None:
         self.assertEqual(len(self.problems("listen = 1\nbatch_max = true")), 2)
 
+    def test_lists(self) -> None:
+        config = self.load('[plain]\naddresses = ["192.0.2.7", "::1"]')
+        assert isinstance(config, AppConfig)
+        self.assertEqual(config.plain.addresses, ("192.0.2.7", "::1"))
+        for odd in ('"192.0.2.7"', "[1]", "{}"):
+            (problem,) = self.problems(f"[plain]\naddresses = {odd}")
+            self.assertIn("should be a list of texts", problem)
+
     def test_not_toml_and_not_there(self) -> None:
         self.assertIn("is not TOML", self.problems("= 1")[0])
         with self.assertRaises(ConfigError):

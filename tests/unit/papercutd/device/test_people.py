@@ -46,7 +46,7 @@ class PeopleTests(SynchronousTestCase):
         self.site.say[messages.Login] = Code.BAD_CREDENTIALS
         self.assertEqual(self.code(self.device.log_in("card", card="1")), "bad-credentials")
         # Nobody else is asked: it is the same everywhere.
-        self.assertEqual(self.application.hellos, [])
+        self.assertEqual(self.application.all(messages.Login), [])
 
         def locked(message: messages.Login) -> Any:
             raise Refusal(Code.LOCKED_OUT, {"retry_after_s": 90})

@@ -286,7 +286,7 @@ class OutageTests(RunsCase):
         self.rig.run_until(lambda: work.outcome)
         self.assertEqual((work.pages, work.outcome), (20, "completed"))
         self.check(20)
-        opened = self.application.all(messages.OpenRuns)[0].runs
+        opened = self.application.all(messages.OpenRuns)[-1].runs
         self.assertEqual([(one.grant, one.pages) for one in opened], [(work.grant.grant_text, 5)])
         self.assertGreaterEqual(self.told(self.application)[0], 5)
         self.assertEqual(self.rig.notices[0], ("logged-out", {"why": "session-lost"}))

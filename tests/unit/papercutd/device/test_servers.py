@@ -44,7 +44,29 @@ class ReachTests(ServersCase):
         self.rig.start()
         self.assertEqual(self.serving(), "site")
         self.rig.run(30.0)
-        self.assertEqual(self.application.hellos, [])
+        # But for the list after a start: whoever might hold pages for us hears it.
+        self.assertEqual(len(self.application.hellos), 1)
+        self.assertEqual([one.runs for one in self.application.all(messages.OpenRuns)], [[]])
+        self.assertFalse(self.application.sessions[-1].is_open)
+
+    def test_a_run_without_an_answer(self) -> None:
+        """Who may hold pages that we never heard of hears our list, though another serves."""
+        self.site.endpoint.mode = "refuse"
+        self.rig.start(2.0)
+        self.rig.log_in()
+        self.application.say[messages.Run] = None
+        caught = self.assertRaises(DeviceError, self.rig.begin, 5)
+        self.assertEqual(caught.code, "timeout")
+        self.site.plug()
+        self.application.unplug()
+        self.rig.run(10.0)
+        self.assertEqual(self.serving(), "site")
+        lists = len(self.application.all(messages.OpenRuns))
+        self.application.plug()
+        self.rig.run(90.0)
+        self.assertEqual(self.serving(), "site")
+        self.assertEqual(len(self.application.all(messages.OpenRuns)), lists + 1)
+        self.assertFalse(self.application.sessions[-1].is_open)
 
     def test_the_next_when_the_first_is_not_there(self) -> None:
         self.site.endpoint.mode = "refuse"

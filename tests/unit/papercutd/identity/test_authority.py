@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
+from OpenSSL import crypto
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.errors import ConfigError, InvalidValue
@@ -26,7 +27,7 @@ from papercutd.identity.authority import (
 )
 from papercutd.identity.files import write_private
 from papercutd.identity.tls import Credentials, make_context
-from tests.support.certificates import DAY_S, credentials, make_authority
+from tests.support.certificates import DAY_S, Signer, credentials, make_authority, pem_of_key
 from tests.support.stores import WALL_S
 
 
@@ -106,47 +107,99 @@ class UnderTests(SynchronousTestCase):
     def make(self, certificate: bytes, key: bytes, wall_s: float = WALL_S) -> Authority:
         return Authority.create_under(Path(self.mktemp()), wall_s, certificate, key)
 
-    def test_elliptic(self) -> None:
-        above = make_authority(WALL_S)
-        under = self.make(above.pem, key_pem(above._key))
-        under.certificate.verify_directly_issued_by(above.certificate)
-        found = credentials(under, "site", "north", WALL_S)
-        chain = x509.load_pem_x509_certificates(found.chain_pem)
-        self.assertEqual(chain[1:], [under.certificate])
-        make_context(found)
+    def under(self, signer: Signer, *above: Signer, key: bytes = b"") -> Authority:
+        pem = b"".join(one.pem for one in (signer, *above))
+        return self.make(pem, key or pem_of_key(signer.key))
 
-    def test_rsa(self) -> None:
-        key = rsa.generate_private_key(65537, 2048)
-        pem = self_signed(key, is_ca=True)
-        under = self.make(pem, private_pem(key))
-        under.certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(pem))
+    def refused(self, field: str, words: str, *chain: Signer, key: bytes = b"") -> None:
+        with self.assertRaises(InvalidValue) as caught:
+            self.under(*chain, key=key)
+        self.assertEqual(caught.exception.field, field)
+        self.assertIn(words, str(caught.exception))
 
-    def test_refused(self) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = self_signed(key, is_ca=True)
-        locked = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"x"),
-        )
-        for certificate, private, field in (
-            (b"x", private_pem(key), "ca-cert"),
-            (self_signed(key, is_ca=False), private_pem(key), "ca-cert"),
-            (pem, b"x", "ca-key"),
-            (pem, locked, "ca-key"),
-            (pem, private_pem(make_key()), "ca-key"),
+    def test_keys_of_every_kind(self) -> None:
+        for key in (
+            make_key(),
+            ec.generate_private_key(ec.SECP384R1()),
+            rsa.generate_private_key(65537, 2048),
         ):
-            with self.assertRaises(InvalidValue) as caught:
-                self.make(certificate, private)
-            self.assertEqual(caught.exception.field, field)
+            above = Signer.make(WALL_S, key=key)
+            under = self.under(above)
+            under.certificate.verify_directly_issued_by(above.certificate)
+            found = credentials(under, "site", "north", WALL_S)
+            chain = x509.load_pem_x509_certificates(found.chain_pem)
+            self.assertEqual(chain[1:], [under.certificate])
+            make_context(found)
+
+    def test_under_an_intermediate(self) -> None:
+        """All of the chain is shown but the root, which everybody has who knows it."""
+        root = Signer.make(WALL_S, path_length=2)
+        between = Signer.make(WALL_S, above=root, path_length=1)
+        directory = Path(self.mktemp())
+        pem = between.pem + root.pem
+        made = Authority.create_under(directory, WALL_S, pem, pem_of_key(between.key))
+        for under in (made, Authority.load(directory)):
+            found = credentials(under, "site", "north", WALL_S)
+            shown = x509.load_pem_x509_certificates(found.chain_pem)
+            self.assertEqual(shown[1:], [under.certificate, between.certificate])
+            store = crypto.X509Store()
+            store.add_cert(crypto.X509.from_cryptography(root.certificate))
+            store.set_time(datetime.fromtimestamp(WALL_S, UTC))
+            leaf, *between_them = (crypto.X509.from_cryptography(one) for one in shown)
+            crypto.X509StoreContext(store, leaf, between_them).verify_certificate()
+
+    def test_what_may_not_sign(self) -> None:
+        no_signing = x509.KeyUsage(
+            *(True, False, False, False, False, False, True), *(False, False)
+        )
+        root = Signer.make(WALL_S)
+        for above, words in (
+            (Signer.make(WALL_S, is_ca=False), "not a CA"),
+            (Signer.make(WALL_S, path_length=0), "path length 0"),
+            (Signer.make(WALL_S, usage=no_signing), "key usage"),
+            (Signer.make(WALL_S - 20 * DAY_S, days=10.0), "past its end"),
+            (Signer.make(WALL_S + 20 * DAY_S), "clock"),
+        ):
+            self.refused("ca-cert", words, above)
+        short = Signer.make(WALL_S, path_length=1)
+        self.refused("ca-cert", "path length 1", Signer.make(WALL_S, above=short), short)
+        self.refused(
+            "ca-cert", "not in order", Signer.make(WALL_S, above=root), Signer.make(WALL_S)
+        )
+        leaf, _ = root.web(WALL_S)
         with self.assertRaises(InvalidValue):
-            self.make(pem, private_pem(key), WALL_S + 10_000 * DAY_S)
+            self.make(leaf, pem_of_key(root.key))
+
+    def test_keys_that_cannot_sign(self) -> None:
+        above = Signer.make(WALL_S)
+        for key, words in (
+            (b"x", "not the PEM"),
+            (above.pem, "not the PEM"),
+            (pem_of_key(above.key, b"x"), "passphrase"),
+            (pem_of_key(make_key()), "not the key of --ca-cert"),
+            (pem_of_key(ed25519.Ed25519PrivateKey.generate()), "neither"),  # type: ignore[arg-type]
+        ):
+            self.refused("ca-key", words, above, key=key)
+        weak = rsa.generate_private_key(65537, 1024)
+        self.refused("ca-key", "too weak", Signer.make(WALL_S, key=weak))
+        for pem in (b"", b"x", pem_of_key(above.key)):
+            with self.assertRaises(InvalidValue) as caught:
+                self.make(pem, pem_of_key(above.key))
+            self.assertEqual(caught.exception.field, "ca-cert")
+
+    def test_refused_it_leaves_nothing(self) -> None:
+        directory = Path(self.mktemp())
+        above = Signer.make(WALL_S, path_length=0)
+        with self.assertRaises(InvalidValue):
+            Authority.create_under(directory, WALL_S, above.pem, pem_of_key(above.key))
+        self.assertFalse(directory.exists())
 
     def test_it_does_not_outlive_what_is_above(self) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = self_signed(key, is_ca=True, days=100)
-        ends = self.make(pem, private_pem(key)).certificate.not_valid_after_utc
-        self.assertEqual(ends, x509.load_pem_x509_certificate(pem).not_valid_after_utc)
+        above = Signer.make(WALL_S, days=100.0)
+        self.assertEqual(
+            self.under(above).certificate.not_valid_after_utc,
+            above.certificate.not_valid_after_utc,
+        )
 
 
 class LoadTests(SynchronousTestCase):
@@ -175,33 +228,6 @@ class LoadTests(SynchronousTestCase):
         ):
             with self.assertRaises(ConfigError):
                 make_context(odd)
-
-
-def private_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-
-
-def self_signed(
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, is_ca: bool, days: float = 3_000
-) -> bytes:
-    now = datetime.fromtimestamp(WALL_S, UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the administrator's")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def pem_of(request_der: bytes) -> bytes:

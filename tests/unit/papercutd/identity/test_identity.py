@@ -14,7 +14,6 @@ from papercutd.errors import AlreadyExists, InvalidValue, Rejected
 from papercutd.identity.authority import (
     Authority,
     certificate_pem,
-    key_pem,
     make_key,
     make_request,
     pin_of,
@@ -61,11 +60,6 @@ class AuthorityTests(SynchronousTestCase):
         self.assertEqual((self.directory / "ca.key").stat().st_mode & 0o777, 0o600)
         self.assertEqual(Authority.load(self.directory).pem, self.authority.pem)
 
-    def test_under_the_administrators(self) -> None:
-        above = Authority.create(Path(self.mktemp()), WALL_S)
-        under = Authority.create_under(Path(self.mktemp()), WALL_S, above.pem, key_pem(above._key))
-        under.certificate.verify_directly_issued_by(above.certificate)
-
     def test_garbage_and_foreign_certificates(self) -> None:
         with self.assertRaises(InvalidValue):
             self.authority.issue(b"garbage", "site", "north", WALL_S)
@@ -87,7 +81,7 @@ class JoiningTests(SynchronousTestCase):
         self.wall = WALL_S
         env = Environment(Clock(), lambda: self.wall, random.Random(1))
         self.pin = pin_of(authority.certificate)
-        self.service = JoinService(authority, self.centre.store, env, self.pin)
+        self.service = JoinService(authority, self.centre.store, env, lambda: self.pin)
         self.token = self.turner.run(self.service.make_token("site", "north"))
 
     def join(self, token: str, role: str = "site", name: str = "north") -> object:
@@ -128,3 +122,13 @@ class JoiningTests(SynchronousTestCase):
         self.join(self.token)
         serials = self.turner.result(self.centre.store.revoke("site", "north"))
         self.assertEqual(self.turner.result(self.centre.store.revoked_serials()), serials)
+
+    def test_revoked_providers(self) -> None:
+        self.join(self.token)
+        token = self.turner.run(self.service.make_token("provider", "p1"))
+        self.join(token, "provider", "p1")
+        store = self.centre.store
+        self.assertEqual(self.turner.result(store.revoked_providers()), [])
+        self.turner.result(store.revoke("site", "north"))
+        (serial,) = self.turner.result(store.revoke("provider", "p1"))
+        self.assertEqual(self.turner.result(store.revoked_providers()), [("p1", serial)])

@@ -35,7 +35,7 @@ class JoinServiceTests(SynchronousTestCase):
         self.authority = make_authority(WALL_S)
         self.store = MemoryCertificates()
         env = Environment(Clock(), lambda: self.wall_s, random.Random(1))
-        self.service = JoinService(self.authority, self.store, env, "ab" * 32)
+        self.service = JoinService(self.authority, self.store, env, lambda: "ab" * 32)
 
     def run_now(self, work: Coroutine[Any, Any, T]) -> T:
         return self.successResultOf(Deferred.fromCoroutine(work))

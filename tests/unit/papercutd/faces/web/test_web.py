@@ -25,7 +25,7 @@ class WebCase(SynchronousTestCase):
         self.clock = Clock()
         self.env = Environment(self.clock, lambda: WALL_S, random.Random(1))
         self.joining = JoinService(
-            make_authority(WALL_S), MemoryCertificates(), self.env, "ab" * 32
+            make_authority(WALL_S), MemoryCertificates(), self.env, lambda: "ab" * 32
         )
         self.health: dict[str, Any] = {"ok": True, "checks": []}
         self.site = self.make(self.joining)
@@ -96,6 +96,10 @@ class HealthTests(WebCase):
         self.assertEqual((code, json.loads(content)["code"]), (500, "internal"))
         self.assertNotIn(b"KeyError", content)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_what_browsers_ask_for_unasked(self) -> None:
+        code, _, content = self.ask("GET", "/favicon.ico")
+        self.assertEqual((code, content), (204, b""))
 
     def test_no_version_anywhere(self) -> None:
         for path in ("/", "/api/health", "/api/join", "/nothing", "/api"):
