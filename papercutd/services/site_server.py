@@ -131,6 +131,8 @@ class SiteServer:
 
     async def end_session(self, asker: SessionRef) -> None:
         await until_space(self.env, lambda: self.store.end_session(asker))
+        # For the statement, which is open until it is in.
+        self.uplink.journal_grew()
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
         """The application server's answer if it comes in time, else our own (design 4.5)."""
