@@ -99,7 +99,7 @@ class DeviceCase(SynchronousTestCase):
         charged = lambda: sum(p for p, _ in self.runs().values()) == pages  # noqa: E731
         self.assertTrue(wait_for("all is charged", charged), self.runs())
         forwarded = lambda: self.site.call("status")["waiting_records"] == 0  # noqa: E731
-        self.assertTrue(wait_for("all is forwarded", forwarded))
+        self.assertTrue(wait_for("all is forwarded", forwarded), self.site.call("status"))
         self.assertEqual(sum(p for p, _ in self.runs().values()), pages)
         self.assertEqual(sum(e4 for _, e4 in self.runs().values()), (pages - free) * PAGE_E4)
         for role in (self.app, self.site):
