@@ -81,6 +81,10 @@ _STATES = {
 _OTHERWISE = ("account-info-needed", "it waits for a decision")
 
 
+#: Why a job was canceled of which CUPS has the document no more.
+NO_DOCUMENT = "no-document"
+
+
 class StartedAgain(PapercutError):
     """The job was printed and started again; its first print is being settled."""
 
@@ -103,6 +107,8 @@ class _Following:
     printer_job_before: int | None = None
     #: How often it was let through by this process.
     attempts: int = 0
+    #: Its document was seen since it was held.
+    has_document: bool = False
 
     def wake(self) -> None:
         pause, self.pause = self.pause, None
@@ -331,6 +337,7 @@ class CupsSpooler:
             return
         following.job = job
         if job.state == "held":
+            following.has_document = False
             if following.backend is not None:
                 following.backend.hold(*_STATES.get(job.reason, _OTHERWISE))
         elif job.state == "ended":
@@ -479,6 +486,23 @@ class CupsSpooler:
 
         return await self._insist(fetch)
 
+    async def is_grey(self, job: Job) -> bool | None:
+        assert job.spooled is not None
+        following = self._follow(job)
+        queue = self._queue_of(job.where) or job.spooled.queue
+        try:
+            if not await self._cups.has_document(job.spooled.number):
+                raise Canceled(NO_DOCUMENT)
+            found = None if queue == job.spooled.queue else await self._cups.queue(queue)
+        except CupsUnreachable:
+            return None
+        except CupsRefused as error:
+            _log.warn("{error}", error=str(error))
+            return None
+        following.has_document = True
+        # At its own queue it was looked into with what that queue makes of it.
+        return found is not None and not found.is_colour
+
     async def print_job(
         self,
         job: Job,
@@ -523,12 +547,22 @@ class CupsSpooler:
                     outcome = await self._outcome(following, JobState.COMPLETED, has_begun)
                     return attrs.evolve(outcome, assumed=outcome.pages is None)
                 if found.is_held_by_backend:
-                    if not has_begun and await self._prepare(following, found):
-                        await begin()
+                    if not has_begun:
+                        await self._check_document(following, found)
+                        if await self._prepare(following, found):
+                            await begin()
                     await self._release(found.number)
             except CupsRefused as error:
                 _log.error("job {job} is not followed: {error}", job=job.job, error=str(error))
             await self._pause(following, LOOK_S)
+
+    async def _check_document(self, following: _Following, found: CupsJob) -> None:
+        """A hold may outlive its document; what filters make of none might be charged."""
+        number = found.number
+        if not following.has_document:
+            if not await self._insist(lambda: self._cups.has_document(number)):
+                raise Canceled(NO_DOCUMENT)
+            following.has_document = True
 
     async def _is_abandoned(self, found: CupsJob) -> bool:
         """CUPS was stopped while it printed: the job says pending, CUPS lists it as completed.
