@@ -107,12 +107,16 @@ class Visit:
         self.link = link
         self.login = login
 
+    def jobs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.link.ask("JOBS", login=self.login)[1]["jobs"]
+        return found
+
     def until_jobs(self, count: int) -> list[dict[str, Any]]:
         """The person's jobs, once there are ``count``."""
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
-            found[:] = self.link.ask("JOBS", login=self.login)[1]["jobs"]
+            found[:] = self.jobs()
             return len(found) == count
 
         self._case.until(look, f"{count} jobs at the device")
@@ -123,6 +127,11 @@ class Visit:
         word, answer = self._ask("RELEASE", job, release, **settings)
         self._case.assertEqual(word, "OK", answer)
         return answer
+
+    def try_release(self, job: str, release: str) -> str:
+        """The answer, or the code of a refusal."""
+        word, answer = self._ask("RELEASE", job, release)
+        return str(answer["answer"]) if word == "OK" else word
 
     def discard(self, job: str) -> dict[str, Any]:
         word, answer = self._ask("DISCARD", job, "")

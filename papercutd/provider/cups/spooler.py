@@ -252,14 +252,17 @@ class CupsSpooler:
             known = await self._journal.last_of_uuid(announcement.uuid)
         if known is not None and known.state != "ended":
             return known
-        printer = self._printer_of(announcement.queue)
+        printer = self._printer_of(announcement.queue).id
+        if known is not None and known.release:
+            # Again it waits for its person: CUPS may have forgotten in a crash that it printed.
+            printer = known.printer
         options = {**parse_options(announcement.options), "copies": str(announcement.copies)}
         layout = layout_of(options, None, announcement.filtered)
         job = Job(
             job=self._env.new_id(),
             state="received",
             step=1,
-            printer=printer.id,
+            printer=printer,
             user_name=as_wire_text(announcement.user, 255),
             title=as_wire_text(announcement.title, 1024),
             host=as_wire_text(announcement.host, 255),
@@ -289,7 +292,10 @@ class CupsSpooler:
     async def _give_up_moved(self, known: Job, queue: str) -> None:
         """A job that a person moved to another printer is another question to the servers."""
         following = self._following.get(known.job)
-        if following is None or self._printer_of(queue).id in (known.printer, known.where):
+        is_there = known.spooled is not None and known.spooled.queue == queue
+        if following is None or is_there:
+            return
+        if self._printer_of(queue).id in (known.printer, known.where):
             return
         following.is_moved = True
         if self.provider.cancel(known.job):
