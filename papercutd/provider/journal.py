@@ -33,7 +33,7 @@ _COLUMNS = (
     *("job", "state", "step", "printer", "user_name", "title", "host", "copies", "duplex"),
     *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
     *("document", "decision", "decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
-    *("phase", "release", "target", "held_at"),
+    *("phase", "release", "target", "held_at", "grey"),
 )
 
 
@@ -93,6 +93,16 @@ class Job:
     #: The printer that release chose; 0: the queue the job came by.
     target: int = 0
     held_at: float = 0.0
+    #: The printer that its release chose prints without colour.
+    grey: bool = False
+
+    @property
+    def to_be_printed(self) -> Document | None:
+        """The document as the printer it goes to prints it, by which it is charged."""
+        if self.document is None or not self.grey:
+            return self.document
+        groups = tuple(attrs.evolve(group, colour=0) for group in self.document.groups)
+        return attrs.evolve(self.document, groups=groups)
 
     @property
     def step_name(self) -> str:
@@ -269,12 +279,15 @@ class ProviderJournal:
             ),
         )
 
-    def asked(self, job: str, phase: str, step: int) -> Deferred[None]:
-        """The key (job, phase-step) is about to be asked; why it was held before stays known."""
+    def asked(self, job: str, phase: str, step: int, grey: bool = False) -> Deferred[None]:
+        """The key (job, phase-step) is about to be asked; why it was held before stays known.
+
+        ``grey``: of what is printed where it goes nothing has colour.
+        """
         return self._write(
             "asked",
             {"job": job, "phase": phase, "step": step},
-            lambda c, n: _set(c, job, state="asked", phase=phase, step=step),
+            lambda c, n: _set(c, job, state="asked", phase=phase, step=step, grey=int(grey)),
         )
 
     def decided(self, job: Job, decision: Decision | None, giver: str) -> Deferred[None]:
@@ -466,15 +479,27 @@ class ProviderJournal:
 
         return self._write("ended", fields, end)
 
-    def abandoned(self, job: Job, outcome: str) -> Deferred[None]:
+    def abandoned(self, job: Job, outcome: str, reason: str = "") -> Deferred[None]:
         """The job is over and nothing was printed: who allowed it is owed a cancellation.
 
-        ``outcome`` is ``canceled`` or ``aborted``.
+        ``outcome`` is ``canceled`` or ``aborted``. A release that was not answered yet is told
+        ``reason``: ``no-document``, or without one that there is no such job any more.
         """
-        fields = {"job": job.job, "key": job.key, "outcome": outcome}
+        fields = {"job": job.job, "key": job.key, "outcome": outcome, "reason": reason}
 
         def abandon(connection: sqlite3.Connection, number: int) -> None:
-            _set(connection, job.job, state="ended", outcome=outcome, ended_at=self._wall_s())
+            _set(
+                connection,
+                job.job,
+                state="ended",
+                outcome=outcome,
+                reason=reason or job.reason,
+                ended_at=self._wall_s(),
+            )
+            connection.execute(
+                "UPDATE release SET answer = ? WHERE id = ? AND answer = ''",
+                (reason or "unknown-job", job.release),
+            )
             taken = connection.execute(
                 "SELECT target FROM taken WHERE key = ? AND completion IS NULL AND acked = 0",
                 (job.key,),
@@ -717,6 +742,7 @@ def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -
         found = dict(zip(_COLUMNS, row, strict=True))
         found["duplex"] = bool(found["duplex"])
         found["assumed"] = bool(found["assumed"])
+        found["grey"] = bool(found["grey"])
         if found["spooled"] is not None:
             found["spooled"] = _SPOOLED(found["spooled"])
         if found["document"] is not None:
@@ -763,11 +789,12 @@ def held_again(job: Job) -> Job:
     document = job.document
     if document is not None:
         document = attrs.evolve(document, copies=job.copies, duplex=job.duplex)
-    return attrs.evolve(job, release="", target=0, document=document)
+    return attrs.evolve(job, release="", target=0, document=document, grey=False)
 
 
 def _hold_again(connection: sqlite3.Connection, job: Job) -> None:
-    _set(connection, job.job, release="", target=0, document=_ENCODE(held_again(job).document))
+    document = _ENCODE(held_again(job).document)
+    _set(connection, job.job, release="", target=0, document=document, grey=0)
 
 
 def _read_claim(connection: sqlite3.Connection, release: str, job: str, printer: int) -> Claim:

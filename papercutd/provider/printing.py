@@ -21,7 +21,14 @@ RETRY_MAX_S = 60.0
 
 
 class Canceled(Exception):
-    """The job was canceled before anything of it was printed."""
+    """The job was canceled before anything of it was printed.
+
+    ``reason``: ``no-document`` where it could not have been printed any more.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @attrs.define

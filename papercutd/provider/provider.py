@@ -65,6 +65,12 @@ class Spooler(Protocol):
     async def analyse(self, job: Job) -> Document:
         """What the job is, its options applied; raises Canceled when it is gone."""
 
+    async def is_grey(self, job: Job) -> bool | None:
+        """Whether the printer that its release chose prints without colour.
+
+        None: the spooler does not answer now. Raises Canceled when the document is gone.
+        """
+
     async def print_job(
         self,
         job: Job,
@@ -479,10 +485,11 @@ class PrintProvider:
 
     async def _expire(self) -> None:
         while True:
-            await deferLater(self._env.clock, EXPIRE_INTERVAL_S, lambda: None)
+            # At once: it may have come due while nobody was here.
             count = await self._releases.expire()
             if count:
                 _log.info("{count} jobs were held too long and are deleted", count=count)
+            await deferLater(self._env.clock, EXPIRE_INTERVAL_S, lambda: None)
 
     # The life of a job.
 
@@ -497,8 +504,8 @@ class PrintProvider:
                 await self._hold(job, Reason.RELEASE.value, "unanswered")
             else:
                 await self._go_on(job)
-        except Canceled:
-            await self._give_up(self._living[job.job], "canceled")
+        except Canceled as canceled:
+            await self._give_up(self._living[job.job], "canceled", canceled.reason)
         except (CancelledError, StorageClosed):
             # The process stops; its successor goes on from the journal.
             raise
@@ -529,7 +536,7 @@ class PrintProvider:
                 self._waiting_for_contact.append(contact := Deferred[None]())
                 await contact
             self._check_canceled(job)
-            asked, job = job, await self._ask(job)
+            asked, job = job, await self._ask_or_hold(job)
             if asked.release:
                 await self._releases.decided(asked)
             self._check_canceled(job)
@@ -546,6 +553,16 @@ class PrintProvider:
         elif job.state in ("decided", "printing"):
             await self._print(job)
 
+    async def _ask_or_hold(self, job: Job) -> Job:
+        if not job.release or job.spooled is None:
+            return await self._ask(job)
+        is_grey = await self._spooler_of(job).is_grey(job)
+        self._check_canceled(job)
+        if is_grey is None:
+            # It could not be let through to the printer now either.
+            return await self._keep_held(job, Reason.RELEASE.value, "unanswered")
+        return await self._ask(attrs.evolve(job, grey=is_grey))
+
     def _check_canceled(self, job: Job) -> None:
         if job.job in self._canceled and job.state not in ("printing", "ended"):
             raise Canceled
@@ -553,6 +570,8 @@ class PrintProvider:
     async def _hold(self, job: Job, reason: str, answer: str = "") -> Job:
         held = await self._keep_held(job, reason, answer)
         self._held.put(held)
+        if job.release:
+            await self._releases.decided(job)
         return held
 
     async def _keep_held(self, job: Job, reason: str, answer: str = "", decider: str = "") -> Job:
@@ -574,16 +593,18 @@ class PrintProvider:
         self._forget_document(job)
         return self._changed(attrs.evolve(job, state="ended", outcome="denied"))
 
-    async def _give_up(self, job: Job, outcome: str) -> None:
+    async def _give_up(self, job: Job, outcome: str, reason: str = "") -> None:
         """Nothing was printed, nothing will be."""
-        await self._durably(self._journal.abandoned, job, outcome)
+        await self._durably(self._journal.abandoned, job, outcome, reason)
         self._forget_document(job)
         self._changed(attrs.evolve(job, state="ended", outcome=outcome))
         self._settle_all()
+        if job.release:
+            await self._releases.decided(job)
 
     async def _ask(self, job: Job) -> Job:
         for _ in range(5):
-            await self._durably(self._journal.asked, job.job, job.phase, job.step)
+            await self._durably(self._journal.asked, job.job, job.phase, job.step, job.grey)
             job = self._changed(attrs.evolve(job, state="asked"))
             await self._asked_at_once.acquire()
             try:
@@ -599,14 +620,15 @@ class PrintProvider:
         return await self._hold(job, Reason.REFUSED.value, "refused")
 
     def _request(self, job: Job) -> Request:
-        assert job.document is not None
+        document = job.to_be_printed
+        assert document is not None
         return Request(
             job=job.job,
             step=job.step_name,
             provider=self._known.identity.name,
             printer=job.where,
             user_name=job.user_name,
-            document=job.document,
+            document=document,
             job_uuid=job.job_uuid,
             title=job.title,
             host=job.host,
@@ -712,7 +734,8 @@ class PrintProvider:
         return "" if setting is None else setting.uri
 
     async def _end(self, job: Job, outcome: Outcome) -> None:
-        assert job.document is not None
+        document = job.to_be_printed
+        assert document is not None
         position = self._known.position
         completion: Completion | None = Completion(
             job=job.job,
@@ -720,7 +743,7 @@ class PrintProvider:
             provider=self._known.identity.name,
             printer=job.where,
             user_name=job.user_name,
-            document=job.document,
+            document=document,
             decision=job.decision,
             pages=outcome.pages,
             outcome=outcome.state,

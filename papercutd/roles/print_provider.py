@@ -121,7 +121,8 @@ class ProviderRole:
         application, site = self._config.application, self._config.site
         if site.host and not site.name:
             raise ConfigError(["site.name: is needed with site.host"])
-        analyser = DocumentAnalyser(self._reactor, self._reactor)
+        analyser = self._analyser = DocumentAnalyser(self._reactor, self._reactor)
+        analyser.start()
         if self._config.cups.server:
             self._cups = CupsServer(self._reactor, self._reactor, self._config.cups.server)
             self._spooler = CupsSpooler(
@@ -178,6 +179,7 @@ class ProviderRole:
         if self._spooler is not None:
             await self._spooler.stop()
         await self._provider.stop()
+        self._analyser.stop()
 
     async def _listen(self) -> None:
         assert self._provider is not None and self._journal is not None

@@ -24,6 +24,7 @@ WORDS = {
     "unknown-job": "its print server holds it no more",
     "not-yours": "it is another user's",
     "wrong-printer": "it cannot be printed there",
+    "no-document": "its document is gone, it has to be printed anew",
 }
 
 

@@ -116,7 +116,7 @@ class ReleaseAnswer:
         validator=in_(
             (
                 *("released", "discarded", "refused", "unanswered", "already-released"),
-                *("unknown-job", "not-yours", "wrong-printer"),
+                *("unknown-job", "not-yours", "wrong-printer", "no-document"),
             )
         )
     )

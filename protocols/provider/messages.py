@@ -254,12 +254,12 @@ class Released:
     job: str = attrs.field(validator=is_id)
     #: ``released`` and ``discarded`` are done; ``refused`` and ``unanswered`` leave it
     #: held; ``already-released`` names the printer; ``unknown-job``, ``not-yours``,
-    #: ``wrong-printer`` changed nothing.
+    #: ``wrong-printer`` changed nothing; with ``no-document`` it is over, and not printed.
     answer: str = attrs.field(
         validator=in_(
             (
                 *("released", "discarded", "refused", "unanswered", "already-released"),
-                *("unknown-job", "not-yours", "wrong-printer"),
+                *("unknown-job", "not-yours", "wrong-printer", "no-document"),
             )
         )
     )

@@ -26,6 +26,7 @@ from papercutd.identity.authority import (
     make_request,
     write_private,
 )
+from tests.bench import held
 from tests.bench.drain import drain
 from tests.bench.namespace import why_not
 from tests.bench.outages import kills, namespace_cut, relay_cut, replica_lag
@@ -161,6 +162,15 @@ def lag(rate_per_s: int, seconds: float) -> list[dict[str, Any]]:
     ]
 
 
+def held_jobs(count: int) -> list[dict[str, Any]]:
+    """Held jobs at devices, and what asking costs a job of CUPS."""
+    reason = held.why_not()
+    if reason:
+        made = row("held jobs through CUPS", 0, "ms", None)
+        return [{**made, "value": None, "is": f"not here: {reason}"}]
+    return [row(*figure, at_most=True) for figure in held.held_jobs(count)]
+
+
 def _p99(values: list[float]) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
@@ -185,6 +195,7 @@ def main() -> int:
     rows = jobs(1, 4.0) if quick else jobs(5, 10.0)
     rows += drained(1, 10_000) if quick else drained(5, 10_000)
     rows += lag(500, 5.0 if quick else 20.0)
+    rows += held_jobs(10 if quick else 50)
     found, waits = outages(*(5, 60) if quick else (100, 200))
     rows += found
     width = max(len(one["name"]) for one in rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 import tomllib
 from typing import Any
 
@@ -105,6 +107,27 @@ class ReleaseTests(DeviceCase):
         self.accepted.pop()
         self.branch.provider.call("job.discard", job=dear)
         self.check_money()
+
+    def test_cut_in_the_midst(self) -> None:
+        """Both links of the branch go silent while the site forwards the question."""
+        link = self.device(self.branch.site, self.branch)
+        person = self.login(link)
+        for delay_s in (0.0, 0.003, 0.01, 0.03, 0.1):
+            job = self.hold()
+            self.listed(link, person["login"], 1)
+            fields = {"login": person["login"], "release": job_id(self.handed_in), "job": job}
+            link.send(f"z RELEASE {json.dumps(fields)}\n".encode())
+            time.sleep(delay_s)
+            self.branch.cut()
+            tag, word, answer = link.answer()
+            self.assertEqual((tag, word, answer.get("answer")), ("z", "OK", "released"), delay_s)
+            self.printed(job)
+            # Asked again, cut as it is: the same.
+            self.assertEqual(link.ask("RELEASE", **fields), ("OK", answer))
+            self.branch.heal()
+            self.wait("everybody is back", is_ready)
+        self.assertEqual(self.paper(), 5)
+        self.check()
 
     def check_money(self) -> None:
         journal = str(self.branch.provider.data / "provider.db")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ class CupsCase(SynchronousTestCase):
         self.cups = PrivateCups()
         self.addCleanup(self.cups.close)
         folder = self.cups.folder
-        http, https, links = free_port(), free_port(), free_port()
+        http, https, links, self.devices = (free_port() for _ in range(4))
+        self.https, self.links = https, links
         listen = (
             f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
-            f"links = {links}\ndevices = 0\n"
+            f"links = {links}\ndevices = {self.devices}\n"
         )
         self.app = Role("app", "application server", folder / "app", listen)
         command(self.app.config, "init")
@@ -90,6 +92,12 @@ class CupsCase(SynchronousTestCase):
             ).fetchall()
         database.close()
         return found
+
+    @contextmanager
+    def journal(self) -> Iterator[sqlite3.Connection]:
+        """The journal of the provider, which does not run; committed at the end."""
+        with closing(sqlite3.connect(self.provider.data / "provider.db")) as database, database:
+            yield database
 
     def lines(self) -> list[list[tuple[str, int]]]:
         """The lines of each charge: what was printed on which paper, and how much of it."""

@@ -46,6 +46,10 @@ class IppFailed(Exception):
         self.http_status = http_status
 
 
+class DocumentTooLarge(IppFailed):
+    """A document followed that is larger than was wanted."""
+
+
 class _RequestAndDocument(io.RawIOBase):
     """The bytes of a request, then those of an open document, as one file."""
 
@@ -127,7 +131,7 @@ class _DocumentBody(Protocol):
             data, self._data = self._data[at:], b""
         self._left -= len(data)
         if self._left < 0:
-            raise IppFailed("the document is too large", True)
+            raise DocumentTooLarge("the document is too large", True)
         self._file.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -1,11 +1,11 @@
-"""The limited process that looks into one document: ``python -m ...analysis.worker [ASKED] FILE``.
+"""The limited process that looks into one document: ``python -m ...analysis.worker [FILE]``.
 
 Documents are not trusted. This process has bounded memory and time, reads one
 file, and prints one JSON object: ``{"groups": [[paper, pages, colour], ...]}``
 or ``{"failed": why}``, and ``duplex`` where the document itself says so.
 
-ASKED is ``{"format": ..., "layout": {...}, "options": {...}, "scratch": folder}``;
-without it the file is a PDF as it is.
+FILE is a PDF as it is. Without it one line is read, which may be long in coming:
+``{"path": ..., "format": ..., "layout": {...}, "options": {...}, "scratch": folder}``.
 """
 
 from __future__ import annotations
@@ -185,29 +185,38 @@ def analyse(path: str, asked: Asked | None = None) -> dict[str, object]:
     return found
 
 
-def _asked(words: list[str]) -> Asked:
-    """What the provider asks for beside the file."""
-    if not words:
-        return Asked()
-    found: dict[str, Any] = json.loads(words[0])
+def _asked(line: str) -> tuple[str, Asked]:
+    """The file, and what the provider asks of it."""
+    found: dict[str, Any] = json.loads(line)
     layout = found["layout"]
     layout["ranges"] = tuple(tuple(pair) for pair in layout["ranges"])
-    return Asked(found["format"], Layout(**layout), found["options"], found["scratch"])
+    asked = Asked(found["format"], Layout(**layout), found["options"], found["scratch"])
+    return found["path"], asked
 
 
 def main() -> None:
-    asked = _asked(sys.argv[1:-1])
+    if len(sys.argv) > 1:
+        path, asked = sys.argv[1], Asked()
+    else:
+        # While nobody waits for it; documents are PDF mostly, or made into it.
+        import pypdfium2  # noqa: F401
+
+        line = sys.stdin.readline()
+        if not line:
+            return
+        path, asked = _asked(line)
     if asked.scratch:
         limit_converting()
     else:
         limit()
     try:
-        found = analyse(sys.argv[-1], asked)
+        found = analyse(path, asked)
     except MemoryError:
         found = {"failed": "too-large"}
     except Exception as error:
         found = {"failed": f"unreadable ({type(error).__name__})"}
-    sys.stdout.write(json.dumps(found))
+    # With the end of the line everything is said, and this process may be killed.
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from papercutd.provider.adapters.ipp import (
     Response,
     Tag,
 )
-from papercutd.provider.adapters.ipp_client import IppClient, IppFailed
+from papercutd.provider.adapters.ipp_client import DocumentTooLarge, IppClient, IppFailed
 from papercutd.provider.adapters.ipp_printer import first_number
 
 #: How the device URI of a queue begins that asks the provider.
@@ -41,6 +42,7 @@ LEASE_S = 86_400
 #: Jobs and queues of one answer at the most.
 LIST_MAX = 10_000
 _NOT_FOUND = frozenset({0x0406, 0x0407})
+_TOO_LARGE = 0x0408
 _JOB_ATTRIBUTES = (
     *("job-id", "job-uuid", "job-state", "job-state-reasons", "job-hold-until"),
     *("job-printer-uri", "number-of-documents"),
@@ -206,6 +208,17 @@ class CupsServer:
         )
         self._check(answer, "a document")
         return _text(answer.job, "document-format")
+
+    async def has_document(self, number: int) -> bool:
+        """Whether the first document of a job is still there; no more than its beginning is read.
+
+        True also where CUPS will not say.
+        """
+        try:
+            await self.document(number, 1, io.BytesIO(), 0)
+        except CupsRefused as refused:
+            return refused.status not in _NOT_FOUND
+        return True
 
     async def release(self, number: int) -> None:
         """Let a held job go on."""
@@ -386,6 +399,8 @@ class CupsServer:
                 into_max=into_max,
                 timeout_s=None if into is None else DOCUMENT_TIMEOUT_S,
             )
+        except DocumentTooLarge as large:
+            raise CupsRefused(f"{operation.name}, {large}", _TOO_LARGE) from large
         except IppFailed as failed:
             if failed.http_status in (401, 403):
                 raise CupsRefused(operation.name, 0x0401) from failed

@@ -81,6 +81,10 @@ _STATES = {
 _OTHERWISE = ("account-info-needed", "it waits for a decision")
 
 
+#: Why a job was canceled of which CUPS has the document no more.
+NO_DOCUMENT = "no-document"
+
+
 class StartedAgain(PapercutError):
     """The job was printed and started again; its first print is being settled."""
 
@@ -103,6 +107,8 @@ class _Following:
     printer_job_before: int | None = None
     #: How often it was let through by this process.
     attempts: int = 0
+    #: Its document was seen since it was held.
+    has_document: bool = False
 
     def wake(self) -> None:
         pause, self.pause = self.pause, None
@@ -246,14 +252,17 @@ class CupsSpooler:
             known = await self._journal.last_of_uuid(announcement.uuid)
         if known is not None and known.state != "ended":
             return known
-        printer = self._printer_of(announcement.queue)
+        printer = self._printer_of(announcement.queue).id
+        if known is not None and known.release:
+            # Again it waits for its person: CUPS may have forgotten in a crash that it printed.
+            printer = known.printer
         options = {**parse_options(announcement.options), "copies": str(announcement.copies)}
         layout = layout_of(options, None, announcement.filtered)
         job = Job(
             job=self._env.new_id(),
             state="received",
             step=1,
-            printer=printer.id,
+            printer=printer,
             user_name=as_wire_text(announcement.user, 255),
             title=as_wire_text(announcement.title, 1024),
             host=as_wire_text(announcement.host, 255),
@@ -283,7 +292,10 @@ class CupsSpooler:
     async def _give_up_moved(self, known: Job, queue: str) -> None:
         """A job that a person moved to another printer is another question to the servers."""
         following = self._following.get(known.job)
-        if following is None or self._printer_of(queue).id in (known.printer, known.where):
+        is_there = known.spooled is not None and known.spooled.queue == queue
+        if following is None or is_there:
+            return
+        if self._printer_of(queue).id in (known.printer, known.where):
             return
         following.is_moved = True
         if self.provider.cancel(known.job):
@@ -331,6 +343,7 @@ class CupsSpooler:
             return
         following.job = job
         if job.state == "held":
+            following.has_document = False
             if following.backend is not None:
                 following.backend.hold(*_STATES.get(job.reason, _OTHERWISE))
         elif job.state == "ended":
@@ -479,6 +492,23 @@ class CupsSpooler:
 
         return await self._insist(fetch)
 
+    async def is_grey(self, job: Job) -> bool | None:
+        assert job.spooled is not None
+        following = self._follow(job)
+        queue = self._queue_of(job.where) or job.spooled.queue
+        try:
+            if not await self._cups.has_document(job.spooled.number):
+                raise Canceled(NO_DOCUMENT)
+            found = None if queue == job.spooled.queue else await self._cups.queue(queue)
+        except CupsUnreachable:
+            return None
+        except CupsRefused as error:
+            _log.warn("{error}", error=str(error))
+            return None
+        following.has_document = True
+        # At its own queue it was looked into with what that queue makes of it.
+        return found is not None and not found.is_colour
+
     async def print_job(
         self,
         job: Job,
@@ -523,12 +553,22 @@ class CupsSpooler:
                     outcome = await self._outcome(following, JobState.COMPLETED, has_begun)
                     return attrs.evolve(outcome, assumed=outcome.pages is None)
                 if found.is_held_by_backend:
-                    if not has_begun and await self._prepare(following, found):
-                        await begin()
+                    if not has_begun:
+                        await self._check_document(following, found)
+                        if await self._prepare(following, found):
+                            await begin()
                     await self._release(found.number)
             except CupsRefused as error:
                 _log.error("job {job} is not followed: {error}", job=job.job, error=str(error))
             await self._pause(following, LOOK_S)
+
+    async def _check_document(self, following: _Following, found: CupsJob) -> None:
+        """A hold may outlive its document; what filters make of none might be charged."""
+        number = found.number
+        if not following.has_document:
+            if not await self._insist(lambda: self._cups.has_document(number)):
+                raise Canceled(NO_DOCUMENT)
+            following.has_document = True
 
     async def _is_abandoned(self, found: CupsJob) -> bool:
         """CUPS was stopped while it printed: the job says pending, CUPS lists it as completed.

@@ -218,6 +218,33 @@ class RecordTests(JournalCase):
         self.assertEqual(found.decision, decision(STREAM))
         self.assertEqual((found.state, found.decider, found.pages), ("ended", STREAM, 6))
 
+    def test_a_release_is_answered_however_its_job_ends(self) -> None:
+        """Canceled before it was decided: who asks again under that id hears so."""
+        for number, (reason, answer) in enumerate((("", "unknown-job"), ("no-document",) * 2), 1):
+            one = job(number)
+            self.do(self.journal.received(one))
+            self.do(self.journal.analysed(one.job, DOCUMENT))
+            self.do(self.journal.held(one, "release"))
+            release = f"00000000-0000-7000-8000-0000000000{number:02}"
+            begun = self.do(self.journal.claim(release, one.job, 2)).job
+            self.do(self.journal.asked(one.job, begun.phase, begun.step, grey=True))
+            read = self.do(self.journal.job(one.job))
+            self.assertEqual((read.grey, read.to_be_printed.groups[0].colour), (True, 0))
+            self.assertEqual(read.document, DOCUMENT)
+            self.do(self.journal.abandoned(begun, "canceled", reason))
+            self.assertEqual(self.do(self.journal.claimed(release, one.job, 2)).answer, answer)
+
+    def test_grey_no_more_when_it_is_held_again(self) -> None:
+        one = job(1)
+        self.do(self.journal.received(one))
+        self.do(self.journal.analysed(one.job, DOCUMENT))
+        self.do(self.journal.held(one, "release"))
+        begun = self.do(self.journal.claim("00000000-0000-7000-8000-000000000001", one.job, 2)).job
+        self.do(self.journal.asked(one.job, begun.phase, begun.step, grey=True))
+        self.do(self.journal.held(begun, "release", "refused"))
+        read = self.do(self.journal.job(one.job))
+        self.assertEqual((read.grey, read.to_be_printed), (False, DOCUMENT))
+
     def test_chain_at(self) -> None:
         self.do(self.journal.received(job()))
         mark = read_identity(self.connection).mark

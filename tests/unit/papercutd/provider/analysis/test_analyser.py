@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.document import Document, PageGroup
-from papercutd.provider.analysis import AT_ONCE, OUTPUT_MAX, PDF, WALL_TIME_S, DocumentAnalyser
+from papercutd.provider.analysis import (
+    AT_ONCE,
+    OUTPUT_MAX,
+    PDF,
+    READY,
+    READY_AFTER_S,
+    WALL_TIME_S,
+    DocumentAnalyser,
+)
 
 
 class FakeProcess:
@@ -23,7 +32,14 @@ class FakeProcess:
         self.protocol = protocol
         self.arguments = arguments
         self.is_over = False
+        self.asked = b""
         protocol.makeConnection(self)
+
+    def write(self, data: bytes) -> None:
+        self.asked += data
+
+    def closeStdin(self) -> None:
+        self.asked += b"<end>"
 
     def signalProcess(self, signal: str) -> None:
         if self.is_over:
@@ -60,7 +76,8 @@ class AnalyserTests(SynchronousTestCase):
         self.processes[0].end(b'{"groups": [["A4", 5, 2]]}')
         self.assertEqual(found, [Document((PageGroup("A4", 5, 2),), 3, True, PDF)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.processes[0].arguments[-1], "x.pdf")
+        asked, end, rest = self.processes[0].asked.partition(b"\n")
+        self.assertEqual((json.loads(asked)["path"], end, rest), ("x.pdf", b"\n", b"<end>"))
 
     def unknown(self, end: Callable[[FakeProcess], None]) -> None:
         found = self.analyse()
@@ -103,6 +120,30 @@ class AnalyserTests(SynchronousTestCase):
         self.failureResultOf(self.work, CancelledError)
         self.clock.advance(0)
         self.assertTrue(self.processes[0].is_over)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_some_wait_for_a_document(self) -> None:
+        self.analyser.start()
+        self.assertEqual(len(self.processes), READY)
+        first, second = self.processes
+        found = self.analyse()
+        self.assertEqual((first.asked[:1], second.asked), (b"{", b""))
+        first.end(b'{"groups": [["A4", 5, 2]]}')
+        self.assertEqual(found[0].pages, 15)
+        # The next is started when that job is on its way.
+        self.assertEqual(len(self.processes), READY)
+        self.clock.advance(READY_AFTER_S)
+        self.assertEqual(len(self.processes), READY + 1)
+        # One that died while it waited is passed over, and replaced.
+        second.end(b"", ProcessTerminated(signal=9))
+        found = self.analyse()
+        self.processes[2].end(b'{"groups": [["A4", 5, 2]]}')
+        self.assertEqual(found[0].pages, 15)
+        self.clock.advance(READY_AFTER_S)
+        self.assertEqual(sum(not process.is_over for process in self.processes), READY)
+        self.analyser.stop()
+        self.clock.advance(0)
+        self.assertTrue(all(process.is_over for process in self.processes))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_no_process_to_be_had(self) -> None:
