@@ -22,10 +22,12 @@ def pdf_pages(path: Path) -> int:
 
 
 def raster_pages(data: bytes) -> int:
-    """Pages of an uncompressed or PWG raster: every header says its lines and their length."""
+    """Pages of PWG rasters, one after the other: every header says its lines and their length."""
     assert data[:4] == b"RaS2", data[:4]
     at, pages = 4, 0
     while at < len(data):
+        if data[at : at + 4] == b"RaS2":
+            at += 4
         header = data[at : at + 1796]
         height, line_bytes, bits = (
             int.from_bytes(header[offset : offset + 4], "big") for offset in (376, 392, 388)

@@ -54,6 +54,8 @@ class Announcement:
     filtered: bool = True
     #: What goes to the printer comes with it, as an open file.
     stream: bool = False
+    #: ``copies`` and ``options`` are those of a sheet before the job (``job-sheets``).
+    sheet: bool = False
 
 
 _DECODE = msgspec.json.Decoder(Announcement).decode

@@ -101,6 +101,8 @@ class _Following:
     pause: Deferred[None] | None = None
     #: The printer's newest job before ours; None: not known.
     printer_job_before: int | None = None
+    #: Sheets (``job-sheets``) before and after its documents; None: not asked for yet.
+    sheets: tuple[int, int] | None = None
     #: How often it was let through by this process.
     attempts: int = 0
 
@@ -247,7 +249,12 @@ class CupsSpooler:
         if known is not None and known.state != "ended":
             return known
         printer = self._printer_of(announcement.queue)
-        options = {**parse_options(announcement.options), "copies": str(announcement.copies)}
+        text = announcement.options
+        options = {**parse_options(text), "copies": str(announcement.copies)}
+        if announcement.sheet:
+            of_documents = await self._cups.options_of_documents(announcement.job)
+            options |= of_documents
+            text = " ".join([text, *(f"{name}={value}" for name, value in of_documents.items())])
         layout = layout_of(options, None, announcement.filtered)
         job = Job(
             job=self._env.new_id(),
@@ -268,7 +275,7 @@ class CupsSpooler:
             spooled=Spooled(
                 announcement.queue,
                 announcement.job,
-                announcement.options,
+                text,
                 announcement.uri,
                 announcement.content_type,
                 announcement.final_content_type,
@@ -381,7 +388,7 @@ class CupsSpooler:
             # Of a text it depends on the paper how many pages it has.
             options["PageSize"] = layout.paper
         documents = []
-        for number in range(1, await self._documents(job) + 1):
+        for number in await self._documents(job):
             found = await self._analyse_document(job, number, layout, options)
             if not found.analysed:
                 return await self._analyse_stream(job, layout)
@@ -431,7 +438,8 @@ class CupsSpooler:
                     at += len(block)
                     await deferLater(self._env.clock, 0, lambda: None)
             format = guess_format(os.pread(stream, 1024, 0))
-            return await self._analyser.look_into(str(path), format, layout)
+            found = await self._analyser.look_into(str(path), format, layout)
+            return without_sheets(found, sum(self._follow(job).sheets or ()))
         except OSError as error:
             _log.warn("what job {job} prints cannot be had: {error}", job=job.job, error=str(error))
             return Document((), layout.copies, layout.duplex, job.format, analysed=False)
@@ -439,14 +447,24 @@ class CupsSpooler:
             os.close(stream)
             path.unlink(missing_ok=True)
 
-    async def _documents(self, job: Job) -> int:
+    async def _documents(self, job: Job) -> range:
+        """The numbers of the documents of a job at CUPS, its sheets apart."""
         try:
             found = await self._look(job)
         except CupsRefused:
-            return 1
+            return range(1, 2)
         if found is None or found.is_final:
             raise Canceled
-        return min(max(found.documents, 1), DOCUMENTS_MAX)
+        self._follow(job).sheets = before, after = found.sheets
+        count = min(max(found.documents - before - after, 1), DOCUMENTS_MAX)
+        return range(before + 1, before + 1 + count)
+
+    async def _sheets(self, job: Job) -> tuple[int, int]:
+        try:
+            found = await self._look(job)
+        except CupsRefused:
+            return 0, 0
+        return (0, 0) if found is None else found.sheets
 
     async def _analyse_document(
         self, job: Job, number: int, layout: Layout, options: Mapping[str, str]
@@ -491,7 +509,11 @@ class CupsSpooler:
         async def begin() -> None:
             nonlocal has_begun
             if not has_begun:
-                following.job = about_to_print(following.job, following.printer_job_before)
+                if following.sheets is None:
+                    # Looked into by an earlier process.
+                    following.sheets = await self._sheets(following.job)
+                before = following.printer_job_before
+                following.job = about_to_print(following.job, before, following.sheets)
                 await printing(following.job)
                 has_begun = True
 
@@ -583,10 +605,11 @@ class CupsSpooler:
             raise Canceled
         job = following.job
         counted = await self._counter.sides(job, following.attempts)
+        before, after = (0, 0) if job.spooled is None else job.spooled.sheets
         if state is not JobState.COMPLETED:
-            return Outcome(_FINAL[state], pages=counted or 0)
+            return Outcome(_FINAL[state], pages=max((counted or 0) - before, 0))
         if counted is not None and job.document is not None:
-            counted = without_padding(job.document, counted)
+            counted = without_padding(job.document, counted, before + after)
         return Outcome("completed", pages=counted)
 
     # How CUPS is looked at.
@@ -718,10 +741,10 @@ class CupsSpooler:
             await self._cups.release(job.number)
 
 
-def about_to_print(job: Job, printer_job_before: int | None) -> Job:
-    """``job`` with what is to be known of its printer after a restart."""
+def about_to_print(job: Job, printer_job_before: int | None, sheets: tuple[int, int]) -> Job:
+    """``job`` with what is to be known of its printing after a restart."""
     assert job.spooled is not None
-    spooled = attrs.evolve(job.spooled, printer_job_before=printer_job_before)
+    spooled = attrs.evolve(job.spooled, printer_job_before=printer_job_before, sheets=sheets)
     return attrs.evolve(job, spooled=spooled)
 
 
@@ -731,13 +754,28 @@ def at_queue(job: Job, queue: str, uri: str) -> Job:
     return attrs.evolve(job, spooled=attrs.evolve(job.spooled, queue=queue, uri=uri))
 
 
-def without_padding(document: Document, counted: int) -> int:
-    """A printer's count less the empty backs that filters add to end each copy on a sheet."""
+def without_padding(document: Document, counted: int, sheets: int = 0) -> int:
+    """A printer's count less ``sheets``, and the backs that filters add to end a sheet of paper.
+
+    These stand behind each copy of an odd number of pages, and behind each of the sheets.
+    """
     one = sum(group.pages for group in document.groups)
-    padded = document.copies * (one + one % 2)
+    padded = document.copies * (one + one % 2) + sheets
+    counted = max(counted - sheets, 0)
     if document.duplex and document.pages < counted <= padded:
         return document.pages
     return counted
+
+
+def without_sheets(document: Document, sheets: int) -> Document:
+    """A stream for the printer less the grey pages of the sheets in it."""
+    groups = []
+    for group in document.groups:
+        taken = min(sheets, group.pages - group.colour)
+        sheets -= taken
+        if group.pages > taken:
+            groups.append(attrs.evolve(group, pages=group.pages - taken))
+    return attrs.evolve(document, groups=tuple(groups)) if groups else document
 
 
 def _together(documents: Sequence[Document], layout: Layout, format: str) -> Document:
