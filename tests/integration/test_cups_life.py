@@ -172,10 +172,12 @@ class ReprintTests(LifeCase):
 
     def test_canceled_while_it_prints(self) -> None:
         self.printer.behave("wait")
+        self.printer.behave("uncounted")
         number = self.cups.lp("q1", self.pdf())
         self.until_printing()
         self.cups.run("cancel", "-u", "anna", str(number))
         self.until_cups(number, "canceled")
+        self.printer.behave("wait", False)
         (job,) = self.until_state("ended")
         self.assertEqual(job["outcome"], "canceled")
         # The printer has said nothing of sides: nothing is charged.

@@ -68,6 +68,9 @@ def main() -> int:
     while (printer / "wait").exists():
         time.sleep(0.02)
     count = sides(Path(sys.argv[1])) * int(os.environ.get("IPP_COPIES", "1"))
+    dies = printer / "dies"
+    if dies.exists():
+        count = min(count, int(dies.read_text()))
     with open(printer / "paper", "a") as paper:
         paper.write(f"{count} {os.environ.get('IPP_SIDES', '')}\n")
     if not (printer / "uncounted").exists():
@@ -75,7 +78,7 @@ def main() -> int:
             f"ATTR: job-impressions={count} job-impressions-completed={count}",
             file=sys.stderr,
         )
-    return 0
+    return int(dies.exists())
 
 
 if __name__ == "__main__":
