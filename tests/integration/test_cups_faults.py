@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.support.cups import RawPrinter, SilentPrinter
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from tests.support.cups import IppPrinterProgram, RawPrinter, SilentPrinter
 from tests.support.cups_case import CupsCase
 
 
@@ -73,7 +76,7 @@ class PrinterFaultTests(FaultCase):
         # Dies at page 60 of 100.
         ipp.behave("dies", value="60")
         self.cups.lp("one", self.pdf(100), "-t", "sixty")
-        # CUPS's backend ends in one way or the other, as it looks before the printer's end or after.
+        # CUPS's backend ends one way or the other, as it looks before the printer's end or after.
         self.until_charge("sixty", 60, "canceled", "completed")
         # Breaks off: it has reported nothing.
         self.cups.lp("breaking", large, "-t", "broken off")
@@ -101,3 +104,102 @@ class PrinterFaultTests(FaultCase):
         charged = [title for title, _, _ in self.charges()]
         self.assertEqual(sorted(charged), ["late", "other 1", "other 2", "other 3", "sixty"])
         self.assert_in_order()
+
+
+def fill(folder: Path) -> Path:
+    """Write to the disk of ``folder`` until not one byte more goes onto it; what to delete."""
+    filler = folder / "filler"
+    with open(filler, "ab", buffering=0) as file:
+        for size in (1 << 16, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    return filler
+
+
+class CupsFaultTests(FaultCase):
+    def set_up_cups(self, **directives: str) -> None:
+        """CUPS with other words in its configuration, started anew."""
+        path = self.cups.folder / "etc" / "cupsd.conf"
+        lines = path.read_text().splitlines()
+        for name, value in directives.items():
+            lines = [line for line in lines if not line.startswith(f"{name} ")]
+            lines.insert(0, f"{name} {value}")
+        path.write_text("\n".join(lines) + "\n")
+        self.cups.stop()
+        self.cups.start()
+
+    def test_spool_full(self) -> None:
+        """Nothing new is taken in, by CUPS's own word; what is under way goes on."""
+        cups = self.cups
+        printer = cups.ipp_printer("one")
+        self.queue("one", printer.uri, "everywhere")
+        cups.stop()
+        spool = cups.folder / "spool"
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0710", "papercutd-test", str(spool)],
+            check=True,
+        )
+        self.addCleanup(subprocess.run, ["umount", "-l", str(spool)], check=True)
+        (spool / "tmp").mkdir()
+        subprocess.run(["chown", "-R", "root:lp", str(spool)], check=True)
+        (spool / "tmp").chmod(0o1770)
+        cups.start()
+        printer.behave("wait")
+        cups.lp("one", self.pdf(3), "-t", "under way")
+        self.until(lambda: self.states("under way") == [("printing", "")], "it prints")
+        # Of an unknown format, so that what goes to the printer is looked into.
+        unknown = cups.folder / "unknown"
+        unknown.write_bytes(b"\x01\x02 nobody knows this " * 1000)
+        held = cups.lp("good", unknown, "-t", "unknown", "-H", "indefinite")
+        filler = fill(spool)
+        said = cups.run(*("lp", "-d", "good", "-U", "anna", str(self.pdf(40))), fails=True)
+        self.assertIn("lp:", said)
+        printer.behave("wait", False)
+        self.until_charge("under way", 3, "completed")
+        cups.run("lp", "-i", str(held), "-H", "resume")
+        self.until(lambda: self.states("unknown") == [("ended", "completed")], "it is printed")
+        self.assertEqual(self.good.documents, [unknown.read_bytes()])
+        filler.unlink()
+        self.others_print()
+        self.assert_in_order()
+
+    def test_history_not_kept(self) -> None:
+        """CUPS forgets jobs as they end: how they ended is heard, and only else assumed."""
+        self.set_up_cups(PreserveJobHistory="No", PreserveJobFiles="No")
+        printer = self.cups.ipp_printer("one")
+        self.queue("one", printer.uri, "everywhere")
+        numbers = [self.cups.lp("good", self.pdf(2), "-t", f"many {n}") for n in range(5)]
+        for n in range(5):
+            self.until_charge(f"many {n}", 2, "completed")
+        self.assertEqual({self.cups_state(number) for number in numbers}, {"unknown"})
+        self.assertEqual({job["assumed"] for job in self.jobs()}, {False})
+        self.assert_unseen_is_assumed(printer, "first", lambda: None)
+
+        # MaxJobs makes CUPS forget the oldest, also of those nobody has followed to the end.
+        self.cups.add_queue("free", self.good.uri, "raw")
+        self.set_up_cups(PreserveJobHistory="Yes", MaxJobs="2")
+        free = lambda: [self.cups.lp("free", self.pdf(1)) for _ in range(3)]  # noqa: E731
+        self.assert_unseen_is_assumed(printer, "second", free)
+        self.others_print()
+        self.assert_in_order()
+
+    def assert_unseen_is_assumed(
+        self, printer: IppPrinterProgram, title: str, before_the_look: Callable[[], object]
+    ) -> None:
+        """A job that ends and is forgotten while the provider is away is charged as analysed."""
+        printer.behave("wait")
+        number = self.cups.lp("one", self.pdf(3), "-t", title)
+        self.until(lambda: self.states(title) == [("printing", "")], "it prints")
+        self.provider.kill()
+        printer.behave("wait", False)
+        self.until(lambda: self.cups_state(number) in ("completed", "unknown"), "its end")
+        before_the_look()
+        self.until(lambda: self.cups_state(number) == "unknown", "CUPS has forgotten it")
+        self.provider.start()
+        self.until_charge(title, 3, "completed")
+        self.assertEqual([j["assumed"] for j in self.jobs() if j["title"] == title], [True])
+        listed = [item["kind"] for item in self.admin("statement", "--since", "0")["listed"]]
+        self.assertIn("assumed", listed)

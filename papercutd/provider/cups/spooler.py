@@ -536,6 +536,11 @@ class CupsSpooler:
                 if following.backend is not None or following.final is not None:
                     continue
                 if found is None:
+                    # A CUPS that keeps no history may have said how it ended just now.
+                    with suppress(CupsUnreachable, CupsRefused):
+                        await self._look_for_events()
+                    if following.final is not None:
+                        continue
                     if not has_begun:
                         raise Canceled
                     return Outcome("completed", assumed=True)
