@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
 from tests.support.cups import IppPrinterProgram, RawPrinter, SilentPrinter
 from tests.support.cups_case import CupsCase
 
