@@ -200,6 +200,7 @@ class ProviderRole:
             queues = CupsQueues(
                 *(self._cups, self._spooler, self._journal, self._reactor),
                 *(self._config.cups.printers_conf, self._config.cups.backend),
+                str(self._data.path / "cups.sock"),
             )
             operations |= queues.all()
         told = with_certificate(operations, self._renewer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +120,31 @@ def fill(folder: Path) -> Path:
             except OSError:
                 continue
     return filler
+
+
+class SocketFaultTests(FaultCase):
+    """The provider's sockets in a running installation; what each end bears: test_cups_backend."""
+
+    def test_hostile_clients_and_a_socket_that_is_gone(self) -> None:
+        place = self.provider.data / "cups.sock"
+        for path in (place, self.provider.data / "submit.sock"):
+            for said in (b"", b"x" * (4 << 20), b"\x00\xff\n" * 100):
+                for _ in range(190 if said == b"" else 1):
+                    connection = socket.socket(socket.AF_UNIX)
+                    self.addCleanup(connection.close)
+                    connection.connect(str(path))
+                    with contextlib.suppress(ConnectionError):
+                        connection.sendall(said)
+        self.others_print()
+        place.unlink()
+        status = self.at_provider("provider", "cups", "status")
+        self.assertEqual(status["socket"], f"{place}: gone")
+        self.cups.lp("good", self.pdf(2), "-t", "waits")
+        self.until(lambda: "Waiting for the print provider" in self.cups.log(), "a backend")
+        self.provider.stop()
+        self.provider.start()
+        self.until_charge("waits", 2, "completed")
+        self.assert_in_order()
 
 
 class CupsFaultTests(FaultCase):
