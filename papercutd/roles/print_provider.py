@@ -123,7 +123,7 @@ class ProviderRole:
         application, site = self._config.application, self._config.site
         if site.host and not site.name:
             raise ConfigError(["site.name: is needed with site.host"])
-        analyser = DocumentAnalyser(self._reactor, self._reactor)
+        analyser = DocumentAnalyser(self._reactor, self._reactor, self._config.analysis.time_max_s)
         if self._config.cups.server:
             self._cups = CupsServer(self._reactor, self._reactor, self._config.cups.server)
             self._spooler = CupsSpooler(

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
@@ -71,17 +71,26 @@ class DocumentAnalyser:
         self._clock = clock
         self._wall_time_s = wall_time_s
         self._at_once = DeferredSemaphore(AT_ONCE)
+        self._turns: dict[str, DeferredLock] = {}
 
-    async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document:
+    async def analyse(
+        self, path: str, format: str, copies: int, duplex: bool, user_name: str = ""
+    ) -> Document:
         """The document's facts; ``analysed`` is False where they cannot be had."""
-        return await self.look_into(path, format, Layout(copies, duplex))
+        return await self.look_into(path, format, Layout(copies, duplex), user_name=user_name)
 
     async def look_into(
-        self, path: str, format: str, layout: Layout, options: Mapping[str, str] | None = None
+        self,
+        path: str,
+        format: str,
+        layout: Layout,
+        options: Mapping[str, str] | None = None,
+        user_name: str = "",
     ) -> Document:
         """The facts of what ``layout`` makes of the document.
 
-        ``options`` of its job matter where it has to be made into PDF first.
+        ``options`` of its job matter where it has to be made into PDF first. Documents of one
+        ``user_name`` are looked into one at a time: endless ones leave a place to others.
         """
         unknown = Document((), layout.copies, layout.duplex, format, analysed=False)
         is_converted = format in CONVERTED
@@ -93,7 +102,7 @@ class DocumentAnalyser:
         try:
             if scratch:
                 os.mkdir(scratch, 0o700)
-            output = await self._at_once.run(self._run, json.dumps(asked), path)
+            output = await self._in_turn(user_name, json.dumps(asked), path)
         except OSError as error:
             # No process to be had: the printer counts afterwards.
             _log.error("a document cannot be analysed: {error}", error=error)
@@ -114,6 +123,16 @@ class DocumentAnalyser:
         if not groups or len(groups) > GROUPS_MAX:
             return unknown
         return Document(groups, layout.copies, duplex, format)
+
+    async def _in_turn(self, user_name: str, *words: str) -> bytes:
+        turn = self._turns.setdefault(user_name, DeferredLock())
+        await turn.acquire()
+        try:
+            return await self._at_once.run(self._run, *words)
+        finally:
+            turn.release()
+            if not turn.locked and self._turns.get(user_name) is turn:
+                del self._turns[user_name]
 
     def _run(self, *words: str) -> Deferred[bytes]:
         worker = _Worker()

@@ -438,7 +438,9 @@ class CupsSpooler:
                     at += len(block)
                     await deferLater(self._env.clock, 0, lambda: None)
             format = guess_format(os.pread(stream, 1024, 0))
-            found = await self._analyser.look_into(str(path), format, layout)
+            found = await self._analyser.look_into(
+                str(path), format, layout, user_name=job.user_name
+            )
             return without_sheets(found, sum(self._follow(job).sheets or ()))
         except OSError as error:
             _log.warn("what job {job} prints cannot be had: {error}", job=job.job, error=str(error))
@@ -480,7 +482,7 @@ class CupsSpooler:
                 guessed = guess_format(file.read(1024))
             if guessed != "application/octet-stream":
                 format = guessed
-            return await self._analyser.look_into(str(path), format, layout, options)
+            return await self._analyser.look_into(str(path), format, layout, options, job.user_name)
         except (CupsRefused, OSError) as error:
             _log.warn(
                 "the document of job {job} cannot be had: {error}", job=job.job, error=str(error)
