@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+from papercutd.identity.authority import Authority
+from tests.support.certificates import credentials
 from tests.support.cups import IppPrinterProgram, RawPrinter, SilentPrinter
 from tests.support.cups_case import CupsCase
+from tests.support.raw_link import RawLink, job_id
 
 
 class FaultCase(CupsCase):
@@ -145,6 +150,96 @@ class SocketFaultTests(FaultCase):
         self.provider.start()
         self.until_charge("waits", 2, "completed")
         self.assert_in_order()
+
+
+class EndlessDocumentTests(FaultCase):
+    provider_config = "[analysis]\ntime_max_s = 2.0\n"
+
+    def test_printed_and_counted_by_the_printer(self) -> None:
+        """Its time is over, then it is a document of which nothing is known."""
+        self.admin("user", "add", "mallory", "--balance", "1.00")
+        endless = self.cups.folder / "endless.ps"
+        endless.write_bytes(b"%!PS\n{ } loop\n")
+        # Three of them would take both places that there are.
+        titles = [f"endless {number}" for number in range(3)]
+        for title in titles:
+            self.cups.lp("good", endless, "-t", title, user="mallory")
+        self.until(lambda: self.states(titles[0]) == [("received", "")], "it is looked into")
+        self.others_print()
+        self.assertNotIn(("ended", "completed"), self.states(titles[-1]))
+        for title in titles:
+            self.until_ended(title, "completed")
+        self.until_owed_nothing()
+        self.assertEqual(self.good.documents.count(endless.read_bytes()), 3)
+        self.assert_in_order()
+
+
+class ClaimTests(FaultCase):
+    """``lp -U ceo`` on an open queue is a claim; what is held is authenticated at release."""
+
+    def log_in(self, number: str) -> tuple[RawLink, str]:
+        """A session of the device, and the login of who has that card."""
+        word, person = self.link.ask("LOGIN", method="card", card=number)
+        self.assertEqual(word, "OK", person)
+        return self.link, person["login"]
+
+    def test_held_for_who_is_claimed(self) -> None:
+        for name, card in (("ceo", "0815"), ("mallory", "4711")):
+            self.admin("user", "add", name, "--balance", "10.00")
+            self.app.call("user.card", name=name, number=card)
+        self.queue("secure", self.good.uri, "raw", release="secure")
+        self.app.call("device.add", name="mfd", printer="secure", logins="card")
+        identity = self.cups.folder / "device"
+        identity.mkdir()
+        authority = Authority.load(self.app.data / "ca")
+        credentials(authority, "device", "mfd", time.time()).save(identity)
+        self.link = RawLink(self.devices_port, identity)
+        self.addCleanup(self.link.close)
+        word, welcome = self.link.hello("mfd", role="device")
+        self.assertEqual(word, "OK", welcome)
+
+        # On an open queue the claim is believed.
+        self.cups.lp("good", self.pdf(1), "-t", "believed", user="ceo")
+        self.until_charge("believed", 1, "completed")
+        self.assertEqual(self.payers(), ["ceo"])
+
+        # On this one it is held, and only the one who is named gets at it.
+        number = self.cups.lp("secure", self.pdf(2), "-t", "claimed", user="ceo")
+        self.until(lambda: self.states("claimed") == [("held", "")], "it is held")
+        self.until(lambda: self.cups_state(number) == "held", "held at CUPS")
+        job = self.jobs()[-1]["job"]
+        link, login = self.log_in("4711")
+        self.assertEqual(link.ask("JOBS", login=login)[1]["jobs"], [])
+        for verb in ("RELEASE", "DISCARD"):
+            word, answer = link.ask(verb, login=login, release=job_id(1), job=job)
+            self.assertNotEqual(answer.get("answer"), "released", (word, answer))
+        self.assertEqual(self.states("claimed"), [("held", "")])
+        link, login = self.log_in("0815")
+        found = link.ask("JOBS", login=login)[1]["jobs"]
+        self.assertEqual([one["job"] for one in found], [job])
+        word, answer = link.ask("RELEASE", login=login, release=job_id(2), job=job)
+        self.assertEqual((word, answer["answer"]), ("OK", "released"), answer)
+        self.until_charge("claimed", 2, "completed")
+        self.assertEqual(self.payers(), ["ceo", "ceo"])
+        self.assertEqual(len(self.good.documents), 2)
+
+        # CUPS lets anybody name anybody; its own word on it is a policy of the queue.
+        held = self.cups.lp("secure", self.pdf(2), "-t", "thrown away", user="ceo")
+        self.until(lambda: self.states("thrown away") == [("held", "")], "it is held")
+        self.until(lambda: self.cups_state(held) == "held", "held at CUPS")
+        self.assertEqual(
+            self.link.ask("DISCARD", login=login, release=job_id(3), job=self.jobs()[-1]["job"])[0],
+            "OK",
+        )
+        self.until_ended("thrown away", "discarded")
+        self.until(lambda: self.cups_state(held) == "canceled", "canceled at CUPS")
+        self.assert_in_order()
+
+    def payers(self) -> list[str]:
+        with sqlite3.connect(f"file:{self.app.data}/application.db?mode=ro", uri=True) as database:
+            rows = database.execute("SELECT user_name FROM charge ORDER BY number").fetchall()
+        database.close()
+        return [row[0] for row in rows]
 
 
 class CupsFaultTests(FaultCase):
