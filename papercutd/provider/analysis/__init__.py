@@ -29,7 +29,7 @@ from papercutd.provider.analysis.formats import (
 )
 from papercutd.provider.analysis.layout import Layout
 
-__all__ = ["PDF", "DocumentAnalyser", "guess_format"]
+__all__ = ["PDF", "READABLE", "DocumentAnalyser", "guess_format"]
 
 _log = Logger()
 T = TypeVar("T")
@@ -39,6 +39,7 @@ OUTPUT_MAX = 65_536
 #: Formats that the worker reads itself, and those that others turn into PDF for it.
 READ = frozenset({PDF}) | RASTER_FORMATS
 CONVERTED = frozenset({POSTSCRIPT}) | PCL_FORMATS | BY_FILTERS
+READABLE = READ | CONVERTED
 
 
 class _Worker(ProcessProtocol):
@@ -94,7 +95,7 @@ class DocumentAnalyser:
         """
         unknown = Document((), layout.copies, layout.duplex, format, analysed=False)
         is_converted = format in CONVERTED
-        if format not in READ and not is_converted:
+        if format not in READABLE:
             return unknown
         scratch = f"{path}.d" if is_converted else ""
         asked = {"format": format, "layout": attrs.asdict(layout), "scratch": scratch}

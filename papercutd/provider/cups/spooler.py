@@ -25,7 +25,7 @@ from papercutd.environment import Environment
 from papercutd.errors import NotFound, PapercutError
 from papercutd.provider.adapters import Outcome
 from papercutd.provider.adapters.ipp import JobState
-from papercutd.provider.analysis import DocumentAnalyser, guess_format
+from papercutd.provider.analysis import READABLE, DocumentAnalyser, guess_format
 from papercutd.provider.analysis.layout import Layout
 from papercutd.provider.cups.backends import Announcement, Backend
 from papercutd.provider.cups.counting import Counter
@@ -390,7 +390,11 @@ class CupsSpooler:
         documents = []
         for number in await self._documents(job):
             found = await self._analyse_document(job, number, layout, options)
-            if not found.analysed:
+            if found is not None and not found.analysed:
+                # Where no filter runs, the printer is given what could not be read just now.
+                if found.format in READABLE and not spooled.is_filtered:
+                    return found
+            if found is None or not found.analysed:
                 return await self._analyse_stream(job, layout)
             documents.append(found)
         return _together(documents, layout, job.format)
@@ -470,11 +474,10 @@ class CupsSpooler:
 
     async def _analyse_document(
         self, job: Job, number: int, layout: Layout, options: Mapping[str, str]
-    ) -> Document:
-        """One document of the job, as its client sent it."""
+    ) -> Document | None:
+        """One document of the job, as its client sent it; None: CUPS does not give it."""
         assert job.spooled is not None
         path = self._folder / f"{job.job}-{number}"
-        unknown = Document((), layout.copies, layout.duplex, job.format, analysed=False)
         try:
             with open(path, "w+b") as file:
                 format = await self._fetch(job.spooled.number, number, file)
@@ -487,7 +490,7 @@ class CupsSpooler:
             _log.warn(
                 "the document of job {job} cannot be had: {error}", job=job.job, error=str(error)
             )
-            return unknown
+            return None
         finally:
             path.unlink(missing_ok=True)
 
