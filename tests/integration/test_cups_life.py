@@ -94,6 +94,19 @@ class DecisionTests(LifeCase):
         self.assertEqual(self.until_charged(1), [("5 pages.pdf", 5, "completed")])
         self.assertEqual(other.paper, [5])
 
+    def test_released_at_a_queue_that_was_given_back(self) -> None:
+        """It asks no more, and was asked for: it is charged."""
+        self.queue("secure", self.printer.uri, "everywhere", release="secure")
+        number = self.cups.lp("secure", self.pdf())
+        (job,) = self.until_state("held")
+        self.until_cups(number, "held")
+        self.at_provider("provider", "cups", "disable", "secure")
+        answer = self.at_provider("job", "release", job["job"], "--printer", "secure")
+        self.assertEqual(answer["answer"], "released")
+        self.until(lambda: self.printer.paper == [3], "the paper")
+        self.assertEqual(self.until_charged(1), [("3 pages.pdf", 3, "completed")])
+        self.assert_in_order()
+
     def test_canceled_by_its_owner_while_held(self) -> None:
         self.queue("secure", self.printer.uri, "everywhere", release="secure")
         number = self.cups.lp("secure", self.pdf())

@@ -591,13 +591,13 @@ class CupsSpooler:
         if (job.document.copies, job.document.duplex) != (job.copies, job.duplex):
             await self._cups.change(found.number, job.document.copies, job.document.duplex)
         following.is_prepared = True
-        wanted = self._queue_of(job.where)
-        if wanted is None or wanted == found.queue:
-            return False
+        wanted = self._queue_of(job.where) or found.queue
+        # Its own may have been given back since.
         queue = await self._cups.queue(wanted)
         if queue is None:
             raise CupsRefused(f"to print at {wanted}, which it does not know", 0x0406)
-        await self._cups.move(found.number, wanted)
+        if wanted != found.queue:
+            await self._cups.move(found.number, wanted)
         uri = queue.device_uri
         following.job = at_queue(job, wanted, uri.removeprefix(SCHEME))
         return not uri.startswith(SCHEME)
