@@ -125,6 +125,7 @@ class Analysis:
     """Where documents wait."""
 
     document_max_bytes: int = key(2_000_000_000, "the largest document accepted", least=1)
+    time_max_s: float = key(90.0, "seconds for which a document is looked into", least=1)
 
 
 @attrs.frozen

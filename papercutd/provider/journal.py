@@ -54,6 +54,8 @@ class Spooled:
     is_filtered: bool = True
     #: The number of the printer's last job before this one; None: not known.
     printer_job_before: int | None = None
+    #: Sheets that the spooler prints before the documents, and after them.
+    sheets: tuple[int, int] = (0, 0)
 
 
 @attrs.frozen

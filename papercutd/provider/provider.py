@@ -56,7 +56,9 @@ SiteEndpoint = Callable[[str, str, int], IStreamClientEndpoint]
 class Analyser(Protocol):
     """Finds out what a document is."""
 
-    async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document: ...
+    async def analyse(
+        self, path: str, format: str, copies: int, duplex: bool, user_name: str = ""
+    ) -> Document: ...
 
 
 class Spooler(Protocol):
@@ -522,7 +524,7 @@ class PrintProvider:
     async def _go_on(self, job: Job) -> None:
         if job.state == "received":
             if job.spooled is None:
-                facts = job.path, job.format, job.copies, job.duplex
+                facts = job.path, job.format, job.copies, job.duplex, job.user_name
                 document = await self._analyser.analyse(*facts)
             else:
                 document = await self._spooler_of(job).analyse(job)

@@ -13,7 +13,8 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +33,18 @@ from papercutd.provider.provider import PrintProvider, Submission
 
 _log = Logger()
 HEADER_MAX = 65_536
+#: Seconds for the header, and after it for the document.
+HEADER_S = 10.0
 TIMEOUT_S = 300.0
+#: Connections at once, and of one user who is neither root nor the provider's own.
+CONNECTIONS_MAX = 200
+CONNECTIONS_OF_USER_MAX = 50
+
+
+def peer_uid(transport: Any) -> int:
+    """The user id at the other end of a Unix socket, as the kernel says."""
+    peer = transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", peer)[1])
 
 
 def sync_folder(folder: Path) -> None:
@@ -71,16 +83,34 @@ class _Submitter(LineReceiver):
         self._digest = hashlib.sha256()
         self._header: dict[str, Any] = {}
         self._timer: Any = None
+        #: Who is at the other end; None: not admitted, or gone.
+        self._uid: int | None = None
+        self._has_refused = False
         #: All of it is here; whether it is a job is being decided.
         self._is_accepting = False
 
     def connectionMade(self) -> None:
-        self._timer = self._owner.env.clock.callLater(TIMEOUT_S, self._too_slow)
+        self._uid = self._owner.uid_of(self.transport)
+        if not self._owner.admit(self._uid):
+            self._uid = None
+            self._refuse("too many documents are being handed in: try again in a moment")
+            return
+        self._set_timer(HEADER_S)
+
+    def _set_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self._owner.env.clock.callLater(seconds, self._too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
     def _too_slow(self) -> None:
         self._refuse("the document did not arrive in time")
 
     def lineReceived(self, line: bytes) -> None:
+        if self._uid is None or self._has_refused:
+            return
         try:
             header = json.loads(line)
             size = header["size"]
@@ -102,6 +132,7 @@ class _Submitter(LineReceiver):
             self._refuse(f"the document cannot be kept: {error.strerror}")
             return
         self._path = path
+        self._set_timer(TIMEOUT_S)
         self.setRawMode()
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -122,6 +153,7 @@ class _Submitter(LineReceiver):
         if self._left == 0:
             file, self._file = self._file, None
             self._is_accepting = True
+            self._stop_timer()
             accepting = Deferred.fromCoroutine(self._accept(file))
             accepting.addErrback(self._failed)
 
@@ -168,9 +200,8 @@ class _Submitter(LineReceiver):
 
     def _peer_user(self) -> str:
         """Who is at the other end, as the kernel says."""
-        assert self.transport is not None
-        peer = self.transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # type: ignore[attr-defined]
-        uid = struct.unpack("3i", peer)[1]
+        uid = self._uid
+        assert uid is not None
         try:
             return pwd.getpwuid(uid).pw_name
         except KeyError:
@@ -181,6 +212,7 @@ class _Submitter(LineReceiver):
             self.sendLine(json.dumps(message).encode())
 
     def _refuse(self, text: str) -> None:
+        self._has_refused = True
         self._say({"error": text})
         self._close()
 
@@ -189,8 +221,10 @@ class _Submitter(LineReceiver):
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._stop_timer()
+        uid, self._uid = self._uid, None
+        if uid is not None:
+            self._owner.dismiss(uid)
         if self._file is not None:
             self._file.close()
         if not self._is_accepting:
@@ -214,6 +248,23 @@ class SubmissionFactory(Factory):
         self.provider = provider
         self.spool = spool
         self.size_max = size_max
+        self.uid_of: Callable[[Any], int] = peer_uid
+        self._connections: Counter[int] = Counter()
+
+    def admit(self, uid: int) -> bool:
+        """Whether one more of that user may connect; to be dismissed in the end."""
+        is_trusted = uid in (0, os.geteuid())
+        if self._connections.total() >= CONNECTIONS_MAX or (
+            not is_trusted and self._connections[uid] >= CONNECTIONS_OF_USER_MAX
+        ):
+            return False
+        self._connections[uid] += 1
+        return True
+
+    def dismiss(self, uid: int) -> None:
+        self._connections[uid] -= 1
+        if not self._connections[uid]:
+            del self._connections[uid]
 
     def buildProtocol(self, addr: Any) -> _Submitter:
         return _Submitter(self)

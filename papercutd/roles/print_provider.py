@@ -121,7 +121,8 @@ class ProviderRole:
         application, site = self._config.application, self._config.site
         if site.host and not site.name:
             raise ConfigError(["site.name: is needed with site.host"])
-        analyser = self._analyser = DocumentAnalyser(self._reactor, self._reactor)
+        time_max_s = self._config.analysis.time_max_s
+        analyser = self._analyser = DocumentAnalyser(self._reactor, self._reactor, time_max_s)
         analyser.start()
         if self._config.cups.server:
             self._cups = CupsServer(self._reactor, self._reactor, self._config.cups.server)
@@ -205,6 +206,7 @@ class ProviderRole:
             queues = CupsQueues(
                 *(self._cups, self._spooler, self._journal, self._reactor),
                 *(self._config.cups.printers_conf, self._config.cups.backend),
+                str(self._data.path / "cups.sock"),
             )
             operations |= queues.all()
         told = with_certificate(operations, self._renewer)

@@ -106,7 +106,7 @@ class Bench(FindMeCase):
     def release_by_cups(self) -> None:
         """From the press of the button at a device to the first byte at the printer."""
         self.queue("near", self.uri, "raw", group="house")
-        visit = self.visit(self.add_device("near-mfd", "near"), self.devices)
+        visit = self.visit(self.add_device("near-mfd", "near"), self.devices_port)
         took = []
         for _ in range(self.count):
             _, job = self.hold("follow", 1)
@@ -122,7 +122,7 @@ class Bench(FindMeCase):
             *("printer", "add", "direct", "--provider", "p1", "--uri", uri),
             *("--release", "secure"),
         )
-        visit = self.visit(self.add_device("direct-mfd", "direct"), self.devices)
+        visit = self.visit(self.add_device("direct-mfd", "direct"), self.devices_port)
         self.until(lambda: "direct" in self.provider.call("status")["printers"], "the printer")
         took = []
         for number in range(self.count):
@@ -164,7 +164,7 @@ class Bench(FindMeCase):
         authority = Authority.load(self.app.data / "ca")
         credentials(authority, "provider", "many", time.time()).save(identity)
         self._announce(RawLink(self.links, identity))
-        visit = self.visit(self.add_device("many-mfd", "many-1"), self.devices)
+        visit = self.visit(self.add_device("many-mfd", "many-1"), self.devices_port)
         took = []
         for _ in range(LISTINGS):
             began = time.monotonic()

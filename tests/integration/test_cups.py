@@ -147,10 +147,87 @@ class SocketPrinterTests(CupsCase):
         self.assert_in_order()
 
 
+class SeveralDocumentsTests(CupsCase):
+    """Several files in one job, and sheets before and after it, which cost nobody anything."""
+
+    def print_all(self, queue: str, *which: int) -> tuple[list[int], list[int]]:
+        """What was charged and what came out of jobs of two documents and with sheets."""
+        four, three = self.pdf(4), self.pdf(3)
+        jobs: tuple[tuple[Path | str, ...], ...] = (
+            (four, three),
+            ("-n", "2", "-o", "number-up=2", four, three),
+            ("-o", "job-sheets=standard,standard", three),
+            ("-n", "2", "-o", "page-ranges=1-2", "-o", "job-sheets=standard,standard", three),
+            ("-n", "2", "-o", "job-sheets=none,standard", three, four),
+        )
+        before = len(self.charges())
+        for number in which:
+            words = ("-t", f"{queue} {number}", *jobs[number])
+            self.cups.run("lp", "-d", queue, "-U", "anna", *map(str, words))
+        charged = sorted(self.until_charged(before + len(which))[before:])
+        return [pages for _, pages, _ in charged], self.came(len(which))
+
+    def came(self, count: int) -> list[int]:
+        self.until(lambda: len(self.printer.documents) >= count, f"{count} documents")
+        found = [self.sides(data) for data in self.printer.documents[-count:]]
+        self.printer.documents.clear()
+        return found
+
+    def sides(self, data: bytes) -> int:
+        if data.startswith(b"RaS2"):
+            return raster_pages(data)
+        return pcl_sides(data) if data.startswith(b"\x1b") else -1
+
+    def test_charged_without_sheets(self) -> None:
+        self.printer = RawPrinter()
+        self.addCleanup(self.printer.close)
+        self.queue("pcl", self.printer.uri, PCL)
+        charged, came = self.print_all("pcl", 0, 1, 2, 3, 4)
+        self.assertEqual(charged, [7, 8, 3, 4, 14])
+        self.assertEqual(came, [7, 8, 3 + 2, 4 + 2, 14 + 1])
+        self.queue("raster", self.printer.uri, RASTER)
+        charged, came = self.print_all("raster", 1, 3)
+        self.assertEqual((charged, came), ([8, 4], [8, 4 + 2]))
+        # No filter: options but copies mean nothing.
+        self.queue("raw", self.printer.uri, "raw")
+        four, three = self.pdf(4), self.pdf(3)
+        self.cups.run(
+            *("lp", "-d", "raw", "-U", "anna", "-t", "z1", "-n", "2"),
+            *("-o", "number-up=2", str(four), str(three)),
+        )
+        self.cups.run(
+            *("lp", "-d", "pcl", "-U", "anna", "-t", "z2", "-o", "raw"),
+            *("-o", "number-up=2", str(four), str(three)),
+        )
+        charged = sorted(self.until_charged(9))[-2:]
+        self.assertEqual([pages for _, pages, _ in charged], [14, 7])
+        self.until(lambda: len(self.printer.documents) == 2, "both")
+        self.assertEqual({data.count(b"%PDF-") for data in self.printer.documents}, {4, 2})
+        self.assertEqual(len(self.jobs()), 9)
+        self.assert_in_order()
+
+    def test_printer_that_counts(self) -> None:
+        """It counts the sheets too."""
+        printer = self.cups.ipp_printer("one", "image/pwg-raster")
+        self.queue("q1", printer.uri, "everywhere")
+        words = ("-o", "job-sheets=standard,none")
+        for number, more in enumerate(((), ("-o", "sides=two-sided-long-edge"))):
+            self.cups.lp("q1", self.pdf(3), "-t", f"job {number}", *words, *more)
+        charged = sorted(self.until_charged(2))
+        self.assertEqual(printer.paper, [4, 6])
+        self.assertEqual([pages for _, pages, _ in charged], [3, 3])
+        self.assert_in_order()
+
+
 def pcl_sides(data: bytes) -> int:
     """Sides of what the LaserJet driver of CUPS made: each is a raster of its own."""
-    copies = [int(found) for found in re.findall(rb"\x1b&l(\d+)X", data)]
-    return len(re.findall(rb"\x1b\*r0B", data)) * max(copies)
+    sides, copies = 0, 1
+    for found in re.finditer(rb"\x1b&l(\d+)X|\x1b\*r0B", data):
+        if found[1] is None:
+            sides += copies
+        else:
+            copies = int(found[1])
+    return sides
 
 
 def ghostscript(folder: Path, *words: str) -> None:

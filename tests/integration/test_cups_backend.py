@@ -232,6 +232,79 @@ class ProgramTests(BackendCase):
         self.assertIn("FAILED, HOLD, CANCEL, RETRY = 1, 3, 5, 6", text)
 
 
+#: A listener on a socket that says something to each who connects: argv is path, seconds, words.
+LISTENER = """\
+import os, socket, sys, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o666)
+listener.listen(16)
+print("listens", flush=True)
+while True:
+    connection = listener.accept()[0]
+    try:
+        for word in sys.argv[3:]:
+            connection.sendall(eval(word))
+            time.sleep(float(sys.argv[2]))
+        connection.recv(100_000)
+    except OSError:
+        pass
+    connection.close()
+"""
+
+
+class OtherListenerTests(BackendCase):
+    """Something else than the provider is at its socket: no document goes out by its word."""
+
+    def other(self, *words: str, pause_s: float = 0.0, user: int | None = None) -> None:
+        """The listener, which says ``words`` with a pause after each."""
+        command = ["/usr/bin/python3", "-c", LISTENER, str(self.socket), str(pause_s), *words]
+        listener = subprocess.Popen(command, stdout=subprocess.PIPE, user=user)
+        stdout = listener.stdout
+        assert stdout is not None
+
+        def end() -> None:
+            listener.kill()
+            listener.wait()
+            stdout.close()
+            self.socket.unlink(missing_ok=True)
+
+        self.end = end
+        self.addCleanup(end)
+        self.assertEqual(stdout.readline(), b"listens\n")
+
+    async def test_answers_without_sense(self) -> None:
+        for word in ("b'\\n'", "b'ALLOW [1]\\n'", "b'ALLOW {\\n'", "b'\\xff\\xfe \\0\\n'"):
+            self.other(word)
+            done = await self.run_backend(ANSWER_S=20.0)
+            self.assertEqual((done.returncode, self.said()), (6, ""), (word, done.stderr))
+            self.end()
+
+    async def test_endless(self) -> None:
+        self.other(*["b'x' * 4096"] * 500)
+        done = await self.run_backend(ANSWER_S=20.0, PROVIDER_AWAY_S=0.5, AGAIN_S=0.1)
+        self.assertEqual((done.returncode, self.said()), (6, ""))
+        self.assertIn(b"does not end", done.stderr)
+
+    async def test_a_byte_now_and_then(self) -> None:
+        """Each comes in time, all of them do not."""
+        self.other(*["b'A'"] * 1_000, pause_s=0.1)
+        done = await self.run_backend(ANSWER_S=0.5)
+        self.assertEqual((done.returncode, self.said()), (3, ""))
+
+    async def test_of_another_user(self) -> None:
+        self.assertEqual(os.geteuid(), 0, "a socket of another user needs root")
+        self.folder.chmod(0o777)
+        self.other("b'ALLOW {}\\n'", user=65534)
+        done = await self.run_backend(PROVIDER_AWAY_S=0.5, AGAIN_S=0.1)
+        self.assertEqual((done.returncode, self.said()), (6, ""))
+        self.assertIn(b"not the provider's user", done.stderr)
+        self.end()
+        # Root's is heard, as is that of who owns the folder.
+        self.other("b'ALLOW {}\\n'")
+        self.assertEqual((await self.run_backend()).returncode, 0)
+
+
 class SocketTests(BackendCase):
     """What comes over the socket, whoever says it."""
 
@@ -309,13 +382,30 @@ class SocketTests(BackendCase):
         self.assertEqual(self.announced, [])
         self.assertFalse(self.factory.backends)
 
+    async def test_hostile_and_silent_ones_keep_nobody_out(self) -> None:
+        """Four megabytes in one line, 200 that never speak, one that says half a line."""
+        self.answer = lambda a, b: b.hold("account-info-needed", "later")
+        self.listen()
+        heard = await self.exchange(b"ANNOUNCE " + b"x" * (4 << 20) + b"\n")
+        self.assertIn(heard[:7], (b"", b"RETRY {"))
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(200)]
+        for connection in silent:
+            self.addCleanup(connection.close)
+        await deferToThread(lambda: [one.connect(str(self.socket)) for one in silent])
+        silent[0].sendall(b"ANNOUNCE {")
+        await self.until(lambda: len(self.factory.backends) == 200)
+        self.assertTrue((await self.exchange(self.line())).startswith(b"HOLD {"))
+        for connection in silent:
+            connection.close()
+        await self.until(lambda: not self.factory.backends)
+
     async def test_silence_ends(self) -> None:
         self.patch(self.factory, "clock", Impatient())
         self.listen()
         self.assertEqual(await self.exchange(b"ANNOUNCE"), b"")
 
     def test_bounds(self) -> None:
-        self.assertEqual((LINE_MAX, BACKENDS_MAX), (65_536, 1_000))
+        self.assertEqual((LINE_MAX, BACKENDS_MAX), (65_536, 500))
 
 
 class Impatient:

@@ -94,6 +94,19 @@ class DecisionTests(LifeCase):
         self.assertEqual(self.until_charged(1), [("5 pages.pdf", 5, "completed")])
         self.assertEqual(other.paper, [5])
 
+    def test_released_at_a_queue_that_was_given_back(self) -> None:
+        """It asks no more, and was asked for: it is charged."""
+        self.queue("secure", self.printer.uri, "everywhere", release="secure")
+        number = self.cups.lp("secure", self.pdf())
+        (job,) = self.until_state("held")
+        self.until_cups(number, "held")
+        self.at_provider("provider", "cups", "disable", "secure")
+        answer = self.at_provider("job", "release", job["job"], "--printer", "secure")
+        self.assertEqual(answer["answer"], "released")
+        self.until(lambda: self.printer.paper == [3], "the paper")
+        self.assertEqual(self.until_charged(1), [("3 pages.pdf", 3, "completed")])
+        self.assert_in_order()
+
     def test_canceled_by_its_owner_while_held(self) -> None:
         self.queue("secure", self.printer.uri, "everywhere", release="secure")
         number = self.cups.lp("secure", self.pdf())
@@ -172,10 +185,12 @@ class ReprintTests(LifeCase):
 
     def test_canceled_while_it_prints(self) -> None:
         self.printer.behave("wait")
+        self.printer.behave("uncounted")
         number = self.cups.lp("q1", self.pdf())
         self.until_printing()
         self.cups.run("cancel", "-u", "anna", str(number))
         self.until_cups(number, "canceled")
+        self.printer.behave("wait", False)
         (job,) = self.until_state("ended")
         self.assertEqual(job["outcome"], "canceled")
         # The printer has said nothing of sides: nothing is charged.

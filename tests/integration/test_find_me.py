@@ -16,7 +16,7 @@ PCL = "drv:///sample.drv/laserjet.ppd"
 class ReleaseTests(FindMeCase):
     def test_at_the_device_of_a_printer(self) -> None:
         """Held jobs are listed there and print there; a command prints at another printer."""
-        visit = self.visit(self.add_device(), self.devices)
+        visit = self.visit(self.add_device(), self.devices_port)
         number, job = self.hold("follow", 5, "-t", "Minutes", "-o", "sides=two-sided-long-edge")
         other_number, other = self.hold("follow", 2)
         listed = visit.until_jobs(2)
@@ -85,7 +85,7 @@ class ReleaseTests(FindMeCase):
 
     def test_at_the_printer_it_was_sent_to(self) -> None:
         self.queue("secure", self.two.uri, "everywhere", release="secure")
-        visit = self.visit(self.add_device(printer="secure"), self.devices)
+        visit = self.visit(self.add_device(printer="secure"), self.devices_port)
         number, job = self.hold("secure")
         visit.until_jobs(1)
         self.assertEqual(visit.release(job, copies=2)["answer"], "released")
@@ -108,7 +108,7 @@ class NotPrintedTests(FindMeCase):
         self.assert_in_order()
 
     def test_discarded_at_a_device(self) -> None:
-        visit = self.visit(self.add_device(), self.devices)
+        visit = self.visit(self.add_device(), self.devices_port)
         number, job = self.hold()
         visit.until_jobs(1)
         self.assertEqual(visit.discard(job)["answer"], "discarded")
@@ -134,7 +134,7 @@ class NotPrintedTests(FindMeCase):
 
     def test_its_document_is_gone(self) -> None:
         """A person is told so, and it is over: not held for ever, not charged, not half printed."""
-        visit = self.visit(self.add_device(), self.devices)
+        visit = self.visit(self.add_device(), self.devices_port)
         number, job = self.hold()
         visit.until_jobs(1)
         for path in (self.cups.folder / "spool").glob(f"d{number:05}-*"):

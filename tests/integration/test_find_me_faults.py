@@ -66,7 +66,7 @@ class RestartTests(FindMeCase):
 
     def test_cups_forgets_that_it_printed(self) -> None:
         """Killed before it wrote that down, it begins again: held, for its person to say."""
-        visit = self.visit(self.add_device(), self.devices)
+        visit = self.visit(self.add_device(), self.devices_port)
         number, job = self.hold()
         visit.until_jobs(1)
         # As CUPS has it on the disk while the job is held.
@@ -98,7 +98,7 @@ class RestartTests(FindMeCase):
     def test_cups_between_the_release_and_the_paper(self) -> None:
         """Decided, and CUPS is killed: once it is back the job prints, once."""
         self.two.behave("wait")
-        visit = self.visit(self.add_device(), self.devices)
+        visit = self.visit(self.add_device(), self.devices_port)
         _, job = self.hold()
         visit.until_jobs(1)
         self.assertEqual(visit.release(job)["answer"], "released")
@@ -132,7 +132,7 @@ class KilledTests(FindMeCase):
 
     def crash(self, mfd: Any, pages: int, point: str) -> None:
         number, job = self.hold("follow", pages)
-        visit = self.visit(mfd, self.devices)
+        visit = self.visit(mfd, self.devices_port)
         visit.until_jobs(1)
         self.provider.stop()
         # Its start commits too: the first of the points may be passed by that.

@@ -50,7 +50,9 @@ class SimAnalyser:
     def __init__(self, spool: SimSpool) -> None:
         self._spool = spool
 
-    async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document:
+    async def analyse(
+        self, path: str, format: str, copies: int, duplex: bool, user_name: str = ""
+    ) -> Document:
         """The document's facts; ``analysed`` is False where there are none."""
         spooled = self._spool.get(path)
         if spooled is None:

@@ -317,7 +317,7 @@ class IppPrinterProgram:
     """ippeveprinter: keeps what it prints, and counts its sides.
 
     A file ``fail`` in its folder makes it abort jobs, ``wait`` keeps them printing while it is
-    there, ``uncounted`` makes it count nothing.
+    there, ``uncounted`` makes it count nothing, ``dies`` aborts them after so many sides.
     """
 
     def __init__(
@@ -366,11 +366,39 @@ class IppPrinterProgram:
         lines = path.read_text().splitlines() if path.exists() else []
         return [int(line.split()[0]) for line in lines]
 
-    def behave(self, how: str, on: bool = True) -> None:
+    def behave(self, how: str, on: bool = True, value: str = "") -> None:
         if on:
-            (self.folder / how).touch()
+            (self.folder / how).write_text(value)
         else:
             (self.folder / how).unlink(missing_ok=True)
+
+
+class SilentPrinter:
+    """A printer on a TCP port that accepts, and then neither reads nor answers."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.port = self._socket.getsockname()[1]
+        self.uri = f"socket://127.0.0.1:{self.port}/?snmp=false"
+        self._accepted: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self._accepted.append(self._socket.accept()[0])
+            except OSError:
+                return
+
+    @property
+    def connections(self) -> int:
+        return len(self._accepted)
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for connection in self._accepted:
+            connection.close()
 
 
 class RawPrinter:

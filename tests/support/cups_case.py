@@ -23,16 +23,18 @@ class CupsCase(SynchronousTestCase):
     """User ``anna`` has 100.00 and is not restricted below zero; each queue is a printer."""
 
     timeout = 240
+    #: More of the provider's configuration.
+    provider_config = ""
 
     def setUp(self) -> None:
         self.cups = PrivateCups()
         self.addCleanup(self.cups.close)
         folder = self.cups.folder
-        http, https, links, self.devices = (free_port() for _ in range(4))
+        http, https, links, self.devices_port = (free_port() for _ in range(4))
         self.https, self.links = https, links
         listen = (
             f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
-            f"links = {links}\ndevices = {self.devices}\n"
+            f"links = {links}\ndevices = {self.devices_port}\n"
         )
         self.app = Role("app", "application server", folder / "app", listen)
         command(self.app.config, "init")
@@ -42,7 +44,7 @@ class CupsCase(SynchronousTestCase):
             *("provider", "print provider", folder / "provider"),
             f'[application]\nhost = "127.0.0.1"\nport = {links}\n{TIMES}'
             f'[cups]\nserver = "{self.cups.socket}"\nbackend = "{self.cups.backend}"\n'
-            f'printers_conf = "{folder}/etc/printers.conf"\n',
+            f'printers_conf = "{folder}/etc/printers.conf"\n{self.provider_config}',
         )
         added = self.admin("provider", "add", "p1")
         command(

@@ -22,10 +22,12 @@ def pdf_pages(path: Path) -> int:
 
 
 def raster_pages(data: bytes) -> int:
-    """Pages of an uncompressed or PWG raster: every header says its lines and their length."""
+    """Pages of PWG rasters, one after the other: every header says its lines and their length."""
     assert data[:4] == b"RaS2", data[:4]
     at, pages = 4, 0
     while at < len(data):
+        if data[at : at + 4] == b"RaS2":
+            at += 4
         header = data[at : at + 1796]
         height, line_bytes, bits = (
             int.from_bytes(header[offset : offset + 4], "big") for offset in (376, 392, 388)
@@ -66,6 +68,9 @@ def main() -> int:
     while (printer / "wait").exists():
         time.sleep(0.02)
     count = sides(Path(sys.argv[1])) * int(os.environ.get("IPP_COPIES", "1"))
+    dies = printer / "dies"
+    if dies.exists():
+        count = min(count, int(dies.read_text()))
     with open(printer / "paper", "a") as paper:
         paper.write(f"{count} {os.environ.get('IPP_SIDES', '')}\n")
     if not (printer / "uncounted").exists():
@@ -73,7 +78,7 @@ def main() -> int:
             f"ATTR: job-impressions={count} job-impressions-completed={count}",
             file=sys.stderr,
         )
-    return 0
+    return int(dies.exists())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
@@ -29,7 +29,7 @@ from papercutd.provider.analysis.formats import (
 )
 from papercutd.provider.analysis.layout import Layout
 
-__all__ = ["PDF", "DocumentAnalyser", "guess_format"]
+__all__ = ["PDF", "READABLE", "DocumentAnalyser", "guess_format"]
 
 _log = Logger()
 T = TypeVar("T")
@@ -43,6 +43,7 @@ OUTPUT_MAX = 65_536
 #: Formats that the worker reads itself, and those that others turn into PDF for it.
 READ = frozenset({PDF}) | RASTER_FORMATS
 CONVERTED = frozenset({POSTSCRIPT}) | PCL_FORMATS | BY_FILTERS
+READABLE = READ | CONVERTED
 
 
 class _Worker(ProcessProtocol):
@@ -91,6 +92,7 @@ class DocumentAnalyser:
         self._ready: list[_Worker] = []
         self._ready_max = 0
         self._timer: IDelayedCall | None = None
+        self._turns: dict[str, DeferredLock] = {}
 
     def start(self) -> None:
         """From now on some workers wait, so that a document need not."""
@@ -120,20 +122,28 @@ class DocumentAnalyser:
             # The next document tries again.
             _log.warn("no process to be had: {error}", error=error)
 
-    async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document:
+    async def analyse(
+        self, path: str, format: str, copies: int, duplex: bool, user_name: str = ""
+    ) -> Document:
         """The document's facts; ``analysed`` is False where they cannot be had."""
-        return await self.look_into(path, format, Layout(copies, duplex))
+        return await self.look_into(path, format, Layout(copies, duplex), user_name=user_name)
 
     async def look_into(
-        self, path: str, format: str, layout: Layout, options: Mapping[str, str] | None = None
+        self,
+        path: str,
+        format: str,
+        layout: Layout,
+        options: Mapping[str, str] | None = None,
+        user_name: str = "",
     ) -> Document:
         """The facts of what ``layout`` makes of the document.
 
-        ``options`` of its job matter where it has to be made into PDF first.
+        ``options`` of its job matter where it has to be made into PDF first. Documents of one
+        ``user_name`` are looked into one at a time: endless ones leave a place to others.
         """
         unknown = Document((), layout.copies, layout.duplex, format, analysed=False)
         is_converted = format in CONVERTED
-        if format not in READ and not is_converted:
+        if format not in READABLE:
             return unknown
         scratch = f"{path}.d" if is_converted else ""
         asked = {
@@ -143,7 +153,7 @@ class DocumentAnalyser:
         try:
             if scratch:
                 os.mkdir(scratch, 0o700)
-            output = await self._at_once.run(self._run, json.dumps(asked).encode())
+            output = await self._in_turn(user_name, json.dumps(asked).encode())
         except OSError as error:
             # No process to be had: the printer counts afterwards.
             _log.error("a document cannot be analysed: {error}", error=error)
@@ -164,6 +174,16 @@ class DocumentAnalyser:
         if not groups or len(groups) > GROUPS_MAX:
             return unknown
         return Document(groups, layout.copies, duplex, format)
+
+    async def _in_turn(self, user_name: str, asked: bytes) -> bytes:
+        turn = self._turns.setdefault(user_name, DeferredLock())
+        await turn.acquire()
+        try:
+            return await self._at_once.run(self._run, asked)
+        finally:
+            turn.release()
+            if not turn.locked and self._turns.get(user_name) is turn:
+                del self._turns[user_name]
 
     def _spawn(self) -> _Worker:
         worker = _Worker()

@@ -29,8 +29,9 @@ LINE_MAX = 65_536
 UUID_MAX = 64
 #: Seconds a backend has for its announcement.
 ANNOUNCE_S = 5.0
-#: Backends connected at once; a queue runs one at a time.
-BACKENDS_MAX = 1_000
+#: Backends connected at once; a queue runs one at a time. With the submissions they leave a
+#: process of 1,024 open files enough for all else.
+BACKENDS_MAX = 500
 #: Seconds after which a backend that was allowed and says nothing counts as gone.
 GO_S = 5.0
 
@@ -54,6 +55,8 @@ class Announcement:
     filtered: bool = True
     #: What goes to the printer comes with it, as an open file.
     stream: bool = False
+    #: ``copies`` and ``options`` are those of a sheet before the job (``job-sheets``).
+    sheet: bool = False
 
 
 _DECODE = msgspec.json.Decoder(Announcement).decode
@@ -81,7 +84,7 @@ class Backend(LineOnlyReceiver):
         peer = self.transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # type: ignore[attr-defined]
         uid = struct.unpack("3i", peer)[1]
         if uid not in self._owner.users or len(self._owner.backends) >= BACKENDS_MAX:
-            _log.warn("user id {uid} may not announce print jobs", uid=uid)
+            self._owner.note_turned_away(uid)
             self.transport.abortConnection()  # type: ignore[attr-defined]
             return
         self.is_there = True
@@ -203,12 +206,23 @@ class BackendFactory(Factory):
         self.clock = clock
         self.announced = announced
         self.backends: set[Backend] = set()
+        self._turned_away: set[int] = set()
         #: Who may announce jobs, by user id.
         self.users = {0, os.geteuid()}
         try:
             self.users.add(pwd.getpwnam(cups_user).pw_uid)
         except KeyError:
             _log.warn("there is no user {name}: is CUPS installed?", name=cups_user)
+
+    def note_turned_away(self, uid: int) -> None:
+        """Once for each user: whoever insists does not fill the log."""
+        if uid in self._turned_away:
+            return
+        self._turned_away.add(uid)
+        if uid in self.users:
+            _log.warn("more than {count} backends are connected", count=BACKENDS_MAX)
+        else:
+            _log.warn("user id {uid} may not announce print jobs", uid=uid)
 
     def buildProtocol(self, addr: Any) -> Backend:
         return Backend(self)

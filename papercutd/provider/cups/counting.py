@@ -6,9 +6,11 @@ and of jobs that never printed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import Agent
 
@@ -20,6 +22,9 @@ from papercutd.provider.journal import Job
 _log = Logger()
 CONNECT_TIMEOUT_S = 4.0
 ANSWER_TIMEOUT_S = 8.0
+#: Seconds for which a printer may go on with a job that CUPS has ended, and between two looks.
+LATE_S = 60.0
+LOOK_S = 1.0
 #: Jobs of the printer looked at, newest first in all printers known.
 JOBS_MAX = 200
 _JOB_ATTRIBUTES = (
@@ -36,7 +41,8 @@ class Counter(Protocol):
     async def sides(self, job: Job, attempts: int) -> int | None:
         """Sides of ``job``; None: the printer does not say.
 
-        ``attempts`` is how often it was sent; 0: not known.
+        ``attempts`` is how often it was sent; 0: not known. A printer that goes on with it,
+        as with what is canceled at CUPS alone, is waited for, if not for long.
         """
 
 
@@ -46,20 +52,32 @@ class IppCounter:
     def __init__(self, reactor: Any, clock: IReactorTime) -> None:
         agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S)
         self._client = IppClient(agent, clock, ANSWER_TIMEOUT_S)
+        self._clock = clock
 
     async def newest(self, job: Job) -> int | None:
-        found = await self._ended(job)
+        found = await self._jobs(job, "completed")
         return None if found is None else max((_number(group) for group in found), default=0)
 
     async def sides(self, job: Job, attempts: int) -> int | None:
         before = None if job.spooled is None else job.spooled.printer_job_before
         if before is None:
             return None
-        found = await self._ended(job)
-        ours = sorted(
-            (group for group in found or () if _number(group) > before and _is_of(group, job)),
-            key=_number,
-        )
+        give_up_at = self._clock.seconds() + LATE_S
+        while True:
+            found = await self._jobs(job, "completed")
+            if found is None:
+                return None
+            ours = _ours(found, job, before)
+            if len(ours) >= max(attempts, 1):
+                break
+            under_way = await self._jobs(job, "not-completed")
+            if not _ours(under_way or (), job, before):
+                # One that ended between the two questions is seen by asking again.
+                ours = _ours(await self._jobs(job, "completed") or (), job, before)
+                break
+            if self._clock.seconds() >= give_up_at:
+                return None
+            await deferLater(self._clock, LOOK_S, lambda: None)
         # Each attempt of CUPS is a job of the printer; those after them are other jobs.
         counted = [
             first_number(group, "job-impressions-completed") for group in ours[: attempts or None]
@@ -67,7 +85,8 @@ class IppCounter:
         # A printer that ends a job with nothing counted does not count.
         return sum(count for count in counted if count) or None
 
-    async def _ended(self, job: Job) -> list[Group] | None:
+    async def _jobs(self, job: Job, which: str) -> list[Group] | None:
+        """Jobs of the printer: ``completed`` or ``not-completed`` ones; None: it does not say."""
         uri = "" if job.spooled is None else job.spooled.uri
         if not uri.startswith("ipp:"):
             return None
@@ -78,7 +97,7 @@ class IppCounter:
                 Operation.GET_JOBS,
                 [
                     Attribute(Tag.URI, "printer-uri", (printer.uri,)),
-                    Attribute(Tag.KEYWORD, "which-jobs", ("completed",)),
+                    Attribute(Tag.KEYWORD, "which-jobs", (which,)),
                     Attribute(Tag.INTEGER, "limit", (JOBS_MAX,)),
                     Attribute(Tag.KEYWORD, "requested-attributes", _JOB_ATTRIBUTES),
                 ],
@@ -87,6 +106,12 @@ class IppCounter:
             _log.info("{uri} does not say what it printed: {error}", uri=uri, error=str(failed))
             return None
         return answer.all(Tag.JOB) if answer.is_successful else None
+
+
+def _ours(found: Iterable[Group], job: Job, before: int) -> list[Group]:
+    """Those of the printer's jobs that are ``job``, oldest first."""
+    ours = (group for group in found if _number(group) > before and _is_of(group, job))
+    return sorted(ours, key=_number)
 
 
 def _number(group: Group) -> int:

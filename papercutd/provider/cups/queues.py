@@ -63,6 +63,7 @@ class CupsQueues:
         clock: IReactorTime,
         printers_conf: str,
         backend: str,
+        socket: str,
     ) -> None:
         self._cups = cups
         self._spooler = spooler
@@ -71,6 +72,8 @@ class CupsQueues:
         self._printers_conf = printers_conf
         #: Where CUPS looks for the backend.
         self._backend = Path(backend)
+        #: Where backends reach us.
+        self._socket = Path(socket)
 
     def all(self) -> dict[str, Operation]:
         return {
@@ -91,6 +94,7 @@ class CupsQueues:
         return {
             "server": self._cups.place,
             "backend": self._backend_state(),
+            "socket": f"{self._socket}: {'there' if self._socket.is_socket() else 'gone'}",
             "queues": len(queues),
             "enabled": [queue.name for queue in enabled],
             "not_known_to_the_server": [

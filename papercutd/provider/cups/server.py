@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pwd
+import struct
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from papercutd.provider.adapters.ipp import (
     Operation,
     Response,
     Tag,
+    Value,
 )
 from papercutd.provider.adapters.ipp_client import DocumentTooLarge, IppClient, IppFailed
 from papercutd.provider.adapters.ipp_printer import first_number
@@ -45,8 +47,10 @@ _NOT_FOUND = frozenset({0x0406, 0x0407})
 _TOO_LARGE = 0x0408
 _JOB_ATTRIBUTES = (
     *("job-id", "job-uuid", "job-state", "job-state-reasons", "job-hold-until"),
-    *("job-printer-uri", "number-of-documents"),
+    *("job-printer-uri", "number-of-documents", "job-sheets"),
 )
+#: What CUPS keeps from the filters of a sheet before or after a job.
+_NOT_OF_SHEETS = ("copies", "number-up", "page-ranges", "page-set")
 _QUEUE_ATTRIBUTES = (
     *("printer-name", "device-uri", "sides-default", "color-supported", "media-default"),
     *("printer-state", "print-color-mode-supported"),
@@ -83,6 +87,8 @@ class CupsJob:
     hold_until: str
     queue: str
     documents: int
+    #: How many of ``documents`` are sheets (``job-sheets``) before the job, and after it.
+    sheets: tuple[int, int] = (0, 0)
 
     @property
     def is_final(self) -> bool:
@@ -180,6 +186,18 @@ class CupsServer:
             return None
         self._check(answer, "the look at a job")
         return _job(answer.job)
+
+    async def options_of_documents(self, number: int) -> dict[str, str]:
+        """Options of a job that are not those of its sheets; raises CupsRefused."""
+        wanted = Attribute(Tag.KEYWORD, "requested-attributes", _NOT_OF_SHEETS)
+        answer = await self._ask_job(Operation.GET_JOB_ATTRIBUTES, number, wanted)
+        self._check(answer, "the look at a job's options")
+        found = {name: answer.job.get(name, []) for name in _NOT_OF_SHEETS}
+        return {
+            name: ",".join(_option(value) for value in values)
+            for name, values in found.items()
+            if values
+        }
 
     async def jobs(self) -> list[CupsJob]:
         """All jobs that have not ended."""
@@ -444,7 +462,21 @@ def _job(group: Group) -> CupsJob | None:
         _text(group, "job-hold-until"),
         _text(group, "job-printer-uri").rpartition("/")[2],
         first_number(group, "number-of-documents") or 0,
+        _sheets(group),
     )
+
+
+def _sheets(group: Group) -> tuple[int, int]:
+    before, after = (*_texts(group, "job-sheets"), "none", "none")[:2]
+    return int(before != "none"), int(after != "none")
+
+
+def _option(value: Value) -> str:
+    """A value as it stands among the options: ``2``, ``even``, ``2-4``."""
+    if isinstance(value, bytes):
+        # A range is the only other syntax asked for.
+        return "-".join(map(str, struct.unpack(">ii", value))) if len(value) == 8 else ""
+    return str(value)
 
 
 def _queue(group: Group) -> Queue:

@@ -25,7 +25,7 @@ from papercutd.environment import Environment
 from papercutd.errors import NotFound, PapercutError
 from papercutd.provider.adapters import Outcome
 from papercutd.provider.adapters.ipp import JobState
-from papercutd.provider.analysis import DocumentAnalyser, guess_format
+from papercutd.provider.analysis import READABLE, DocumentAnalyser, guess_format
 from papercutd.provider.analysis.layout import Layout
 from papercutd.provider.cups.backends import Announcement, Backend
 from papercutd.provider.cups.counting import Counter
@@ -105,6 +105,8 @@ class _Following:
     pause: Deferred[None] | None = None
     #: The printer's newest job before ours; None: not known.
     printer_job_before: int | None = None
+    #: Sheets (``job-sheets``) before and after its documents; None: not asked for yet.
+    sheets: tuple[int, int] | None = None
     #: How often it was let through by this process.
     attempts: int = 0
     #: Its document was seen since it was held.
@@ -256,7 +258,12 @@ class CupsSpooler:
         if known is not None and known.release:
             # Again it waits for its person: CUPS may have forgotten in a crash that it printed.
             printer = known.printer
-        options = {**parse_options(announcement.options), "copies": str(announcement.copies)}
+        text = announcement.options
+        options = {**parse_options(text), "copies": str(announcement.copies)}
+        if announcement.sheet:
+            of_documents = await self._cups.options_of_documents(announcement.job)
+            options |= of_documents
+            text = " ".join([text, *(f"{name}={value}" for name, value in of_documents.items())])
         layout = layout_of(options, None, announcement.filtered)
         job = Job(
             job=self._env.new_id(),
@@ -277,7 +284,7 @@ class CupsSpooler:
             spooled=Spooled(
                 announcement.queue,
                 announcement.job,
-                announcement.options,
+                text,
                 announcement.uri,
                 announcement.content_type,
                 announcement.final_content_type,
@@ -394,9 +401,13 @@ class CupsSpooler:
             # Of a text it depends on the paper how many pages it has.
             options["PageSize"] = layout.paper
         documents = []
-        for number in range(1, await self._documents(job) + 1):
+        for number in await self._documents(job):
             found = await self._analyse_document(job, number, layout, options)
-            if not found.analysed:
+            if found is not None and not found.analysed:
+                # Where no filter runs, the printer is given what could not be read just now.
+                if found.format in READABLE and not spooled.is_filtered:
+                    return found
+            if found is None or not found.analysed:
                 return await self._analyse_stream(job, layout)
             documents.append(found)
         return _together(documents, layout, job.format)
@@ -444,7 +455,10 @@ class CupsSpooler:
                     at += len(block)
                     await deferLater(self._env.clock, 0, lambda: None)
             format = guess_format(os.pread(stream, 1024, 0))
-            return await self._analyser.look_into(str(path), format, layout)
+            found = await self._analyser.look_into(
+                str(path), format, layout, user_name=job.user_name
+            )
+            return without_sheets(found, sum(self._follow(job).sheets or ()))
         except OSError as error:
             _log.warn("what job {job} prints cannot be had: {error}", job=job.job, error=str(error))
             return Document((), layout.copies, layout.duplex, job.format, analysed=False)
@@ -452,22 +466,31 @@ class CupsSpooler:
             os.close(stream)
             path.unlink(missing_ok=True)
 
-    async def _documents(self, job: Job) -> int:
+    async def _documents(self, job: Job) -> range:
+        """The numbers of the documents of a job at CUPS, its sheets apart."""
         try:
             found = await self._look(job)
         except CupsRefused:
-            return 1
+            return range(1, 2)
         if found is None or found.is_final:
             raise Canceled
-        return min(max(found.documents, 1), DOCUMENTS_MAX)
+        self._follow(job).sheets = before, after = found.sheets
+        count = min(max(found.documents - before - after, 1), DOCUMENTS_MAX)
+        return range(before + 1, before + 1 + count)
+
+    async def _sheets(self, job: Job) -> tuple[int, int]:
+        try:
+            found = await self._look(job)
+        except CupsRefused:
+            return 0, 0
+        return (0, 0) if found is None else found.sheets
 
     async def _analyse_document(
         self, job: Job, number: int, layout: Layout, options: Mapping[str, str]
-    ) -> Document:
-        """One document of the job, as its client sent it."""
+    ) -> Document | None:
+        """One document of the job, as its client sent it; None: CUPS does not give it."""
         assert job.spooled is not None
         path = self._folder / f"{job.job}-{number}"
-        unknown = Document((), layout.copies, layout.duplex, job.format, analysed=False)
         try:
             with open(path, "w+b") as file:
                 format = await self._fetch(job.spooled.number, number, file)
@@ -475,12 +498,12 @@ class CupsSpooler:
                 guessed = guess_format(file.read(1024))
             if guessed != "application/octet-stream":
                 format = guessed
-            return await self._analyser.look_into(str(path), format, layout, options)
+            return await self._analyser.look_into(str(path), format, layout, options, job.user_name)
         except (CupsRefused, OSError) as error:
             _log.warn(
                 "the document of job {job} cannot be had: {error}", job=job.job, error=str(error)
             )
-            return unknown
+            return None
         finally:
             path.unlink(missing_ok=True)
 
@@ -521,7 +544,11 @@ class CupsSpooler:
         async def begin() -> None:
             nonlocal has_begun
             if not has_begun:
-                following.job = about_to_print(following.job, following.printer_job_before)
+                if following.sheets is None:
+                    # Looked into by an earlier process.
+                    following.sheets = await self._sheets(following.job)
+                before = following.printer_job_before
+                following.job = about_to_print(following.job, before, following.sheets)
                 await printing(following.job)
                 has_begun = True
 
@@ -544,6 +571,11 @@ class CupsSpooler:
                 if following.backend is not None or following.final is not None:
                     continue
                 if found is None:
+                    # A CUPS that keeps no history may have said how it ended just now.
+                    with suppress(CupsUnreachable, CupsRefused):
+                        await self._look_for_events()
+                    if following.final is not None:
+                        continue
                     if not has_begun:
                         raise Canceled
                     return Outcome("completed", assumed=True)
@@ -599,13 +631,13 @@ class CupsSpooler:
         if (job.document.copies, job.document.duplex) != (job.copies, job.duplex):
             await self._cups.change(found.number, job.document.copies, job.document.duplex)
         following.is_prepared = True
-        wanted = self._queue_of(job.where)
-        if wanted is None or wanted == found.queue:
-            return False
+        wanted = self._queue_of(job.where) or found.queue
+        # Its own may have been given back since.
         queue = await self._cups.queue(wanted)
         if queue is None:
             raise CupsRefused(f"to print at {wanted}, which it does not know", 0x0406)
-        await self._cups.move(found.number, wanted)
+        if wanted != found.queue:
+            await self._cups.move(found.number, wanted)
         uri = queue.device_uri
         following.job = at_queue(job, wanted, uri.removeprefix(SCHEME))
         return not uri.startswith(SCHEME)
@@ -623,10 +655,11 @@ class CupsSpooler:
             raise Canceled
         job = following.job
         counted = await self._counter.sides(job, following.attempts)
+        before, after = (0, 0) if job.spooled is None else job.spooled.sheets
         if state is not JobState.COMPLETED:
-            return Outcome(_FINAL[state], pages=counted or 0)
+            return Outcome(_FINAL[state], pages=max((counted or 0) - before, 0))
         if counted is not None and job.document is not None:
-            counted = without_padding(job.document, counted)
+            counted = without_padding(job.document, counted, before + after)
         return Outcome("completed", pages=counted)
 
     # How CUPS is looked at.
@@ -758,10 +791,10 @@ class CupsSpooler:
             await self._cups.release(job.number)
 
 
-def about_to_print(job: Job, printer_job_before: int | None) -> Job:
-    """``job`` with what is to be known of its printer after a restart."""
+def about_to_print(job: Job, printer_job_before: int | None, sheets: tuple[int, int]) -> Job:
+    """``job`` with what is to be known of its printing after a restart."""
     assert job.spooled is not None
-    spooled = attrs.evolve(job.spooled, printer_job_before=printer_job_before)
+    spooled = attrs.evolve(job.spooled, printer_job_before=printer_job_before, sheets=sheets)
     return attrs.evolve(job, spooled=spooled)
 
 
@@ -771,13 +804,28 @@ def at_queue(job: Job, queue: str, uri: str) -> Job:
     return attrs.evolve(job, spooled=attrs.evolve(job.spooled, queue=queue, uri=uri))
 
 
-def without_padding(document: Document, counted: int) -> int:
-    """A printer's count less the empty backs that filters add to end each copy on a sheet."""
+def without_padding(document: Document, counted: int, sheets: int = 0) -> int:
+    """A printer's count less ``sheets``, and the backs that filters add to end a sheet of paper.
+
+    These stand behind each copy of an odd number of pages, and behind each of the sheets.
+    """
     one = sum(group.pages for group in document.groups)
-    padded = document.copies * (one + one % 2)
+    padded = document.copies * (one + one % 2) + sheets
+    counted = max(counted - sheets, 0)
     if document.duplex and document.pages < counted <= padded:
         return document.pages
     return counted
+
+
+def without_sheets(document: Document, sheets: int) -> Document:
+    """A stream for the printer less the grey pages of the sheets in it."""
+    groups = []
+    for group in document.groups:
+        taken = min(sheets, group.pages - group.colour)
+        sheets -= taken
+        if group.pages > taken:
+            groups.append(attrs.evolve(group, pages=group.pages - taken))
+    return attrs.evolve(document, groups=tuple(groups)) if groups else document
 
 
 def _together(documents: Sequence[Document], layout: Layout, format: str) -> Document:

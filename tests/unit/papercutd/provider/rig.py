@@ -193,7 +193,9 @@ class FakePrinter:
 class FakeAnalyser:
     """Every document has two grey A4 pages."""
 
-    async def analyse(self, path: str, format: str, copies: int, duplex: bool) -> Document:
+    async def analyse(
+        self, path: str, format: str, copies: int, duplex: bool, user_name: str = ""
+    ) -> Document:
         return Document((PageGroup("A4", 2),), copies, duplex, format)
 
 

@@ -19,7 +19,14 @@ from papercutd.environment import Environment
 from papercutd.errors import NotFound
 from papercutd.provider.journal import Job
 from papercutd.provider.provider import Submission
-from papercutd.provider.submission import TIMEOUT_S, SubmissionFactory, remove_orphans
+from papercutd.provider.submission import (
+    CONNECTIONS_MAX,
+    CONNECTIONS_OF_USER_MAX,
+    HEADER_S,
+    TIMEOUT_S,
+    SubmissionFactory,
+    remove_orphans,
+)
 from tests.support.stores import job_id
 from tests.unit.papercutd.provider.test_journal import job as make_job
 
@@ -49,6 +56,8 @@ class SubmissionCase(SynchronousTestCase):
         env = Environment(self.clock, lambda: 0.0, random.Random(1))
         provider: Any = self.provider
         self.factory = SubmissionFactory(env, provider, self.spool, 1000)
+        self.uid = 12345
+        self.factory.uid_of = lambda transport: self.uid
         self.connect()
 
     def connect(self) -> None:
@@ -56,6 +65,14 @@ class SubmissionCase(SynchronousTestCase):
         self.protocol = self.factory.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
         self.addCleanup(self.protocol.connectionLost)
+
+    def connect_many(self, count: int) -> list[Any]:
+        """So many that say nothing; what each of them is told at once."""
+        said = []
+        for _ in range(count):
+            self.connect()
+            said.append(self.said())
+        return said
 
     def header(self, **fields: Any) -> bytes:
         usual = {"printer": "lp1", "user": "anna", "size": 5, "title": "t"}
@@ -157,6 +174,35 @@ class RefusedTests(SubmissionCase):
         self.assertIn("in time", self.said()[0]["error"])
         self.protocol.connectionLost()
         self.assertEqual(self.files(), [])
+
+    def test_silent(self) -> None:
+        self.clock.advance(HEADER_S)
+        self.assertIn("in time", self.said()[0]["error"])
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_who_waits_for_a_job_is_not_slow(self) -> None:
+        self.protocol.dataReceived(self.header(wait=True) + b"12345")
+        self.clock.advance(2 * TIMEOUT_S)
+        self.assertFalse(self.transport.disconnecting)
+
+    def test_too_many(self) -> None:
+        """One user's do not keep others out, and everybody's leave files to the process."""
+        *admitted, last = self.connect_many(CONNECTIONS_OF_USER_MAX)
+        self.assertEqual([said for said in admitted if said], [])
+        self.assertIn("too many", last[0]["error"])
+        refused = self.protocol
+        refused.dataReceived(self.header() + b"12345")
+        refused.connectionLost()
+        self.assertEqual(self.provider.taken, [])
+        self.uid = 0
+        left = CONNECTIONS_MAX - CONNECTIONS_OF_USER_MAX
+        self.assertEqual(self.connect_many(left), [[]] * left)
+        freed = self.protocol
+        self.assertIn("too many", self.connect_many(1)[0][0]["error"])
+        freed.connectionLost()
+        self.assertEqual(self.connect_many(1), [[]])
+        self.protocol.dataReceived(self.header() + b"12345")
+        self.assertEqual(len(self.provider.taken), 1)
 
     def test_a_spool_that_cannot_be_written(self) -> None:
         self.spool.rmdir()

@@ -65,9 +65,12 @@ class AnalyserTests(SynchronousTestCase):
         self.processes.append(FakeProcess(self.clock, protocol, args))
         return self.processes[-1]
 
-    def analyse(self, path: str = "x.pdf", format: str = PDF) -> list[Document]:
+    def analyse(
+        self, path: str = "x.pdf", format: str = PDF, user_name: str = ""
+    ) -> list[Document]:
         found: list[Document] = []
-        self.work = Deferred.fromCoroutine(self.analyser.analyse(path, format, 3, True))
+        looking = self.analyser.analyse(path, format, 3, True, user_name)
+        self.work = Deferred.fromCoroutine(looking)
         self.work.addCallback(found.append)
         return found
 
@@ -100,7 +103,7 @@ class AnalyserTests(SynchronousTestCase):
         self.assertTrue(self.processes[0].is_over)
 
     def test_at_most_two_at_once(self) -> None:
-        found = [self.analyse(f"{n}.pdf") for n in range(4)]
+        found = [self.analyse(f"{n}.pdf", user_name=str(n)) for n in range(4)]
         self.assertEqual(len(self.processes), AT_ONCE)
         self.processes[0].end(b'{"groups": [["A4", 1, 0]]}')
         self.assertEqual(len(self.processes), AT_ONCE + 1)
@@ -108,6 +111,26 @@ class AnalyserTests(SynchronousTestCase):
             process.end(b"")
         self.processes[3].end(b"")
         self.assertEqual([len(one) for one in found], [1, 1, 1, 1])
+
+    def test_one_of_each_user_at_once(self) -> None:
+        """However many endless ones anna has, ben's are looked into."""
+        for number in range(5):
+            self.analyse(f"anna {number}", user_name="anna")
+        self.work.cancel()
+        self.failureResultOf(self.work, CancelledError)
+        found = [self.analyse(f"ben {number}", user_name="ben") for number in range(2)]
+        started = lambda: [process.arguments[-1] for process in self.processes]  # noqa: E731
+        self.assertEqual(started(), ["anna 0", "ben 0"])
+        self.processes[1].end(b'{"groups": [["A4", 1, 0]]}')
+        self.assertEqual(started(), ["anna 0", "ben 0", "ben 1"])
+        self.processes[2].end(b"")
+        self.assertEqual([len(one) for one in found], [1, 1])
+        self.clock.pump([WALL_TIME_S, 0])
+        self.assertEqual(started()[3:], ["anna 1"])
+        for _ in range(3):
+            self.processes[-1].end(b"")
+        self.assertEqual(started()[3:], ["anna 1", "anna 2", "anna 3"])
+        self.assertEqual(self.analyser._turns, {})
 
     def test_other_formats_take_no_process(self) -> None:
         found = self.analyse(format="application/octet-stream")
