@@ -57,7 +57,7 @@ TEXTS: dict[str, str] = {
     "unanswered": "The print server got no answer; the job is held on. " + _AGAIN,
     "already-released": "It has been released already, perhaps at another printer.",
     "unknown-job": "There is no such job any more. Type `list`.",
-    "no-document": "Its document is lost: nothing was printed or charged. Print it again from your computer.",
+    "no-document": "Its document is lost: nothing was printed or charged. Send it again.",
     "wrong-printer": "That job cannot be printed here.",
     # What was typed.
     "unknown-command": "There is no such command. Type `help`.",
