@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import Agent
 
+from papercutd.domain.document import Document
 from papercutd.provider.adapters.ipp import Attribute, Group, Operation, Tag
 from papercutd.provider.adapters.ipp_client import IppClient, IppFailed
 from papercutd.provider.adapters.ipp_printer import PrinterAddress, cut_name, first_number
@@ -123,3 +124,16 @@ def _is_of(group: Group, job: Job) -> bool:
     names = group.get("job-name", []), group.get("job-originating-user-name", [])
     # A printer that hides names leaves nothing to tell jobs by.
     return names == ([cut_name(job.title)], [cut_name(job.user_name)])
+
+
+def without_padding(document: Document, counted: int, sheets: int = 0) -> int:
+    """A printer's count less ``sheets``, and the backs that filters add to end a sheet of paper.
+
+    These stand behind each copy of an odd number of pages, and behind each of the sheets.
+    """
+    one = sum(group.pages for group in document.groups)
+    padded = document.copies * (one + one % 2) + sheets
+    counted = max(counted - sheets, 0)
+    if document.duplex and document.pages < counted <= padded:
+        return document.pages
+    return counted

@@ -7,12 +7,10 @@ CUPS by its ``job-uuid``, never from the backend.
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
@@ -20,19 +18,21 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd.domain.decision import Reason
-from papercutd.domain.document import Document, PageGroup
+from papercutd.domain.document import Document
 from papercutd.environment import Environment
 from papercutd.errors import NotFound, PapercutError
 from papercutd.provider.adapters import Outcome
 from papercutd.provider.adapters.ipp import JobState
-from papercutd.provider.analysis import READABLE, DocumentAnalyser, guess_format
-from papercutd.provider.analysis.layout import Layout
+from papercutd.provider.analysis import DocumentAnalyser
 from papercutd.provider.cups.backends import Announcement, Backend
-from papercutd.provider.cups.counting import Counter
+from papercutd.provider.cups.counting import Counter, without_padding
 from papercutd.provider.cups.device_uris import kept_uri
+from papercutd.provider.cups.documents import LOOK_S, Documents
+from papercutd.provider.cups.events import Events
+from papercutd.provider.cups.following import Following, about_to_print, at_queue
 from papercutd.provider.cups.options import layout_of, parse_options
+from papercutd.provider.cups.patient_cups import AWAY_S, PatientCups
 from papercutd.provider.cups.server import (
-    LEASE_S,
     SCHEME,
     CupsJob,
     CupsRefused,
@@ -47,22 +47,11 @@ from papercutd.services.tasks import Tasks
 from protocols.provider.messages import PrinterSetting
 
 _log = Logger()
-T = TypeVar("T")
 #: Seconds between two looks for events while jobs are under way, and otherwise.
 EVENTS_S = 0.5
 EVENTS_IDLE_S = 5.0
 #: Seconds between two looks at every job, events or not.
 RECONCILE_S = 15.0
-#: Seconds between two looks at one job that is waited for.
-LOOK_S = 5.0
-#: Seconds between attempts at a CUPS that does not answer.
-AWAY_S = 1.0
-#: Seconds for which filters may make what the backend is asked to show.
-STREAM_S = 300.0
-#: How often a backend is asked to show it.
-STREAM_ASKED_MAX = 3
-BLOCK = 1 << 20
-DOCUMENTS_MAX = 1_000
 #: Outcomes of ours after which CUPS is to forget the job.
 NOT_PRINTED = frozenset({"denied", "canceled", "discarded", "expired"})
 _FINAL = {
@@ -89,35 +78,6 @@ class StartedAgain(PapercutError):
     """The job was printed and started again; its first print is being settled."""
 
 
-@attrs.define
-class _Following:
-    """What is known of one of our jobs in CUPS."""
-
-    job: Job
-    backend: Backend | None = None
-    #: The state in which an event said it ended, if CUPS may have begun it again since.
-    final: JobState | None = None
-    is_started_again: bool = False
-    #: Somebody moved it to another queue before it printed: another job of ours takes over.
-    is_moved: bool = False
-    #: It was told CUPS what its release chose.
-    is_prepared: bool = False
-    pause: Deferred[None] | None = None
-    #: The printer's newest job before ours; None: not known.
-    printer_job_before: int | None = None
-    #: Sheets (``job-sheets``) before and after its documents; None: not asked for yet.
-    sheets: tuple[int, int] | None = None
-    #: How often it was let through by this process.
-    attempts: int = 0
-    #: Its document was seen since it was held.
-    has_document: bool = False
-
-    def wake(self) -> None:
-        pause, self.pause = self.pause, None
-        if pause is not None and not pause.called:
-            pause.callback(None)
-
-
 class CupsSpooler:
     """Between CUPS and the provider's core."""
 
@@ -134,19 +94,14 @@ class CupsSpooler:
         self._env = env
         self._cups = cups
         self._journal = journal
-        self._analyser = analyser
         self._counter = counter
-        #: Where documents lie while they are looked into.
-        self._folder = folder
-        self._document_max_bytes = document_max_bytes
+        self._patient = PatientCups(env, cups)
+        self._documents = Documents(env, cups, self._patient, analyser, folder, document_max_bytes)
         self._tasks = Tasks()
-        self._following: dict[str, _Following] = {}
+        self._following: dict[str, Following] = {}
         self._taking_in = DeferredLock()
-        self._subscription: int | None = None
-        self._subscribed_at = 0.0
-        self._sequence = 0
+        self._events = Events(env, cups, self._happened, self._missed_events)
         self._reconciled_at = float("-inf")
-        self._looking = DeferredLock()
         self._napping: Deferred[None] | None = None
         #: Whether CUPS answered last time; shown.
         self.is_reachable = False
@@ -157,12 +112,7 @@ class CupsSpooler:
     async def start(self, provider: PrintProvider) -> None:
         """To be called before ``provider`` starts."""
         self.provider = provider
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        for left in self._folder.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+        self._documents.clear()
         for job in await self._journal.unended():
             if job.spooled is not None:
                 self._follow(job)
@@ -173,15 +123,13 @@ class CupsSpooler:
 
     async def stop(self) -> None:
         await self._tasks.stop()
-        if self._subscription is not None:
-            with suppress(CupsUnreachable):
-                await self._cups.unsubscribe(self._subscription)
+        await self._events.stop()
         await self._cups.close()
 
-    def _follow(self, job: Job) -> _Following:
+    def _follow(self, job: Job) -> Following:
         following = self._following.get(job.job)
         if following is None:
-            following = self._following[job.job] = _Following(job)
+            following = self._following[job.job] = Following(job)
         return following
 
     # What backends say.
@@ -226,12 +174,12 @@ class CupsSpooler:
             self._tasks.spawn(self._note_printer(following), "asking a printer for its last job")
         following.wake()
 
-    def _gone(self, following: _Following, backend: Backend) -> None:
+    def _gone(self, following: Following, backend: Backend) -> None:
         if following.backend is backend:
             following.backend = None
         following.wake()
 
-    async def _note_printer(self, following: _Following) -> None:
+    async def _note_printer(self, following: Following) -> None:
         before = await self._counter.newest(following.job)
         if following.attempts == 0:
             following.printer_job_before = before
@@ -243,7 +191,7 @@ class CupsSpooler:
             # It may have ended and been started again before we heard; and what is still
             # to be heard of the print before must not be taken for this one's.
             with suppress(CupsUnreachable, CupsRefused):
-                await self._look_for_events()
+                await self._events.hear()
             following = self._following.get(known.job)
             if following is not None and following.final is not None:
                 following.is_started_again = True
@@ -372,148 +320,23 @@ class CupsSpooler:
 
     async def _cancel(self, job: Job) -> None:
         assert job.spooled is not None
-        found = await self._look(job)
+        found = await self._patient.look(job)
         if found is not None and not found.is_final:
-            await self._insist(lambda: self._cups.cancel(found.number))
+            await self._patient.insist(lambda: self._cups.cancel(found.number))
 
     async def _release_again(self, job: Job) -> None:
         """Its backend was told to hold it until the print before is settled, which it is."""
         for _ in range(20):
-            found = await self._look(job)
+            found = await self._patient.look(job)
             if found is None or found.is_final:
                 return
             if found.is_held_by_backend:
-                await self._release(found.number)
+                await self._patient.release(found.number)
                 return
             await deferLater(self._env.clock, AWAY_S, lambda: None)
 
     async def analyse(self, job: Job) -> Document:
-        spooled = job.spooled
-        assert spooled is not None
-        try:
-            queue = await self._insist(lambda: self._cups.queue(spooled.queue))
-        except CupsRefused as error:
-            _log.warn("{error}", error=str(error))
-            queue = None
-        options = {**parse_options(spooled.options), "copies": str(job.copies)}
-        layout = layout_of(options, queue, spooled.is_filtered)
-        if layout.paper:
-            # Of a text it depends on the paper how many pages it has.
-            options["PageSize"] = layout.paper
-        documents = []
-        for number in await self._documents(job):
-            found = await self._analyse_document(job, number, layout, options)
-            if found is not None and not found.analysed:
-                # Where no filter runs, the printer is given what could not be read just now.
-                if found.format in READABLE and not spooled.is_filtered:
-                    return found
-            if found is None or not found.analysed:
-                return await self._analyse_stream(job, layout)
-            documents.append(found)
-        return _together(documents, layout, job.format)
-
-    async def _analyse_stream(self, job: Job, layout: Layout) -> Document:
-        """Of what filters make for the printer: the document itself says nothing to us.
-
-        The options are applied in it, but for copies that the backend makes.
-        """
-        assert job.spooled is not None
-        following = self._follow(job)
-        makes_copies = job.spooled.uri.startswith("ipp") or not job.spooled.is_filtered
-        applied = Layout(layout.copies if makes_copies else 1, layout.duplex)
-        give_up_at = self._env.now() + STREAM_S
-        asked = 0
-        while self._env.now() < give_up_at and asked <= STREAM_ASKED_MAX:
-            if following.final is not None:
-                raise Canceled
-            backend = following.backend
-            stream = None if backend is None else backend.take_stream()
-            if stream is not None:
-                return await self._look_into_stream(job, stream, applied)
-            if backend is not None:
-                following.backend = None
-                asked += 1
-                backend.ask_stream()
-                continue
-            found = await self._look(job)
-            if found is None or found.is_final:
-                raise Canceled
-            if found.is_held_by_backend:
-                await self._release(found.number)
-            if following.backend is None:
-                await self._pause(following, LOOK_S)
-        return Document((), layout.copies, layout.duplex, job.format, analysed=False)
-
-    async def _look_into_stream(self, job: Job, stream: int, layout: Layout) -> Document:
-        path = self._folder / f"{job.job}-stream"
-        try:
-            with open(path, "wb") as file:
-                at = 0
-                # Its offset is the backend's too: it is read without moving it.
-                while block := os.pread(stream, BLOCK, at):
-                    file.write(block)
-                    at += len(block)
-                    await deferLater(self._env.clock, 0, lambda: None)
-            format = guess_format(os.pread(stream, 1024, 0))
-            found = await self._analyser.look_into(
-                str(path), format, layout, user_name=job.user_name
-            )
-            return without_sheets(found, sum(self._follow(job).sheets or ()))
-        except OSError as error:
-            _log.warn("what job {job} prints cannot be had: {error}", job=job.job, error=str(error))
-            return Document((), layout.copies, layout.duplex, job.format, analysed=False)
-        finally:
-            os.close(stream)
-            path.unlink(missing_ok=True)
-
-    async def _documents(self, job: Job) -> range:
-        """The numbers of the documents of a job at CUPS, its sheets apart."""
-        try:
-            found = await self._look(job)
-        except CupsRefused:
-            return range(1, 2)
-        if found is None or found.is_final:
-            raise Canceled
-        self._follow(job).sheets = before, after = found.sheets
-        count = min(max(found.documents - before - after, 1), DOCUMENTS_MAX)
-        return range(before + 1, before + 1 + count)
-
-    async def _sheets(self, job: Job) -> tuple[int, int]:
-        try:
-            found = await self._look(job)
-        except CupsRefused:
-            return 0, 0
-        return (0, 0) if found is None else found.sheets
-
-    async def _analyse_document(
-        self, job: Job, number: int, layout: Layout, options: Mapping[str, str]
-    ) -> Document | None:
-        """One document of the job, as its client sent it; None: CUPS does not give it."""
-        assert job.spooled is not None
-        path = self._folder / f"{job.job}-{number}"
-        try:
-            with open(path, "w+b") as file:
-                format = await self._fetch(job.spooled.number, number, file)
-                file.seek(0)
-                guessed = guess_format(file.read(1024))
-            if guessed != "application/octet-stream":
-                format = guessed
-            return await self._analyser.look_into(str(path), format, layout, options, job.user_name)
-        except (CupsRefused, OSError) as error:
-            _log.warn(
-                "the document of job {job} cannot be had: {error}", job=job.job, error=str(error)
-            )
-            return None
-        finally:
-            path.unlink(missing_ok=True)
-
-    async def _fetch(self, number: int, document: int, file: BinaryIO) -> str:
-        async def fetch() -> str:
-            file.seek(0)
-            file.truncate()
-            return await self._cups.document(number, document, file, self._document_max_bytes)
-
-        return await self._insist(fetch)
+        return await self._documents.analyse(self._follow(job))
 
     async def is_grey(self, job: Job) -> bool | None:
         assert job.spooled is not None
@@ -546,7 +369,7 @@ class CupsSpooler:
             if not has_begun:
                 if following.sheets is None:
                     # Looked into by an earlier process.
-                    following.sheets = await self._sheets(following.job)
+                    following.sheets = await self._documents.sheets(following.job)
                 before = following.printer_job_before
                 following.job = about_to_print(following.job, before, following.sheets)
                 await printing(following.job)
@@ -567,13 +390,13 @@ class CupsSpooler:
                 await backend.allow(await self._whole_uri(following.job))
                 continue
             try:
-                found = await self._look(job)
+                found = await self._patient.look(job)
                 if following.backend is not None or following.final is not None:
                     continue
                 if found is None:
                     # A CUPS that keeps no history may have said how it ended just now.
                     with suppress(CupsUnreachable, CupsRefused):
-                        await self._look_for_events()
+                        await self._events.hear()
                     if following.final is not None:
                         continue
                     if not has_begun:
@@ -589,16 +412,16 @@ class CupsSpooler:
                         await self._check_document(following, found)
                         if await self._prepare(following, found):
                             await begin()
-                    await self._release(found.number)
+                    await self._patient.release(found.number)
             except CupsRefused as error:
                 _log.error("job {job} is not followed: {error}", job=job.job, error=str(error))
-            await self._pause(following, LOOK_S)
+            await following.sleep(self._env.clock, LOOK_S)
 
-    async def _check_document(self, following: _Following, found: CupsJob) -> None:
+    async def _check_document(self, following: Following, found: CupsJob) -> None:
         """A hold may outlive its document; what filters make of none might be charged."""
         number = found.number
         if not following.has_document:
-            if not await self._insist(lambda: self._cups.has_document(number)):
+            if not await self._patient.insist(lambda: self._cups.has_document(number)):
                 raise Canceled(NO_DOCUMENT)
             following.has_document = True
 
@@ -609,10 +432,10 @@ class CupsSpooler:
         """
         if found.state is not JobState.PENDING:
             return False
-        jobs = await self._insist(self._cups.jobs)
+        jobs = await self._patient.insist(self._cups.jobs)
         return all(job.number != found.number for job in jobs)
 
-    def _is_as_released(self, following: _Following, backend: Backend) -> bool:
+    def _is_as_released(self, following: Following, backend: Backend) -> bool:
         """Whether what the backend would print is what was allowed, where, and how."""
         job, announcement = following.job, backend.announcement
         assert job.document is not None and announcement is not None
@@ -621,7 +444,7 @@ class CupsSpooler:
         is_there = queue is None or queue == announcement.queue
         return is_there and (following.is_prepared or not is_changed)
 
-    async def _prepare(self, following: _Following, found: CupsJob) -> bool:
+    async def _prepare(self, following: Following, found: CupsJob) -> bool:
         """Give a held job the queue, the copies and the sides of its release.
 
         True: that queue asks nobody, so that nothing but this decides.
@@ -647,10 +470,7 @@ class CupsSpooler:
         assert job.spooled is not None
         return await kept_uri(self._journal, job.spooled.queue, job.spooled.uri)
 
-    async def _release(self, number: int) -> None:
-        await self._insist(lambda: self._cups.release(number))
-
-    async def _outcome(self, following: _Following, state: JobState, has_begun: bool) -> Outcome:
+    async def _outcome(self, following: Following, state: JobState, has_begun: bool) -> Outcome:
         if not has_begun:
             raise Canceled
         job = following.job
@@ -664,38 +484,10 @@ class CupsSpooler:
 
     # How CUPS is looked at.
 
-    async def _look(self, job: Job) -> CupsJob | None:
-        """The job as CUPS has it; None: CUPS does not know it, or not any more."""
-        assert job.spooled is not None
-        number = job.spooled.number
-        found = await self._insist(lambda: self._cups.job(number))
-        # After the loss of its spool CUPS gives numbers anew.
-        return found if found is not None and found.uuid == job.job_uuid else None
-
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer of CUPS, asked again for as long as it is away."""
-        while True:
-            try:
-                return await ask()
-            except CupsUnreachable as error:
-                _log.info("CUPS does not answer: {error}", error=str(error))
-            await deferLater(self._env.clock, AWAY_S, lambda: None)
-
-    async def _pause(self, following: _Following, seconds: float) -> None:
-        """Until something happens to the job, or the time is over."""
-        pause: Deferred[None] = Deferred()
-        following.pause = pause
-        timer = self._env.clock.callLater(seconds, following.wake)
-        try:
-            await pause
-        finally:
-            if timer.active():
-                timer.cancel()
-
     async def _watch(self) -> None:
         while True:
             try:
-                await self._look_for_events()
+                await self._events.hear()
                 if self._env.now() - self._reconciled_at >= RECONCILE_S:
                     await self._reconcile()
                     self._reconciled_at = self._env.now()
@@ -727,24 +519,7 @@ class CupsSpooler:
         if napping is not None and not napping.called:
             napping.callback(None)
 
-    async def _look_for_events(self) -> None:
-        """Hear what happened since the last time, in order."""
-        await self._looking.run(lambda: Deferred.fromCoroutine(self._hear()))
-
-    async def _hear(self) -> None:
-        if self._subscription is not None:
-            if self._env.now() - self._subscribed_at > LEASE_S / 4:
-                await self._cups.renew(self._subscription)
-                self._subscribed_at = self._env.now()
-            events = await self._cups.events(self._subscription, self._sequence)
-            if events is not None:
-                for event in events:
-                    self._sequence = event.sequence
-                    self._happened(event)
-                return
-        # CUPS has forgotten us, or never knew us: what happened meanwhile, the jobs tell.
-        self._subscription, self._sequence = await self._cups.subscribe(), 0
-        self._subscribed_at = self._env.now()
+    def _missed_events(self) -> None:
         self._reconciled_at = float("-inf")
 
     def _happened(self, event: Event) -> None:
@@ -756,7 +531,7 @@ class CupsSpooler:
                 self._ended_at_cups(following, event.state)
             following.wake()
 
-    def _ended_at_cups(self, following: _Following, state: JobState | None) -> None:
+    def _ended_at_cups(self, following: Following, state: JobState | None) -> None:
         following.final = state
         if following.job.state != "printing":
             # Nothing of it was printed; a job about to print finds out by itself.
@@ -774,7 +549,7 @@ class CupsSpooler:
         for following in list(self._following.values()):
             is_waiting = following.job.state not in ("decided", "printing", "ended")
             if is_waiting and following.job.job_uuid not in present:
-                found = await self._look(following.job)
+                found = await self._patient.look(following.job)
                 if found is None or found.is_final:
                     self._ended_at_cups(following, JobState.CANCELED)
             following.wake()
@@ -789,58 +564,3 @@ class CupsSpooler:
         else:
             # Its announcement was lost, or it was started again.
             await self._cups.release(job.number)
-
-
-def about_to_print(job: Job, printer_job_before: int | None, sheets: tuple[int, int]) -> Job:
-    """``job`` with what is to be known of its printing after a restart."""
-    assert job.spooled is not None
-    spooled = attrs.evolve(job.spooled, printer_job_before=printer_job_before, sheets=sheets)
-    return attrs.evolve(job, spooled=spooled)
-
-
-def at_queue(job: Job, queue: str, uri: str) -> Job:
-    """``job`` in another queue, which prints at ``uri``."""
-    assert job.spooled is not None
-    return attrs.evolve(job, spooled=attrs.evolve(job.spooled, queue=queue, uri=uri))
-
-
-def without_padding(document: Document, counted: int, sheets: int = 0) -> int:
-    """A printer's count less ``sheets``, and the backs that filters add to end a sheet of paper.
-
-    These stand behind each copy of an odd number of pages, and behind each of the sheets.
-    """
-    one = sum(group.pages for group in document.groups)
-    padded = document.copies * (one + one % 2) + sheets
-    counted = max(counted - sheets, 0)
-    if document.duplex and document.pages < counted <= padded:
-        return document.pages
-    return counted
-
-
-def without_sheets(document: Document, sheets: int) -> Document:
-    """A stream for the printer less the grey pages of the sheets in it."""
-    groups = []
-    for group in document.groups:
-        taken = min(sheets, group.pages - group.colour)
-        sheets -= taken
-        if group.pages > taken:
-            groups.append(attrs.evolve(group, pages=group.pages - taken))
-    return attrs.evolve(document, groups=tuple(groups)) if groups else document
-
-
-def _together(documents: Sequence[Document], layout: Layout, format: str) -> Document:
-    """The documents of one job as one."""
-    if len(documents) == 1:
-        return documents[0]
-    groups: dict[str, list[int]] = {}
-    for document in documents:
-        for group in document.groups:
-            sum_ = groups.setdefault(group.paper, [0, 0])
-            sum_[0] += group.pages
-            sum_[1] += group.colour
-    return Document(
-        tuple(PageGroup(paper, pages, colour) for paper, (pages, colour) in groups.items()),
-        layout.copies,
-        layout.duplex,
-        format,
-    )

@@ -119,7 +119,7 @@ class AnalyserTests(SynchronousTestCase):
         self.work.cancel()
         self.failureResultOf(self.work, CancelledError)
         found = [self.analyse(f"ben {number}", user_name="ben") for number in range(2)]
-        started = lambda: [process.arguments[-1] for process in self.processes]  # noqa: E731
+        started = lambda: [json.loads(p.asked.partition(b"\n")[0])["path"] for p in self.processes]  # noqa: E731
         self.assertEqual(started(), ["anna 0", "ben 0"])
         self.processes[1].end(b'{"groups": [["A4", 1, 0]]}')
         self.assertEqual(started(), ["anna 0", "ben 0", "ben 1"])

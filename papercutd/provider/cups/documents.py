@@ -1,0 +1,226 @@
+"""What the documents of a CUPS job are: its originals, or else what filters make of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import attrs
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from papercutd.domain.document import Document, PageGroup
+from papercutd.environment import Environment
+from papercutd.provider.analysis import READABLE, DocumentAnalyser, guess_format
+from papercutd.provider.analysis.layout import Layout
+from papercutd.provider.cups.following import Following
+from papercutd.provider.cups.options import layout_of, parse_options
+from papercutd.provider.cups.patient_cups import PatientCups
+from papercutd.provider.cups.server import CupsRefused, CupsServer
+from papercutd.provider.journal import Job
+from papercutd.provider.printing import Canceled
+
+_log = Logger()
+#: Seconds between two looks at one job that is waited for.
+LOOK_S = 5.0
+#: Seconds for which filters may make what the backend is asked to show.
+STREAM_S = 300.0
+#: How often a backend is asked to show it.
+STREAM_ASKED_MAX = 3
+BLOCK = 1 << 20
+DOCUMENTS_MAX = 1_000
+
+
+class Documents:
+    """Has the documents of jobs analysed; they lie in ``folder`` while they are looked into."""
+
+    def __init__(
+        self,
+        env: Environment,
+        cups: CupsServer,
+        patient: PatientCups,
+        analyser: DocumentAnalyser,
+        folder: Path,
+        size_max: int,
+    ) -> None:
+        self._env = env
+        self._cups = cups
+        self._patient = patient
+        self._analyser = analyser
+        self._folder = folder
+        self._document_max_bytes = size_max
+
+    def clear(self) -> None:
+        """Make the folder, without what a process before left in it."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        for left in self._folder.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+    async def analyse(self, following: Following) -> Document:
+        """What the job is, its options applied; raises Canceled when it is gone."""
+        job = following.job
+        spooled = job.spooled
+        assert spooled is not None
+        try:
+            queue = await self._patient.insist(lambda: self._cups.queue(spooled.queue))
+        except CupsRefused as error:
+            _log.warn("{error}", error=str(error))
+            queue = None
+        options = {**parse_options(spooled.options), "copies": str(job.copies)}
+        layout = layout_of(options, queue, spooled.is_filtered)
+        if layout.paper:
+            # Of a text it depends on the paper how many pages it has.
+            options["PageSize"] = layout.paper
+        documents = []
+        for number in await self._numbers(following):
+            found = await self._analyse_document(job, number, layout, options)
+            if found is not None and not found.analysed:
+                # Where no filter runs, the printer is given what could not be read just now.
+                if found.format in READABLE and not spooled.is_filtered:
+                    return found
+            if found is None or not found.analysed:
+                return await self._analyse_stream(following, layout)
+            documents.append(found)
+        return _together(documents, layout, job.format)
+
+    async def _analyse_stream(self, following: Following, layout: Layout) -> Document:
+        """Of what filters make for the printer: the document itself says nothing to us.
+
+        The options are applied in it, but for copies that the backend makes.
+        """
+        job = following.job
+        assert job.spooled is not None
+        makes_copies = job.spooled.uri.startswith("ipp") or not job.spooled.is_filtered
+        applied = Layout(layout.copies if makes_copies else 1, layout.duplex)
+        give_up_at = self._env.now() + STREAM_S
+        asked = 0
+        while self._env.now() < give_up_at and asked <= STREAM_ASKED_MAX:
+            if following.final is not None:
+                raise Canceled
+            backend = following.backend
+            stream = None if backend is None else backend.take_stream()
+            if stream is not None:
+                return await self._look_into_stream(following, stream, applied)
+            if backend is not None:
+                following.backend = None
+                asked += 1
+                backend.ask_stream()
+                continue
+            found = await self._patient.look(job)
+            if found is None or found.is_final:
+                raise Canceled
+            if found.is_held_by_backend:
+                await self._patient.release(found.number)
+            if following.backend is None:
+                await following.sleep(self._env.clock, LOOK_S)
+        return Document((), layout.copies, layout.duplex, job.format, analysed=False)
+
+    async def _look_into_stream(
+        self, following: Following, stream: int, layout: Layout
+    ) -> Document:
+        job = following.job
+        path = self._folder / f"{job.job}-stream"
+        try:
+            with open(path, "wb") as file:
+                at = 0
+                # Its offset is the backend's too: it is read without moving it.
+                while block := os.pread(stream, BLOCK, at):
+                    file.write(block)
+                    at += len(block)
+                    await deferLater(self._env.clock, 0, lambda: None)
+            format = guess_format(os.pread(stream, 1024, 0))
+            found = await self._analyser.look_into(
+                str(path), format, layout, user_name=job.user_name
+            )
+            return without_sheets(found, sum(following.sheets or ()))
+        except OSError as error:
+            _log.warn("what job {job} prints cannot be had: {error}", job=job.job, error=str(error))
+            return Document((), layout.copies, layout.duplex, job.format, analysed=False)
+        finally:
+            os.close(stream)
+            path.unlink(missing_ok=True)
+
+    async def _numbers(self, following: Following) -> range:
+        """The numbers of the documents of a job at CUPS, its sheets apart."""
+        try:
+            found = await self._patient.look(following.job)
+        except CupsRefused:
+            return range(1, 2)
+        if found is None or found.is_final:
+            raise Canceled
+        following.sheets = before, after = found.sheets
+        count = min(max(found.documents - before - after, 1), DOCUMENTS_MAX)
+        return range(before + 1, before + 1 + count)
+
+    async def sheets(self, job: Job) -> tuple[int, int]:
+        """How many sheets CUPS prints before the documents of a job, and after them."""
+        try:
+            found = await self._patient.look(job)
+        except CupsRefused:
+            return 0, 0
+        return (0, 0) if found is None else found.sheets
+
+    async def _analyse_document(
+        self, job: Job, number: int, layout: Layout, options: Mapping[str, str]
+    ) -> Document | None:
+        """One document of the job, as its client sent it; None: CUPS does not give it."""
+        assert job.spooled is not None
+        path = self._folder / f"{job.job}-{number}"
+        try:
+            with open(path, "w+b") as file:
+                format = await self._fetch(job.spooled.number, number, file)
+                file.seek(0)
+                guessed = guess_format(file.read(1024))
+            if guessed != "application/octet-stream":
+                format = guessed
+            return await self._analyser.look_into(str(path), format, layout, options, job.user_name)
+        except (CupsRefused, OSError) as error:
+            _log.warn(
+                "the document of job {job} cannot be had: {error}", job=job.job, error=str(error)
+            )
+            return None
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _fetch(self, number: int, document: int, file: BinaryIO) -> str:
+        async def fetch() -> str:
+            file.seek(0)
+            file.truncate()
+            return await self._cups.document(number, document, file, self._document_max_bytes)
+
+        return await self._patient.insist(fetch)
+
+
+def without_sheets(document: Document, sheets: int) -> Document:
+    """A stream for the printer less the grey pages of the sheets in it."""
+    groups = []
+    for group in document.groups:
+        taken = min(sheets, group.pages - group.colour)
+        sheets -= taken
+        if group.pages > taken:
+            groups.append(attrs.evolve(group, pages=group.pages - taken))
+    return attrs.evolve(document, groups=tuple(groups)) if groups else document
+
+
+def _together(documents: Sequence[Document], layout: Layout, format: str) -> Document:
+    """The documents of one job as one."""
+    if len(documents) == 1:
+        return documents[0]
+    groups: dict[str, list[int]] = {}
+    for document in documents:
+        for group in document.groups:
+            sum_ = groups.setdefault(group.paper, [0, 0])
+            sum_[0] += group.pages
+            sum_[1] += group.colour
+    return Document(
+        tuple(PageGroup(paper, pages, colour) for paper, (pages, colour) in groups.items()),
+        layout.copies,
+        layout.duplex,
+        format,
+    )
