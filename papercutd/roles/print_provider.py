@@ -15,7 +15,7 @@ from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.tls import Revocations, serial_of
 from papercutd.provider.adapters.registry import direct_adapters
-from papercutd.provider.analysis import DocumentAnalyser
+from papercutd.provider.analysis.analyser import DocumentAnalyser
 from papercutd.provider.cups.backends import BackendFactory
 from papercutd.provider.cups.counting import IppCounter
 from papercutd.provider.cups.queues import CupsQueues

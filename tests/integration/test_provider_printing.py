@@ -35,8 +35,9 @@ from papercutd.provider.adapters.ipp import Operation, Tag
 from papercutd.provider.adapters.ipp_printer import IppPrinter
 from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.adapters.socket_printer import SocketPrinter
-from papercutd.provider.analysis import PDF, DocumentAnalyser
 from papercutd.provider.analysis import worker as worker_module
+from papercutd.provider.analysis.analyser import DocumentAnalyser
+from papercutd.provider.analysis.formats import PDF
 from papercutd.provider.journal import ProviderJournal, create_journal, verify_journal
 from papercutd.provider.provider import PrintProvider
 from papercutd.provider.submission import SubmissionFactory

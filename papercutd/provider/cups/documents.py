@@ -14,7 +14,8 @@ from twisted.logger import Logger
 
 from papercutd.domain.document import Document, PageGroup
 from papercutd.environment import Environment
-from papercutd.provider.analysis import READABLE, DocumentAnalyser, guess_format
+from papercutd.provider.analysis.analyser import READABLE, DocumentAnalyser
+from papercutd.provider.analysis.formats import guess_format
 from papercutd.provider.analysis.layout import Layout
 from papercutd.provider.cups.following import Following
 from papercutd.provider.cups.options import layout_of, parse_options

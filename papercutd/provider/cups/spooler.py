@@ -23,7 +23,7 @@ from papercutd.environment import Environment
 from papercutd.errors import NotFound, PapercutError
 from papercutd.provider.adapters import Outcome
 from papercutd.provider.adapters.ipp import JobState
-from papercutd.provider.analysis import DocumentAnalyser
+from papercutd.provider.analysis.analyser import DocumentAnalyser
 from papercutd.provider.cups.backends import Announcement, Backend
 from papercutd.provider.cups.counting import Counter, without_padding
 from papercutd.provider.cups.device_uris import kept_uri

@@ -13,15 +13,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.document import Document, PageGroup
-from papercutd.provider.analysis import (
+from papercutd.provider.analysis.analyser import (
     AT_ONCE,
     OUTPUT_MAX,
-    PDF,
     READY,
     READY_AFTER_S,
     WALL_TIME_S,
     DocumentAnalyser,
 )
+from papercutd.provider.analysis.formats import PDF
 
 
 class FakeProcess:
