@@ -180,7 +180,7 @@ class ProviderRole:
         if self._spooler is not None:
             await self._spooler.stop()
         await self._provider.stop()
-        self._analyser.stop()
+        await self._analyser.stop()
 
     async def _listen(self) -> None:
         assert self._provider is not None and self._journal is not None

@@ -290,7 +290,9 @@ class WorkerTests(PrintingCase):
 
     async def analyse(self, data: bytes, wall_time_s: float = 60.0) -> Document:
         analyser = DocumentAnalyser(reactor, reactor, wall_time_s)
-        return await analyser.analyse(self.document(data), PDF, 2, True)
+        found = await analyser.analyse(self.document(data), PDF, 2, True)
+        await analyser.stop()
+        return found
 
     async def setUp(self) -> None:
         # The worker is a child: it finds the project where this process did.

@@ -8,10 +8,10 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, DeferredSemaphore
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
@@ -28,7 +28,8 @@ T = TypeVar("T")
 AT_ONCE = 2
 #: Workers that have started and wait for a document: to start one takes a tenth of a second.
 READY = 2
-#: Seconds after a document until the next worker is started: it would slow down that job.
+#: Seconds after a document until its worker is ended and the next one is started: both would
+#: slow down that job.
 READY_AFTER_S = 0.5
 WALL_TIME_S = 90.0
 OUTPUT_MAX = 65_536
@@ -45,25 +46,28 @@ class _Worker(ProcessProtocol):
         self.output = b""
         self.is_over = False
         self.ended: Deferred[bytes] = Deferred(lambda _: self.kill())
+        #: No process is left of it.
+        self.gone: Deferred[None] = Deferred()
 
     def ask(self, asked: bytes) -> None:
         """Tell it what to look into; once."""
         if not self.is_over:
             assert self.transport is not None
             self.transport.write(asked + b"\n")
-            self.transport.closeStdin()
 
     def outReceived(self, data: bytes) -> None:
         self.output = (self.output + data)[:OUTPUT_MAX]
         if self.output.endswith(b"\n"):
-            # It has said all; to take itself down in order takes longer than most documents.
-            self.kill()
+            # It has said all, and waits for its end.
+            if not self.ended.called:
+                self.ended.callback(self.output)
 
     def processEnded(self, reason: Failure) -> None:
         self.is_over = True
         if not self.ended.called:
             is_whole = self.output.endswith(b"\n") or reason.check(ProcessDone)
             self.ended.callback(self.output if is_whole else b"")
+        self.gone.callback(None)
 
     def kill(self) -> None:
         with suppress(ProcessExitedAlready):
@@ -83,6 +87,8 @@ class DocumentAnalyser:
         self._at_once = DeferredSemaphore(AT_ONCE)
         self._ready: list[_Worker] = []
         self._ready_max = 0
+        #: Those that have said all, to be ended.
+        self._done: list[_Worker] = []
         self._timer: IDelayedCall | None = None
         self._turns: dict[str, DeferredLock] = {}
 
@@ -91,21 +97,29 @@ class DocumentAnalyser:
         self._ready_max = READY
         self._make_ready()
 
-    def stop(self) -> None:
-        """End those that wait."""
+    def stop(self) -> Deferred[Any]:
+        """End those that wait; fires when they are gone."""
         self._ready_max = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._ready:
-            self._ready.pop().kill()
+        workers, self._ready, self._done = [*self._ready, *self._done], [], []
+        for worker in workers:
+            worker.kill()
+        return DeferredList([worker.gone for worker in workers])
 
     def _make_ready_later(self) -> None:
         if self._ready_max and self._timer is None:
             self._timer = self._clock.callLater(READY_AFTER_S, self._make_ready)
 
+    def _end_done(self, left_max: int) -> None:
+        """Of those that have said all leave so many at the most."""
+        while len(self._done) > left_max:
+            self._done.pop(0).kill()
+
     def _make_ready(self) -> None:
         self._timer = None
+        self._end_done(0)
         self._ready = [worker for worker in self._ready if not worker.is_over]
         try:
             while len(self._ready) < self._ready_max:
@@ -203,6 +217,8 @@ class DocumentAnalyser:
         def ended(result: T) -> T:
             if timer.active():
                 timer.cancel()
+            self._done = [done for done in [*self._done, worker] if not done.is_over]
+            self._end_done(READY)
             self._make_ready_later()
             return result
 

@@ -231,8 +231,11 @@ def main() -> None:
         found = {"failed": "too-large"}
     except Exception as error:
         found = {"failed": f"unreadable ({type(error).__name__})"}
-    # With the end of the line everything is said, and this process may be killed.
     sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+    if len(sys.argv) == 1:
+        # Who asked ends this process, or ends itself, when nothing waits for the processor.
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

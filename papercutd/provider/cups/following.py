@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -29,6 +31,8 @@ class Following:
     printer_job_before: int | None = None
     #: Sheets (``job-sheets``) before and after its documents; None: not asked for yet.
     sheets: tuple[int, int] | None = None
+    #: Documents.begin: what CUPS is being asked before it is analysed.
+    begun: Deferred[Any] | None = None
     #: How often it was let through by this process.
     attempts: int = 0
     #: Its document was seen since it was held.

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -102,7 +103,7 @@ class CupsSpooler:
         self._taking_in = DeferredLock()
         self._events = Events(env, cups, self._happened, self._missed_events)
         self._reconciled_at = float("-inf")
-        self._napping: Deferred[None] | None = None
+        self._waking: IDelayedCall | None = None
         #: Whether CUPS answered last time; shown.
         self.is_reachable = False
         self.provider: PrintProvider
@@ -169,7 +170,7 @@ class CupsSpooler:
         if following.job.state == "held":
             # Somebody released it at CUPS: it is asked for again, not let through.
             self.provider.retry(job.job)
-        self._end_nap()
+        self._shorten_nap()
         if following.attempts == 0 and following.job.state != "printing":
             self._tasks.spawn(self._note_printer(following), "asking a printer for its last job")
         following.wake()
@@ -240,8 +241,16 @@ class CupsSpooler:
             ),
             reprint_of="" if known is None else known.job,
         )
-        self._follow(job)
-        await self.provider.take_in(job)
+        following = self._follow(job)
+        # Its backend waits: CUPS is asked while the disk writes.
+        self._documents.begin(following)
+        try:
+            await self.provider.take_in(job)
+        except BaseException:
+            # It is none of ours.
+            self._documents.give_up(following)
+            del self._following[job.job]
+            raise
         return job
 
     async def _give_up_moved(self, known: Job, queue: str) -> None:
@@ -387,7 +396,11 @@ class CupsSpooler:
                     continue
                 following.attempts += 1
                 await begin()
-                await backend.allow(await self._whole_uri(following.job))
+                if await backend.allow(await self._whole_uri(following.job)):
+                    # It is the real backend now: CUPS tells what becomes of it, if not at once.
+                    backend.on_gone = lambda gone: None
+                    if following.final is None and following.backend is None:
+                        await following.sleep(self._env.clock, LOOK_S)
                 continue
             try:
                 found = await self._patient.look(job)
@@ -505,19 +518,21 @@ class CupsSpooler:
             await self._nap(EVENTS_S if is_busy else EVENTS_IDLE_S)
 
     async def _nap(self, seconds: float) -> None:
-        """So many seconds, or until a job is announced."""
-        self._napping = napping = Deferred[None]()
-        timer = self._env.clock.callLater(seconds, self._end_nap)
+        """So many seconds; less if a job is announced."""
+        napping = Deferred[None]()
+        timer = self._waking = self._env.clock.callLater(seconds, napping.callback, None)
         try:
             await napping
         finally:
             if timer.active():
                 timer.cancel()
 
-    def _end_nap(self) -> None:
-        napping, self._napping = self._napping, None
-        if napping is not None and not napping.called:
-            napping.callback(None)
+    def _shorten_nap(self) -> None:
+        """Look for events soon, but not now: CUPS and we are busy with a job that waits."""
+        timer = self._waking
+        if timer is not None and timer.active():
+            if timer.getTime() - self._env.clock.seconds() > EVENTS_S:
+                timer.reset(EVENTS_S)
 
     def _missed_events(self) -> None:
         self._reconciled_at = float("-inf")
