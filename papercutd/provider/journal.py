@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import msgspec
@@ -194,6 +194,16 @@ def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> N
     )
 
 
+@attrs.frozen
+class _Record(Generic[T]):
+    """What is chained, and what follows from it in the tables."""
+
+    what: str
+    fields: dict[str, Any]
+    #: Called with the connection and the number of the record.
+    change: Callable[[sqlite3.Connection, int], T]
+
+
 class ProviderJournal:
     """The journal over one writer."""
 
@@ -213,12 +223,21 @@ class ProviderJournal:
         self, what: str, fields: dict[str, Any], change: Callable[[sqlite3.Connection, int], T]
     ) -> Deferred[T]:
         """One transaction: the record of ``what``, then ``change(connection, number)``."""
+        return self._write_all(_Record(what, fields, change))
+
+    def _write_all(self, last: _Record[T], *before: _Record[Any]) -> Deferred[T]:
+        """One transaction of several records: ``before``, then ``last``, whose result it is."""
 
         written: list[Mark] = []
 
+        def write_one(connection: sqlite3.Connection, record: _Record[T]) -> T:
+            written.append(append(connection, record.what, record.fields, self._wall_s()))
+            return record.change(connection, written[-1].number)
+
         def write(connection: sqlite3.Connection) -> T:
-            written.append(append(connection, what, fields, self._wall_s()))
-            return change(connection, written[-1].number)
+            for record in before:
+                write_one(connection, record)
+            return write_one(connection, last)
 
         def committed(result: T) -> T:
             # Deferreds fire in the order of the commits.
@@ -273,30 +292,37 @@ class ProviderJournal:
         return self._write("received", fields, insert)
 
     def analysed(self, job: str, document: Document) -> Deferred[None]:
-        return self._write(
-            "analysed",
-            {"job": job, "document": document},
-            lambda c, n: _set(
-                c, job, state="analysed", document=_ENCODE(document), duplex=int(document.duplex)
-            ),
-        )
+        return self._write_all(_analysed(job, document))
+
+    def analysed_and_asked(
+        self, job: str, document: Document, phase: str, step: int
+    ) -> Deferred[None]:
+        """Both at once, where nobody is promised anything between them."""
+        return self._write_all(_asked(job, phase, step, False), _analysed(job, document))
 
     def asked(self, job: str, phase: str, step: int, grey: bool = False) -> Deferred[None]:
         """The key (job, phase-step) is about to be asked; why it was held before stays known.
 
         ``grey``: of what is printed where it goes nothing has colour.
         """
-        return self._write(
-            "asked",
-            {"job": job, "phase": phase, "step": step},
-            lambda c, n: _set(c, job, state="asked", phase=phase, step=step, grey=int(grey)),
-        )
+        return self._write_all(_asked(job, phase, step, grey))
 
     def decided(self, job: Job, decision: Decision | None, giver: str) -> Deferred[None]:
         """The decision taken, whole, and who gave it; None: nobody could be asked (tracker).
 
         ``giver`` is ``application``, a stream, or ``tracker``.
         """
+        return self._write_all(self._decided(job, decision, giver))
+
+    def decided_and_printing(
+        self, job: Job, decision: Decision, giver: str, waited_ms: float
+    ) -> Deferred[None]:
+        """Both at once, where what was allowed is let through without another question."""
+        return self._write_all(
+            _printing(job.job, waited_ms, job.spooled), self._decided(job, decision, giver)
+        )
+
+    def _decided(self, job: Job, decision: Decision | None, giver: str) -> _Record[None]:
         fields = {"job": job.job, "key": job.key, "giver": giver, "decision": decision}
 
         def decide(connection: sqlite3.Connection, number: int) -> None:
@@ -323,7 +349,7 @@ class ProviderJournal:
                     (job.key, _settles_with(connection, giver), number, self._wall_s()),
                 )
 
-        return self._write("decided", fields, decide)
+        return _Record("decided", fields, decide)
 
     def held(
         self, job: Job, reason: str, answer: str = "", decision: Decision | None = None
@@ -444,13 +470,7 @@ class ProviderJournal:
         self, job: str, waited_ms: float | None, spooled: Spooled | None = None
     ) -> Deferred[None]:
         """From now on paper may come out."""
-        return self._write(
-            "printing",
-            {"job": job, "waited_ms": waited_ms},
-            lambda c, n: _set(
-                c, job, state="printing", waited_ms=waited_ms, spooled=_stored(spooled)
-            ),
-        )
+        return self._write_all(_printing(job, waited_ms, spooled))
 
     def ended(
         self, job: Job, completion: Completion | None, target: str, outcome: str
@@ -465,6 +485,7 @@ class ProviderJournal:
                 state="ended",
                 outcome=outcome,
                 ended_at=self._wall_s(),
+                waited_ms=job.waited_ms,
                 pages=None if completion is None else completion.pages,
                 assumed=0 if completion is None else int(completion.assumed),
             )
@@ -693,6 +714,32 @@ class ProviderJournal:
             return gone
 
         return self._write("prune", {}, prune)
+
+
+def _analysed(job: str, document: Document) -> _Record[None]:
+    return _Record(
+        "analysed",
+        {"job": job, "document": document},
+        lambda c, n: _set(
+            c, job, state="analysed", document=_ENCODE(document), duplex=int(document.duplex)
+        ),
+    )
+
+
+def _asked(job: str, phase: str, step: int, grey: bool) -> _Record[None]:
+    return _Record(
+        "asked",
+        {"job": job, "phase": phase, "step": step},
+        lambda c, n: _set(c, job, state="asked", phase=phase, step=step, grey=int(grey)),
+    )
+
+
+def _printing(job: str, waited_ms: float | None, spooled: Spooled | None) -> _Record[None]:
+    return _Record(
+        "printing",
+        {"job": job, "waited_ms": waited_ms},
+        lambda c, n: _set(c, job, state="printing", waited_ms=waited_ms, spooled=_stored(spooled)),
+    )
 
 
 def append(

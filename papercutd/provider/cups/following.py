@@ -27,6 +27,8 @@ class Following:
     #: It was told CUPS what its release chose.
     is_prepared: bool = False
     pause: Deferred[None] | None = None
+    #: The printer is being asked for its newest job.
+    is_noting: bool = False
     #: The printer's newest job before ours; None: not known.
     printer_job_before: int | None = None
     #: Sheets (``job-sheets``) before and after its documents; None: not asked for yet.

@@ -172,7 +172,7 @@ class CupsSpooler:
             self.provider.retry(job.job)
         self._shorten_nap()
         if following.attempts == 0 and following.job.state != "printing":
-            self._tasks.spawn(self._note_printer(following), "asking a printer for its last job")
+            self._note_printer(following)
         following.wake()
 
     def _gone(self, following: Following, backend: Backend) -> None:
@@ -180,8 +180,17 @@ class CupsSpooler:
             following.backend = None
         following.wake()
 
-    async def _note_printer(self, following: Following) -> None:
-        before = await self._counter.newest(following.job)
+    def _note_printer(self, following: Following) -> None:
+        if not following.is_noting:
+            following.is_noting = True
+            asking = self._ask_printer(following)
+            self._tasks.spawn(asking, "asking a printer for its last job")
+
+    async def _ask_printer(self, following: Following) -> None:
+        try:
+            before = await self._counter.newest(following.job)
+        finally:
+            following.is_noting = False
         if following.attempts == 0:
             following.printer_job_before = before
 
@@ -363,6 +372,19 @@ class CupsSpooler:
         following.has_document = True
         # At its own queue it was looked into with what that queue makes of it.
         return found is not None and not found.is_colour
+
+    def at_once(self, job: Job) -> Job | None:
+        following = self._following.get(job.job)
+        if following is None or following.is_noting or following.final is not None:
+            return None
+        backend = following.backend
+        if backend is None or not backend.is_there or not self._is_as_released(following, backend):
+            return None
+        if following.sheets is None:
+            return None
+        before = following.printer_job_before
+        about = about_to_print(following.job, before, following.sheets)
+        return attrs.evolve(job, spooled=about.spooled)
 
     async def print_job(
         self,
