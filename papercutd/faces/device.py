@@ -227,7 +227,8 @@ class DeviceFace:
         visit = self._service.devices.visit(message.login, conversation.device)
         return _answer(
             await self._service.devices.release(
-                visit, message.release, message.job, message.copies, message.duplex
+                *(visit, message.release, message.job, message.copies, message.duplex),
+                message.account,
             )
         )
 

@@ -33,7 +33,7 @@ _COLUMNS = (
     *("job", "state", "step", "printer", "user_name", "title", "host", "copies", "duplex"),
     *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
     *("document", "decision", "decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
-    *("phase", "release", "target", "held_at", "grey"),
+    *("phase", "release", "target", "held_at", "grey", "account"),
 )
 
 
@@ -97,6 +97,8 @@ class Job:
     held_at: float = 0.0
     #: The printer that its release chose prints without colour.
     grey: bool = False
+    #: The shared account that its release chose; None: the person's own.
+    account: int | None = None
 
     @property
     def to_be_printed(self) -> Document | None:
@@ -351,6 +353,7 @@ class ProviderJournal:
         printer: int,
         copies: int | None = None,
         duplex: bool | None = None,
+        account: int | None = None,
     ) -> Deferred[Claim]:
         """Compare and set: a held job belongs to ``release`` from now on (design 4.7).
 
@@ -373,6 +376,7 @@ class ProviderJournal:
                 target=printer,
                 document=document,
                 decision=None,
+                account=account,
             )
             _set(
                 connection,
@@ -384,6 +388,7 @@ class ProviderJournal:
                 target=printer,
                 document=_ENCODE(document),
                 decision=None,
+                account=account,
             )
             connection.execute(
                 "INSERT INTO release (id, job, printer, written_at) VALUES (?, ?, ?, ?)",
@@ -791,12 +796,12 @@ def held_again(job: Job) -> Job:
     document = job.document
     if document is not None:
         document = attrs.evolve(document, copies=job.copies, duplex=job.duplex)
-    return attrs.evolve(job, release="", target=0, document=document, grey=False)
+    return attrs.evolve(job, release="", target=0, document=document, grey=False, account=None)
 
 
 def _hold_again(connection: sqlite3.Connection, job: Job) -> None:
     document = _ENCODE(held_again(job).document)
-    _set(connection, job.job, release="", target=0, document=document, grey=0)
+    _set(connection, job.job, release="", target=0, document=document, grey=0, account=None)
 
 
 def _read_claim(connection: sqlite3.Connection, release: str, job: str, printer: int) -> Claim:

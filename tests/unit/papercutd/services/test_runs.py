@@ -253,7 +253,8 @@ class AtTheApplicationServerTests(RunCase):
         self.desk.finish(started, 3)
         self.assertEqual(self.spendable(), 10_000)
         # One that is not there: nobody else pays for it.
-        self.refused("not-allowed", self.desk.copy, 1, account=999)
+        refused = self.desk.copy(1, account=999)
+        self.assertEqual((refused.grant, refused.decision.reason.value), ("", "closed"))
         self.check()
 
     def test_open_runs_are_bounded(self) -> None:
