@@ -336,7 +336,12 @@ class StoreOperations:
             progress({"doing": f"charges against {path}"})
             provider, printed = read_printed(path)
             problems += await self.store.compare_with_provider(provider, printed)
-        return {"ok": not problems, "problems": problems}
+        found: dict[str, Any] = {"ok": not problems, "problems": problems}
+        missing = (await self.store.statement(None, None))["missing"] if problems else []
+        if missing:
+            # What is printed there is on its way here.
+            found["not_reported_yet"] = missing
+        return found
 
     async def statement(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """The statement of the last outage, or of a span of time."""
