@@ -78,20 +78,26 @@ class Documents:
             else:
                 left.unlink(missing_ok=True)
 
-    async def analyse(self, following: Following) -> Document:
-        """What the job is, its options applied; raises Canceled when it is gone."""
+    async def begun(self, following: Following) -> Begun:
+        """What CUPS says of the job; raises Canceled when it is gone. ``analyse`` has to follow."""
         if following.begun is None:
             self.begin(following)
         assert following.begun is not None
-        begun = await following.begun
+        try:
+            begun: Begun = await following.begun
+            return begun
+        finally:
+            following.begun = None
+
+    async def analyse(self, following: Following, begun: Begun) -> Document:
+        """What the job is, its options applied; raises Canceled when it is gone."""
         try:
             return await self._analyse(following, begun)
         finally:
-            following.begun = None
             self._path(following.job, 1).unlink(missing_ok=True)
 
     def begin(self, following: Following) -> None:
-        """Ask CUPS all that is to be known, at once; ``analyse`` takes it up."""
+        """Ask CUPS all that is to be known, at once; ``begun`` takes it up."""
         following.begun = Deferred.fromCoroutine(self._begin(following.job))
 
     def give_up(self, following: Following) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -103,7 +102,7 @@ class CupsSpooler:
         self._taking_in = DeferredLock()
         self._events = Events(env, cups, self._happened, self._missed_events)
         self._reconciled_at = float("-inf")
-        self._waking: IDelayedCall | None = None
+        self._napping: Deferred[None] | None = None
         #: Whether CUPS answered last time; shown.
         self.is_reachable = False
         self.provider: PrintProvider
@@ -170,7 +169,8 @@ class CupsSpooler:
         if following.job.state == "held":
             # Somebody released it at CUPS: it is asked for again, not let through.
             self.provider.retry(job.job)
-        self._shorten_nap()
+        if following.begun is None:
+            self._end_nap()
         if following.attempts == 0 and following.job.state != "printing":
             self._note_printer(following)
         following.wake()
@@ -354,7 +354,12 @@ class CupsSpooler:
             await deferLater(self._env.clock, AWAY_S, lambda: None)
 
     async def analyse(self, job: Job) -> Document:
-        return await self._documents.analyse(self._follow(job))
+        following = self._follow(job)
+        begun = await self._documents.begun(following)
+        # CUPS has to have our subscription before the job ends; it and we are idle while the
+        # document is looked into.
+        self._env.clock.callLater(0, self._end_nap)
+        return await self._documents.analyse(following, begun)
 
     async def is_grey(self, job: Job) -> bool | None:
         assert job.spooled is not None
@@ -540,21 +545,19 @@ class CupsSpooler:
             await self._nap(EVENTS_S if is_busy else EVENTS_IDLE_S)
 
     async def _nap(self, seconds: float) -> None:
-        """So many seconds; less if a job is announced."""
-        napping = Deferred[None]()
-        timer = self._waking = self._env.clock.callLater(seconds, napping.callback, None)
+        """So many seconds, or until a job is announced."""
+        self._napping = napping = Deferred[None]()
+        timer = self._env.clock.callLater(seconds, self._end_nap)
         try:
             await napping
         finally:
             if timer.active():
                 timer.cancel()
 
-    def _shorten_nap(self) -> None:
-        """Look for events soon, but not now: CUPS and we are busy with a job that waits."""
-        timer = self._waking
-        if timer is not None and timer.active():
-            if timer.getTime() - self._env.clock.seconds() > EVENTS_S:
-                timer.reset(EVENTS_S)
+    def _end_nap(self) -> None:
+        napping, self._napping = self._napping, None
+        if napping is not None and not napping.called:
+            napping.callback(None)
 
     def _missed_events(self) -> None:
         self._reconciled_at = float("-inf")
