@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,16 +38,16 @@ DOCUMENTS_MAX = 1_000
 
 @attrs.frozen
 class Begun:
-    """What CUPS says of a job before its documents are looked into."""
+    """What is known of a job as soon as CUPS has said all of it."""
 
-    #: None: CUPS does not say.
-    queue: Queue | None
+    layout: Layout
+    options: dict[str, str]
     #: How many sheets stand before the documents, and after them; None: CUPS does not say.
     sheets: tuple[int, int] | None
     #: The numbers of the documents at CUPS, the sheets apart.
     numbers: range
-    #: The format of document 1, which lies in the folder; None: CUPS does not give it.
-    first: str | None
+    #: What document 1 is; None: a sheet, or CUPS does not give it.
+    first: Document | None
 
 
 class Documents:
@@ -61,13 +61,16 @@ class Documents:
         analyser: DocumentAnalyser,
         folder: Path,
         size_max: int,
+        fetched: Callable[[], None],
     ) -> None:
+        """``fetched`` is called when a job's documents are about to be looked into."""
         self._env = env
         self._cups = cups
         self._patient = patient
         self._analyser = analyser
         self._folder = folder
         self._document_max_bytes = size_max
+        self._fetched = fetched
 
     def clear(self) -> None:
         """Make the folder, without what a process before left in it."""
@@ -78,26 +81,8 @@ class Documents:
             else:
                 left.unlink(missing_ok=True)
 
-    async def begun(self, following: Following) -> Begun:
-        """What CUPS says of the job; raises Canceled when it is gone. ``analyse`` has to follow."""
-        if following.begun is None:
-            self.begin(following)
-        assert following.begun is not None
-        try:
-            begun: Begun = await following.begun
-            return begun
-        finally:
-            following.begun = None
-
-    async def analyse(self, following: Following, begun: Begun) -> Document:
-        """What the job is, its options applied; raises Canceled when it is gone."""
-        try:
-            return await self._analyse(following, begun)
-        finally:
-            self._path(following.job, 1).unlink(missing_ok=True)
-
     def begin(self, following: Following) -> None:
-        """Ask CUPS all that is to be known, at once; ``begun`` takes it up."""
+        """Ask CUPS all that is to be known, and look into it; ``analyse`` takes it up."""
         following.begun = Deferred.fromCoroutine(self._begin(following.job))
 
     def give_up(self, following: Following) -> None:
@@ -106,25 +91,26 @@ class Documents:
         if begun is not None:
             begun.addErrback(lambda failure: None)
             begun.cancel()
-        self._path(following.job, 1).unlink(missing_ok=True)
 
     async def _begin(self, job: Job) -> Begun:
         # A backend waits for it. Most jobs have one document and no sheets: their first is it.
-        queue = Deferred.fromCoroutine(self._queue(job))
-        looked = Deferred.fromCoroutine(self._look(job))
-        first = Deferred.fromCoroutine(self._fetch(job, 1))
-        is_whole = False
+        asking_queue = Deferred.fromCoroutine(self._queue(job))
+        looking = Deferred.fromCoroutine(self._look(job))
+        fetching = Deferred.fromCoroutine(self._fetch(job, 1))
         try:
-            sheets, numbers = await looked
-            begun = Begun(await queue, sheets, numbers, await first)
-            is_whole = True
-            return begun
+            sheets, numbers = await looking
+            layout, options = _layout(job, await asking_queue)
+            format = await fetching
+            self._env.clock.callLater(0, self._fetched)
+            first = None
+            if format is not None and numbers.start == 1:
+                first = await self._analyse_document(job, 1, format, layout, options)
+            return Begun(layout, options, sheets, numbers, first)
         finally:
-            if not is_whole:
-                for asked in (queue, looked, first):
-                    asked.addErrback(lambda failure: None)
-                    asked.cancel()
-                self._path(job, 1).unlink(missing_ok=True)
+            for asked in (asking_queue, looking, fetching):
+                asked.addErrback(lambda failure: None)
+                asked.cancel()
+            self._path(job, 1).unlink(missing_ok=True)
 
     async def _queue(self, job: Job) -> Queue | None:
         assert job.spooled is not None
@@ -135,32 +121,37 @@ class Documents:
             _log.warn("{error}", error=str(error))
             return None
 
-    async def _analyse(self, following: Following, begun: Begun) -> Document:
-        job = following.job
-        spooled = job.spooled
-        assert spooled is not None
+    async def analyse(self, following: Following) -> Document:
+        """What the job is, its options applied; raises Canceled when it is gone."""
+        if following.begun is None:
+            self.begin(following)
+        assert following.begun is not None
+        try:
+            begun: Begun = await following.begun
+        finally:
+            following.begun = None
         if begun.sheets is not None:
             following.sheets = begun.sheets
-        queue = begun.queue
-        options = {**parse_options(spooled.options), "copies": str(job.copies)}
-        layout = layout_of(options, queue, spooled.is_filtered)
-        if layout.paper:
-            # Of a text it depends on the paper how many pages it has.
-            options["PageSize"] = layout.paper
+        job, layout = following.job, begun.layout
+        assert job.spooled is not None
         documents = []
         for number in begun.numbers:
-            format = begun.first if number == 1 else await self._fetch(job, number)
-            found = None
-            if format is not None:
-                found = await self._analyse_document(job, number, format, layout, options)
+            found = begun.first if number == 1 else await self._further(job, number, begun)
             if found is not None and not found.analysed:
                 # Where no filter runs, the printer is given what could not be read just now.
-                if found.format in READABLE and not spooled.is_filtered:
+                if found.format in READABLE and not job.spooled.is_filtered:
                     return found
             if found is None or not found.analysed:
                 return await self._analyse_stream(following, layout)
             documents.append(found)
         return _together(documents, layout, job.format)
+
+    async def _further(self, job: Job, number: int, begun: Begun) -> Document | None:
+        """One document of several, or after a sheet; None: CUPS does not give it."""
+        format = await self._fetch(job, number)
+        if format is None:
+            return None
+        return await self._analyse_document(job, number, format, begun.layout, begun.options)
 
     async def _analyse_stream(self, following: Following, layout: Layout) -> Document:
         """Of what filters make for the printer: the document itself says nothing to us.
@@ -284,6 +275,17 @@ class Documents:
             return await self._cups.document(number, document, file, self._document_max_bytes)
 
         return await self._patient.insist(copy)
+
+
+def _layout(job: Job, queue: Queue | None) -> tuple[Layout, dict[str, str]]:
+    """How the job is to be printed, and its options."""
+    assert job.spooled is not None
+    options = {**parse_options(job.spooled.options), "copies": str(job.copies)}
+    layout = layout_of(options, queue, job.spooled.is_filtered)
+    if layout.paper:
+        # Of a text it depends on the paper how many pages it has.
+        options["PageSize"] = layout.paper
+    return layout, options
 
 
 def without_sheets(document: Document, sheets: int) -> Document:

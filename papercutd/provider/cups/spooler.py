@@ -96,7 +96,12 @@ class CupsSpooler:
         self._journal = journal
         self._counter = counter
         self._patient = PatientCups(env, cups)
-        self._documents = Documents(env, cups, self._patient, analyser, folder, document_max_bytes)
+        # CUPS has to have our subscription before the job ends; it and we are idle while the
+        # document is looked into.
+        fetched = self._end_nap
+        self._documents = Documents(
+            *(env, cups, self._patient, analyser, folder, document_max_bytes, fetched)
+        )
         self._tasks = Tasks()
         self._following: dict[str, Following] = {}
         self._taking_in = DeferredLock()
@@ -251,10 +256,11 @@ class CupsSpooler:
             reprint_of="" if known is None else known.job,
         )
         following = self._follow(job)
+        taking = Deferred.fromCoroutine(self.provider.take_in(job))
         # Its backend waits: CUPS is asked while the disk writes.
         self._documents.begin(following)
         try:
-            await self.provider.take_in(job)
+            await taking
         except BaseException:
             # It is none of ours.
             self._documents.give_up(following)
@@ -354,12 +360,7 @@ class CupsSpooler:
             await deferLater(self._env.clock, AWAY_S, lambda: None)
 
     async def analyse(self, job: Job) -> Document:
-        following = self._follow(job)
-        begun = await self._documents.begun(following)
-        # CUPS has to have our subscription before the job ends; it and we are idle while the
-        # document is looked into.
-        self._env.clock.callLater(0, self._end_nap)
-        return await self._documents.analyse(following, begun)
+        return await self._documents.analyse(self._follow(job))
 
     async def is_grey(self, job: Job) -> bool | None:
         assert job.spooled is not None
