@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from papercutd.demo.devices import Mfd
 from papercutd.demo.network import Printer, Relay, free_port
 from papercutd.demo.processes import Role, command
 
@@ -115,7 +117,7 @@ class Installation:
         """With the application server running: sites and providers join, printers are made."""
         server = f"127.0.0.1:{self.https_port}"
         for branch in self.branches:
-            port = _port_of(branch.site.config)
+            port = _port_of(branch.site.config, "links")
             added = command(
                 *(self.app.config, "site", "add", branch.name, "--host", "127.0.0.1"),
                 *("--port", str(port)),
@@ -129,6 +131,21 @@ class Installation:
                 *(self.app.config, "printer", "add", f"{branch.name}-1", "--provider", provider),
                 *("--uri", uri),
             )
+
+    def add_device(self, name: str, site: str = "", application: int = 0, **fields: str) -> Mfd:
+        """A device that has joined, switched off; ``fields`` as ``papercutd device add`` has them.
+
+        ``application``: the port at which it reaches the application server, if not its own.
+        """
+        words = [w for k, v in fields.items() for w in (f"--{k.replace('_', '-')}", v)]
+        words += ["--site", site] if site else []
+        added = command(self.app.config, "device", "add", name, *words)
+        sites = {b.name: _port_of(b.site.config, "devices") for b in self.branches}
+        application = application or _port_of(self.app.config, "devices")
+        return Mfd.join(
+            *(self.directory / f"mfd-{name}", added["token"], f"127.0.0.1:{self.https_port}"),
+            *(f"127.0.0.1:{application}", f"{site}=127.0.0.1:{sites[site]}" if site else ""),
+        )
 
     def roles(self) -> list[Role]:
         beside = [role for branch in self.branches for role in (branch.site, branch.provider)]
@@ -144,7 +161,5 @@ class Installation:
                 relay.close()
 
 
-def _port_of(config: Path) -> int:
-    import tomllib
-
-    return int(tomllib.loads(config.read_text())["listen"]["links"])
+def _port_of(config: Path, which: str) -> int:
+    return int(tomllib.loads(config.read_text())["listen"][which])
