@@ -32,13 +32,16 @@ def run_device(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]
 class Mfd:
     """One device: joined once, switched on and off."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, name: str, home: Path) -> None:
+        self.name = name
         self.home = home
         self._process: subprocess.Popen[bytes] | None = None
         self._left = b""
 
     @classmethod
-    def join(cls, home: Path, token: str, server: str, application: str, site: str = "") -> Mfd:
+    def join(
+        cls, name: str, home: Path, token: str, server: str, application: str, site: str = ""
+    ) -> Mfd:
         """One that fetched its certificate with ``token``.
 
         ``server`` and ``application``: HOST:PORT of the application server's HTTPS and of its
@@ -48,7 +51,7 @@ class Mfd:
         done = run_device("join", token, "--home", str(home), "--json", "--server", server, *where)
         if done.returncode != 0:
             raise NotReady(f"a device did not join:\n{done.stderr}{done.stdout}")
-        return cls(home)
+        return cls(name, home)
 
     def start(self, *options: str, **variables: str) -> None:
         """Switch it on; it is connected when this returns, if it can be."""

@@ -106,6 +106,8 @@ class Installation:
     app: Role
     http_port: int
     https_port: int
+    #: ``cups``, one at each print server, or ``direct``.
+    spooler: str = "direct"
     branches: list[Branch] = attrs.field(factory=list)
 
     @classmethod
@@ -116,25 +118,22 @@ class Installation:
         init: Sequence[str] = (),
         spooler: str = "direct",
     ) -> Installation:
-        """Initialised (``init``: further words of that command), with nothing running.
-
-        ``spooler``: ``cups``, one at each print server, or ``direct``.
-        """
+        """Initialised (``init``: further words of that command), with nothing running."""
         http, https, links = free_port(), free_port(), free_port()
         debug = f'[debug]\nsabotage = "{sabotage}"\n' if sabotage else ""
         app = Role(
             "app", "application server", directory / "app", _listen(http, https, links) + debug
         )
         command(app.config, "init", *init)
-        made = cls(directory, app, http, https)
+        made = cls(directory, app, http, https, spooler)
         for name in SITES:
-            made._add_branch(name, links, spooler)
+            made._add_branch(name, links)
         return made
 
-    def _add_branch(self, name: str, links: int, spooler: str) -> None:
+    def _add_branch(self, name: str, links: int) -> None:
         devices = _port_of(self.app.config, "devices")
         relays = (Relay(links), Relay(links), Relay(devices))
-        cups = PrivateCups(self.directory / f"cups-{name}") if spooler == "cups" else None
+        cups = PrivateCups(self.directory / f"cups-{name}") if self.spooler == "cups" else None
         port = free_port()
         site = Role(
             *("site", f"site {name}", self.directory / f"site-{name}"),
@@ -196,7 +195,7 @@ class Installation:
         """A find-me queue at each site, and a device that releases its jobs and copies."""
         for branch in self.branches:
             printer, follow = branch.queues
-            self.app.call("printer.set", name=printer, group=branch.name)
+            self.app.call("printer.set", name=printer, release="immediate", group=branch.name)
             self._add_printer(branch, follow, "--group", branch.name, "--release", "find-me")
             branch.device = self.add_device(
                 *(f"{branch.name}-mfd", branch.name, branch.relays[2].port),
@@ -216,8 +215,12 @@ class Installation:
         sites = {b.name: _port_of(b.site.config, "devices") for b in self.branches}
         application = application or _port_of(self.app.config, "devices")
         return Mfd.join(
-            *(self.directory / f"mfd-{name}", added["token"], f"127.0.0.1:{self.https_port}"),
-            *(f"127.0.0.1:{application}", f"{site}=127.0.0.1:{sites[site]}" if site else ""),
+            *(name, self.directory / f"mfd-{name}", added["token"]),
+            *(
+                f"127.0.0.1:{self.https_port}",
+                f"127.0.0.1:{application}",
+                f"{site}=127.0.0.1:{sites[site]}" if site else "",
+            ),
         )
 
     def roles(self) -> list[Role]:
@@ -233,7 +236,7 @@ class Installation:
             role.stop()
         for branch in self.branches:
             if branch.cups is not None:
-                branch.cups.close()
+                branch.cups.stop()
             branch.printer.close()
             for relay in branch.relays:
                 relay.close()
