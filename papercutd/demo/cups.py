@@ -20,6 +20,7 @@ BACKEND = Path(__file__).resolve().parents[1] / "provider" / "backend" / "paperc
 SERVER_BIN = Path("/usr/lib/cups")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin"
 START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
 #: What it takes to print on paper through CUPS.
 _BACKENDS = ("ipp", "ipps", "socket")
 _PROGRAMS = ("cupsd", "lp", "lpadmin")
@@ -198,7 +199,11 @@ class PrivateCups:
         if self._cupsd is not None:
             # It ends its filters and backends itself; killed, it cannot.
             self._cupsd.send_signal(sig)
-            self._cupsd.wait()
+            try:
+                self._cupsd.wait(timeout=STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._cupsd.kill()
+                self._cupsd.wait()
             self._cupsd = None
 
     def close(self) -> None:

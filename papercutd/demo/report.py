@@ -58,12 +58,12 @@ def make_report(
     paper = measure.read_paper(stores)
     money = measure.measure_money(stores, paper)
     copies = measure.measure_copies(stores)
-    found = [*money["found"], *copies["found"], *told.verified["problems"], *told.troubles]
-    found += [
-        f"job {job['job']} did not come to an end"
+    found = [
+        f"job {job['job']} did not come to an end: {job['title']}, {job['state']}"
         for job in paper.jobs
         if job["state"] not in ("ended", "held")
     ]
+    found += [*told.troubles, *copies["found"], *money["found"], *told.verified["problems"]]
     for statement in told.statements:
         if statement["state"] != "closed":
             missing = ", ".join(statement["missing"])
