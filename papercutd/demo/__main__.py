@@ -83,8 +83,8 @@ def _serve(installation: Installation, story: Story) -> int:
             f"    its paper  {branch.printer.directory}",
             f"    its site   .venv/bin/papercutd -c {branch.site.config} status",
             f"    to collect {_printing(branch, follow)}",
-            f"    its device .venv/bin/papercut-device run --home {branch.mfd.home}"
-            f'    then: "login card {CARD}", list, release 1, copy 3',
+            f"    its device .venv/bin/papercut-device run --home {branch.mfd.home}",
+            f"               and there: login card {CARD}, list, release 1, copy 3",
         ]
     print("\n".join([*lines, "", "Ctrl-C ends it."]), flush=True)
     while True:
