@@ -181,12 +181,26 @@ def end_unseen(connection: sqlite3.Connection, void: Void) -> list[str]:
     return lost
 
 
-def end_journal(connection: sqlite3.Connection, identity: str, journal: str, void: Void) -> None:
-    """``journal`` is lost and nobody can speak of its keys: its holds end."""
+def adopt(
+    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str], void: Void
+) -> int:
+    """Holds of journals that ``asker`` had before: its own where it lists the key, else ended.
+
+    How many ended.
+    """
+    keep, dropped = set(listed), 0
     for (key,) in connection.execute(
-        "SELECT key FROM hold WHERE asker = ? AND journal = ?", (identity, journal)
+        "SELECT key FROM hold WHERE asker = ? AND journal <> ?", (asker.identity, asker.journal)
     ).fetchall():
-        release(connection, key, identity, void)
+        if key in keep:
+            connection.execute(
+                "DELETE FROM hold WHERE key = ? AND asker = ?", (key, asker.identity)
+            )
+            hold(connection, key, asker)
+        else:
+            release(connection, key, asker.identity, void)
+            dropped += 1
+    return dropped
 
 
 def open_keys_of_journal(
