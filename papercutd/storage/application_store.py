@@ -112,6 +112,8 @@ class ApplicationStore(AdministeredStore):
             for identity, seen_at in connection.execute(
                 "SELECT identity, seen_at FROM asker WHERE connected = 1"
             ).fetchall():
+                if askers.owes_nothing(connection, identity):
+                    continue
                 at = max(seen_at, last[0] if last is not None else 0.0)
                 connection.execute(
                     "INSERT INTO link_event (identity, event, at, number) VALUES (?, 'down', ?, ?)",
@@ -165,7 +167,7 @@ class ApplicationStore(AdministeredStore):
 
         def end(connection: sqlite3.Connection) -> bool:
             ended = askers.end_session(connection, asker, self._wall_s())
-            if ended:
+            if ended and not askers.owes_nothing(connection, asker.identity):
                 self._link_event(connection, asker.identity, "down")
             return ended
 

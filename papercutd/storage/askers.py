@@ -113,6 +113,19 @@ def acknowledge_position(connection: sqlite3.Connection, asker: SessionRef, posi
     )
 
 
+def owes_nothing(connection: sqlite3.Connection, identity: str) -> bool:
+    """``identity`` is a device that has no reservation here.
+
+    It prints nothing without one: no statement has to wait for it. A device leaves a server
+    for another it prefers, and may not come back.
+    """
+    return (
+        identity.startswith("device:")
+        and connection.execute("SELECT 1 FROM hold WHERE asker = ? LIMIT 1", (identity,)).fetchone()
+        is None
+    )
+
+
 def hold(connection: sqlite3.Connection, key: str, asker: SessionRef) -> None:
     """``asker`` holds the reservation of ``key``, asked in this session."""
     connection.execute(
