@@ -368,11 +368,12 @@ class WholeWayTests(PrintingCase):
         self.env = Environment(reactor, time.time, random.SystemRandom())
         writer = ThreadWriter(self.connection, reactor.callFromThread, lambda failure: None)
         self.journal = ProviderJournal(writer, time.time)
+        analyser = self.analyser = DocumentAnalyser(reactor, reactor)
         self.provider = PrintProvider(
             self.env,
             self.journal,
             direct_adapters(reactor, reactor),
-            DocumentAnalyser(reactor, reactor),
+            analyser,
             self.application.endpoint,
             None,
             LinkSettings(back_jitter_s=0.0),
@@ -386,6 +387,7 @@ class WholeWayTests(PrintingCase):
     async def stop(self, port: Any) -> None:
         await port.stopListening()
         await self.provider.stop()
+        await self.analyser.stop()
         problems = await self.journal.read(verify_journal)
         await self.journal.close()
         # The last bytes of the wire in memory.
