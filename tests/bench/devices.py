@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import unittest
+import uuid
 from typing import Any
 
 from papercutd.demo.processes import Role
@@ -23,6 +24,7 @@ WARM = 5
 PAGES_A_MINUTE = 120
 ROUND_TRIP_S = 0.2
 RESERVED = 4
+GUESSING = 25
 Row = tuple[str, float, str, float | None]
 
 
@@ -48,6 +50,7 @@ class Bench(DeviceCase):
         self.assertTrue(wait_for("it is cut", is_cut))
         links = {"online": self.device(north.site, north), "cut": self.device(south.site, south)}
         self.visit_in_turn(links)
+        self.while_others_guess(links["online"])
         for branch in (north, south):
             links["online" if branch is north else "cut"].close()
             self.zero_stop(branch.site, branch.name, "online" if branch is north else "cut")
@@ -74,6 +77,21 @@ class Bench(DeviceCase):
             online, cut = p95["online"][verb], p95["cut"][verb]
             name = f"{verb} at a device, p95 cut ({cut:.1f} ms) to online ({online:.1f} ms)"
             self.say(name, cut / online, "x", 2)
+
+    def while_others_guess(self, link: RawLink) -> None:
+        """Cards are shown while other devices try PINs of cards nobody has, until locked out."""
+        names = [f"guess-{number}" for number in range(GUESSING)]
+        self.add_devices(*names)
+        others = [self.session(name, self.branch.site) for name in names]
+        is_over = threading.Event()
+        thread = threading.Thread(target=_guess, args=(others, is_over), daemon=True)
+        thread.start()
+        took = []
+        while not is_over.is_set():
+            took.append(_visit(link)["LOGIN"])
+        thread.join(10.0)
+        name = f"log-in by card while {GUESSING} devices guess PINs, p95"
+        self.say(name, _p95(took), "ms", 20)
 
     def zero_stop(self, site: Role, name: str, state: str) -> None:
         """An engine that knows nothing of reservations and stops only when it hears STOP."""
@@ -118,6 +136,20 @@ def _visit(link: RawLink) -> dict[str, float]:
     ask("PING", clock=time.time())
     ask("LOGOUT", login=login)
     return waits
+
+
+def _guess(links: list[RawLink], is_over: threading.Event) -> None:
+    """Two guesses at once at each, until every device is locked out."""
+    try:
+        words = {""}
+        while words != {"locked-out"}:
+            for link in links:
+                for tag in ("a", "b"):
+                    shown = {"method": "card-pin", "card": uuid.uuid4().hex, "pin": "0000"}
+                    link.send(_line(tag, "LOGIN", shown))
+            words = {link.answer()[1] for link in links for _ in "ab"}
+    finally:
+        is_over.set()
 
 
 def _copy(link: RawLink) -> int:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import tomllib
 import urllib.error
 import urllib.request
 from typing import Any
 
 from papercutd.demo.processes import Role, command
-from papercutd.demo.scenario import wait_for
-from papercutd.identity.authority import Authority
-from tests.support.certificates import credentials
 from tests.support.devices import CARD, DeviceCase
-from tests.support.mfd import devices_port
 from tests.support.raw_link import RawLink, job_id
 
 #: What each verb is answered, by state; ``end``: the session is over.
@@ -48,35 +43,6 @@ class StateCase(DeviceCase):
     def setUp(self) -> None:
         super().setUp()
         self.site = self.branch.site
-        self.authority = Authority.load(self.installation.app.data / "ca")
-
-    def add(self, *names: str) -> None:
-        """More devices of the branch; its site knows them when this returns."""
-        app = self.installation.app
-        for name in names:
-            app.call(
-                "device.add",
-                **{"name": name, "printer": f"{self.branch.name}-1", "site": self.branch.name},
-                logins="card card-pin password",
-            )
-        newest = app.call("status")["position"]
-        known = lambda: self.site.call("status")["position"] == newest  # noqa: E731
-        self.assertTrue(wait_for("the site knows them", known))
-
-    def link(self, name: str, role: Role, is_known: bool = True) -> RawLink:
-        identity = self.installation.directory / f"identity-{name}"
-        if not identity.exists():
-            identity.mkdir()
-            credentials(self.authority, "device", name, time.time()).save(identity)
-        is_site = role is not self.installation.app
-        server = ("site", self.branch.name) if is_site else ("application", "application")
-        link = RawLink(devices_port(role), identity, server=server)
-        self.addCleanup(link.close)
-        if is_known:
-            word, welcome = link.hello(name, role="device")
-            self.assertEqual(word, "OK", welcome)
-            self.assertEqual(link.ask("OPEN", page=0, last=True, runs=[])[0], "OK")
-        return link
 
     def health(self, role: Role) -> dict[str, dict[str, Any]]:
         """The checks by name, ``ok`` for all of them."""
@@ -93,7 +59,7 @@ class StateCase(DeviceCase):
 
 class StateTests(StateCase):
     def test_each_verb_in_each_state(self) -> None:
-        self.add("mfd-1", "mfd-2")
+        self.add_devices("mfd-1", "mfd-2")
         for role in (self.installation.app, self.site):
             found = {verb: tuple(self.answers(role, verb)) for verb in TABLE}
             self.assertEqual(found, TABLE, role.name)
@@ -101,8 +67,8 @@ class StateTests(StateCase):
 
     def answers(self, role: Role, verb: str) -> list[str]:
         """What ``verb`` is answered in each of STATES."""
-        words = [self.link("mfd-1", role, is_known=False).ask(verb, **self.fields(verb))[0]]
-        link, other = self.link("mfd-1", role), self.link("mfd-2", role)
+        words = [self.connect("mfd-1", role).ask(verb, **self.fields(verb))[0]]
+        link, other = self.session("mfd-1", role), self.session("mfd-2", role)
         words.append(link.ask(verb, **self.fields(verb))[0])
         fields = self.fields(verb, link)
         words.append(link.ask(verb, **fields)[0])
@@ -115,7 +81,7 @@ class StateTests(StateCase):
         self.assertEqual(link.ask("JOBS", login=self.login_id)[0], "OK")
         word, progress = link.ask("PAGES", **self.key, pages=1)
         self.assertEqual((word, progress["left"]), ("OK", 2))
-        newer = self.link("mfd-1", role)
+        newer = self.session("mfd-1", role)
         words.append(_asked_at_the_end(link, verb, fields))
         words.append(newer.ask(verb, **fields)[0])
         # Nothing of the run is left behind.
@@ -187,7 +153,7 @@ class StateTests(StateCase):
 
     def test_devices_nobody_added(self) -> None:
         link = self.device(self.site, self.branch)
-        ghosts = [self.link("ghost", self.site, is_known=False) for _ in range(SESSIONS)]
+        ghosts = [self.connect("ghost", self.site) for _ in range(SESSIONS)]
         for number, ghost in enumerate(ghosts):
             name = "ghost" if number % 2 else f"{self.branch.name}-mfd"
             word = "not-yours" if number % 2 else "identity"
@@ -196,10 +162,10 @@ class StateTests(StateCase):
         self.assertEqual(self.site.call("status")["fighting"], [])
 
     def test_two_with_one_identity(self) -> None:
-        self.add("mfd-1")
+        self.add_devices("mfd-1")
         for role in (self.site, self.installation.app):
             self.assertTrue(self.health(role)["clones"]["ok"])
-            links = [self.link("mfd-1", role) for _ in range(4)]
+            links = [self.session("mfd-1", role) for _ in range(4)]
             for link in links[:-1]:
                 self.assertEqual(link.answer()[:2], ("end", "replaced"))
             self.login(links[-1])
@@ -212,8 +178,8 @@ class GuessTests(StateCase):
     def test_ten_thousand_guesses(self) -> None:
         """Half of fifty devices guess Ben's PIN, half cards nobody has; Anna shows hers."""
         names = [f"guess-{number}" for number in range(SESSIONS)]
-        self.add(*names)
-        links = [self.link(name, self.site) for name in names]
+        self.add_devices(*names)
+        links = [self.session(name, self.site) for name in names]
         honest = self.device(self.site, self.branch)
         before = _resident_kb(self.site)
         answered: list[str] = []
