@@ -21,7 +21,7 @@ $(STAMP): setup.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[test]'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## two sites survive a cut link, with real processes (ARGS="--sabotage drop-ack")
+demo: $(STAMP) ## two sites survive cut links, with real processes (ARGS="--sabotage drop-ack")
 	@$(BIN)/python -m papercutd.demo $(ARGS)
 
 run: $(STAMP) ## all roles on loopback with sample data, until Ctrl-C

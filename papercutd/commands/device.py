@@ -25,7 +25,7 @@ from papercutd.commands.device_home import DEVICES_PORT, join_device, load_setti
 from papercutd.config.model import ApplicationServer
 from papercutd.device.console import HELP, Console, Result
 from papercutd.device.device import Device
-from papercutd.device.journal import SCHEMA, DeviceJournal, create_journal
+from papercutd.device.journal import SCHEMA, DeviceJournal
 from papercutd.device.machine import SCHEMA as MACHINE_SCHEMA
 from papercutd.device.machine import Machine, MachineSettings, Trouble
 from papercutd.device.runs import Work
@@ -39,6 +39,7 @@ from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.roles.common import DataDirectory, asking_renewer, exit_with_failure
 from papercutd.roles.crash_points import crash_point, die
 from papercutd.services.link import LinkSettings
+from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import ThreadWriter
 from protocols.provider.messages import ServerAddress

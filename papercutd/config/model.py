@@ -108,6 +108,13 @@ class ApplicationServer:
 
 
 @attrs.frozen
+class CentreOfSite(ApplicationServer):
+    """The application server's address."""
+
+    devices: int = key(9193, "its port for devices, as they are told it here", least=1)
+
+
+@attrs.frozen
 class AskedApplicationServer(ApplicationServer):
     """The application server's address."""
 
@@ -168,7 +175,7 @@ class SiteConfig:
     forward_budget_s: float = key(
         0.3, "what the application server is given before the site decides itself", least=0
     )
-    application: ApplicationServer = attrs.field(factory=ApplicationServer)
+    application: CentreOfSite = attrs.field(factory=CentreOfSite)
     listen: Listen = attrs.field(factory=Listen)
     web: Web = attrs.field(factory=Web)
     plain: Plain = attrs.field(factory=Plain)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_TITLE = re.compile(rb"Td \(([^)]*)\) Tj")
+
 
 def make_pdf(title: str, pages: int, colour: bool = False) -> bytes:
     """A PDF of ``pages`` A4 pages that say ``title``; with a red square where ``colour``."""
@@ -32,3 +36,9 @@ def make_pdf(title: str, pages: int, colour: bool = False) -> bytes:
     out += b"trailer\n<< /Size %d /Root 1 0 R >>\n" % (len(objects) + 1)
     out += b"startxref\n%d\n%%%%EOF\n" % start
     return bytes(out)
+
+
+def title_of(data: bytes) -> str:
+    """The title that ``make_pdf`` wrote on the pages; empty: it did not make this."""
+    found = _TITLE.search(data)
+    return "" if found is None else found[1].decode()

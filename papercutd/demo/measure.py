@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from papercutd.demo.documents import title_of
 from papercutd.domain.pricing import PriceList
 from papercutd.storage.directory import cap_of, decode_prices
 
@@ -34,6 +35,8 @@ class Stores:
     providers: Sequence[Path]
     replicas: Sequence[Path]
     printers: Sequence[Path]
+    #: The engines' own counters, by the name of the device.
+    machines: Mapping[str, Path] = attrs.field(factory=dict)
 
 
 def open_read(path: Path) -> sqlite3.Connection:
@@ -51,31 +54,44 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 @attrs.define
 class Paper:
-    """Every document the printers received, and the jobs they belong to."""
+    """Every document the printers received, and the jobs they belong to.
+
+    A document is named by its digest; where the spooler keeps the documents, by its title.
+    """
 
     received: Counter[str]
     keys: dict[str, str]
     jobs: list[dict[str, Any]]
 
+    @property
+    def released(self) -> list[dict[str, Any]]:
+        """Jobs that were held, and collected by their person."""
+        return [j for j in self.jobs if j["phase"] == "release" and j["state"] == "ended"]
+
 
 def read_paper(stores: Stores) -> Paper:
-    """Match the printers' files to the providers' jobs by the document's digest."""
-    received: Counter[str] = Counter()
-    for directory in stores.printers:
-        for path in directory.glob("*.prn"):
-            received[sha256(path.read_bytes()).hexdigest()] += 1
+    """Match the printers' files to the providers' jobs."""
     keys: dict[str, str] = {}
     jobs: list[dict[str, Any]] = []
     for path in stores.providers:
         connection = open_read(path)
         connection.row_factory = sqlite3.Row
         for row in connection.execute(
-            "SELECT job, phase, step, digest, state, decider, outcome, submitted_at, decided_at,"
-            " waited_ms FROM job"
+            "SELECT job, phase, step, digest, title, state, decider, outcome, assumed,"
+            " submitted_at, decided_at, waited_ms FROM job"
         ):
-            jobs.append(dict(row))
-            keys[row["digest"]] = f"{row['job']}/{row['phase']}-{row['step']}"
+            job = dict(row)
+            job["key"] = f"{row['job']}/{row['phase']}-{row['step']}"
+            job["document"] = row["digest"] or row["title"]
+            jobs.append(job)
+            keys[job["document"]] = job["key"]
         connection.close()
+    received: Counter[str] = Counter()
+    for directory in stores.printers:
+        for path in directory.glob("*.prn"):
+            data = path.read_bytes()
+            digest = sha256(data).hexdigest()
+            received[digest if digest in keys else title_of(data) or digest] += 1
     return Paper(received, keys, jobs)
 
 
@@ -97,6 +113,10 @@ def measure_money(stores: Stores, paper: Paper) -> dict[str, Any]:
         elif count > charges[key]:
             duplicated += count - charges[key]
             found.append(f"{key} came out {count} times and was charged {charges[key]} times")
+    for job in paper.jobs:
+        if charges[job["key"]] and not job["assumed"] and not paper.received[job["document"]]:
+            duplicated += 1
+            found.append(f"a charge without paper: {job['key']}")
     for key, count in charges.items():
         if count > 1:
             duplicated += 1
@@ -113,6 +133,66 @@ def measure_money(stores: Stores, paper: Paper) -> dict[str, Any]:
         "overspent_e4": overspent_e4,
         "found": found,
     }
+
+
+def measure_copies(stores: Stores) -> dict[str, Any]:
+    """copies (runs of the machines), pages, lost and duplicated pages, and what was found.
+
+    The machines' counters are compared with what is charged to runs of their names: each
+    run once, with its pages, at the price of its version.
+    """
+    connection = open_read(stores.application)
+    prices = {
+        version: decode_prices(body).grey_a4_e4
+        for version, body in connection.execute("SELECT version, body FROM price")
+    }
+    charges: dict[str, list[tuple[str, int, int, int]]] = {}
+    for key, *charge in connection.execute(
+        "SELECT key, provider, pages, amount_e4, price_version FROM charge"
+        " WHERE provider LIKE 'device:%'"
+    ):
+        charges.setdefault(key, []).append(tuple(charge))
+    connection.close()
+    found: list[str] = []
+    copies = total = lost = duplicated = 0
+    for name, path in stores.machines.items():
+        runs, counted = _engine(path)
+        if sum(runs.values()) != counted:
+            found.append(f"{name} counts {counted} pages, its runs {sum(runs.values())}")
+        for key, pages in runs.items():
+            copies += 1
+            total += pages
+            posted = charges.pop(key, [])
+            charged = sum(one[1] for one in posted)
+            lost += max(0, pages - charged)
+            duplicated += max(0, charged - pages)
+            if len(posted) != 1 or charged != pages:
+                found.append(
+                    f"{key}: {name} counted {pages} pages; {charged} are charged,"
+                    f" {len(posted)} times"
+                )
+            for provider, charged, amount_e4, version in posted:
+                if provider != f"device:{name}" or amount_e4 != charged * prices[version]:
+                    found.append(f"{key} of {name} is charged wrongly: {provider}, {amount_e4}")
+    for key, posted in charges.items():
+        duplicated += sum(one[1] for one in posted)
+        found.append(f"{key} is charged, and no machine counted it")
+    return {
+        "copies": copies,
+        "pages": total,
+        "lost": lost,
+        "duplicated": duplicated,
+        "found": found,
+    }
+
+
+def _engine(path: Path) -> tuple[dict[str, int], int]:
+    """What a machine counted: pages by the key of the run, and pages since it was built."""
+    connection = open_read(path)
+    runs = dict(connection.execute("SELECT key, pages FROM run").fetchall())
+    (counted,) = connection.execute("SELECT COALESCE(SUM(pages), 0) FROM counter").fetchone()
+    connection.close()
+    return runs, counted
 
 
 def _overspent(connection: sqlite3.Connection, found: list[str]) -> int:

@@ -46,6 +46,11 @@ class Role:
 
         ``environment`` comes on top of this process's.
         """
+        self.begin(**environment)
+        self.until_ready()
+
+    def begin(self, **environment: str) -> None:
+        """Start it, and wait for nothing."""
         code = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
         command = [*self.under, sys.executable, "-c", code, "--nodaemon", "--pidfile="]
         command += [f"papercut-{self.role}", "--config", str(self.config)]
@@ -58,6 +63,10 @@ class Role:
                 start_new_session=True,
                 env={**os.environ, **environment},
             )
+
+    def until_ready(self) -> None:
+        """Wait until its control socket answers; raises NotReady."""
+        assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -101,6 +110,14 @@ class Role:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+def start_together(*roles: Role) -> None:
+    """Start roles that do not need one another to start; ready when this returns."""
+    for role in roles:
+        role.begin()
+    for role in roles:
+        role.until_ready()
 
 
 def command(config: Path, *words: str) -> Any:

@@ -37,7 +37,7 @@ login card NUMBER [pin]     log in by a card; with `pin` its PIN is asked for
 login NAME                  log in by name; the password is asked for
 logout                      leave
 list                        your held jobs
-release N|JOB|all           print a held job, by its number (copies K, duplex, simplex)
+release N|JOB|all           print a held job, by its number (copies K, duplex, simplex, account N)
 delete N|JOB                delete a held job
 account list [TEXT]         shared accounts you may charge
 copy PAGES [WORDS]          colour, duplex, paper SIZE, account N, uncounted, background
@@ -184,7 +184,7 @@ class Console:
     async def _release(self, words: list[str]) -> Result:
         if not words:
             raise BadInput("usage")
-        given = _read(words[1:], counted=("copies",), flags=("duplex", "simplex"))
+        given = _read(words[1:], counted=("copies", "account"), flags=("duplex", "simplex"))
         duplex = True if "duplex" in given else False if "simplex" in given else None
         if words[0] == "all":
             jobs = [job.job for job in await self.device.jobs()]
@@ -192,7 +192,9 @@ class Console:
             jobs = [self._job(words[0])]
         answers = []
         for job in jobs:
-            answer = await self.device.release(job, given.get("copies"), duplex)
+            answer = await self.device.release(
+                job, given.get("copies"), duplex, given.get("account")
+            )
             answers.append({"job": job, **attrs.asdict(answer)})
         return _answered(answers, "released")
 

@@ -216,12 +216,17 @@ class Device:
         return found
 
     async def release(
-        self, job: str, copies: int | None = None, duplex: bool | None = None
+        self,
+        job: str,
+        copies: int | None = None,
+        duplex: bool | None = None,
+        account: int | None = None,
     ) -> messages.ReleaseAnswer:
         """Print a held job; raises DeviceError."""
         release = self._env.new_id()
         answer: messages.ReleaseAnswer = await self._ask_here(
-            lambda login: messages.ReleaseJob(login, release, job, copies, duplex), RELEASE_WAIT_S
+            lambda login: messages.ReleaseJob(login, release, job, copies, duplex, account),
+            RELEASE_WAIT_S,
         )
         if self.visit is not None and answer.amount_e4 is not None:
             self.visit.spent_e4 += answer.amount_e4

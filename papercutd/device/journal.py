@@ -8,22 +8,13 @@ next one comes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from papercutd.domain.chain import CHAIN_START, Mark
-from papercutd.provider.journal import (
-    Identity,
-    append,
-    read_chain,
-    read_identity,
-    read_is_ours,
-)
-from papercutd.storage.writer import BARE, SqliteWriter
+from papercutd.storage.asker_journal import AskerJournal, forget_up_to
 
 T = TypeVar("T")
 SCHEMA = "device"
@@ -66,69 +57,8 @@ class Run:
     begun_at: float = 0.0
 
 
-def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> None:
-    """Fill an empty journal with its identity."""
-    connection.execute(
-        "INSERT OR IGNORE INTO identity (one, name, journal, number, chain, pruned_chain)"
-        " VALUES (1, ?, ?, 0, ?, ?)",
-        (name, journal, CHAIN_START, CHAIN_START),
-    )
-
-
-class DeviceJournal:
+class DeviceJournal(AskerJournal):
     """The journal over one writer."""
-
-    def __init__(self, writer: SqliteWriter, wall_s: Callable[[], float]) -> None:
-        self._writer = writer
-        self._wall_s = wall_s
-        #: The newest record known to be on the disk; None before the first of this process.
-        self.head: Mark | None = None
-
-    async def close(self) -> None:
-        await self._writer.close()
-
-    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
-        return self._writer.submit(operation, BARE)
-
-    def _write(
-        self, what: str, fields: dict[str, Any], change: Callable[[sqlite3.Connection, int], T]
-    ) -> Deferred[T]:
-        """One transaction: the record of ``what``, then ``change(connection, number)``."""
-        written: list[Mark] = []
-
-        def write(connection: sqlite3.Connection) -> T:
-            written.append(append(connection, what, fields, self._wall_s()))
-            return change(connection, written[-1].number)
-
-        def committed(result: T) -> T:
-            # Deferreds fire in the order of the commits.
-            self.head = written[-1]
-            return result
-
-        return self._writer.submit(write).addCallback(committed)
-
-    # Identity.
-
-    def identity(self) -> Deferred[Identity]:
-        return self.read(read_identity)
-
-    def is_ours(self, mark: Mark) -> Deferred[bool]:
-        """Whether nothing speaks against ``mark`` being a place in this journal."""
-        return self.read(lambda c: read_is_ours(c, mark))
-
-    def chain_at(self, number: int) -> Deferred[str | None]:
-        """The chain at record ``number``; None: there is none."""
-        return self.read(lambda c: read_chain(c, number))
-
-    def take_new_journal(self, journal: str) -> Deferred[None]:
-        """This journal was restored or cloned: a new id; nothing is voided by it."""
-        return self._write(
-            "new-journal",
-            {"journal": journal},
-            lambda c, n: _execute(
-                c, "UPDATE identity SET replaces = journal, journal = ?", journal
-            ),
-        )
 
     # Runs.
 
@@ -277,9 +207,4 @@ def _prune_records(connection: sqlite3.Connection, before: float, head: int) -> 
         (before, head),
     ).fetchone()
     keep = max(keep, head - RECORDS_MAX)
-    last = connection.execute(
-        "SELECT number, chain FROM record WHERE number < ? ORDER BY number DESC LIMIT 1", (keep,)
-    ).fetchone()
-    if last is not None:
-        connection.execute("UPDATE identity SET pruned = ?, pruned_chain = ?", last)
-        connection.execute("DELETE FROM record WHERE number <= ?", (last[0],))
+    forget_up_to(connection, keep)

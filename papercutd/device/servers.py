@@ -36,6 +36,8 @@ _log = Logger()
 OPEN_PAGE = 4
 #: Seconds that the first server has at the start before the others are tried too.
 FIRST_S = 1.0
+#: Seconds between visits to those that do not serve: one may know of another list of servers.
+VISIT_S = 600.0
 #: Seconds for which a server that sent us elsewhere is asked only if there is no other.
 SHUNNED_S = 10.0
 #: Seconds between two looks at what is waited for.
@@ -214,6 +216,7 @@ class Servers:
         self._is_running = True
         self._rebuild()
         self._later(FIRST_S, self._try_others)
+        self._later(VISIT_S, self._visit_others)
         self.changed()
 
     async def stop(self) -> None:
@@ -261,13 +264,12 @@ class Servers:
     async def learn(self, server: Server, named: list[ServerAddress]) -> None:
         """What ``server`` says of where servers are.
 
-        One that names nobody but itself knows of no others, which forgets none.
+        The application server knows all of them; a site may add to what we know.
         """
-        own = (server.address.role, server.address.name)
-        known = named[:SERVERS_MAX]
-        if all((one.role, one.name) == own for one in named):
-            said = {(one.role, one.name) for one in named}
-            known = [*known, *(k for k in self._known if (k.role, k.name) not in said)]
+        known = named
+        if server.address.role == "site":
+            names = {(one.role, one.name) for one in self._known}
+            known = [*self._known, *(one for one in named if (one.role, one.name) not in names)]
         known = known[:SERVERS_MAX]
         if known != self._known:
             self._known = known
@@ -310,8 +312,17 @@ class Servers:
         self._is_first_alone = False
         self.changed()
 
+    def _visit_others(self) -> None:
+        """Each hears our list once more, and says where servers are."""
+        for server in self._servers:
+            server.owes_list = server.owes_list or server is not self.active
+        self._later(VISIT_S * self._env.rng.uniform(0.8, 1.2), self._visit_others)
+        self.changed()
+
     def _best(self) -> Server | None:
         ready = [server for server in self._servers if server.is_ready]
+        # One that is named no more is left for any other.
+        ready = [server for server in ready if not server.is_retired] or ready
         now = self._env.now()
         for is_good in (
             lambda s: not s.link.suspect and s.shunned_until <= now,

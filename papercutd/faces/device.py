@@ -54,7 +54,7 @@ class DeviceService(Protocol):
     async def begin_device(self, name: str, journal: str, mark: Mark, software: str) -> Seen: ...
     async def device(self, name: str) -> Device | None: ...
     async def end_session(self, asker: SessionRef) -> None: ...
-    async def device_servers(self) -> list[tuple[str, str, str, int]]: ...
+    def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]: ...
 
 
 @attrs.define
@@ -117,12 +117,26 @@ class DeviceFace:
         # Whoever was logged in over an older connection of it logs in again.
         self._service.devices.left(conversation.device.name)
         self._service.runs.left(conversation.device.name)
-        self._service.tasks.spawn(self._greet(session, conversation), "greeting a device")
+        self._send_config(session, conversation.device)
 
-    async def _greet(self, session: Session, conversation: _Conversation) -> None:
-        device = conversation.device
+    def push_settings(self) -> None:
+        """Tell every connected device its settings again; send away those that left this site."""
+        for session, conversation in list(self._conversations.items()):
+            if session.is_open:
+                work = self._look_again(session, conversation)
+                self._service.tasks.spawn(work, "sending settings to a device")
+
+    async def _look_again(self, session: Session, conversation: _Conversation) -> None:
+        device = await self._service.device(conversation.device.name)
+        if device is None:
+            session.end(Code.NOT_YOURS)
+        elif device != conversation.device:
+            conversation.device = device
+            self._send_config(session, device)
+
+    def _send_config(self, session: Session, device: Device) -> None:
         servers = [
-            provider.ServerAddress(*address) for address in await self._service.device_servers()
+            provider.ServerAddress(*address) for address in self._service.device_servers(device)
         ]
         session.notify(
             messages.DeviceConfig(
@@ -218,7 +232,8 @@ class DeviceFace:
         visit = self._service.devices.visit(message.login, conversation.device)
         return _answer(
             await self._service.devices.release(
-                visit, message.release, message.job, message.copies, message.duplex
+                *(visit, message.release, message.job, message.copies, message.duplex),
+                message.account,
             )
         )
 

@@ -15,11 +15,11 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from papercutd.domain.chain import CHAIN_START, Mark, next_chain
+from papercutd.domain.chain import Mark
 from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.document import Document
 from papercutd.domain.job import Completion
-from papercutd.storage.writer import BARE, SqliteWriter
+from papercutd.storage.asker_journal import AskerJournal, append, forget_up_to
 
 T = TypeVar("T")
 SCHEMA = "provider"
@@ -33,7 +33,7 @@ _COLUMNS = (
     *("job", "state", "step", "printer", "user_name", "title", "host", "copies", "duplex"),
     *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
     *("document", "decision", "decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
-    *("phase", "release", "target", "held_at", "grey"),
+    *("phase", "release", "target", "held_at", "grey", "account"),
 )
 
 
@@ -97,6 +97,8 @@ class Job:
     held_at: float = 0.0
     #: The printer that its release chose prints without colour.
     grey: bool = False
+    #: The shared account that its release chose; None: the person's own.
+    account: int | None = None
 
     @property
     def to_be_printed(self) -> Document | None:
@@ -149,16 +151,6 @@ class Owed:
 
 
 @attrs.frozen
-class Identity:
-    """Name, journal id and head."""
-
-    name: str
-    journal: str
-    replaces: str
-    mark: Mark
-
-
-@attrs.frozen
 class Salvaged:
     """What a journal that was set aside still owed."""
 
@@ -185,70 +177,8 @@ def read_salvaged(connection: sqlite3.Connection) -> Salvaged:
     )
 
 
-def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> None:
-    """Fill an empty journal with its identity."""
-    connection.execute(
-        "INSERT OR IGNORE INTO identity (one, name, journal, replaces, number, chain,"
-        " pruned_chain) VALUES (1, ?, ?, '', 0, ?, ?)",
-        (name, journal, CHAIN_START, CHAIN_START),
-    )
-
-
-class ProviderJournal:
+class ProviderJournal(AskerJournal):
     """The journal over one writer."""
-
-    def __init__(self, writer: SqliteWriter, wall_s: Callable[[], float]) -> None:
-        self._writer = writer
-        self._wall_s = wall_s
-        #: The newest record known to be on the disk; None before the first of this process.
-        self.head: Mark | None = None
-
-    async def close(self) -> None:
-        await self._writer.close()
-
-    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
-        return self._writer.submit(operation, BARE)
-
-    def _write(
-        self, what: str, fields: dict[str, Any], change: Callable[[sqlite3.Connection, int], T]
-    ) -> Deferred[T]:
-        """One transaction: the record of ``what``, then ``change(connection, number)``."""
-
-        written: list[Mark] = []
-
-        def write(connection: sqlite3.Connection) -> T:
-            written.append(append(connection, what, fields, self._wall_s()))
-            return change(connection, written[-1].number)
-
-        def committed(result: T) -> T:
-            # Deferreds fire in the order of the commits.
-            self.head = written[-1]
-            return result
-
-        return self._writer.submit(write).addCallback(committed)
-
-    # Identity.
-
-    def identity(self) -> Deferred[Identity]:
-        return self.read(read_identity)
-
-    def chain_at(self, number: int) -> Deferred[str | None]:
-        """The chain at record ``number``; None: there is none."""
-        return self.read(lambda c: read_chain(c, number))
-
-    def is_ours(self, mark: Mark) -> Deferred[bool]:
-        """Whether nothing speaks against ``mark`` being a place in this journal."""
-        return self.read(lambda c: read_is_ours(c, mark))
-
-    def take_new_journal(self, journal: str) -> Deferred[None]:
-        """This journal was restored or cloned: a new id; nothing is voided by it."""
-        return self._write(
-            "new-journal",
-            {"journal": journal},
-            lambda c, n: _execute(
-                c, "UPDATE identity SET replaces = journal, journal = ?", journal
-            ),
-        )
 
     # Jobs.
 
@@ -351,6 +281,7 @@ class ProviderJournal:
         printer: int,
         copies: int | None = None,
         duplex: bool | None = None,
+        account: int | None = None,
     ) -> Deferred[Claim]:
         """Compare and set: a held job belongs to ``release`` from now on (design 4.7).
 
@@ -373,6 +304,7 @@ class ProviderJournal:
                 target=printer,
                 document=document,
                 decision=None,
+                account=account,
             )
             _set(
                 connection,
@@ -384,6 +316,7 @@ class ProviderJournal:
                 target=printer,
                 document=_ENCODE(document),
                 decision=None,
+                account=account,
             )
             connection.execute(
                 "INSERT INTO release (id, job, printer, written_at) VALUES (?, ?, ?, ?)",
@@ -695,46 +628,6 @@ class ProviderJournal:
         return self._write("prune", {}, prune)
 
 
-def append(
-    connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float
-) -> Mark:
-    """Write one chained record; its number and the chain there."""
-    number, chain = connection.execute("SELECT number, chain FROM identity").fetchone()
-    body = _ENCODE({"what": what, **fields}).decode()
-    number += 1
-    chain = next_chain(chain, body.encode())
-    connection.execute("INSERT INTO record VALUES (?, ?, ?, ?)", (number, body, chain, wall_s))
-    connection.execute("UPDATE identity SET number = ?, chain = ?", (number, chain))
-    return Mark(int(number), chain)
-
-
-def read_identity(connection: sqlite3.Connection) -> Identity:
-    name, journal, replaces, number, chain = connection.execute(
-        "SELECT name, journal, replaces, number, chain FROM identity"
-    ).fetchone()
-    return Identity(name, journal, replaces, Mark(number, chain))
-
-
-def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
-    if number == 0:
-        return CHAIN_START
-    found = connection.execute("SELECT chain FROM record WHERE number = ?", (number,)).fetchone()
-    return None if found is None else str(found[0])
-
-
-def read_is_ours(connection: sqlite3.Connection, mark: Mark) -> bool:
-    """False when the journal is shorter than ``mark`` or has another chain there.
-
-    Of what was pruned nothing is known any more, and nothing is held against it.
-    """
-    pruned, pruned_chain = connection.execute(
-        "SELECT pruned, pruned_chain FROM identity"
-    ).fetchone()
-    if mark.number <= pruned:
-        return mark.number < pruned or mark.chain == (pruned_chain or CHAIN_START)
-    return read_chain(connection, mark.number) == mark.chain
-
-
 def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -> list[Job]:
     """Jobs that meet ``condition``, oldest first."""
     jobs = []
@@ -791,12 +684,12 @@ def held_again(job: Job) -> Job:
     document = job.document
     if document is not None:
         document = attrs.evolve(document, copies=job.copies, duplex=job.duplex)
-    return attrs.evolve(job, release="", target=0, document=document, grey=False)
+    return attrs.evolve(job, release="", target=0, document=document, grey=False, account=None)
 
 
 def _hold_again(connection: sqlite3.Connection, job: Job) -> None:
     document = _ENCODE(held_again(job).document)
-    _set(connection, job.job, release="", target=0, document=document, grey=0)
+    _set(connection, job.job, release="", target=0, document=document, grey=0, account=None)
 
 
 def _read_claim(connection: sqlite3.Connection, release: str, job: str, printer: int) -> Claim:
@@ -859,12 +752,7 @@ def _prune_records(connection: sqlite3.Connection, before: float, head: int) -> 
         " UNION ALL SELECT number FROM cancel WHERE acked = 0 UNION ALL SELECT ?)",
         (before, head),
     ).fetchone()
-    last = connection.execute(
-        "SELECT number, chain FROM record WHERE number < ? ORDER BY number DESC LIMIT 1", (keep,)
-    ).fetchone()
-    if last is not None:
-        connection.execute("UPDATE identity SET pruned = ?, pruned_chain = ?", last)
-        connection.execute("DELETE FROM record WHERE number <= ?", (last[0],))
+    forget_up_to(connection, keep)
 
 
 def _turn_to_application(connection: sqlite3.Connection, stream: str) -> int:
@@ -874,21 +762,3 @@ def _turn_to_application(connection: sqlite3.Connection, stream: str) -> int:
     return connection.execute(
         "UPDATE taken SET target = ?, acked = 0 WHERE target = ?", (APPLICATION, stream)
     ).rowcount
-
-
-def verify_journal(connection: sqlite3.Connection) -> list[str]:
-    """Problems of the record log."""
-    problems = []
-    pruned, chain = connection.execute("SELECT pruned, pruned_chain FROM identity").fetchone()
-    chain, expected = chain or CHAIN_START, pruned + 1
-    for number, body, stored in connection.execute(
-        "SELECT number, body, chain FROM record ORDER BY number"
-    ):
-        if number != expected:
-            problems.append(f"provider journal: records {expected} to {number - 1} are missing")
-        chain = next_chain(chain, body.encode())
-        if chain != stored:
-            problems.append(f"provider journal: record {number} is not what was written")
-            chain = stored
-        expected = number + 1
-    return problems

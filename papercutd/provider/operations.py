@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from papercutd.provider.journal import Job, ProviderJournal, verify_journal
+from papercutd.provider.journal import Job, ProviderJournal
 from papercutd.provider.provider import PrintProvider
+from papercutd.storage.asker_journal import verify_journal
 
 Operation = Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], Awaitable[Any]]
 

@@ -153,6 +153,8 @@ class PrintProvider:
         self.servers: dict[str, ServerSession] = {}
         self.config: messages.Config | None = None
         self._config_from = ""
+        #: Printers that print without a record when nobody is in reach, as last warned of.
+        self._unlogged: list[str] = []
         #: Called with serials of sites' certificates that count no more.
         self.on_revoked: Callable[[Sequence[str]], None] = lambda serials: None
         self._watchers: dict[str, list[Callable[[Job], None]]] = {}
@@ -190,6 +192,7 @@ class PrintProvider:
                 self._add_server(role, endpoint)
         if self.config is not None:
             self._follow_site(self.config)
+            self._warn_of_unlogged(self.config)
         for job in await self._journal.unended():
             self._take_up(job, is_resumed=True)
         self._is_started = True
@@ -396,9 +399,20 @@ class PrintProvider:
             if self._is_older(config):
                 return
         self.config, self._config_from = config, role
+        self._warn_of_unlogged(config)
         self.on_revoked(config.revoked)
         self._follow_site(config)
         self.tasks.spawn(self._keep_config(config), "keeping the settings")
+
+    def _warn_of_unlogged(self, config: messages.Config) -> None:
+        """Said at the start, and whenever it changes."""
+        names = sorted(p.name for p in config.printers if p.when_alone == "print-unlogged")
+        if names and names != self._unlogged:
+            _log.warn(
+                "with no server in reach {names} print without any record: nobody is charged",
+                names=", ".join(names),
+            )
+        self._unlogged = names
 
     def _is_older(self, config: messages.Config) -> bool:
         """Whether a site that lags behind says what we know better."""
@@ -634,6 +648,7 @@ class PrintProvider:
             job_uuid=job.job_uuid,
             title=job.title,
             host=job.host,
+            account=job.account,
             submitted_at=job.submitted_at,
         )
 

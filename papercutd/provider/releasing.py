@@ -65,6 +65,7 @@ class Releases:
         claim = await self.durably(
             self.journal.claim,
             *(message.release, message.job, message.printer, message.copies, message.duplex),
+            message.account,
         )
         if claim.job is None:
             self.held.put(job)

@@ -17,10 +17,11 @@ from papercutd.domain.decision import APPLICATION
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.provider.asking import Server
-from papercutd.provider.journal import Identity, Owed, ProviderJournal
+from papercutd.provider.journal import Owed, ProviderJournal
 from papercutd.services import wire
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.tasks import Tasks
+from papercutd.storage.asker_journal import Identity
 from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session

@@ -32,6 +32,7 @@ from papercutd.roles.common import (
     exit_with_failure,
     open_shell,
     renewer_step,
+    together,
     with_certificate,
 )
 from papercutd.roles.crash_points import crash_point
@@ -171,7 +172,8 @@ class ApplicationRole:
         site_face = SiteLinkFace(env, server, NAME)
         if store.intake.sabotage == "double-post":
             site_face.unanswered_batches = 1
-        server.on_settings = provider_face.push_settings
+        device_face = DeviceFace(env, server, NAME)
+        server.on_settings = together(provider_face.push_settings, device_face.push_settings)
         face = LinksFace({"provider": provider_face, "site": site_face})
         links = SessionServerFactory(LINKS, env.clock, face, identifier(self._revocations))
         # There the handshake lets dates pass, for renewal: the session does not.
@@ -194,7 +196,7 @@ class ApplicationRole:
             links=over_https,
         )
         devices = SessionServerFactory(
-            DEVICE, env.clock, DeviceFace(env, server, NAME), identifier(self._revocations)
+            DEVICE, env.clock, device_face, identifier(self._revocations)
         )
         port = self._listeners.tcp(
             listen.interface, listen.devices, devices, identity.server_tls(enforce_dates=True)

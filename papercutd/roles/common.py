@@ -73,6 +73,16 @@ class RoleOptions(usage.Options):
             raise SystemExit(0)
 
 
+def together(*calls: Callable[[], None]) -> Callable[[], None]:
+    """All of ``calls``, in order."""
+
+    def call() -> None:
+        for one in calls:
+            one()
+
+    return call
+
+
 def check_more(config: Any) -> None:
     """What only the start would find else; raises ConfigError with all of it."""
     problems: list[str] = []

@@ -21,12 +21,7 @@ from papercutd.provider.cups.counting import IppCounter
 from papercutd.provider.cups.queues import CupsQueues
 from papercutd.provider.cups.server import CupsServer
 from papercutd.provider.cups.spooler import CupsSpooler
-from papercutd.provider.journal import (
-    SCHEMA,
-    ProviderJournal,
-    create_journal,
-    read_salvaged,
-)
+from papercutd.provider.journal import SCHEMA, ProviderJournal, read_salvaged
 from papercutd.provider.operations import ProviderOperations
 from papercutd.provider.provider import PrintProvider
 from papercutd.provider.submission import SubmissionFactory, remove_orphans
@@ -45,6 +40,7 @@ from papercutd.roles.common import (
 )
 from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
+from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.other_journals import journals_to_salvage, mark_salvaged, read_from
 from papercutd.storage.writer import ThreadWriter

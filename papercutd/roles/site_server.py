@@ -30,6 +30,7 @@ from papercutd.roles.common import (
     exit_with_failure,
     open_shell,
     renewer_step,
+    together,
     with_certificate,
 )
 from papercutd.roles.crash_points import crash_point
@@ -152,7 +153,8 @@ class SiteRole:
         assert server is not None
         operations = SiteOperations(server)
         face = ProviderFace(env, server, self._name)
-        server.on_settings = face.push_settings
+        device_face = DeviceFace(env, server, self._name)
+        server.on_settings = together(face.push_settings, device_face.push_settings)
         links = SessionServerFactory(
             LINKS, env.clock, LinksFace({"provider": face}), identifier(self._revocations)
         )
@@ -171,12 +173,14 @@ class SiteRole:
             links=links,
         )
         devices = SessionServerFactory(
-            DEVICE, env.clock, DeviceFace(env, server, self._name), identifier(self._revocations)
+            DEVICE, env.clock, device_face, identifier(self._revocations)
         )
         port = self._listeners.tcp(
             listen.interface, listen.devices, devices, self._identity.server_tls()
         )
         server.device_address = (listen.host or listen.interface, port)
+        centre = self._config.application
+        server.application_devices = (centre.host, centre.devices)
         told = with_certificate(self._plain.operations(operations.all()), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(

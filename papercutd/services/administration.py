@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from twisted.internet.task import deferLater
+
 from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.pricing import PagePrice, PriceList
@@ -23,6 +25,10 @@ from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
 
+#: How often, and how many times, it is looked whether a site was sent everything; then how
+#: long what was sent may take.
+TOLD_LOOK_S, TOLD_LOOKS = 0.1, 50
+TOLD_S = 0.5
 MakeToken = Callable[[str, str], Awaitable[str]]
 
 
@@ -154,15 +160,18 @@ class StoreOperations:
 
     async def site_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add a site."""
-        given = take(arguments, "name", host="", port=9195)
+        given = take(arguments, "name", host="", port=9195, device_port=9193)
         site = await self.store.add_site(given["name"], given["host"], given["port"])
+        if given["device_port"] != 9193:
+            await self.store.set_site(given["name"], {"device_port": given["device_port"]})
         return {"site": site, "name": given["name"]}
 
     async def site_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Change a site: its address, its policy while cut, its cap for each user."""
-        port, deny = arguments.get("port"), arguments.get("deny_beyond_cap")
+        deny = arguments.get("deny_beyond_cap")
+        ports = {k: v for k, v in arguments.items() if k in ("port", "device_port")}
         given = take(
-            {k: v for k, v in arguments.items() if k not in ("port", "deny_beyond_cap")},
+            {k: v for k, v in arguments.items() if k not in (*ports, "deny_beyond_cap")},
             "name",
             host=None,
             policy=None,
@@ -179,8 +188,10 @@ class StoreOperations:
             )
             if cap is None and columns["cap_user_e4"] < 0:
                 raise InvalidValue("cap", "is negative")
-        if isinstance(port, int):
-            columns["port"] = port
+        for name, port in ports.items():
+            if not isinstance(port, int) or not 0 < port < 65_536:
+                raise InvalidValue(name, "is a number from 1 to 65535")
+            columns[name] = port
         if isinstance(deny, bool):
             columns["deny_beyond_cap"] = int(deny)
 
@@ -194,6 +205,7 @@ class StoreOperations:
         """
         name = take(arguments, "name")["name"]
         providers = await self.store.remove_site(name)
+        await self.until_told(name)
         with suppress(NotFound):
             # It never joined: there is nothing to revoke.
             await self.store.revoke("site", name)
@@ -202,6 +214,9 @@ class StoreOperations:
     def not_connected(self, providers: list[str]) -> list[str]:
         """Offline nobody is."""
         return providers
+
+    async def until_told(self, site: str) -> None:
+        """Offline nobody is told."""
 
     async def site_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All sites."""
@@ -322,7 +337,12 @@ class StoreOperations:
             progress({"doing": f"charges against {path}"})
             provider, printed = read_printed(path)
             problems += await self.store.compare_with_provider(provider, printed)
-        return {"ok": not problems, "problems": problems}
+        found: dict[str, Any] = {"ok": not problems, "problems": problems}
+        missing = (await self.store.statement(None, None))["missing"] if problems else []
+        if missing:
+            # What is printed there is on its way here.
+            found["not_reported_yet"] = missing
+        return found
 
     async def statement(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """The statement of the last outage, or of a span of time."""
@@ -361,6 +381,17 @@ class ApplicationOperations(StoreOperations):
     def not_connected(self, providers: list[str]) -> list[str]:
         connected = self._server.providers
         return [name for name in providers if connected.get(f"provider:{name}") is None]
+
+    async def until_told(self, site: str) -> None:
+        """Let a connected site hear that it is none any more: it sends its devices away."""
+        server = self._server
+        for _ in range(TOLD_LOOKS):
+            session = server.sites.get(f"site:{site}")
+            if session is None or not server.feed.behind(session, server.position.number):
+                break
+            await deferLater(server.env.clock, TOLD_LOOK_S, lambda: None)
+        # What was sent is on its way: it takes no longer than an answer does.
+        await deferLater(server.env.clock, TOLD_S, lambda: None)
 
     def all(self) -> dict[str, Operation]:
         server = self._server

@@ -37,7 +37,9 @@ UNSEEN_INTERVAL_S = 60.0
 SNAPSHOTS_MAX = 4
 SNAPSHOT_KEPT_S = 900.0
 #: A change of these reaches providers as CONFIG.
-SETTINGS_TABLES = frozenset({"printer", "provider", "site", "price", "stream", "revocation"})
+SETTINGS_TABLES = frozenset(
+    {"printer", "provider", "site", "price", "stream", "revocation", "device"}
+)
 
 
 @attrs.frozen
@@ -165,10 +167,11 @@ class ApplicationServer:
     async def device(self, name: str) -> Device | None:
         return await self.store.device(name)
 
-    async def device_servers(self) -> list[tuple[str, str, str, int]]:
+    def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""
-        own = self.device_address
-        return [] if own is None else [("application", "application", *own)]
+        site, own = device.site, self.device_address
+        servers = [] if site is None or not site[1] else [("site", *site)]
+        return servers if own is None else [*servers, ("application", "application", *own)]
 
     # For the site link.
 

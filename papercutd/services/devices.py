@@ -174,13 +174,14 @@ class Devices:
         job: str,
         copies: int | None,
         duplex: bool | None,
+        account: int | None = None,
     ) -> provider.Released:
         """Print a held job here; raises Rejected ``not-yours``, ``unreachable`` or ``timeout``."""
         listed = self._listed(visit, job, release)
         if listed is None:
             return provider.Released(release, job, "unknown-job", visit.device.printer)
         return await self._server.held.release(
-            release, listed, visit.device.printer, copies, duplex
+            release, listed, visit.device.printer, copies, duplex, account
         )
 
     async def discard(self, visit: Visit, release: str, job: str) -> provider.Released:

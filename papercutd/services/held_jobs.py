@@ -116,6 +116,7 @@ class HeldJobs:
         printer: int,
         copies: int | None = None,
         duplex: bool | None = None,
+        account: int | None = None,
     ) -> Deferred[messages.Released]:
         """Ask the owner to print a job; fails with Rejected ``unreachable`` or ``timeout``.
 
@@ -125,7 +126,7 @@ class HeldJobs:
         self._remember(release, listed)
         return self._ask(
             listed.provider,
-            messages.Release(release, job.job, printer, job.user_name, copies, duplex),
+            messages.Release(release, job.job, printer, job.user_name, copies, duplex, account),
         )
 
     def discard(self, release: str, listed: Listed) -> Deferred[messages.Released]:

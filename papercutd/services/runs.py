@@ -101,8 +101,8 @@ class Runs:
     ) -> Started:
         """Reserve a run's pages; ``stop`` is called with its grant at the last of them.
 
-        Raises Rejected ``not-allowed`` (the device has no such function, the account is none
-        to charge), ``busy``, ``unavailable``, and what ``authorize`` raises.
+        Raises Rejected ``not-allowed`` (the device has no such function), ``busy``,
+        ``unavailable``, and what ``authorize`` raises.
         """
         device = visit.device
         if wish.function not in device.functions:
@@ -128,10 +128,6 @@ class Runs:
             return Started(request.key, decision, "", 0)
         pages = total_pages(decision.lines)
         grant = Grant(attrs.evolve(request, document=_document(wish, pages)), decision)
-        if wish.account is not None and decision.account != wish.account:
-            # Closed or gone: the person chose it, and nobody else is charged instead.
-            await self._server.complete(asker, grant.complete(0, "canceled", self._env.wall_s()))
-            raise Rejected("not-allowed")
         self._runs[grant.key] = _Run(grant, 0, stop, visit.id)
         return Started(grant.key, decision, seal(grant, secret), pages)
 

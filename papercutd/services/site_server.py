@@ -80,6 +80,8 @@ class SiteServer:
         self.runs = Runs(env, store, self)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
+        #: The same of the application server.
+        self.application_devices: tuple[str, int] | None = None
         self.tasks = Tasks()
         self.address: tuple[str, int] | None = None
         #: Where the application server is, as providers are told it.
@@ -276,10 +278,11 @@ class SiteServer:
     async def device(self, name: str) -> Device | None:
         return await self.store.device(name)
 
-    async def device_servers(self) -> list[tuple[str, str, str, int]]:
+    def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""
-        own, identity = self.device_address, await self.store.identity()
-        return [] if own is None else [("site", identity.site, *own)]
+        own, centre, site = self.device_address, self.application_devices, device.site
+        servers = [] if own is None or site is None else [("site", site[0], *own)]
+        return servers if centre is None else [*servers, ("application", "application", *centre)]
 
     def _applied(self, rows: list[Any]) -> None:
         self.on_rows(rows)

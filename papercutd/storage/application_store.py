@@ -112,6 +112,8 @@ class ApplicationStore(AdministeredStore):
             for identity, seen_at in connection.execute(
                 "SELECT identity, seen_at FROM asker WHERE connected = 1"
             ).fetchall():
+                if askers.owes_nothing(connection, identity):
+                    continue
                 at = max(seen_at, last[0] if last is not None else 0.0)
                 connection.execute(
                     "INSERT INTO link_event (identity, event, at, number) VALUES (?, 'down', ?, ?)",
@@ -165,7 +167,7 @@ class ApplicationStore(AdministeredStore):
 
         def end(connection: sqlite3.Connection) -> bool:
             ended = askers.end_session(connection, asker, self._wall_s())
-            if ended:
+            if ended and not askers.owes_nothing(connection, asker.identity):
                 self._link_event(connection, asker.identity, "down")
             return ended
 
@@ -223,7 +225,13 @@ class ApplicationStore(AdministeredStore):
 
         def compare(connection: sqlite3.Connection) -> int:
             askers.check_session(connection, asker)
-            return askers.release_unlisted(connection, asker, keys, self.charging.void)
+            dropped, void = 0, self.charging.void
+            if asker.role == "device":
+                lost = runs.lost(connection, asker, keys, self._wall_s())
+                self._settle_runs(connection, lost)
+                dropped = askers.adopt(connection, asker, keys, void)
+                runs.forget_unlisted(connection, asker, keys)
+            return dropped + askers.release_unlisted(connection, asker, keys, void)
 
         return self.write(compare)
 
@@ -277,16 +285,9 @@ class ApplicationStore(AdministeredStore):
         def begin(connection: sqlite3.Connection) -> askers.Seen:
             if find_device(connection, "", name) is None:
                 raise Rejected("not-yours")
-            seen = askers.begin_session(
+            return askers.begin_session(
                 connection, identity, journal, mark, self._wall_s(), software
             )
-            if seen.replaced:
-                # Nobody else knows of the runs it held: they end at their last page event.
-                now = self._wall_s()
-                lost = runs.of_lost_journal(connection, identity, seen.replaced, now)
-                self._settle_runs(connection, lost)
-                askers.end_journal(connection, identity, seen.replaced, self.charging.void)
-            return seen
 
         return self.write(begin)
 

@@ -113,6 +113,19 @@ def acknowledge_position(connection: sqlite3.Connection, asker: SessionRef, posi
     )
 
 
+def owes_nothing(connection: sqlite3.Connection, identity: str) -> bool:
+    """``identity`` is a device that has no reservation here.
+
+    It prints nothing without one: no statement has to wait for it. A device leaves a server
+    for another it prefers, and may not come back.
+    """
+    return (
+        identity.startswith("device:")
+        and connection.execute("SELECT 1 FROM hold WHERE asker = ? LIMIT 1", (identity,)).fetchone()
+        is None
+    )
+
+
 def hold(connection: sqlite3.Connection, key: str, asker: SessionRef) -> None:
     """``asker`` holds the reservation of ``key``, asked in this session."""
     connection.execute(
@@ -168,12 +181,26 @@ def end_unseen(connection: sqlite3.Connection, void: Void) -> list[str]:
     return lost
 
 
-def end_journal(connection: sqlite3.Connection, identity: str, journal: str, void: Void) -> None:
-    """``journal`` is lost and nobody can speak of its keys: its holds end."""
+def adopt(
+    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str], void: Void
+) -> int:
+    """Holds of journals that ``asker`` had before: its own where it lists the key, else ended.
+
+    How many ended.
+    """
+    keep, dropped = set(listed), 0
     for (key,) in connection.execute(
-        "SELECT key FROM hold WHERE asker = ? AND journal = ?", (identity, journal)
+        "SELECT key FROM hold WHERE asker = ? AND journal <> ?", (asker.identity, asker.journal)
     ).fetchall():
-        release(connection, key, identity, void)
+        if key in keep:
+            connection.execute(
+                "DELETE FROM hold WHERE key = ? AND asker = ?", (key, asker.identity)
+            )
+            hold(connection, key, asker)
+        else:
+            release(connection, key, asker.identity, void)
+            dropped += 1
+    return dropped
 
 
 def open_keys_of_journal(

@@ -154,7 +154,9 @@ class Charging:
         now = self._wall_s()
         transfer = account = None
         verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
-        if person is not None and person.disabled:
+        if person is not None and (
+            person.disabled or not self._may_charge(connection, request.account)
+        ):
             reason = Reason.CLOSED
         elif person is not None and waits:
             account = self._payer(connection, person.account, request.account)
@@ -343,14 +345,17 @@ class Charging:
         if found is not None and found[0] != completion.provider:
             raise Rejected("not-yours")
 
+    def _may_charge(self, connection: sqlite3.Connection, chosen: int | None) -> bool:
+        """Whether the account that a person chose is one; nobody else is charged instead."""
+        if chosen is None:
+            return True
+        found = connection.execute(
+            "SELECT 1 FROM account WHERE id = ? AND kind = 'shared' AND closed = 0", (chosen,)
+        ).fetchone()
+        return found is not None
+
     def _payer(self, connection: sqlite3.Connection, personal: int, chosen: int | None) -> int:
-        if chosen is not None:
-            found = connection.execute(
-                "SELECT 1 FROM account WHERE id = ? AND kind = 'shared' AND closed = 0", (chosen,)
-            ).fetchone()
-            if found is not None:
-                return chosen
-        return self._accounts.heir(connection, personal)
+        return chosen if chosen is not None else self._accounts.heir(connection, personal)
 
     def _decision_of(
         self,

@@ -113,7 +113,8 @@ class Deciding:
             return decision
         account = _payer(connection, person[1], request.account)
         decision = attrs.evolve(decision, user=person[0], account=account)
-        if person[2]:
+        if person[2] or account is None:
+            # Closed, or the account that the person chose is: nobody else is charged instead.
             return attrs.evolve(decision, reason=Reason.CLOSED)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
@@ -252,14 +253,14 @@ def _prices_now(connection: sqlite3.Connection, wall_s: float) -> tuple[PriceLis
     return decode_prices(found[0]), found[1] == ""
 
 
-def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) -> int:
+def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) -> int | None:
+    """Whose account it is: None where the one chosen is none to charge."""
     if chosen is not None:
         found = connection.execute(
             "SELECT 1 FROM replica.account WHERE id = ? AND kind = 'shared' AND closed = 0",
             (chosen,),
         ).fetchone()
-        if found is not None:
-            return chosen
+        return None if found is None else chosen
     found = connection.execute(
         "SELECT merged_into FROM replica.account WHERE id = ?", (personal,)
     ).fetchone()

@@ -22,7 +22,9 @@ from papercutd.storage.scope import note_stood
 CAP_DEFAULT = -1
 CAP_NONE = -2
 CAP_DEFAULT_PAGES = 200
-SITE_COLUMNS = frozenset({"host", "port", "policy", "cap_user_e4", "deny_beyond_cap"})
+SITE_COLUMNS = frozenset(
+    {"host", "port", "device_port", "policy", "cap_user_e4", "deny_beyond_cap"}
+)
 DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release")
 DEVICE_LOGINS = ("card", "card-pin", "password")
 
@@ -228,7 +230,8 @@ class Directory:
     def set_site(
         self, connection: sqlite3.Connection, name: str, columns: Mapping[str, object]
     ) -> None:
-        """Change what ``columns`` names, of: host, port, policy, cap_user_e4, deny_beyond_cap."""
+        """Change what ``columns`` names, of: host, port, device_port, policy, cap_user_e4,
+        deny_beyond_cap."""
         site = self.id_of(connection, "site", name)
         for column, value in columns.items():
             if column not in SITE_COLUMNS:

@@ -102,6 +102,8 @@ class Device:
     idle_s: int
     #: The print provider of its printer.
     provider: str
+    #: (name, host, port for devices) of the site it stands at.
+    site: tuple[str, str, int] | None = None
 
 
 def find_site_device(connection: sqlite3.Connection, name: str) -> Device | None:
@@ -117,16 +119,18 @@ def find_site_device(connection: sqlite3.Connection, name: str) -> Device | None
 def find_device(connection: sqlite3.Connection, schema: str, name: str) -> Device | None:
     """The device called ``name``, if it was not removed."""
     found = connection.execute(
-        f"SELECT d.id, d.name, d.printer, p.name, d.functions, d.logins, d.idle_s, v.name"
+        f"SELECT d.id, d.name, d.printer, p.name, d.functions, d.logins, d.idle_s, v.name,"
+        " s.name, s.host, s.device_port"
         f" FROM {schema}device AS d JOIN {schema}printer AS p ON p.id = d.printer"
         f" JOIN {schema}provider AS v ON v.id = p.provider"
+        f" LEFT JOIN {schema}site AS s ON s.id = d.site AND s.removed = 0"
         " WHERE d.name = ? AND d.removed = 0",
         (name,),
     ).fetchone()
     if found is None:
         return None
-    id, name, printer, printer_name, functions, logins, idle_s, provider = found
+    id, name, printer, printer_name, functions, logins, idle_s, provider, *site = found
     return Device(
         *(id, name, printer, printer_name, tuple(functions.split()), tuple(logins.split())),
-        *(idle_s, provider),
+        *(idle_s, provider, None if site[0] is None else (site[0], site[1], site[2])),
     )

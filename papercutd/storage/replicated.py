@@ -91,7 +91,7 @@ TABLES: dict[str, Replicated] = {
             "id",
             (
                 *("id", "name", "policy", "cap_user_e4", "deny_beyond_cap"),
-                *("host", "port", "removed"),
+                *("host", "port", "removed", "device_port"),
             ),
             "site",
         ),

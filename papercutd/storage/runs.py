@@ -7,11 +7,12 @@ device's own count is what is charged; this one is for a device that never comes
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 import attrs
 
 from papercutd.domain.grant import Grant, decode_grant, encode_grant
-from papercutd.domain.job import Completion, is_run
+from papercutd.domain.job import Completion, SessionRef, is_run
 from papercutd.storage.askers import UNSEEN_MAX_S
 
 
@@ -55,16 +56,31 @@ def abandoned(connection: sqlite3.Connection, wall_s: float) -> list[Completion]
     return [_assumed(body, pages, wall_s) for body, pages in rows]
 
 
-def of_lost_journal(
-    connection: sqlite3.Connection, identity: str, journal: str, wall_s: float
+def lost(
+    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str], wall_s: float
 ) -> list[Completion]:
-    """Runs held by a journal that the device has no more, as their last page events have it."""
+    """Runs known to a journal that the device has no more, as their last page events have it."""
+    keep = set(listed)
     rows = connection.execute(
-        "SELECT run.body, run.pages FROM run JOIN hold USING (key)"
-        " WHERE hold.asker = ? AND hold.journal = ? AND run.pages > 0 ORDER BY run.key",
-        (identity, journal),
+        "SELECT run.key, run.body, run.pages FROM run JOIN hold USING (key)"
+        " WHERE hold.asker = ? AND hold.journal <> ? AND run.pages > 0 ORDER BY run.key",
+        (asker.identity, asker.journal),
     ).fetchall()
-    return [_assumed(body, pages, wall_s) for body, pages in rows]
+    return [_assumed(body, pages, wall_s) for key, body, pages in rows if key not in keep]
+
+
+def forget_unlisted(
+    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str]
+) -> None:
+    """Runs that the device does not keep and nobody holds here: finished at another server."""
+    keep = set(listed)
+    for (key,) in connection.execute(
+        "SELECT key FROM run WHERE device = ?"
+        " AND key NOT IN (SELECT key FROM decision WHERE state = 'open')",
+        (asker.identity,),
+    ).fetchall():
+        if key not in keep:
+            forget(connection, key)
 
 
 def _assumed(body: bytes, pages: int, wall_s: float) -> Completion:

@@ -211,14 +211,9 @@ class SiteStore:
         def begin(connection: sqlite3.Connection) -> askers.Seen:
             if find_site_device(connection, name) is None:
                 raise Rejected("not-yours")
-            identity, now = f"device:{name}", self._wall_s()
-            seen = askers.begin_session(connection, identity, journal, mark, now, software)
-            if seen.replaced:
-                # Nobody else knows of the runs it held: they end at their last page event.
-                for completion in runs.of_lost_journal(connection, identity, seen.replaced, now):
-                    self._deciding.settle(connection, completion)
-                askers.end_journal(connection, identity, seen.replaced, self._deciding.void)
-            return seen
+            return askers.begin_session(
+                connection, f"device:{name}", journal, mark, self._wall_s(), software
+            )
 
         return self.write(begin)
 
@@ -314,7 +309,13 @@ class SiteStore:
 
         def compare(connection: sqlite3.Connection) -> int:
             askers.check_session(connection, asker)
-            dropped = askers.release_unlisted(connection, asker, keys, self._deciding.void)
+            dropped, void = 0, self._deciding.void
+            if asker.role == "device":
+                for completion in runs.lost(connection, asker, keys, self._wall_s()):
+                    self._deciding.settle(connection, completion)
+                dropped = askers.adopt(connection, asker, keys, void)
+                runs.forget_unlisted(connection, asker, keys)
+            dropped += askers.release_unlisted(connection, asker, keys, void)
             self._deciding.note_link(connection, asker.identity, LINK_REPORTED)
             return dropped
 

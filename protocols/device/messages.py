@@ -140,6 +140,8 @@ class ReleaseJob:
     job: str = attrs.field(validator=is_id)
     copies: int | None = attrs.field(default=None, validator=optional([ge(1), le(9_999)]))
     duplex: bool | None = None
+    #: A shared account; null: the person's own.
+    account: int | None = attrs.field(default=None, validator=optional(is_number))
 
 
 @attrs.frozen

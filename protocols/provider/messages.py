@@ -232,6 +232,8 @@ class Release:
     #: What the person changed; null: as it was submitted.
     copies: int | None = attrs.field(default=None, validator=optional([ge(1), le(9_999)]))
     duplex: bool | None = None
+    #: A shared account chosen; null: the person's own.
+    account: int | None = attrs.field(default=None, validator=optional(is_number))
 
 
 @attrs.frozen

@@ -106,6 +106,24 @@ class AuthorizeContract(Store):
         self.refuse("stale-session", self.authorize, request(1))
 
 
+class AccountContract:
+    def setUp(self) -> None:
+        self.turner = Turner()
+        self.centre = Centre(self.turner, self.engine)
+        self.centre.user()
+        self.asker = self.centre.provider()
+
+    def test_the_account_chosen_pays_or_nobody(self) -> None:
+        shared = self.turner.result(self.centre.store.add_account("Physics", 1_000, True))
+        authorize = self.centre.store.authorize
+        decision = self.turner.result(authorize(self.asker, request(1, account=shared)))
+        self.assertEqual((decision.account, decision.allowed), (shared, True))
+        for number, account in ((2, 999), (3, 1), (4, 0)):
+            refused = self.turner.result(authorize(self.asker, request(number, account=account)))
+            self.assertEqual((refused.allowed, refused.reason.value), (False, "closed"))
+        self.assertEqual(self.centre.account()["pending_e4"], 0)
+
+
 class CompleteContract(Store):
     def test_posts_once(self) -> None:
         asked = request(1, 10)

@@ -111,6 +111,36 @@ class StatementContract:
         self.forward()
         self.assertEqual(self.statement()["missing"], [])
 
+    def test_a_device_that_went_to_its_site_is_not_missed(self) -> None:
+        """Each server hears of it after it was switched on; then its site serves it."""
+        result = self.turner.result
+        seen = result(self.centre.store.begin_device("desk", job_id(0xD1), MARK_START, ""))
+        device = SessionRef("device", "desk", job_id(0xD1), seen.session)
+        result(self.centre.store.report(device))
+        result(self.centre.store.end_session(device))
+        self.cut()
+        self.heal()
+        self.forward()
+        self.assertEqual((self.statement()["missing"], self.statement()["state"]), ([], "closed"))
+        self.assertEqual(self.statement(since=0.0)["missing"], [])
+
+    def test_a_device_that_left_in_the_midst_of_a_run_is_missed(self) -> None:
+        result = self.turner.result
+        seen = result(self.centre.store.begin_device("desk", job_id(0xD1), MARK_START, ""))
+        device = SessionRef("device", "desk", job_id(0xD1), seen.session)
+        asked = request(1, 1, step="run-1", provider="device:desk")
+        decision = result(self.centre.store.authorize(device, asked))
+        result(self.centre.store.end_session(device))
+        self.cut()
+        self.heal()
+        self.forward()
+        self.assertEqual(self.statement()["missing"], ["device:desk"])
+        seen = result(self.centre.store.begin_device("desk", job_id(0xD1), MARK_START, ""))
+        device = SessionRef("device", "desk", job_id(0xD1), seen.session)
+        result(self.centre.store.complete(device, completion(asked, decision)))
+        result(self.centre.store.report(device))
+        self.assertEqual(self.statement()["state"], "closed")
+
     def test_a_site_that_was_taken_away_is_not_waited_for(self) -> None:
         self.cut()
         self.assertEqual(self.statement()["missing"], ["site:north"])

@@ -168,8 +168,8 @@ class CopyTests(DeviceCase):
         ):
             found = session.ask(verb, **fields)
             self.assertEqual(found[0], word, (verb, fields, found))
-        word, started_ben = link.ask("RUN", login=self.login_id, function="copy", account=4711)
-        self.assertEqual(word, "not-allowed", started_ben)
+        word, refused = link.ask("RUN", login=self.login_id, function="copy", account=4711)
+        self.assertEqual((word, refused["reason"]), ("OK", "closed"))
         status = self.branch.site.call("status")
         self.assertEqual(status["counts_that_fell"], {"north-mfd": 1})
         self.finish(link, started, 2)

@@ -9,10 +9,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo import measure
+from papercutd.demo.devices import run_device
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.scenario import is_ready, wait_for
 from tests.support.installation import make_installation
-from tests.support.mfd import Mfd, run_device
 
 CARD = "04:A2:2B:91"
 #: Ben's: nothing that a chain or an id could hold by chance.
@@ -49,8 +49,7 @@ class DeviceCase(SynchronousTestCase):
         app.call("printer.set", name="north-1", release="secure")
         self.site.start()
         self.branch.provider.start()
-        self.mfd = Mfd.join(
-            self.installation,
+        self.mfd = self.installation.add_device(
             "mfd",
             "north",
             printer="north-1",

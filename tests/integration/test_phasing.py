@@ -14,6 +14,7 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.processes import command
 from papercutd.demo.scenario import wait_for
 from tests.support.installation import make_installation
+from tests.support.mfd import Mfd, devices_port
 
 
 class PhasingTests(SynchronousTestCase):
@@ -38,6 +39,10 @@ class PhasingTests(SynchronousTestCase):
         uri = f"socket://127.0.0.1:{self.branch.printer.port}"
         self.papercutd("printer", "add", "north-1", "--provider", "north-provider", "--uri", uri)
         self.provider.start()
+        command(self.app.config, "user", "card", "anna", "0815")
+        self.mfd = Mfd.join(self.installation, "mfd", printer="north-1")
+        self.mfd.start()
+        self.addCleanup(self.mfd.kill)
         self.wait("the printer is known", lambda: self.provider.call("status")["printers"])
 
     def papercutd(self, *words: str) -> Any:
@@ -56,29 +61,50 @@ class PhasingTests(SynchronousTestCase):
             self.jobs.append(self.branch.print_file(data, "a document", "anna"))
             time.sleep(0.1)
 
+    def copy(self, pages: int) -> None:
+        """Somebody comes, copies and goes; they find the device working."""
+        for line in ("login card 0815", f"copy {pages}", "logout"):
+            done = self.mfd.do(line)
+            self.assertTrue(done.get("ok"), (line, done, self.mfd.stderr()))
+        self.copied += pages
+
+    def serves(self, name: str) -> bool:
+        return bool(self.mfd.do("status")["serving"] == name)
+
     def deciders(self) -> list[str]:
         return [job["decided_by"] for job in self.provider.call("job.list")]
 
     def test_in_and_out(self) -> None:
         self.jobs: list[str] = []
+        self.copied = 0
         self.enough = threading.Event()
         printing = threading.Thread(target=self.print_on)
         printing.start()
         self.addCleanup(self.enough.set)
         self.wait("jobs are printed", lambda: len(self.deciders()) > 3)
         self.assertEqual(self.servers(), {"application": True})
+        self.copy(3)
 
         port = self.branch.site.config.read_text().split("links = ")[1].split("\n")[0]
-        added = self.papercutd("site", "add", "north", "--host", "127.0.0.1", "--port", port)
+        devices = str(devices_port(self.branch.site))
+        added = self.papercutd(
+            *("site", "add", "north", "--host", "127.0.0.1", "--port", port),
+            *("--device-port", devices),
+        )
         command(self.branch.site.config, "join", "--token", added["token"], "--server", self.server)
         self.branch.site.start()
         self.wait("it has a replica", lambda: self.branch.site.call("status")["position"])
         self.papercutd("provider", "set", "north-provider", "--site", "north")
         self.wait("the provider found it", lambda: self.servers().get("site"))
 
+        self.papercutd("device", "set", "mfd", "--site", "north")
+        self.wait("the device found it", lambda: self.serves("north"))
+        self.copy(4)
+
         # It does what it is for.
         self.app.kill()
         self.wait("the site decides", lambda: self.deciders().count("the site") > 3)
+        self.copy(5)
         self.app.start()
         self.wait("the application server is back", lambda: self.servers()["application"])
 
@@ -86,6 +112,10 @@ class PhasingTests(SynchronousTestCase):
         self.assertEqual((removed["providers"], removed["not_told"]), (["north-provider"], []))
         self.wait("the provider stands alone", lambda: self.servers() == {"application": True})
         self.wait("the site is out", lambda: not self.branch.site.call("status")["connected"])
+        self.wait("the device went back", lambda: self.serves("application"))
+        self.copy(6)
+        servers = [one["name"] for one in self.mfd.do("status")["servers"]]
+        self.assertEqual(servers, ["application"])
         before = len(self.jobs)
         self.wait("jobs go on", lambda: len(self.jobs) > before + 3)
         self.enough.set()
@@ -103,8 +133,14 @@ class PhasingTests(SynchronousTestCase):
         verified = self.app.call("verify", provider_journals=[journal])
         self.assertEqual(verified["problems"], [])
         connection = measure.open_read(self.app.data / "application.db")
-        charges = connection.execute("SELECT key, decider FROM charge").fetchall()
+        charges = connection.execute(
+            "SELECT key, decider FROM charge WHERE provider NOT LIKE 'device:%'"
+        ).fetchall()
+        (copied,) = connection.execute(
+            "SELECT SUM(pages) FROM charge WHERE provider = 'device:mfd'"
+        ).fetchone()
         connection.close()
+        self.assertEqual((copied, self.mfd.paper()), (self.copied, self.copied))
         self.assertEqual({key.split("/")[0] for key, _ in charges}, set(self.jobs))
         self.assertEqual(len(charges), len(self.jobs))
         self.assertEqual(len(list(self.branch.printer.directory.glob("*.prn"))), len(self.jobs))

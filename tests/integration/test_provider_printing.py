@@ -37,10 +37,11 @@ from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.adapters.socket_printer import SocketPrinter
 from papercutd.provider.analysis import PDF, DocumentAnalyser
 from papercutd.provider.analysis import worker as worker_module
-from papercutd.provider.journal import ProviderJournal, create_journal, verify_journal
+from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider
 from papercutd.provider.submission import SubmissionFactory
 from papercutd.services.link import LinkSettings
+from papercutd.storage.asker_journal import create_journal, verify_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import ThreadWriter
 from protocols.provider import messages

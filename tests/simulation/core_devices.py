@@ -13,10 +13,11 @@ from twisted.internet.defer import Deferred
 
 from papercutd.device.device import Device
 from papercutd.device.errors import DeviceError
-from papercutd.device.journal import DeviceJournal, create_journal
+from papercutd.device.journal import DeviceJournal
 from papercutd.device.machine import Machine, MachineSettings
 from papercutd.device.runs import Order
 from papercutd.errors import PapercutError
+from papercutd.storage.asker_journal import create_journal
 from protocols.provider.messages import ServerAddress
 from tests.simulation.node import Node
 from tests.simulation.world import World

@@ -18,12 +18,13 @@ from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
 from papercutd.provider.adapters import Outcome, PrintOptions
-from papercutd.provider.journal import ProviderJournal, create_journal
+from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
 from papercutd.storage.application_store import ApplicationStore, create_installation
+from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.change_log import Change, ChangeLog
 from papercutd.storage.people import CARD_KEY
 from papercutd.storage.site_store import SiteStore, create_site

@@ -1,4 +1,4 @@
-"""A private CUPS, and printers: real programs in a folder of their own, ended by their ids.
+"""CUPS and printers for tests: real programs in a folder of their own, ended by their ids.
 
 Needs the Debian packages that tests/support/install.sh installs.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -18,101 +16,11 @@ import threading
 import time
 from pathlib import Path
 
+from papercutd.demo.cups import PATH, PrivateCups
 from papercutd.demo.network import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-BACKEND = ROOT / "papercutd" / "provider" / "backend" / "papercut"
-SERVER_BIN = Path("/usr/lib/cups")
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin"
 START_TIMEOUT_S = 30.0
-
-CUPS_FILES = """\
-ServerRoot {folder}/etc
-ServerBin {folder}/bin
-DataDir /usr/share/cups
-DocumentRoot /usr/share/cups/doc-root
-RequestRoot {folder}/spool
-CacheDir {folder}/cache
-StateDir {folder}/run
-TempDir {folder}/spool/tmp
-ServerKeychain {folder}/etc/ssl
-Printcap
-SystemGroup {group}
-{user}
-AccessLog {folder}/log/access_log
-ErrorLog {folder}/log/error_log
-PageLog {folder}/log/page_log
-FatalErrors config listen permissions
-Sandboxing relaxed
-LogFilePerm 0644
-PassEnv PYTHONDONTWRITEBYTECODE
-SetEnv PAPERCUTD_SOCKET {backend_socket}
-"""
-
-CUPSD = """\
-LogLevel debug
-MaxLogSize 0
-Listen 127.0.0.1:{port}
-Listen {folder}/run/cups.sock
-Browsing Off
-WebInterface No
-IdleExitTimeout 0
-DirtyCleanInterval 1
-PreserveJobFiles Yes
-PreserveJobHistory Yes
-ErrorPolicy retry-job
-JobRetryInterval {retry_interval_s}
-JobRetryLimit 100
-DefaultAuthType Basic
-<Location />
-  Order allow,deny
-</Location>
-<Location /admin>
-  Order allow,deny
-</Location>
-<Policy default>
-  JobPrivateAccess default
-  JobPrivateValues default
-  SubscriptionPrivateAccess default
-  SubscriptionPrivateValues default
-  <Limit Create-Job Print-Job Print-URI Validate-Job>
-    Order deny,allow
-  </Limit>
-  <Limit Send-Document Send-URI Hold-Job Release-Job Restart-Job Purge-Jobs Set-Job-Attributes \
-Create-Job-Subscription Renew-Subscription Cancel-Subscription Get-Notifications Reprocess-Job \
-Cancel-Current-Job Suspend-Current-Job Resume-Job Cancel-My-Jobs Close-Job CUPS-Move-Job>
-    Require user @OWNER @SYSTEM
-    Order deny,allow
-  </Limit>
-  <Limit CUPS-Get-Document>
-    AuthType Default
-    Require user @OWNER @SYSTEM
-    Order deny,allow
-  </Limit>
-  <Limit CUPS-Add-Modify-Printer CUPS-Delete-Printer CUPS-Add-Modify-Class CUPS-Delete-Class \
-CUPS-Set-Default CUPS-Get-Devices>
-    AuthType Default
-    Require user @SYSTEM
-    Order deny,allow
-  </Limit>
-  <Limit Pause-Printer Resume-Printer Enable-Printer Disable-Printer \
-Pause-Printer-After-Current-Job Hold-New-Jobs Release-Held-New-Jobs Deactivate-Printer \
-Activate-Printer Restart-Printer \
-Shutdown-Printer Startup-Printer Promote-Job Schedule-Job-After Cancel-Jobs CUPS-Accept-Jobs \
-CUPS-Reject-Jobs>
-    AuthType Default
-    Require user @SYSTEM
-    Order deny,allow
-  </Limit>
-  <Limit Cancel-Job CUPS-Authenticate-Job>
-    Require user @OWNER @SYSTEM
-    Order deny,allow
-  </Limit>
-  <Limit All>
-    Order deny,allow
-  </Limit>
-</Policy>
-"""
 
 JOBS_TEST = """{
 OPERATION Get-Jobs
@@ -140,143 +48,20 @@ def wait_until(condition: object, what: str, timeout_s: float = START_TIMEOUT_S)
     raise AssertionError(f"it never came: {what}")
 
 
-class PrivateCups:
-    """One cupsd with its own folder, port, socket, spool and backends.
+class TestedCups(PrivateCups):
+    """A private CUPS that is looked into, and printers beside it."""
 
-    ``set_backend_socket`` says where the backend ``papercut`` finds its provider.
-    """
-
-    def __init__(self, retry_interval_s: int = 1) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="pc-"))
-        self.folder.chmod(0o711)
-        self.socket = self.folder / "run" / "cups.sock"
-        self.port = free_port()
+    def __init__(self) -> None:
+        super().__init__(Path(tempfile.mkdtemp(prefix="pc-")))
         self._running: list[subprocess.Popen[bytes]] = []
-        self._cupsd: subprocess.Popen[bytes] | None = None
         self._bus: Path | None = None
-        self._is_root = os.geteuid() == 0
-        self._retry_interval_s = retry_interval_s
-        self._make()
-        self.set_backend_socket(self.folder / "run" / "papercutd.sock")
-
-    def _make(self) -> None:
-        folder = self.folder
-        for name in ("etc/ssl", "etc/ppd", "spool/tmp", "cache", "run/certs", "log", "bin"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        if self._is_root:
-            for name, mode in (("spool", 0o710), ("spool/tmp", 0o1770), ("cache", 0o1770)):
-                shutil.chown(folder / name, "root", "lp")
-                (folder / name).chmod(mode)
-        for name in ("filter", "daemon", "driver", "monitor", "notifier", "command", "cgi-bin"):
-            if (SERVER_BIN / name).exists():
-                (folder / "bin" / name).symlink_to(SERVER_BIN / name)
-        backends = folder / "bin" / "backend"
-        backends.mkdir()
-        for name in ("ipp", "ipps", "socket"):
-            # Since cups 2.2 Debian keeps some of them where they are not used by default.
-            found = [SERVER_BIN / d / name for d in ("backend", "backend-available")]
-            backends.joinpath(name).symlink_to(next(p for p in found if p.exists()))
-        if BACKEND.exists():
-            shutil.copy(BACKEND, backends / "papercut")
-            (backends / "papercut").chmod(0o755)
-
-    def set_backend_socket(self, path: Path) -> None:
-        """To be called before the start."""
-        values = {
-            "folder": self.folder,
-            "port": self.port,
-            "backend_socket": path,
-            "retry_interval_s": self._retry_interval_s,
-            "group": "lpadmin root" if self._is_root else "lpadmin",
-            "user": "User lp\nGroup lp" if self._is_root else "",
-        }
-        etc = self.folder / "etc"
-        (etc / "cups-files.conf").write_text(CUPS_FILES.format(**values))
-        (etc / "cupsd.conf").write_text(CUPSD.format(**values))
-
-    # cupsd.
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "PATH": PATH, "CUPS_SERVER": str(self.socket), "LC_ALL": "C.UTF-8"}
-
-    def start(self) -> None:
-        etc = self.folder / "etc"
-        self._cupsd = subprocess.Popen(
-            ["cupsd", "-f", "-s", str(etc / "cups-files.conf"), "-c", str(etc / "cupsd.conf")],
-            env={**os.environ, "PATH": PATH},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until(self._answers, f"cupsd: {self.log()[-1000:]}")
-
-    def _answers(self) -> bool:
-        assert self._cupsd is not None
-        assert self._cupsd.poll() is None, f"cupsd ended: {self.log()[-2000:]}"
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(self.socket))
-            except OSError:
-                return False
-        return True
-
-    def stop(self, sig: int = signal.SIGTERM) -> None:
-        if self._cupsd is not None:
-            # It ends its filters and backends itself; killed, it cannot.
-            self._cupsd.send_signal(sig)
-            self._cupsd.wait()
-            self._cupsd = None
 
     def close(self) -> None:
         self.stop()
         for program in self._running:
             program.kill()
             program.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def log(self) -> str:
-        path = self.folder / "log" / "error_log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    @property
-    def backend(self) -> Path:
-        """Our backend, as this CUPS runs it."""
-        return self.folder / "bin" / "backend" / "papercut"
-
-    def job_states(self) -> dict[int, str]:
-        """The state of each job that this CUPS remembers, by its number."""
-        said = self.run(
-            *("ipptool", "-t", "-v", f"ipp://127.0.0.1:{self.port}/", str(self._jobs_test())),
-            fails=None,
-        )
-        found = re.findall(r"job-id \(integer\) = (\d+)\s+job-state \(enum\) = ([a-z-]+)", said)
-        return {int(number): state.removeprefix("pending-") for number, state in found}
-
-    def _jobs_test(self) -> Path:
-        path = self.folder / "etc" / "jobs.test"
-        path.write_text(JOBS_TEST)
-        return path
-
-    def run(self, *words: str, fails: bool | None = False) -> str:
-        """What ``words`` print: lp, lpadmin, lpstat, cancel, ... at this CUPS.
-
-        ``fails``: whether it has to fail; None: it may.
-        """
-        done = subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, timeout=60
-        )
-        if fails is not None and (done.returncode != 0) is not fails:
-            raise AssertionError(f"{' '.join(words)}: {done.returncode} {done.stdout}{done.stderr}")
-        return done.stdout + done.stderr
-
-    def lp(self, queue: str, path: Path | str, *words: str, user: str = "anna") -> int:
-        """Print a file; CUPS's number of the job."""
-        # request id is QUEUE-7 (1 file(s))
-        said = self.run("lp", "-d", queue, "-U", user, *words, str(path))
-        return int(said.split("(")[0].strip().rpartition("-")[2])
-
-    # Printers.
+        super().close()
 
     def run_program(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         log = open(self.folder / "log" / Path(words[0]).name, "ab")
@@ -291,6 +76,20 @@ class PrivateCups:
             )
         self._running.append(program)
         return program
+
+    def job_states(self) -> dict[int, str]:
+        """The state of each job that this CUPS remembers, by its number."""
+        said = self.run(
+            *("ipptool", "-t", "-v", f"ipp://127.0.0.1:{self.port}/", str(self._jobs_test())),
+            fails=None,
+        )
+        found = re.findall(r"job-id \(integer\) = (\d+)\s+job-state \(enum\) = ([a-z-]+)", said)
+        return {int(number): state.removeprefix("pending-") for number, state in found}
+
+    def _jobs_test(self) -> Path:
+        path = self.folder / "etc" / "jobs.test"
+        path.write_text(JOBS_TEST)
+        return path
 
     def bus(self) -> str:
         """The address of a system bus of our own."""
@@ -308,10 +107,6 @@ class PrivateCups:
         """A printer of IPP Everywhere."""
         return IppPrinterProgram(self, name, formats, words)
 
-    def add_queue(self, name: str, uri: str, model: str, *words: str) -> None:
-        """A queue, enabled and accepting."""
-        self.run("lpadmin", "-p", name, "-v", uri, "-m", model, "-E", *words)
-
 
 class IppPrinterProgram:
     """ippeveprinter: keeps what it prints, and counts its sides.
@@ -321,7 +116,7 @@ class IppPrinterProgram:
     """
 
     def __init__(
-        self, cups: PrivateCups, name: str, formats: str, words: tuple[str, ...] = ()
+        self, cups: TestedCups, name: str, formats: str, words: tuple[str, ...] = ()
     ) -> None:
         self.folder = cups.folder / f"printer-{name}"
         (self.folder / "jobs").mkdir(parents=True)

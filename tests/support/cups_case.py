@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.network import free_port
 from papercutd.demo.processes import Role, command
-from tests.support.cups import PrivateCups, wait_until
+from tests.support.cups import TestedCups, wait_until
 from tests.unit.papercutd.provider.documents import Page, make_pdf
 
 TIMES = "[times]\nback_jitter_s = 0.1\nreconnect_min_s = 0.1\nreconnect_max_s = 0.5\n"
@@ -27,7 +27,7 @@ class CupsCase(SynchronousTestCase):
     provider_config = ""
 
     def setUp(self) -> None:
-        self.cups = PrivateCups()
+        self.cups = TestedCups()
         self.addCleanup(self.cups.close)
         folder = self.cups.folder
         http, https, links, self.devices_port = (free_port() for _ in range(4))

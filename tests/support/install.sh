@@ -25,7 +25,12 @@ for package in $PACKAGES; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing="$missing $package"
 done
-[ -z "$missing" ] && exit 0
+if [ -z "$missing" ]; then
+    [ "$(id -u)" -eq 0 ] && exit 0
+    echo "the tests need root: they mount small disks, cut links of their own and run a CUPS" >&2
+    echo "run them as root, or without these: make unit" >&2
+    exit 2
+fi
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "the tests need these Debian packages:$missing" >&2

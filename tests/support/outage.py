@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch
-from papercutd.demo.processes import command
+from papercutd.demo.processes import start_together
 from papercutd.demo.scenario import is_ready, is_settled, wait_for
 from tests.support.installation import make_installation
 
@@ -30,12 +30,10 @@ class OutageCase(SynchronousTestCase):
         self.accepted: list[tuple[Branch, str]] = []
         installation = self.installation
         installation.app.start()
-        command(installation.app.config, "user", "add", "anna", "--unrestricted")
+        installation.app.call("user.add", name="anna", restricted=False)
         installation.join_all()
         installation.app.call("provider.set", name="south-provider", preferred="site")
-        for branch in installation.branches:
-            branch.site.start()
-            branch.provider.start()
+        start_together(*installation.roles()[1:])
         self.wait("everybody is connected", is_ready)
 
     def wait(self, what: str, condition: Any) -> None:

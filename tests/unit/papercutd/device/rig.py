@@ -12,11 +12,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from papercutd.device.device import Device
-from papercutd.device.journal import DeviceJournal, Run, create_journal, read_runs
+from papercutd.device.journal import DeviceJournal, Run, read_runs
 from papercutd.device.machine import Machine, MachineSettings, Trouble
 from papercutd.device.runs import Order, Work
 from papercutd.environment import Environment
 from papercutd.services.link import LinkSettings
+from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineWriter
 from protocols.codes import Code

@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.device import journal as module
-from papercutd.device.journal import RETENTION_S, DeviceJournal, Run, create_journal
+from papercutd.device.journal import RETENTION_S, DeviceJournal, Run
 from papercutd.domain.chain import CHAIN_START, Mark
 from papercutd.errors import StorageFull
-from papercutd.provider.journal import verify_journal
+from papercutd.storage.asker_journal import create_journal, verify_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineWriter
 from tests.support.stores import Turner, job_id

@@ -15,9 +15,10 @@ from twisted.internet.task import Clock, deferLater
 from papercutd.domain.document import Document, PageGroup
 from papercutd.environment import Environment
 from papercutd.provider.adapters import Outcome, PrinterUnreachable
-from papercutd.provider.journal import ProviderJournal, create_journal
+from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider, Submission
 from papercutd.services.link import LinkSettings
+from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineWriter
 from protocols.codes import Code

@@ -14,14 +14,8 @@ from papercutd.domain.decision import Decision, Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion
 from papercutd.domain.pricing import PriceLine
-from papercutd.provider.journal import (
-    RETENTION_S,
-    Job,
-    ProviderJournal,
-    create_journal,
-    read_identity,
-    verify_journal,
-)
+from papercutd.provider.journal import RETENTION_S, Job, ProviderJournal
+from papercutd.storage.asker_journal import create_journal, read_identity, verify_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineWriter
 from tests.support.stores import Turner, job_id
@@ -208,7 +202,7 @@ class RecordTests(JournalCase):
         self.taken()
         self.connection.execute("UPDATE record SET body = '{}' WHERE number = 2")
         self.assertEqual(
-            verify_journal(self.connection), ["provider journal: record 2 is not what was written"]
+            verify_journal(self.connection), ["journal: record 2 is not what was written"]
         )
 
     def test_a_job_reads_back_whole(self) -> None:

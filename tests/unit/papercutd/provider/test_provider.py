@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.errors import InvalidValue, NotFound, Starting
@@ -239,6 +240,15 @@ class AloneTests(LifeCase):
         self.rig.run(3.0)
         self.assertEqual(self.told(), [])
         self.assertEqual(self.rig.paper.printed, ["spool/1"])
+
+    def test_print_unlogged_is_warned_of(self) -> None:
+        """When the setting comes, and at every start from the settings kept."""
+        with capturedLogs() as logs:
+            self.alone("print-unlogged")
+            self.rig.kill()
+            self.rig.start()
+        said = [event for event in logs if "without any record" in event.get("log_format", "")]
+        self.assertEqual(len(said), 2)
 
     def test_both_silent_costs_two_seconds(self) -> None:
         self.application.say[messages.Authorize] = self.site.say[messages.Authorize] = None

@@ -168,10 +168,11 @@ class ReleasedTests(ReleaseCase):
 
     def test_what_the_person_changed(self) -> None:
         job = self.submit(copies=5)
-        self.release(job, copies=1, duplex=True)
+        self.release(job, copies=1, duplex=True, account=31)
         self.rig.run(2.0)
-        asked = self.application.all(messages.Authorize)[-1].document
-        self.assertEqual((asked.copies, asked.duplex), (1, True))
+        message = self.application.all(messages.Authorize)[-1]
+        asked = message.document
+        self.assertEqual((asked.copies, asked.duplex, message.account), (1, True, 31))
         (complete,) = self.application.all(messages.Complete)
         self.assertEqual(complete.document.copies, 1)
 
@@ -192,7 +193,7 @@ class RefusedTests(ReleaseCase):
     def test_refused_it_is_held_again_and_can_be_released_later(self) -> None:
         self.at_release(self.application, "deny", "funds")
         job = self.submit(copies=3)
-        self.release(job, copies=1)
+        self.release(job, copies=1, account=31)
         self.rig.run(2.0)
         (answer,) = self.application.all(messages.Released)
         self.assertEqual((answer.answer, answer.decision.reason), ("refused", "funds"))
@@ -207,6 +208,7 @@ class RefusedTests(ReleaseCase):
         self.assertEqual(self.answers()[-1], ("released", 1))
         # As submitted, not as the refused release had it.
         self.assertEqual(self.application.all(messages.Complete)[0].document.copies, 3)
+        self.assertIsNone(self.application.all(messages.Authorize)[-1].account)
 
     def test_unanswered_it_is_held_again(self) -> None:
         job = self.submit()

@@ -253,7 +253,8 @@ class AtTheApplicationServerTests(RunCase):
         self.desk.finish(started, 3)
         self.assertEqual(self.spendable(), 10_000)
         # One that is not there: nobody else pays for it.
-        self.refused("not-allowed", self.desk.copy, 1, account=999)
+        refused = self.desk.copy(1, account=999)
+        self.assertEqual((refused.grant, refused.decision.reason.value), ("", "closed"))
         self.check()
 
     def test_open_runs_are_bounded(self) -> None:
@@ -302,8 +303,43 @@ class AtTheApplicationServerTests(RunCase):
         self.turner.settle()
         self.desk.journal = job_id(0xD9)
         self.desk.connect()
+        self.assertEqual(self.charges(), [])
+        self.assertEqual(self.desk.resume(), 1)
         self.assertEqual(self.charges(), [("device:desk", "anna", 6, 3_000, 1)])
         self.assertEqual(self.spendable(), 7_000)
+        self.check()
+
+    def test_a_device_that_was_restored(self) -> None:
+        """Another journal id, and it knows the run: it goes on, by the device's own count."""
+        started, lost = self.desk.copy(10), self.desk.copy(5)
+        self.desk.pages(started, 6)
+        self.turner.settle()
+        self.desk.journal = job_id(0xD9)
+        self.desk.connect()
+        self.assertEqual(self.desk.resume((started, 4)), 1)
+        self.assertEqual(self.spendable(), 5_000)
+        self.desk.pages(started, 8)
+        self.desk.connect()
+        self.desk.resume((started, 8))
+        self.assertEqual(self.desk.finish(started, 8).amount_e4, 4_000)
+        self.assertEqual(self.charges(), [("device:desk", "anna", 8, 4_000, 0)])
+        self.assertEqual(lost.pages, 5)
+        self.check()
+
+    def test_finished_elsewhere_it_is_forgotten(self) -> None:
+        """What is noted of a run ends with the list that does not name it."""
+        at_site = Desk(self, self.site)
+        at_site.log_in()
+        started = at_site.copy(5)
+        self.desk.resume((started, 3))
+        self.turner.settle()
+        self.assertEqual(len(self.centre.query("SELECT * FROM run")), 1)
+        at_site.finish(started, 5)
+        self.desk.connect()
+        self.desk.resume()
+        self.assertEqual(self.centre.query("SELECT * FROM run"), [])
+        self.heal()
+        self.assertEqual([row[2] for row in self.charges()], [5])
         self.check()
 
 

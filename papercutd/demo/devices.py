@@ -1,27 +1,21 @@
-"""A real ``papercut-device`` process, driven line by line."""
+"""Devices of the demonstration: real ``papercut-device`` processes, driven line by line."""
 
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import sqlite3
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from papercutd.demo.installation import Installation
-from papercutd.demo.processes import Role, command
-from tests.support.installation import environment
+from papercutd.demo.processes import NotReady
 
 ANSWER_TIMEOUT_S = 60.0
 _MODULE = "papercutd.commands.device"
-
-
-def devices_port(role: Role) -> int:
-    return int(tomllib.loads(role.config.read_text())["listen"]["devices"])
 
 
 def run_device(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -32,36 +26,32 @@ def run_device(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         timeout=ANSWER_TIMEOUT_S,
-        env=environment(),
     )
 
 
 class Mfd:
     """One device: joined once, switched on and off."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, name: str, home: Path) -> None:
+        self.name = name
         self.home = home
         self._process: subprocess.Popen[bytes] | None = None
         self._left = b""
 
     @classmethod
-    def join(cls, installation: Installation, name: str, site: str = "", **fields: str) -> Mfd:
-        """Added and joined; ``fields`` as ``papercutd device add`` has them."""
-        made = cls(installation.directory / f"mfd-{name}")
-        words = [w for k, v in fields.items() for w in (f"--{k.replace('_', '-')}", v)]
-        words += ["--site", site] if site else []
-        added = command(installation.app.config, "device", "add", name, *words)
-        application = f"127.0.0.1:{devices_port(installation.app)}"
-        where = ["--application", application]
-        for branch in installation.branches:
-            if branch.name == site:
-                where += ["--site", f"{site}=127.0.0.1:{devices_port(branch.site)}"]
-        done = run_device(
-            *("join", added["token"], "--home", str(made.home), "--json"),
-            *("--server", f"127.0.0.1:{installation.https_port}", *where),
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return made
+    def join(
+        cls, name: str, home: Path, token: str, server: str, application: str, site: str = ""
+    ) -> Mfd:
+        """One that fetched its certificate with ``token``.
+
+        ``server`` and ``application``: HOST:PORT of the application server's HTTPS and of its
+        port for devices; ``site``: NAME=HOST:PORT of the server it prefers.
+        """
+        where = ["--application", application, *(["--site", site] if site else [])]
+        done = run_device("join", token, "--home", str(home), "--json", "--server", server, *where)
+        if done.returncode != 0:
+            raise NotReady(f"a device did not join:\n{done.stderr}{done.stdout}")
+        return cls(name, home)
 
     def start(self, *options: str, **variables: str) -> None:
         """Switch it on; it is connected when this returns, if it can be."""
@@ -76,7 +66,7 @@ class Mfd:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=open(self.home / "stderr", "ab"),
-            env={**environment(), **variables},
+            env={**os.environ, **variables},
         )
 
     @property

@@ -1,0 +1,161 @@
+"""What the journals of all askers are made of: chained records, and who writes them.
+
+A print provider and a device each have one. A transaction is a record of what happened and
+the tables that follow from it. A server compares number and chain at every connection:
+what was restored or cloned is found out (design 4.12).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+import msgspec
+from twisted.internet.defer import Deferred
+
+from papercutd.domain.chain import CHAIN_START, Mark, next_chain
+from papercutd.storage.writer import BARE, SqliteWriter
+
+T = TypeVar("T")
+_ENCODE = msgspec.json.Encoder().encode
+
+
+@attrs.frozen
+class Identity:
+    """Name, journal id and head."""
+
+    name: str
+    journal: str
+    replaces: str
+    mark: Mark
+
+
+def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> None:
+    """Fill an empty journal with its identity."""
+    connection.execute(
+        "INSERT OR IGNORE INTO identity (one, name, journal, replaces, number, chain,"
+        " pruned_chain) VALUES (1, ?, ?, '', 0, ?, ?)",
+        (name, journal, CHAIN_START, CHAIN_START),
+    )
+
+
+class AskerJournal:
+    """A journal over one writer; what is in its tables is its heir's business."""
+
+    def __init__(self, writer: SqliteWriter, wall_s: Callable[[], float]) -> None:
+        self._writer = writer
+        self._wall_s = wall_s
+        #: The newest record known to be on the disk; None before the first of this process.
+        self.head: Mark | None = None
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        return self._writer.submit(operation, BARE)
+
+    def _write(
+        self, what: str, fields: dict[str, Any], change: Callable[[sqlite3.Connection, int], T]
+    ) -> Deferred[T]:
+        """One transaction: the record of ``what``, then ``change(connection, number)``."""
+        written: list[Mark] = []
+
+        def write(connection: sqlite3.Connection) -> T:
+            written.append(append(connection, what, fields, self._wall_s()))
+            return change(connection, written[-1].number)
+
+        def committed(result: T) -> T:
+            # Deferreds fire in the order of the commits.
+            self.head = written[-1]
+            return result
+
+        return self._writer.submit(write).addCallback(committed)
+
+    def identity(self) -> Deferred[Identity]:
+        return self.read(read_identity)
+
+    def chain_at(self, number: int) -> Deferred[str | None]:
+        """The chain at record ``number``; None: there is none."""
+        return self.read(lambda c: read_chain(c, number))
+
+    def is_ours(self, mark: Mark) -> Deferred[bool]:
+        """Whether nothing speaks against ``mark`` being a place in this journal."""
+        return self.read(lambda c: read_is_ours(c, mark))
+
+    def take_new_journal(self, journal: str) -> Deferred[None]:
+        """This journal was restored or cloned: a new id; nothing is voided by it."""
+
+        def take(connection: sqlite3.Connection, number: int) -> None:
+            connection.execute("UPDATE identity SET replaces = journal, journal = ?", (journal,))
+
+        return self._write("new-journal", {"journal": journal}, take)
+
+
+def append(
+    connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float
+) -> Mark:
+    """Write one chained record; its number and the chain there."""
+    number, chain = connection.execute("SELECT number, chain FROM identity").fetchone()
+    body = _ENCODE({"what": what, **fields}).decode()
+    number += 1
+    chain = next_chain(chain, body.encode())
+    connection.execute("INSERT INTO record VALUES (?, ?, ?, ?)", (number, body, chain, wall_s))
+    connection.execute("UPDATE identity SET number = ?, chain = ?", (number, chain))
+    return Mark(int(number), chain)
+
+
+def read_identity(connection: sqlite3.Connection) -> Identity:
+    name, journal, replaces, number, chain = connection.execute(
+        "SELECT name, journal, replaces, number, chain FROM identity"
+    ).fetchone()
+    return Identity(name, journal, replaces, Mark(number, chain))
+
+
+def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
+    if number == 0:
+        return CHAIN_START
+    found = connection.execute("SELECT chain FROM record WHERE number = ?", (number,)).fetchone()
+    return None if found is None else str(found[0])
+
+
+def read_is_ours(connection: sqlite3.Connection, mark: Mark) -> bool:
+    """False when the journal is shorter than ``mark`` or has another chain there.
+
+    Of what was pruned nothing is known any more, and nothing is held against it.
+    """
+    pruned, pruned_chain = connection.execute(
+        "SELECT pruned, pruned_chain FROM identity"
+    ).fetchone()
+    if mark.number <= pruned:
+        return mark.number < pruned or mark.chain == (pruned_chain or CHAIN_START)
+    return read_chain(connection, mark.number) == mark.chain
+
+
+def forget_up_to(connection: sqlite3.Connection, number: int) -> None:
+    """Forget the records before ``number``; the chain where they end is kept."""
+    last = connection.execute(
+        "SELECT number, chain FROM record WHERE number < ? ORDER BY number DESC LIMIT 1", (number,)
+    ).fetchone()
+    if last is not None:
+        connection.execute("UPDATE identity SET pruned = ?, pruned_chain = ?", last)
+        connection.execute("DELETE FROM record WHERE number <= ?", (last[0],))
+
+
+def verify_journal(connection: sqlite3.Connection) -> list[str]:
+    """Problems of the records: gaps, and bytes that were changed."""
+    problems = []
+    pruned, chain = connection.execute("SELECT pruned, pruned_chain FROM identity").fetchone()
+    chain, expected = chain or CHAIN_START, pruned + 1
+    for number, body, stored in connection.execute(
+        "SELECT number, body, chain FROM record ORDER BY number"
+    ):
+        if number != expected:
+            problems.append(f"journal: records {expected} to {number - 1} are missing")
+        chain = next_chain(chain, body.encode())
+        if chain != stored:
+            problems.append(f"journal: record {number} is not what was written")
+            chain = stored
+        expected = number + 1
+    return problems

@@ -1,0 +1,2 @@
+-- The shared account that its release chose.
+ALTER TABLE @job ADD COLUMN account INTEGER;
