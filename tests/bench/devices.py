@@ -12,8 +12,7 @@ from typing import Any
 
 from papercutd.demo.processes import Role
 from papercutd.demo.scenario import wait_for
-from tests.support.devices import CARD, DeviceCase
-from tests.support.mfd import devices_port
+from tests.support.devices import CARD, DeviceCase, devices_port
 from tests.support.raw_link import RawLink
 from tests.support.slow_relay import SlowRelay
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from papercutd.demo.processes import Role
 from papercutd.demo.scenario import wait_for
 from papercutd.identity.authority import Authority
 from tests.support.certificates import credentials
-from tests.support.mfd import devices_port
 from tests.support.outage import OutageCase
 from tests.support.raw_link import RawLink
 
 CARD = "04:A2:2B:91"
+
+
+def devices_port(role: Role) -> int:
+    """Where a server listens for devices."""
+    return int(tomllib.loads(role.config.read_text())["listen"]["devices"])
 
 
 class DeviceCase(OutageCase):
