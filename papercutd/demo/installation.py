@@ -14,7 +14,7 @@ import attrs
 from papercutd.demo.cups import PrivateCups
 from papercutd.demo.devices import Mfd
 from papercutd.demo.network import Printer, Relay, free_port
-from papercutd.demo.processes import Role, command
+from papercutd.demo.processes import Role, command, start_together
 
 SITES = ("north", "south")
 TIMES = "[times]\nback_jitter_s = 1.0\nreconnect_min_s = 0.2\nreconnect_max_s = 1.0\n"
@@ -184,9 +184,8 @@ class Installation:
 
     def start_branches(self) -> None:
         """Everything at the sites but the devices; queues of CUPS ask from now on."""
+        start_together(*self.roles()[1:])
         for branch in self.branches:
-            branch.site.start()
-            branch.provider.start()
             if branch.cups is not None:
                 for queue in branch.queues:
                     command(branch.provider.config, "provider", "cups", "enable", queue)
