@@ -115,16 +115,17 @@ class Installation:
         cls,
         directory: Path,
         sabotage: str = "",
-        init: Sequence[str] = (),
+        init: Sequence[str] | None = (),
         spooler: str = "direct",
     ) -> Installation:
-        """Initialised (``init``: further words of that command), with nothing running."""
+        """Initialised (``init``: further words of that command; None: not at all), and off."""
         http, https, links = free_port(), free_port(), free_port()
         debug = f'[debug]\nsabotage = "{sabotage}"\n' if sabotage else ""
         app = Role(
             "app", "application server", directory / "app", _listen(http, https, links) + debug
         )
-        command(app.config, "init", *init)
+        if init is not None:
+            command(app.config, "init", *init)
         made = cls(directory, app, http, https, spooler)
         for name in SITES:
             made._add_branch(name, links)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+import tomllib
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +15,6 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.processes import command
 from papercutd.demo.scenario import wait_for
 from tests.support.installation import make_installation
-from tests.support.mfd import Mfd, devices_port
 
 
 class PhasingTests(SynchronousTestCase):
@@ -40,7 +40,7 @@ class PhasingTests(SynchronousTestCase):
         self.papercutd("printer", "add", "north-1", "--provider", "north-provider", "--uri", uri)
         self.provider.start()
         command(self.app.config, "user", "card", "anna", "0815")
-        self.mfd = Mfd.join(self.installation, "mfd", printer="north-1")
+        self.mfd = self.installation.add_device("mfd", printer="north-1")
         self.mfd.start()
         self.addCleanup(self.mfd.kill)
         self.wait("the printer is known", lambda: self.provider.call("status")["printers"])
@@ -86,7 +86,8 @@ class PhasingTests(SynchronousTestCase):
         self.copy(3)
 
         port = self.branch.site.config.read_text().split("links = ")[1].split("\n")[0]
-        devices = str(devices_port(self.branch.site))
+        listen = tomllib.loads(self.branch.site.config.read_text())["listen"]
+        devices = str(listen["devices"])
         added = self.papercutd(
             *("site", "add", "north", "--host", "127.0.0.1", "--port", port),
             *("--device-port", devices),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import tomllib
+from contextlib import closing
 from pathlib import Path
 
 from papercutd.demo.installation import Installation
@@ -36,3 +41,35 @@ def make_installation(*init: str) -> Installation:
     """
     os.environ["PYTHONPATH"] = str(ROOT)
     return Installation.make(Path(tempfile.mkdtemp(prefix="pc-")), init=init)
+
+
+_template: Installation | None = None
+
+
+def joined_installation() -> Installation:
+    """One whose sites and providers have joined, with nothing running.
+
+    Joining takes a process each: it is done once in a process of tests, and its data are copied.
+    """
+    global _template
+    if _template is None:
+        _template = make_installation()
+        atexit.register(shutil.rmtree, _template.directory, True)
+        atexit.register(_template.close)
+        _template.app.start()
+        _template.join_all()
+        _template.app.stop()
+    made = Installation.make(Path(tempfile.mkdtemp(prefix="pc-")), init=None)
+    for role, model in zip(made.roles(), _template.roles(), strict=True):
+        shutil.copytree(model.data, role.data, ignore=shutil.ignore_patterns("*.sock"))
+    with closing(sqlite3.connect(made.app.data / "application.db")) as database, database:
+        for branch in made.branches:
+            listen = tomllib.loads(branch.site.config.read_text())["listen"]
+            database.execute(
+                "UPDATE site SET port = ? WHERE name = ?", (listen["links"], branch.name)
+            )
+            database.execute(
+                "UPDATE printer SET uri = ? WHERE name = ?",
+                (f"socket://127.0.0.1:{branch.printer.port}", branch.queues[0]),
+            )
+    return made

@@ -13,7 +13,7 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch
 from papercutd.demo.processes import start_together
 from papercutd.demo.scenario import is_ready, is_settled, wait_for
-from tests.support.installation import make_installation
+from tests.support.installation import joined_installation
 
 
 class OutageCase(SynchronousTestCase):
@@ -22,7 +22,7 @@ class OutageCase(SynchronousTestCase):
     timeout = 240
 
     def setUp(self) -> None:
-        self.installation = make_installation()
+        self.installation = joined_installation()
         self.addCleanup(shutil.rmtree, self.installation.directory, True)
         self.addCleanup(self.installation.close)
         self.handed_in = 0
@@ -31,7 +31,6 @@ class OutageCase(SynchronousTestCase):
         installation = self.installation
         installation.app.start()
         installation.app.call("user.add", name="anna", restricted=False)
-        installation.join_all()
         installation.app.call("provider.set", name="south-provider", preferred="site")
         start_together(*installation.roles()[1:])
         self.wait("everybody is connected", is_ready)
