@@ -177,8 +177,32 @@ def read_salvaged(connection: sqlite3.Connection) -> Salvaged:
     )
 
 
+@attrs.frozen
+class _Record:
+    """What is chained, and what follows from it in the tables."""
+
+    what: str
+    fields: dict[str, Any]
+    #: Called with the connection and the number of the record.
+    change: Callable[[sqlite3.Connection, int], None]
+
+
 class ProviderJournal(AskerJournal):
     """The journal over one writer."""
+
+    def _write_all(self, *records: _Record) -> Deferred[None]:
+        """One transaction of several records, in order."""
+        written: list[Mark] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            for record in records:
+                written.append(append(connection, record.what, record.fields, self._wall_s()))
+                record.change(connection, written[-1].number)
+
+        def committed(result: None) -> None:
+            self.head = written[-1]
+
+        return self._writer.submit(write).addCallback(committed)
 
     # Jobs.
 
@@ -203,30 +227,37 @@ class ProviderJournal(AskerJournal):
         return self._write("received", fields, insert)
 
     def analysed(self, job: str, document: Document) -> Deferred[None]:
-        return self._write(
-            "analysed",
-            {"job": job, "document": document},
-            lambda c, n: _set(
-                c, job, state="analysed", document=_ENCODE(document), duplex=int(document.duplex)
-            ),
-        )
+        return self._write_all(_analysed(job, document))
+
+    def analysed_and_asked(
+        self, job: str, document: Document, phase: str, step: int
+    ) -> Deferred[None]:
+        """Both at once, where nobody is promised anything between them."""
+        return self._write_all(_analysed(job, document), _asked(job, phase, step, False))
 
     def asked(self, job: str, phase: str, step: int, grey: bool = False) -> Deferred[None]:
         """The key (job, phase-step) is about to be asked; why it was held before stays known.
 
         ``grey``: of what is printed where it goes nothing has colour.
         """
-        return self._write(
-            "asked",
-            {"job": job, "phase": phase, "step": step},
-            lambda c, n: _set(c, job, state="asked", phase=phase, step=step, grey=int(grey)),
-        )
+        return self._write_all(_asked(job, phase, step, grey))
 
     def decided(self, job: Job, decision: Decision | None, giver: str) -> Deferred[None]:
         """The decision taken, whole, and who gave it; None: nobody could be asked (tracker).
 
         ``giver`` is ``application``, a stream, or ``tracker``.
         """
+        return self._write_all(self._decided(job, decision, giver))
+
+    def decided_and_printing(
+        self, job: Job, decision: Decision, giver: str, waited_ms: float
+    ) -> Deferred[None]:
+        """Both at once, where what was allowed is let through without another question."""
+        return self._write_all(
+            self._decided(job, decision, giver), _printing(job.job, waited_ms, job.spooled)
+        )
+
+    def _decided(self, job: Job, decision: Decision | None, giver: str) -> _Record:
         fields = {"job": job.job, "key": job.key, "giver": giver, "decision": decision}
 
         def decide(connection: sqlite3.Connection, number: int) -> None:
@@ -253,7 +284,7 @@ class ProviderJournal(AskerJournal):
                     (job.key, _settles_with(connection, giver), number, self._wall_s()),
                 )
 
-        return self._write("decided", fields, decide)
+        return _Record("decided", fields, decide)
 
     def held(
         self, job: Job, reason: str, answer: str = "", decision: Decision | None = None
@@ -377,13 +408,7 @@ class ProviderJournal(AskerJournal):
         self, job: str, waited_ms: float | None, spooled: Spooled | None = None
     ) -> Deferred[None]:
         """From now on paper may come out."""
-        return self._write(
-            "printing",
-            {"job": job, "waited_ms": waited_ms},
-            lambda c, n: _set(
-                c, job, state="printing", waited_ms=waited_ms, spooled=_stored(spooled)
-            ),
-        )
+        return self._write_all(_printing(job, waited_ms, spooled))
 
     def ended(
         self, job: Job, completion: Completion | None, target: str, outcome: str
@@ -398,6 +423,7 @@ class ProviderJournal(AskerJournal):
                 state="ended",
                 outcome=outcome,
                 ended_at=self._wall_s(),
+                waited_ms=job.waited_ms,
                 pages=None if completion is None else completion.pages,
                 assumed=0 if completion is None else int(completion.assumed),
             )
@@ -626,6 +652,32 @@ class ProviderJournal(AskerJournal):
             return gone
 
         return self._write("prune", {}, prune)
+
+
+def _analysed(job: str, document: Document) -> _Record:
+    return _Record(
+        "analysed",
+        {"job": job, "document": document},
+        lambda c, n: _set(
+            c, job, state="analysed", document=_ENCODE(document), duplex=int(document.duplex)
+        ),
+    )
+
+
+def _asked(job: str, phase: str, step: int, grey: bool) -> _Record:
+    return _Record(
+        "asked",
+        {"job": job, "phase": phase, "step": step},
+        lambda c, n: _set(c, job, state="asked", phase=phase, step=step, grey=int(grey)),
+    )
+
+
+def _printing(job: str, waited_ms: float | None, spooled: Spooled | None) -> _Record:
+    return _Record(
+        "printing",
+        {"job": job, "waited_ms": waited_ms},
+        lambda c, n: _set(c, job, state="printing", waited_ms=waited_ms, spooled=_stored(spooled)),
+    )
 
 
 def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -> list[Job]:

@@ -73,6 +73,12 @@ class Spooler(Protocol):
         None: the spooler does not answer now. Raises Canceled when the document is gone.
         """
 
+    def at_once(self, job: Job) -> Job | None:
+        """``job`` as it prints if it is allowed now; None: nothing waits to let it through.
+
+        What is returned is written down as printing together with the decision.
+        """
+
     async def print_job(
         self,
         job: Job,
@@ -542,12 +548,13 @@ class PrintProvider:
                 document = await self._analyser.analyse(*facts)
             else:
                 document = await self._spooler_of(job).analyse(job)
-            await self._durably(self._journal.analysed, job.job, document)
             # A stream for a printer may say its sides itself.
             job = attrs.evolve(job, document=document, duplex=document.duplex)
-            job = self._changed(attrs.evolve(job, state="analysed"))
+            if not self._has_contact:
+                await self._durably(self._journal.analysed, job.job, document)
+                job = self._changed(attrs.evolve(job, state="analysed"))
         self._check_canceled(job)
-        if job.state in ("analysed", "asked"):
+        if job.state in ("received", "analysed", "asked"):
             if not self._has_contact:
                 self._waiting_for_contact.append(contact := Deferred[None]())
                 await contact
@@ -620,7 +627,11 @@ class PrintProvider:
 
     async def _ask(self, job: Job) -> Job:
         for _ in range(5):
-            await self._durably(self._journal.asked, job.job, job.phase, job.step, job.grey)
+            if job.state == "received":
+                facts = job.job, job.document, job.phase, job.step
+                await self._durably(self._journal.analysed_and_asked, *facts)
+            else:
+                await self._durably(self._journal.asked, job.job, job.phase, job.step, job.grey)
             job = self._changed(attrs.evolve(job, state="asked"))
             await self._asked_at_once.acquire()
             try:
@@ -674,6 +685,9 @@ class PrintProvider:
         """Make the answer durable: from then on it is the only one."""
         if answer.outcome is Asked.DECIDED:
             assert answer.decision is not None
+            at_once = self._at_once(job, answer.decision)
+            if at_once is not None:
+                return await self._take_at_once(at_once, answer, began)
             await self._durably(self._journal.decided, job, answer.decision, answer.giver)
             waited_ms = (self._env.now() - began) * 1000
             allowed = answer.decision.allowed
@@ -710,6 +724,35 @@ class PrintProvider:
             Asked.SETTLED: Reason.PRINTED_BEFORE,
         }.get(answer.outcome, Reason.REFUSED)
         return await self._keep_held(job, reason.value, "refused", TRACKER)
+
+    def _at_once(self, job: Job, decision: Decision) -> Job | None:
+        """The job as it is let through, if a backend waits for just that."""
+        if job.spooled is None or job.release or not decision.allowed:
+            return None
+        is_canceled = job.job in self._canceled
+        return None if is_canceled else self._spooler_of(job).at_once(job)
+
+    async def _take_at_once(self, job: Job, answer: Answer, began: float) -> Job:
+        """The decision, and that the job prints by it, made durable together."""
+        assert answer.decision is not None
+        waited_ms = (self._env.now() - began) * 1000
+        await self._durably(
+            *(self._journal.decided_and_printing, job, answer.decision, answer.giver, waited_ms)
+        )
+        if job.job in self._canceled:
+            # Nothing was let through yet.
+            raise Canceled
+        return self._changed(
+            attrs.evolve(
+                job,
+                state="printing",
+                decision=answer.decision,
+                decider=answer.giver,
+                reason=answer.decision.reason.value,
+                # With the time the disk took; the end of the job writes it.
+                waited_ms=(self._env.now() - began) * 1000,
+            )
+        )
 
     def _waits_for_release(self, printer: int) -> bool:
         setting = self._setting(printer)

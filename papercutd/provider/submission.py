@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from papercutd.environment import Environment
 from papercutd.errors import PapercutError
-from papercutd.provider.analysis import guess_format
+from papercutd.provider.analysis.formats import guess_format
 from papercutd.provider.journal import Job
 from papercutd.provider.operations import job_shown
 from papercutd.provider.provider import PrintProvider, Submission

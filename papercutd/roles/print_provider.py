@@ -15,7 +15,7 @@ from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.tls import Revocations, serial_of
 from papercutd.provider.adapters.registry import direct_adapters
-from papercutd.provider.analysis import DocumentAnalyser
+from papercutd.provider.analysis.analyser import DocumentAnalyser
 from papercutd.provider.cups.backends import BackendFactory
 from papercutd.provider.cups.counting import IppCounter
 from papercutd.provider.cups.queues import CupsQueues
@@ -176,7 +176,7 @@ class ProviderRole:
         if self._spooler is not None:
             await self._spooler.stop()
         await self._provider.stop()
-        self._analyser.stop()
+        await self._analyser.stop()
 
     async def _listen(self) -> None:
         assert self._provider is not None and self._journal is not None

@@ -35,8 +35,9 @@ from papercutd.provider.adapters.ipp import Operation, Tag
 from papercutd.provider.adapters.ipp_printer import IppPrinter
 from papercutd.provider.adapters.registry import direct_adapters
 from papercutd.provider.adapters.socket_printer import SocketPrinter
-from papercutd.provider.analysis import PDF, DocumentAnalyser
 from papercutd.provider.analysis import worker as worker_module
+from papercutd.provider.analysis.analyser import DocumentAnalyser
+from papercutd.provider.analysis.formats import PDF
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider
 from papercutd.provider.submission import SubmissionFactory
@@ -290,7 +291,9 @@ class WorkerTests(PrintingCase):
 
     async def analyse(self, data: bytes, wall_time_s: float = 60.0) -> Document:
         analyser = DocumentAnalyser(reactor, reactor, wall_time_s)
-        return await analyser.analyse(self.document(data), PDF, 2, True)
+        found = await analyser.analyse(self.document(data), PDF, 2, True)
+        await analyser.stop()
+        return found
 
     async def setUp(self) -> None:
         # The worker is a child: it finds the project where this process did.
@@ -365,11 +368,12 @@ class WholeWayTests(PrintingCase):
         self.env = Environment(reactor, time.time, random.SystemRandom())
         writer = ThreadWriter(self.connection, reactor.callFromThread, lambda failure: None)
         self.journal = ProviderJournal(writer, time.time)
+        analyser = self.analyser = DocumentAnalyser(reactor, reactor)
         self.provider = PrintProvider(
             self.env,
             self.journal,
             direct_adapters(reactor, reactor),
-            DocumentAnalyser(reactor, reactor),
+            analyser,
             self.application.endpoint,
             None,
             LinkSettings(back_jitter_s=0.0),
@@ -383,6 +387,7 @@ class WholeWayTests(PrintingCase):
     async def stop(self, port: Any) -> None:
         await port.stopListening()
         await self.provider.stop()
+        await self.analyser.stop()
         problems = await self.journal.read(verify_journal)
         await self.journal.close()
         # The last bytes of the wire in memory.

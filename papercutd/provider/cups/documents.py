@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd.domain.document import Document, PageGroup
 from papercutd.environment import Environment
-from papercutd.provider.analysis import READABLE, DocumentAnalyser, guess_format
+from papercutd.provider.analysis.analyser import READABLE, DocumentAnalyser
+from papercutd.provider.analysis.formats import guess_format
 from papercutd.provider.analysis.layout import Layout
 from papercutd.provider.cups.following import Following
 from papercutd.provider.cups.options import layout_of, parse_options
 from papercutd.provider.cups.patient_cups import PatientCups
-from papercutd.provider.cups.server import CupsRefused, CupsServer
+from papercutd.provider.cups.server import CupsRefused, CupsServer, Queue
 from papercutd.provider.journal import Job
 from papercutd.provider.printing import Canceled
 
@@ -34,6 +36,20 @@ BLOCK = 1 << 20
 DOCUMENTS_MAX = 1_000
 
 
+@attrs.frozen
+class Begun:
+    """What is known of a job as soon as CUPS has said all of it."""
+
+    layout: Layout
+    options: dict[str, str]
+    #: How many sheets stand before the documents, and after them; None: CUPS does not say.
+    sheets: tuple[int, int] | None
+    #: The numbers of the documents at CUPS, the sheets apart.
+    numbers: range
+    #: What document 1 is; None: a sheet, or CUPS does not give it.
+    first: Document | None
+
+
 class Documents:
     """Has the documents of jobs analysed; they lie in ``folder`` while they are looked into."""
 
@@ -45,13 +61,16 @@ class Documents:
         analyser: DocumentAnalyser,
         folder: Path,
         size_max: int,
+        fetched: Callable[[], None],
     ) -> None:
+        """``fetched`` is called when a job's documents are about to be looked into."""
         self._env = env
         self._cups = cups
         self._patient = patient
         self._analyser = analyser
         self._folder = folder
         self._document_max_bytes = size_max
+        self._fetched = fetched
 
     def clear(self) -> None:
         """Make the folder, without what a process before left in it."""
@@ -62,32 +81,77 @@ class Documents:
             else:
                 left.unlink(missing_ok=True)
 
-    async def analyse(self, following: Following) -> Document:
-        """What the job is, its options applied; raises Canceled when it is gone."""
-        job = following.job
-        spooled = job.spooled
-        assert spooled is not None
+    def begin(self, following: Following) -> None:
+        """Ask CUPS all that is to be known, and look into it; ``analyse`` takes it up."""
+        following.begun = Deferred.fromCoroutine(self._begin(following.job))
+
+    def give_up(self, following: Following) -> None:
+        """Nobody will have the job analysed."""
+        begun, following.begun = following.begun, None
+        if begun is not None:
+            begun.addErrback(lambda failure: None)
+            begun.cancel()
+
+    async def _begin(self, job: Job) -> Begun:
+        # A backend waits for it. Most jobs have one document and no sheets: their first is it.
+        asking_queue = Deferred.fromCoroutine(self._queue(job))
+        looking = Deferred.fromCoroutine(self._look(job))
+        fetching = Deferred.fromCoroutine(self._fetch(job, 1))
         try:
-            queue = await self._patient.insist(lambda: self._cups.queue(spooled.queue))
+            sheets, numbers = await looking
+            layout, options = _layout(job, await asking_queue)
+            format = await fetching
+            self._env.clock.callLater(0, self._fetched)
+            first = None
+            if format is not None and numbers.start == 1:
+                first = await self._analyse_document(job, 1, format, layout, options)
+            return Begun(layout, options, sheets, numbers, first)
+        finally:
+            for asked in (asking_queue, looking, fetching):
+                asked.addErrback(lambda failure: None)
+                asked.cancel()
+            self._path(job, 1).unlink(missing_ok=True)
+
+    async def _queue(self, job: Job) -> Queue | None:
+        assert job.spooled is not None
+        name = job.spooled.queue
+        try:
+            return await self._patient.insist(lambda: self._cups.queue(name))
         except CupsRefused as error:
             _log.warn("{error}", error=str(error))
-            queue = None
-        options = {**parse_options(spooled.options), "copies": str(job.copies)}
-        layout = layout_of(options, queue, spooled.is_filtered)
-        if layout.paper:
-            # Of a text it depends on the paper how many pages it has.
-            options["PageSize"] = layout.paper
+            return None
+
+    async def analyse(self, following: Following) -> Document:
+        """What the job is, its options applied; raises Canceled when it is gone."""
+        if following.begun is None:
+            self.begin(following)
+        assert following.begun is not None
+        try:
+            begun: Begun = await following.begun
+        finally:
+            following.begun = None
+        if begun.sheets is not None:
+            following.sheets = begun.sheets
+        job, layout = following.job, begun.layout
+        assert job.spooled is not None
         documents = []
-        for number in await self._numbers(following):
-            found = await self._analyse_document(job, number, layout, options)
+        for number in begun.numbers:
+            found = begun.first if number == 1 else await self._further(job, number, begun)
             if found is not None and not found.analysed:
                 # Where no filter runs, the printer is given what could not be read just now.
-                if found.format in READABLE and not spooled.is_filtered:
+                if found.format in READABLE and not job.spooled.is_filtered:
                     return found
             if found is None or not found.analysed:
                 return await self._analyse_stream(following, layout)
             documents.append(found)
         return _together(documents, layout, job.format)
+
+    async def _further(self, job: Job, number: int, begun: Begun) -> Document | None:
+        """One document of several, or after a sheet; None: CUPS does not give it."""
+        format = await self._fetch(job, number)
+        if format is None:
+            return None
+        return await self._analyse_document(job, number, format, begun.layout, begun.options)
 
     async def _analyse_stream(self, following: Following, layout: Layout) -> Document:
         """Of what filters make for the printer: the document itself says nothing to us.
@@ -146,17 +210,17 @@ class Documents:
             os.close(stream)
             path.unlink(missing_ok=True)
 
-    async def _numbers(self, following: Following) -> range:
-        """The numbers of the documents of a job at CUPS, its sheets apart."""
+    async def _look(self, job: Job) -> tuple[tuple[int, int] | None, range]:
+        """The sheets of a job (None: not known), and the numbers of its documents at CUPS."""
         try:
-            found = await self._patient.look(following.job)
+            found = await self._patient.look(job)
         except CupsRefused:
-            return range(1, 2)
+            return None, range(1, 2)
         if found is None or found.is_final:
             raise Canceled
-        following.sheets = before, after = found.sheets
+        before, after = found.sheets
         count = min(max(found.documents - before - after, 1), DOCUMENTS_MAX)
-        return range(before + 1, before + 1 + count)
+        return found.sheets, range(before + 1, before + 1 + count)
 
     async def sheets(self, job: Job) -> tuple[int, int]:
         """How many sheets CUPS prints before the documents of a job, and after them."""
@@ -166,35 +230,62 @@ class Documents:
             return 0, 0
         return (0, 0) if found is None else found.sheets
 
+    def _path(self, job: Job, number: int) -> Path:
+        return self._folder / f"{job.job}-{number}"
+
     async def _analyse_document(
-        self, job: Job, number: int, layout: Layout, options: Mapping[str, str]
-    ) -> Document | None:
-        """One document of the job, as its client sent it; None: CUPS does not give it."""
-        assert job.spooled is not None
-        path = self._folder / f"{job.job}-{number}"
+        self, job: Job, number: int, format: str, layout: Layout, options: Mapping[str, str]
+    ) -> Document:
+        """One document of the job, which lies in the folder and is gone afterwards."""
+        path = self._path(job, number)
+        try:
+            return await self._analyser.look_into(str(path), format, layout, options, job.user_name)
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _fetch(self, job: Job, number: int) -> str | None:
+        """Have a document, as its client sent it, in the folder; its format.
+
+        None: CUPS does not give it.
+        """
+        path = self._path(job, number)
         try:
             with open(path, "w+b") as file:
-                format = await self._fetch(job.spooled.number, number, file)
+                format = await self._copy(job, number, file)
                 file.seek(0)
                 guessed = guess_format(file.read(1024))
-            if guessed != "application/octet-stream":
-                format = guessed
-            return await self._analyser.look_into(str(path), format, layout, options, job.user_name)
+            return format if guessed == "application/octet-stream" else guessed
         except (CupsRefused, OSError) as error:
             _log.warn(
                 "the document of job {job} cannot be had: {error}", job=job.job, error=str(error)
             )
-            return None
-        finally:
             path.unlink(missing_ok=True)
+            return None
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
-    async def _fetch(self, number: int, document: int, file: BinaryIO) -> str:
-        async def fetch() -> str:
+    async def _copy(self, job: Job, document: int, file: BinaryIO) -> str:
+        assert job.spooled is not None
+        number = job.spooled.number
+
+        async def copy() -> str:
             file.seek(0)
             file.truncate()
             return await self._cups.document(number, document, file, self._document_max_bytes)
 
-        return await self._patient.insist(fetch)
+        return await self._patient.insist(copy)
+
+
+def _layout(job: Job, queue: Queue | None) -> tuple[Layout, dict[str, str]]:
+    """How the job is to be printed, and its options."""
+    assert job.spooled is not None
+    options = {**parse_options(job.spooled.options), "copies": str(job.copies)}
+    layout = layout_of(options, queue, job.spooled.is_filtered)
+    if layout.paper:
+        # Of a text it depends on the paper how many pages it has.
+        options["PageSize"] = layout.paper
+    return layout, options
 
 
 def without_sheets(document: Document, sheets: int) -> Document:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -25,10 +27,14 @@ class Following:
     #: It was told CUPS what its release chose.
     is_prepared: bool = False
     pause: Deferred[None] | None = None
+    #: The printer is being asked for its newest job.
+    is_noting: bool = False
     #: The printer's newest job before ours; None: not known.
     printer_job_before: int | None = None
     #: Sheets (``job-sheets``) before and after its documents; None: not asked for yet.
     sheets: tuple[int, int] | None = None
+    #: Documents.begin: what CUPS is being asked before it is analysed.
+    begun: Deferred[Any] | None = None
     #: How often it was let through by this process.
     attempts: int = 0
     #: Its document was seen since it was held.

@@ -36,6 +36,8 @@ DEFAULT_PORT = 631
 CONNECT_TIMEOUT_S = 5.0
 #: Seconds for which a connection waits for the next question; CUPS waits longer.
 IDLE_S = 10
+#: How many of them: of a new job three things are asked at once, and events.
+IDLE_MAX = 4
 ANSWER_TIMEOUT_S = 20.0
 #: Seconds for a document to be handed over on the same machine.
 DOCUMENT_TIMEOUT_S = 300.0
@@ -169,6 +171,7 @@ class CupsServer:
         # CUPS is asked twice a second while jobs are under way.
         self._pool = HTTPConnectionPool(reactor)
         self._pool.cachedConnectionTimeout = IDLE_S
+        self._pool.maxPersistentPerHost = IDLE_MAX
         agent = Agent.usingEndpointFactory(reactor, _Place(endpoint), self._pool)
         self._client = IppClient(agent, clock, ANSWER_TIMEOUT_S, headers)
 

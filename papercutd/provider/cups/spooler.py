@@ -23,7 +23,7 @@ from papercutd.environment import Environment
 from papercutd.errors import NotFound, PapercutError
 from papercutd.provider.adapters import Outcome
 from papercutd.provider.adapters.ipp import JobState
-from papercutd.provider.analysis import DocumentAnalyser
+from papercutd.provider.analysis.analyser import DocumentAnalyser
 from papercutd.provider.cups.backends import Announcement, Backend
 from papercutd.provider.cups.counting import Counter, without_padding
 from papercutd.provider.cups.device_uris import kept_uri
@@ -96,7 +96,12 @@ class CupsSpooler:
         self._journal = journal
         self._counter = counter
         self._patient = PatientCups(env, cups)
-        self._documents = Documents(env, cups, self._patient, analyser, folder, document_max_bytes)
+        # CUPS has to have our subscription before the job ends; it and we are idle while the
+        # document is looked into.
+        fetched = self._end_nap
+        self._documents = Documents(
+            *(env, cups, self._patient, analyser, folder, document_max_bytes, fetched)
+        )
         self._tasks = Tasks()
         self._following: dict[str, Following] = {}
         self._taking_in = DeferredLock()
@@ -169,9 +174,10 @@ class CupsSpooler:
         if following.job.state == "held":
             # Somebody released it at CUPS: it is asked for again, not let through.
             self.provider.retry(job.job)
-        self._end_nap()
+        if following.begun is None:
+            self._end_nap()
         if following.attempts == 0 and following.job.state != "printing":
-            self._tasks.spawn(self._note_printer(following), "asking a printer for its last job")
+            self._note_printer(following)
         following.wake()
 
     def _gone(self, following: Following, backend: Backend) -> None:
@@ -179,8 +185,17 @@ class CupsSpooler:
             following.backend = None
         following.wake()
 
-    async def _note_printer(self, following: Following) -> None:
-        before = await self._counter.newest(following.job)
+    def _note_printer(self, following: Following) -> None:
+        if not following.is_noting:
+            following.is_noting = True
+            asking = self._ask_printer(following)
+            self._tasks.spawn(asking, "asking a printer for its last job")
+
+    async def _ask_printer(self, following: Following) -> None:
+        try:
+            before = await self._counter.newest(following.job)
+        finally:
+            following.is_noting = False
         if following.attempts == 0:
             following.printer_job_before = before
 
@@ -240,8 +255,17 @@ class CupsSpooler:
             ),
             reprint_of="" if known is None else known.job,
         )
-        self._follow(job)
-        await self.provider.take_in(job)
+        following = self._follow(job)
+        taking = Deferred.fromCoroutine(self.provider.take_in(job))
+        # Its backend waits: CUPS is asked while the disk writes.
+        self._documents.begin(following)
+        try:
+            await taking
+        except BaseException:
+            # It is none of ours.
+            self._documents.give_up(following)
+            del self._following[job.job]
+            raise
         return job
 
     async def _give_up_moved(self, known: Job, queue: str) -> None:
@@ -355,6 +379,19 @@ class CupsSpooler:
         # At its own queue it was looked into with what that queue makes of it.
         return found is not None and not found.is_colour
 
+    def at_once(self, job: Job) -> Job | None:
+        following = self._following.get(job.job)
+        if following is None or following.is_noting or following.final is not None:
+            return None
+        backend = following.backend
+        if backend is None or not backend.is_there or not self._is_as_released(following, backend):
+            return None
+        if following.sheets is None:
+            return None
+        before = following.printer_job_before
+        about = about_to_print(following.job, before, following.sheets)
+        return attrs.evolve(job, spooled=about.spooled)
+
     async def print_job(
         self,
         job: Job,
@@ -387,7 +424,11 @@ class CupsSpooler:
                     continue
                 following.attempts += 1
                 await begin()
-                await backend.allow(await self._whole_uri(following.job))
+                if await backend.allow(await self._whole_uri(following.job)):
+                    # It is the real backend now: CUPS tells what becomes of it, if not at once.
+                    backend.on_gone = lambda gone: None
+                    if following.final is None and following.backend is None:
+                        await following.sleep(self._env.clock, LOOK_S)
                 continue
             try:
                 found = await self._patient.look(job)

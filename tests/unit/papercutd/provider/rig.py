@@ -16,7 +16,7 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.environment import Environment
 from papercutd.provider.adapters import Outcome, PrinterUnreachable
 from papercutd.provider.journal import ProviderJournal
-from papercutd.provider.provider import PrintProvider, Submission
+from papercutd.provider.provider import PrintProvider, Spooler, Submission
 from papercutd.services.link import LinkSettings
 from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.migrate import open_database
@@ -218,6 +218,7 @@ class Rig:
         self.before_commit: Callable[[], None] | None = None
         self.after_commit: Callable[[], None] | None = None
         self.process: ProcessClock | None = None
+        self.spooler: Spooler | None = None
         self._seed = 0
         self._documents = 0
 
@@ -251,6 +252,7 @@ class Rig:
             self.site.endpoint,
             self.settings,
             remove=self.removed.append,
+            spooler=self.spooler,
         )
         return self.provider
 

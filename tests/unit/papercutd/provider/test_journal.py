@@ -176,6 +176,26 @@ class RecordTests(JournalCase):
             self.do(self.steps()[index]())
             self.assertEqual(verify_journal(self.connection), [])
 
+    def test_two_at_once_are_the_same_as_one_after_the_other(self) -> None:
+        for at_once in (False, True):
+            self.setUp()
+            one = job()
+            self.do(self.journal.received(one))
+            allowed = decision()
+            if at_once:
+                self.do(self.journal.analysed_and_asked(one.job, DOCUMENT, "submit", 1))
+                written = self.journal.decided_and_printing(one, allowed, "application", 7.0)
+                self.do(written)
+            else:
+                self.do(self.journal.analysed(one.job, DOCUMENT))
+                self.do(self.journal.asked(one.job, "submit", 1))
+                self.do(self.journal.decided(one, allowed, "application"))
+                self.do(self.journal.printing(one.job, 7.0))
+                expected = self.everything()
+            self.assertEqual(self.everything(), expected)
+            self.assertEqual(self.do(self.journal.job(one.job)).state, "printing")
+            self.assertEqual(verify_journal(self.connection), [])
+
     def test_torn_after_the_commit_all_of_it_is_there_and_nobody_was_told(self) -> None:
         self.crash = "after"
         heard: list[Any] = []

@@ -13,15 +13,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.document import Document, PageGroup
-from papercutd.provider.analysis import (
+from papercutd.provider.analysis.analyser import (
     AT_ONCE,
     OUTPUT_MAX,
-    PDF,
     READY,
     READY_AFTER_S,
     WALL_TIME_S,
     DocumentAnalyser,
 )
+from papercutd.provider.analysis.formats import PDF
 
 
 class FakeProcess:
@@ -37,9 +37,6 @@ class FakeProcess:
 
     def write(self, data: bytes) -> None:
         self.asked += data
-
-    def closeStdin(self) -> None:
-        self.asked += b"<end>"
 
     def signalProcess(self, signal: str) -> None:
         if self.is_over:
@@ -80,7 +77,7 @@ class AnalyserTests(SynchronousTestCase):
         self.assertEqual(found, [Document((PageGroup("A4", 5, 2),), 3, True, PDF)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         asked, end, rest = self.processes[0].asked.partition(b"\n")
-        self.assertEqual((json.loads(asked)["path"], end, rest), ("x.pdf", b"\n", b"<end>"))
+        self.assertEqual((json.loads(asked)["path"], end, rest), ("x.pdf", b"\n", b""))
 
     def unknown(self, end: Callable[[FakeProcess], None]) -> None:
         found = self.analyse()
@@ -168,6 +165,28 @@ class AnalyserTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertTrue(all(process.is_over for process in self.processes))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_has_said_all_is_ended_afterwards(self) -> None:
+        self.analyser.start()
+        for number in range(READY + 2):
+            found = self.analyse()
+            process = self.processes[number]
+            process.protocol.outReceived(b'{"groups": [["A4", 5, 2]]}\n')
+            self.assertEqual(found[0].pages, 15)
+            self.clock.advance(0)
+        # Of those that were begun too many at once some are ended before.
+        said = self.processes[: READY + 2]
+        self.assertEqual([p.is_over for p in said], [True] * 2 + [False] * READY)
+        self.clock.pump([READY_AFTER_S, 0])
+        self.assertTrue(all(p.is_over for p in said))
+        self.analyse()
+        ready = [p for p in self.processes if not p.is_over]
+        ready[0].protocol.outReceived(b'{"groups": [["A4", 5, 2]]}\n')
+        stopped = self.analyser.stop()
+        self.assertNoResult(stopped)
+        self.clock.advance(0)
+        self.successResultOf(stopped)
+        self.assertTrue(all(p.is_over for p in self.processes))
 
     def test_no_process_to_be_had(self) -> None:
         def none(*arguments: object, **more: object) -> FakeProcess:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.provider.analysis import PDF, guess_format
 from papercutd.provider.analysis import worker as worker_module
+from papercutd.provider.analysis.formats import PDF, guess_format
 from papercutd.provider.analysis.worker import analyse, paper_name
 from tests.unit.papercutd.provider.documents import (
     A4,
@@ -19,6 +21,25 @@ from tests.unit.papercutd.provider.documents import (
     make_many_pages,
     make_pdf,
 )
+
+
+class ReadyTests(SynchronousTestCase):
+    def test_it_gets_ready_by_looking_into_a_word(self) -> None:
+        pages = worker_module.pdf_pages(worker_module._FIRST_PDF)
+        self.assertEqual([(page.paper, page.is_colour) for page in pages], [("A4", True)])
+        worker_module.get_ready()
+
+    def test_it_starts_without_twisted(self) -> None:
+        program = f"import sys, {worker_module.__name__}; print(*sys.modules)"
+        ran = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {program}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        self.assertIn("attr", ran.stdout.split())
+        self.assertNotIn("twisted", ran.stdout.split())
 
 
 class AnalyseTests(SynchronousTestCase):
