@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from papercutd.demo.network import free_port
-from papercutd.demo.processes import NotReady
+from papercutd.demo.processes import NotReady, run
 
 BACKEND = Path(__file__).resolve().parents[1] / "provider" / "backend" / "papercut"
 SERVER_BIN = Path("/usr/lib/cups")
@@ -224,9 +224,7 @@ class PrivateCups:
 
         ``fails``: whether it has to fail; None: it may.
         """
-        done = subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, timeout=60
-        )
+        done = run(*words, environment=self.environment)
         if fails is not None and (done.returncode != 0) is not fails:
             raise NotReady(f"{' '.join(words)}: {done.returncode} {done.stdout}{done.stderr}")
         return done.stdout + done.stderr

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from papercutd.demo.processes import NotReady
+from papercutd.demo.processes import NotReady, run
 
 ANSWER_TIMEOUT_S = 60.0
 _MODULE = "papercutd.commands.device"
@@ -20,13 +20,7 @@ _MODULE = "papercutd.commands.device"
 
 def run_device(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """``papercut-device`` until it ends by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", _MODULE, *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=ANSWER_TIMEOUT_S,
-    )
+    return run(sys.executable, "-m", _MODULE, *words, stdin=stdin)
 
 
 class Mfd:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
 
 START_TIMEOUT_S = 30.0
+RUN_TIMEOUT_S = 60.0
 
 
 class NotReady(Exception):
@@ -120,16 +123,31 @@ def start_together(*roles: Role) -> None:
         role.until_ready()
 
 
+def run(
+    *words: str, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """``words`` until they end by themselves; whatever interrupts this ends them first."""
+    with subprocess.Popen(
+        words,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            out, err = process.communicate(stdin, timeout=RUN_TIMEOUT_S)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
 def command(config: Path, *words: str) -> Any:
     """Run ``papercutd --json`` and return what it printed."""
-    import json
-
-    done = subprocess.run(
-        [sys.executable, "-m", "papercutd.commands.main", "--json", "-c", str(config), *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    base = (sys.executable, "-m", "papercutd.commands.main", "--json", "-c", str(config))
+    done = run(*base, *words)
     if done.returncode not in (0, 1) or not done.stdout:
         raise NotReady(f"papercutd {' '.join(words[:2])} failed: {done.stderr.strip()}")
     return json.loads(done.stdout)

@@ -14,7 +14,8 @@ from papercutd.environment import Environment
 from papercutd.errors import Rejected
 from papercutd.faces.provider import OPEN_PAGES_MAX, answered, make_welcome
 from papercutd.services import wire
-from papercutd.services.devices import Credentials, Devices, LockedOut, Visit
+from papercutd.services.attempts import LockedOut
+from papercutd.services.devices import Credentials, Devices, Visit
 from papercutd.services.held_jobs import Listed
 from papercutd.services.runs import Runs, Wish
 from papercutd.services.sessions import Sessions
@@ -189,6 +190,10 @@ class DeviceFace:
         except LockedOut as locked:
             left = {"retry_after_s": round(locked.left_s, 1)}
             raise Refusal(Code.LOCKED_OUT, left) from None
+        if session.is_over:
+            # Its device has gone, or begun anew: nobody would end this log-in.
+            self._service.devices.logout(visit.id, conversation.device)
+            raise Refusal(Code.STALE_SESSION)
         return self._person(visit, purse)
 
     def _person(self, visit: Visit, purse: Purse) -> messages.Person:

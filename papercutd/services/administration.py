@@ -18,6 +18,7 @@ from papercutd.errors import InvalidValue, NotFound
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
+from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
@@ -374,6 +375,7 @@ class ApplicationOperations(StoreOperations):
         super().__init__(server.store)
         self._verifiers = verifiers
         self._server = server
+        self._lockouts = LockoutOperations(server.devices)
         self._make_token = make_token
 
     def not_connected(self, providers: list[str]) -> list[str]:
@@ -397,6 +399,7 @@ class ApplicationOperations(StoreOperations):
         return {
             **super().all(),
             **held.all(),
+            **self._lockouts.all(),
             "token": self.token,
             "user.secret": self.user_secret,
             "status": self.status,
@@ -441,11 +444,14 @@ class ApplicationOperations(StoreOperations):
             "devices_connected": server.device_sessions.identities(),
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
-            "fighting": sorted(
-                server.providers.fighting | server.sites.fighting | server.device_sessions.fighting
-            ),
+            "fighting": sorted(self._fighting()),
+            **self._lockouts.status(),
             **found,
         }
+
+    def _fighting(self) -> set[str]:
+        server = self._server
+        return server.providers.fighting | server.sites.fighting | server.device_sessions.fighting
 
     async def health(self) -> dict[str, Any]:
         """For monitoring: ok, and each check."""
@@ -456,6 +462,7 @@ class ApplicationOperations(StoreOperations):
             {"name": "database", "ok": True, "detail": ""},
             {"name": "sites", "ok": not missing, "detail": ", ".join(missing)},
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
+            *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
@@ -465,11 +472,13 @@ class SiteOperations:
 
     def __init__(self, server: SiteServer) -> None:
         self._server = server
+        self._lockouts = LockoutOperations(server.devices)
 
     def all(self) -> dict[str, Operation]:
         server = self._server
         held = HeldOperations(server.env, server.held, server.store.printer_id)
-        return {**held.all(), "status": self.status, "verify": self.verify}
+        own = {"status": self.status, "verify": self.verify}
+        return {**held.all(), **self._lockouts.all(), **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """How this site stands: online or cut, and what waits to be forwarded."""
@@ -491,10 +500,14 @@ class SiteOperations:
             "devices_connected": server.device_sessions.identities(),
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
-            "fighting": sorted(server.providers.fighting | server.device_sessions.fighting),
+            "fighting": sorted(self._fighting()),
+            **self._lockouts.status(),
             "streams_taken": server.uplink.streams_taken,
             **lag,
         }
+
+    def _fighting(self) -> set[str]:
+        return self._server.providers.fighting | self._server.device_sessions.fighting
 
     async def verify(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Check the journal's chain."""
@@ -508,6 +521,7 @@ class SiteOperations:
         checks = [
             {"name": "application server", "ok": not server.link.suspect, "detail": ""},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
+            *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}
 

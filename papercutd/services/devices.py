@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,8 +11,9 @@ from twisted.logger import Logger
 
 from papercutd.domain.job import fold_user_name
 from papercutd.environment import Environment
-from papercutd.errors import InvalidValue, Rejected
+from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
+from papercutd.services.attempts import Attempts
 from papercutd.services.held_jobs import HeldJobs, Listed
 from papercutd.storage.interfaces import IJobStore
 from papercutd.storage.people import Device, Login
@@ -24,9 +24,11 @@ _log = Logger()
 #: Failed attempts of one user, or at one device, within the window that lock it out.
 USER_ATTEMPTS_MAX = 5
 DEVICE_ATTEMPTS_MAX = 20
-LOCKOUT_S = 900.0
-#: Names and devices of which failures are remembered.
-REMEMBERED_MAX = 10_000
+#: Log-ins under way at one device: it has one panel, and a few of it cannot fill the queue
+#: in which everybody's passwords and PINs wait.
+DEVICE_AT_ONCE_MAX = 2
+#: People logged in at one device.
+VISITS_MAX = 16
 
 
 class DeviceServer(Protocol):
@@ -36,39 +38,6 @@ class DeviceServer(Protocol):
 
     @property
     def state(self) -> str: ...
-
-
-@attrs.define
-class LockedOut(Exception):
-    """Too many attempts; ``left_s`` seconds remain."""
-
-    left_s: float
-
-
-class Attempts:
-    """Failed attempts by name: so many within the window lock it out for as long."""
-
-    def __init__(self, env: Environment, attempts_max: int) -> None:
-        self._env = env
-        self._max = attempts_max
-        self._failed: dict[str, deque[float]] = {}
-
-    def check(self, name: str) -> None:
-        """Raises LockedOut."""
-        times = self._failed.get(name)
-        if times is not None and len(times) == self._max:
-            left_s = times[-1] + LOCKOUT_S - self._env.now()
-            if left_s > 0 and times[-1] - times[0] <= LOCKOUT_S:
-                raise LockedOut(left_s)
-
-    def failed(self, name: str) -> None:
-        if name not in self._failed and len(self._failed) >= REMEMBERED_MAX:
-            # The oldest is forgotten first: dicts keep the order of their making.
-            del self._failed[next(iter(self._failed))]
-        self._failed.setdefault(name, deque(maxlen=self._max)).append(self._env.now())
-
-    def succeeded(self, name: str) -> None:
-        self._failed.pop(name, None)
 
 
 @attrs.frozen
@@ -109,7 +78,7 @@ class Devices:
         self._verifiers = verifiers
         self._visits: dict[str, Visit] = {}
         self._by_user = Attempts(env, USER_ATTEMPTS_MAX)
-        self._by_device = Attempts(env, DEVICE_ATTEMPTS_MAX)
+        self._by_device = Attempts(env, DEVICE_ATTEMPTS_MAX, DEVICE_AT_ONCE_MAX)
 
     async def login(
         self, device: Device, shown: Credentials, ended: Callable[[str, str], None]
@@ -121,22 +90,13 @@ class Devices:
         """
         if shown.method not in device.logins:
             raise Rejected("not-allowed")
-        self._by_device.check(device.name)
-        person = await self._find(shown)
-        # Whoever is not known is counted by what was shown, not to be told apart.
-        name = f"user {person.user}" if person is not None else f"shown {_asked(shown)}"
-        self._by_user.check(name)
-        if person is None or not await self._is_proved(person, shown):
-            if person is None and shown.method != "card":
-                # As long as it takes for somebody known.
-                await self._verifiers.matches("", shown.password or shown.pin)
-            self._by_user.failed(name)
-            self._by_device.failed(device.name)
-            raise Rejected("bad-credentials")
-        self._by_user.succeeded(name)
+        with self._by_device.trying(device.name):
+            person = await self._known(device, shown)
         if person.disabled:
             raise Rejected("closed")
         purse = await self._store.purse(person.account)
+        if sum(v.device.name == device.name for v in self._visits.values()) >= VISITS_MAX:
+            raise Rejected("busy")
         visit = Visit(self._env.new_id(), device, person, ended, job=self._env.new_id())
         self._visits[visit.id] = visit
         self._touch(visit)
@@ -171,6 +131,30 @@ class Devices:
         """Shared accounts that may be charged: (id, name, purse), by name."""
         found = await self._store.shared_accounts(find, after, count_max)
         return [(id, name, await self._store.purse(id)) for id, name in found]
+
+    # Who is locked out.
+
+    def locked_users(self) -> list[tuple[str, float]]:
+        """(name, seconds left), names as they are looked up; of users there are only."""
+        found = self._by_user.locked_out()
+        return [(key.removeprefix(_USER), s) for key, s in found if key.startswith(_USER)]
+
+    def locked_devices(self) -> list[tuple[str, float]]:
+        """(name, seconds left)."""
+        return self._by_device.locked_out()
+
+    async def unlock_user(self, name: str) -> bool:
+        """Forget failed attempts here; whether there was a lockout. Raises NotFound."""
+        person = await self._store.login_by_name(name)
+        if person is None:
+            raise NotFound("user", name)
+        return self._by_user.unlock(_user_key(person.name))
+
+    async def unlock_device(self, name: str) -> bool:
+        """As ``unlock_user``."""
+        if await self._store.device(name) is None:
+            raise NotFound("device", name)
+        return self._by_device.unlock(name)
 
     # Held jobs.
 
@@ -220,6 +204,22 @@ class Devices:
 
     # Who it is.
 
+    async def _known(self, device: Device, shown: Credentials) -> Login:
+        """Who proved to be whom; a failure is counted."""
+        person = await self._find(shown)
+        # Whoever is not known is counted by what was shown, not to be told apart.
+        name = _user_key(person.name) if person is not None else f"shown {_asked(shown)}"
+        with self._by_user.trying(name):
+            if person is not None and await self._is_proved(person, shown):
+                self._by_user.succeeded(name)
+                return person
+            if person is None and shown.method != "card":
+                # As long as it takes for somebody known.
+                await self._verifiers.matches("", shown.password or shown.pin)
+            self._by_user.failed(name)
+            self._by_device.failed(device.name)
+            raise Rejected("bad-credentials")
+
     async def _find(self, shown: Credentials) -> Login | None:
         if shown.method == "password":
             return await self._store.login_by_name(shown.user_name)
@@ -249,6 +249,14 @@ class Devices:
         self._visits.pop(visit.id, None)
         if visit.timer is not None and visit.timer.active():
             visit.timer.cancel()
+
+
+#: Begins the name under which a known user's failures are counted.
+_USER = "user "
+
+
+def _user_key(name: str) -> str:
+    return _USER + fold_user_name(name)
 
 
 def _asked(shown: Credentials) -> str:

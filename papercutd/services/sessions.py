@@ -14,6 +14,8 @@ _log = Logger()
 #: So many replacements of one identity within a minute mean two of them (design 4.12).
 FIGHT_COUNT = 3
 FIGHT_S = 60.0
+#: Seconds after its last replacement for which a fight is shown: it is over then.
+FIGHT_SHOWN_S = 3600.0
 
 
 class Sessions:
@@ -23,8 +25,13 @@ class Sessions:
         self._env = env
         self._live: dict[str, Session] = {}
         self._replaced: dict[str, deque[float]] = {}
-        #: Identities that replace each other: shown by status.
-        self.fighting: set[str] = set()
+        self._fought_at: dict[str, float] = {}
+
+    @property
+    def fighting(self) -> set[str]:
+        """Identities that replace each other, or did within the last hour: shown by status."""
+        now = self._env.now()
+        return {one for one, at in self._fought_at.items() if now - at <= FIGHT_SHOWN_S}
 
     def enter(self, identity: str, session: Session) -> None:
         """``session`` is the newest of ``identity``: an older one is ended."""
@@ -62,4 +69,4 @@ class Sessions:
                 _log.error(
                     "{identity} connects from two places: one of them is a clone", identity=identity
                 )
-            self.fighting.add(identity)
+            self._fought_at[identity] = times[-1]

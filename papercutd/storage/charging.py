@@ -36,7 +36,7 @@ from papercutd.storage import askers, runs
 from papercutd.storage.accounts import UNCOLLECTED, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
-from papercutd.storage.scope import check_printer
+from papercutd.storage.scope import check_printer, check_step
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
@@ -205,6 +205,7 @@ class Charging:
     ) -> Receipt:
         """Post what came out of the printer, once; it always posts (design 4.3)."""
         key = completion.key
+        check_step(completion.provider, completion.step)
         completion = runs.take_count(connection, completion)
         stored = read_decision(connection, key)
         if stored is not None and stored.provider != completion.provider:

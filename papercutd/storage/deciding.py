@@ -48,7 +48,7 @@ from papercutd.storage.records import (
     Record,
     encode_record,
 )
-from papercutd.storage.scope import check_printer
+from papercutd.storage.scope import check_printer, check_step
 from papercutd.storage.site_journal import append_body
 from papercutd.storage.values import Purse
 
@@ -167,6 +167,7 @@ class Deciding:
     def settle(self, connection: sqlite3.Connection, completion: Completion) -> Receipt:
         """Journal what came out, whoever tells it."""
         key = completion.key
+        check_step(completion.provider, completion.step)
         completion = runs.take_count(connection, completion)
         found = connection.execute(
             "SELECT provider, state, reserved_e4, pages, body FROM decision WHERE key = ?", (key,)

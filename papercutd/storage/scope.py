@@ -12,6 +12,16 @@ from papercutd.domain.job import Request, device_owner, is_run, is_submit
 from papercutd.errors import Rejected
 
 
+def check_step(owner: str, step: str) -> None:
+    """Raise Rejected ``bad-fields`` unless devices name runs, and print providers none.
+
+    A run is reserved in part, and charged for as many pages as were counted; a print job
+    never.
+    """
+    if is_run(step) != (device_owner(owner) is not None):
+        raise Rejected("bad-fields")
+
+
 def check_printer(
     connection: sqlite3.Connection, schema: str, request: Request, site: str | None
 ) -> bool:
@@ -21,9 +31,7 @@ def check_printer(
     owner's; with ``site`` also where the owner does not stand there.
     """
     device = device_owner(request.provider)
-    if is_run(request.step) != (device is not None):
-        # Runs are reserved in part, print jobs never.
-        raise Rejected("bad-fields")
+    check_step(request.provider, request.step)
     found = connection.execute(
         f"SELECT provider.name, site.name, release <> 'immediate' FROM {schema}printer AS printer"
         f" JOIN {schema}provider AS provider ON provider.id = printer.provider"

@@ -26,7 +26,7 @@ from papercutd.identity.authority import (
     make_request,
     write_private,
 )
-from tests.bench import held
+from tests.bench import devices, held
 from tests.bench.drain import drain
 from tests.bench.namespace import why_not
 from tests.bench.outages import kills, namespace_cut, relay_cut, replica_lag
@@ -171,6 +171,11 @@ def held_jobs(count: int) -> list[dict[str, Any]]:
     return [row(*figure, at_most=True) for figure in held.held_jobs(count)]
 
 
+def at_devices(visits: int, copies: int) -> list[dict[str, Any]]:
+    """Waits at devices, online and cut, and pages beyond a reservation."""
+    return [row(*figure, at_most=True) for figure in devices.at_devices(visits, copies)]
+
+
 def _p99(values: list[float]) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
@@ -196,6 +201,7 @@ def main() -> int:
     rows += drained(1, 10_000) if quick else drained(5, 10_000)
     rows += lag(500, 5.0 if quick else 20.0)
     rows += held_jobs(10 if quick else 50)
+    rows += at_devices(*(50, 1) if quick else (300, 5))
     found, waits = outages(*(5, 60) if quick else (100, 200))
     rows += found
     width = max(len(one["name"]) for one in rows)

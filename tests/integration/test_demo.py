@@ -104,7 +104,16 @@ class InterruptTests(SynchronousTestCase):
         running.communicate(timeout=40)
         self.assertEqual(running.returncode, 130)
         for child in children:
-            self.assertFalse(Path(f"/proc/{child}").exists())
+            self.assertFalse(Path(f"/proc/{child}").exists(), described(child))
+
+
+def described(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return "gone meanwhile"
+    return f"{b' '.join(words)!r} {state}"
 
 
 def children_of(pid: int) -> list[int]:

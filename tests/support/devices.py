@@ -9,12 +9,18 @@ from typing import Any
 
 from papercutd.demo.installation import Branch
 from papercutd.demo.processes import Role
+from papercutd.demo.scenario import wait_for
 from papercutd.identity.authority import Authority
 from tests.support.certificates import credentials
 from tests.support.outage import OutageCase
 from tests.support.raw_link import RawLink
 
 CARD = "04:A2:2B:91"
+
+
+def devices_port(role: Role) -> int:
+    """Where a server listens for devices."""
+    return int(tomllib.loads(role.config.read_text())["listen"]["devices"])
 
 
 class DeviceCase(OutageCase):
@@ -60,14 +66,47 @@ class DeviceCase(OutageCase):
         self, role: Role, branch: Branch, runs: list[dict[str, Any]] | None = None
     ) -> RawLink:
         """A session of the branch's device to ``role``, which has listed ``runs``."""
-        port = tomllib.loads(role.config.read_text())["listen"]["devices"]
         is_site = role is not self.installation.app
         server = ("site", branch.name) if is_site else ("application", "application")
-        link = RawLink(port, self.identity(branch), server=server)
+        link = RawLink(devices_port(role), self.identity(branch), server=server)
         self.addCleanup(link.close)
         word, welcome = link.hello(f"{branch.name}-mfd", role="device")
         self.assertEqual(word, "OK", welcome)
         self.assertEqual(link.ask("OPEN", page=0, last=True, runs=runs or [])[0], "OK")
+        return link
+
+    def add_devices(self, *names: str) -> None:
+        """More devices of the first branch; its site knows them when this returns."""
+        app, branch = self.installation.app, self.branch
+        for name in names:
+            app.call(
+                "device.add",
+                **{"name": name, "printer": f"{branch.name}-1", "site": branch.name},
+                logins="card card-pin password",
+            )
+        newest = app.call("status")["position"]
+        known = lambda: branch.site.call("status")["position"] == newest  # noqa: E731
+        self.assertTrue(wait_for("the site knows them", known))
+
+    def connect(self, name: str, role: Role) -> RawLink:
+        """A connection to ``role`` with the certificate of a device called ``name``."""
+        identity = self.installation.directory / f"identity-{name}"
+        if not identity.exists():
+            identity.mkdir()
+            authority = Authority.load(self.installation.app.data / "ca")
+            credentials(authority, "device", name, time.time()).save(identity)
+        is_site = role is not self.installation.app
+        server = ("site", self.branch.name) if is_site else ("application", "application")
+        link = RawLink(devices_port(role), identity, server=server)
+        self.addCleanup(link.close)
+        return link
+
+    def session(self, name: str, role: Role) -> RawLink:
+        """A session of the device called ``name`` that keeps no run."""
+        link = self.connect(name, role)
+        word, welcome = link.hello(name, role="device")
+        self.assertEqual(word, "OK", welcome)
+        self.assertEqual(link.ask("OPEN", page=0, last=True, runs=[])[0], "OK")
         return link
 
     def login(self, link: RawLink, **shown: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.environment import Environment
 from papercutd.errors import InvalidValue, Rejected
 from papercutd.identity.verifiers import AT_ONCE, WAITING_MAX, ArgonVerifiers
-from papercutd.services.devices import LOCKOUT_S, Attempts, LockedOut
+from papercutd.services.attempts import LOCKOUT_S, Attempts, LockedOut
 
 
 class AttemptTests(SynchronousTestCase):
@@ -49,6 +49,45 @@ class AttemptTests(SynchronousTestCase):
         for number in range(30_000):
             self.attempts.failed(f"x{number}")
         self.assertLessEqual(len(self.attempts._failed), 10_000)
+
+    def test_attempts_under_way_count(self) -> None:
+        """Guesses made at once are no more than guesses made one after the other."""
+        self.fail_times(1)
+        with self.attempts.trying("anna"), self.attempts.trying("anna"):
+            caught = self.assertRaises(Rejected, self.attempts.trying("anna").__enter__)
+            self.assertEqual(caught.code, "busy")
+            with self.attempts.trying("ben"):
+                pass
+        with self.attempts.trying("anna"):
+            self.attempts.failed("anna")
+            self.attempts.failed("anna")
+        self.assertRaises(LockedOut, self.attempts.trying("anna").__enter__)
+        self.assertEqual(self.attempts._trying, {})
+
+    def test_old_failures_leave_room(self) -> None:
+        self.fail_times(2)
+        self.clock.advance(LOCKOUT_S)
+        with self.attempts.trying("anna"), self.attempts.trying("anna"):
+            pass
+
+    def test_unlocked(self) -> None:
+        self.fail_times(3)
+        self.attempts.failed("ben")
+        self.assertEqual(self.attempts.locked_out(), [("anna", LOCKOUT_S - 1)])
+        self.assertEqual([self.attempts.unlock(n) for n in ("anna", "anna", "ben")], [True, 0, 0])
+        self.attempts.check("anna")
+        self.fail_times(2)
+        self.attempts.check("anna")
+        self.assertEqual(self.attempts.locked_out(), [])
+
+    def test_a_flood_forgets_who_failed_longest_ago(self) -> None:
+        self.fail_times(1)
+        for number in range(9_000):
+            self.attempts.failed(f"x{number}")
+        self.fail_times(2)
+        for number in range(9_000):
+            self.attempts.failed(f"y{number}")
+        self.assertRaises(LockedOut, self.attempts.check, "anna")
 
 
 class VerifierTests(SynchronousTestCase):
