@@ -114,14 +114,18 @@ def acknowledge_position(connection: sqlite3.Connection, asker: SessionRef, posi
 
 
 def owes_nothing(connection: sqlite3.Connection, identity: str) -> bool:
-    """``identity`` is a device that has no reservation here.
+    """``identity`` is a device that has no reservation here, and no run that was seen here.
 
     It prints nothing without one: no statement has to wait for it. A device leaves a server
     for another it prefers, and may not come back.
     """
     return (
         identity.startswith("device:")
-        and connection.execute("SELECT 1 FROM hold WHERE asker = ? LIMIT 1", (identity,)).fetchone()
+        and connection.execute(
+            "SELECT 1 FROM hold WHERE asker = ?1 UNION ALL SELECT 1 FROM run WHERE device = ?1"
+            " LIMIT 1",
+            (identity,),
+        ).fetchone()
         is None
     )
 

@@ -114,7 +114,8 @@ class SiteStore:
             for (identity,) in connection.execute(
                 "SELECT identity FROM asker WHERE connected = 1 ORDER BY identity"
             ).fetchall():
-                self._deciding.note_link(connection, identity, LINK_DOWN)
+                if not askers.owes_nothing(connection, identity):
+                    self._deciding.note_link(connection, identity, LINK_DOWN)
             askers.disconnect_all(connection)
 
         attached = self._writer.submit(start, BARE)
@@ -148,7 +149,7 @@ class SiteStore:
     def end_session(self, asker: SessionRef) -> Deferred[bool]:
         def end(connection: sqlite3.Connection) -> bool:
             ended = askers.end_session(connection, asker, self._wall_s())
-            if ended:
+            if ended and not askers.owes_nothing(connection, asker.identity):
                 self._deciding.note_link(connection, asker.identity, LINK_DOWN)
             return ended
 

@@ -85,6 +85,8 @@ class StatementContract:
         device = SessionRef("device", "desk", job_id(0xD1), seen.session)
         self.cut()
         self.print_at_site()
+        asked = request(77, 5, step="run-1", provider="device:desk")
+        self.assertTrue(result(self.branch.store.decide(device, asked)).allowed)
         result(self.branch.store.end_session(device))
         result(self.branch.store.end_session(self.provider))
         self.heal()
@@ -100,11 +102,24 @@ class StatementContract:
         result(self.centre.store.report(device))
         self.assertEqual(self.statement()["state"], "closed")
 
+    def test_a_device_that_was_switched_off_is_not_missed(self) -> None:
+        """Nothing was reserved for it: it has nothing to tell."""
+        result = self.turner.result
+        seen = result(self.branch.store.begin_device("desk", job_id(0xD1), MARK_START, ""))
+        device = SessionRef("device", "desk", job_id(0xD1), seen.session)
+        self.cut()
+        result(self.branch.store.end_session(device))
+        self.heal()
+        self.forward()
+        self.assertEqual(self.statement()["state"], "closed")
+
     def test_a_device_that_went_to_the_application_server_is_not_missed(self) -> None:
         result = self.turner.result
         seen = result(self.branch.store.begin_device("desk", job_id(0xD1), MARK_START, ""))
         device = SessionRef("device", "desk", job_id(0xD1), seen.session)
         self.cut()
+        asked = request(77, 5, step="run-1", provider="device:desk")
+        self.assertTrue(result(self.branch.store.decide(device, asked)).allowed)
         result(self.branch.store.end_session(device))
         result(self.centre.store.begin_device("desk", job_id(0xD1), MARK_START, ""))
         self.heal()
