@@ -163,6 +163,9 @@ class Runs:
             if len(await self._journal.kept()) >= KEPT_MAX:
                 raise DeviceError(Local.KEPT)
             login = self._desk.login
+            if not login:
+                # It ended while we looked.
+                raise DeviceError(Code.NO_LOGIN.value)
             grant = await self._reserve(order, login, user_name, order.pages)
             work = Work(order, login, user_name, grant, [grant.key], Deferred())
             self.work = work
@@ -233,6 +236,7 @@ class Runs:
     # Paper.
 
     async def _feed(self, work: Work) -> None:
+        is_gone = False
         try:
             outcome = await self._feed_pages(work)
             # What is granted from now on is given back as it arrives.
@@ -241,11 +245,16 @@ class Runs:
             if work.following is not None:
                 await self._end(work.following, "canceled")
             work.outcome = outcome
+        except GeneratorExit:
+            # Thrown away with its process: there is nobody to tell.
+            is_gone = True
+            raise
         finally:
-            self.work = None
-            if not work.done.called:
-                work.done.callback(work)
-            self.on_progress(work)
+            if not is_gone:
+                self.work = None
+                if not work.done.called:
+                    work.done.callback(work)
+                self.on_progress(work)
 
     async def _feed_pages(self, work: Work) -> str:
         """How the order ended; ``work.why`` says why before its last page."""
