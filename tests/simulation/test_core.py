@@ -9,7 +9,17 @@ from tests.simulation.core import run_core
 SEEDS_OF_A_TEST = 30
 
 
-class BaseTests(SynchronousTestCase):
+class SeedCase(SynchronousTestCase):
+    """The world judges what is logged as a failure, and knows the living from the dead."""
+
+    timeout = 300
+
+    def tearDown(self) -> None:
+        # Coroutines of processes that crashed are thrown away, and what they held with them.
+        self.flushLoggedErrors(RuntimeError)
+
+
+class BaseTests(SeedCase):
     """A test for each thirty seeds; a failing seed says how it is replayed."""
 
     timeout = 300
@@ -35,7 +45,7 @@ def _add(number: int) -> None:
     setattr(BaseTests, name, test)
 
 
-class DeviceTests(SynchronousTestCase):
+class DeviceTests(SeedCase):
     """The same with people who copy at devices: each page that came out is charged once."""
 
     timeout = 300
@@ -58,7 +68,7 @@ class DeviceTests(SynchronousTestCase):
         self.check(131)
 
 
-class FoundTests(SynchronousTestCase):
+class FoundTests(SeedCase):
     """Seeds that failed once, each named for what was wrong."""
 
     timeout = 120
