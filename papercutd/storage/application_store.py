@@ -190,7 +190,8 @@ class ApplicationStore(AdministeredStore):
 
         def count(connection: sqlite3.Connection) -> list[str]:
             askers.add_absence(connection, elapsed_s)
-            self._settle_runs(connection, runs.abandoned(connection, self._wall_s()))
+            for completion in runs.abandoned(connection, self._wall_s()):
+                self._settle_run(connection, completion)
             lost = askers.end_unseen(connection, self.charging.void)
             for identity in lost:
                 self.charging.list_item(connection, "unseen", "", identity, "holds ended")
@@ -225,13 +226,9 @@ class ApplicationStore(AdministeredStore):
 
         def compare(connection: sqlite3.Connection) -> int:
             askers.check_session(connection, asker)
-            dropped, void = 0, self.charging.void
-            if asker.role == "device":
-                lost = runs.lost(connection, asker, keys, self._wall_s())
-                self._settle_runs(connection, lost)
-                dropped = askers.adopt(connection, asker, keys, void)
-                runs.forget_unlisted(connection, asker, keys)
-            return dropped + askers.release_unlisted(connection, asker, keys, void)
+            return runs.compare(
+                *(connection, asker, keys, self._wall_s(), self._settle_run, self.charging.void)
+            )
 
         return self.write(compare)
 
@@ -303,9 +300,8 @@ class ApplicationStore(AdministeredStore):
     ) -> Deferred[list[tuple[int, str]]]:
         return self.read(lambda c: find_shared_accounts(c, "", find, after, count_max))
 
-    def _settle_runs(self, connection: sqlite3.Connection, lost: list[Completion]) -> None:
-        for completion in lost:
-            self.charging.complete(connection, completion, Source(completion.provider))
+    def _settle_run(self, connection: sqlite3.Connection, completion: Completion) -> None:
+        self.charging.complete(connection, completion, Source(completion.provider))
 
     def device(self, name: str) -> Deferred[Device | None]:
         return self.read(lambda c: find_device(c, "", name))

@@ -7,12 +7,13 @@ device's own count is what is charged; this one is for a device that never comes
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Set
 
 import attrs
 
 from papercutd.domain.grant import Grant, decode_grant, encode_grant
 from papercutd.domain.job import Completion, SessionRef, is_run
+from papercutd.storage import askers
 from papercutd.storage.askers import UNSEEN_MAX_S
 
 
@@ -56,11 +57,29 @@ def abandoned(connection: sqlite3.Connection, wall_s: float) -> list[Completion]
     return [_assumed(body, pages, wall_s) for body, pages in rows]
 
 
-def lost(
-    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str], wall_s: float
+def compare(
+    connection: sqlite3.Connection,
+    asker: SessionRef,
+    listed: Iterable[str],
+    wall_s: float,
+    settle: Callable[[sqlite3.Connection, Completion], object],
+    void: askers.Void,
+) -> int:
+    """The whole list of an asker's open keys, with a device's runs; how many holds ended."""
+    keep = set(listed)
+    dropped = 0
+    if asker.role == "device":
+        for completion in _lost(connection, asker, keep, wall_s):
+            settle(connection, completion)
+        dropped = askers.adopt(connection, asker, keep, void)
+        _forget_unlisted(connection, asker, keep)
+    return dropped + askers.release_unlisted(connection, asker, keep, void)
+
+
+def _lost(
+    connection: sqlite3.Connection, asker: SessionRef, keep: Set[str], wall_s: float
 ) -> list[Completion]:
     """Runs known to a journal that the device has no more, as their last page events have it."""
-    keep = set(listed)
     rows = connection.execute(
         "SELECT run.key, run.body, run.pages FROM run JOIN hold USING (key)"
         " WHERE hold.asker = ? AND hold.journal <> ? AND run.pages > 0 ORDER BY run.key",
@@ -69,11 +88,8 @@ def lost(
     return [_assumed(body, pages, wall_s) for key, body, pages in rows if key not in keep]
 
 
-def forget_unlisted(
-    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str]
-) -> None:
+def _forget_unlisted(connection: sqlite3.Connection, asker: SessionRef, keep: Set[str]) -> None:
     """Runs that the device does not keep and nobody holds here: finished at another server."""
-    keep = set(listed)
     for (key,) in connection.execute(
         "SELECT key FROM run WHERE device = ?"
         " AND key NOT IN (SELECT key FROM decision WHERE state = 'open')",

@@ -310,13 +310,8 @@ class SiteStore:
 
         def compare(connection: sqlite3.Connection) -> int:
             askers.check_session(connection, asker)
-            dropped, void = 0, self._deciding.void
-            if asker.role == "device":
-                for completion in runs.lost(connection, asker, keys, self._wall_s()):
-                    self._deciding.settle(connection, completion)
-                dropped = askers.adopt(connection, asker, keys, void)
-                runs.forget_unlisted(connection, asker, keys)
-            dropped += askers.release_unlisted(connection, asker, keys, void)
+            settle, void = self._deciding.settle, self._deciding.void
+            dropped = runs.compare(connection, asker, keys, self._wall_s(), settle, void)
             self._deciding.note_link(connection, asker.identity, LINK_REPORTED)
             return dropped
 
