@@ -8,7 +8,7 @@ next one comes.
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 import msgspec
@@ -141,25 +141,6 @@ class DeviceJournal(AskerJournal):
 
     def run(self, key: str) -> Deferred[Run | None]:
         return self.read(lambda c: next(iter(read_runs(c, "key = ?", -1, key)), None))
-
-    # Settings.
-
-    def keep_setting(self, name: str, value: Any) -> Deferred[None]:
-        body = _ENCODE(value)
-        return self._write(
-            "setting",
-            {"name": name},
-            lambda c, n: _execute(c, "INSERT OR REPLACE INTO setting VALUES (?, ?)", name, body),
-        )
-
-    def setting(self, name: str) -> Deferred[bytes | None]:
-        def read(connection: sqlite3.Connection) -> bytes | None:
-            found = connection.execute(
-                "SELECT body FROM setting WHERE name = ?", (name,)
-            ).fetchone()
-            return None if found is None else bytes(found[0])
-
-        return self.read(read)
 
     def prune(self) -> Deferred[int]:
         """Forget old acknowledged runs and old records; the number of runs forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import attrs
@@ -39,3 +40,23 @@ class Position:
     def text(self) -> str:
         """``timeline.number``: what decisions and tracker records name."""
         return f"{self.timeline}.{self.number}"
+
+
+def check_chain(
+    rows: Iterable[tuple[int, bytes, str]], before: Mark, where: str, one: str, many: str
+) -> tuple[list[str], Mark]:
+    """Problems of ``rows`` (number, body, stored chain) after ``before``, and where they end.
+
+    ``where``, ``one`` and ``many`` are words for people: ``journal``, ``record``, ``records``.
+    """
+    problems = []
+    chain, expected = before.chain, before.number + 1
+    for number, body, stored in rows:
+        if number != expected:
+            problems.append(f"{where}: {many} {expected} to {number - 1} are missing")
+        chain = next_chain(chain, body)
+        if chain != stored:
+            problems.append(f"{where}: {one} {number} is not what was written")
+            chain = stored
+        expected = number + 1
+    return problems, Mark(expected - 1, chain)

@@ -578,14 +578,6 @@ class ProviderJournal(AskerJournal):
 
     # Settings.
 
-    def keep_setting(self, name: str, value: Any) -> Deferred[None]:
-        body = _ENCODE(value)
-        return self._write(
-            "setting",
-            {"name": name},
-            lambda c, n: _execute(c, "INSERT OR REPLACE INTO setting VALUES (?, ?)", name, body),
-        )
-
     def settings(self, prefix: str) -> Deferred[dict[str, bytes]]:
         """Every setting whose name begins with ``prefix``."""
 
@@ -595,15 +587,6 @@ class ProviderJournal(AskerJournal):
                 for name, body in connection.execute("SELECT name, body FROM setting ORDER BY name")
                 if name.startswith(prefix)
             }
-
-        return self.read(read)
-
-    def setting(self, name: str) -> Deferred[bytes | None]:
-        def read(connection: sqlite3.Connection) -> bytes | None:
-            found = connection.execute(
-                "SELECT body FROM setting WHERE name = ?", (name,)
-            ).fetchone()
-            return None if found is None else bytes(found[0])
 
         return self.read(read)
 

@@ -15,7 +15,7 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from papercutd.domain.chain import CHAIN_START, Mark, next_chain
+from papercutd.domain.chain import CHAIN_START, Mark, check_chain, next_chain
 from papercutd.storage.writer import BARE, SqliteWriter
 
 T = TypeVar("T")
@@ -92,6 +92,24 @@ class AskerJournal:
 
         return self._write("new-journal", {"journal": journal}, take)
 
+    def keep_setting(self, name: str, value: Any) -> Deferred[None]:
+        """What servers said, to be had after a restart."""
+        body = _ENCODE(value)
+
+        def keep(connection: sqlite3.Connection, number: int) -> None:
+            connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, body))
+
+        return self._write("setting", {"name": name}, keep)
+
+    def setting(self, name: str) -> Deferred[bytes | None]:
+        def read(connection: sqlite3.Connection) -> bytes | None:
+            found = connection.execute(
+                "SELECT body FROM setting WHERE name = ?", (name,)
+            ).fetchone()
+            return None if found is None else bytes(found[0])
+
+        return self.read(read)
+
 
 def append(
     connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float
@@ -145,17 +163,10 @@ def forget_up_to(connection: sqlite3.Connection, number: int) -> None:
 
 def verify_journal(connection: sqlite3.Connection) -> list[str]:
     """Problems of the records: gaps, and bytes that were changed."""
-    problems = []
     pruned, chain = connection.execute("SELECT pruned, pruned_chain FROM identity").fetchone()
-    chain, expected = chain or CHAIN_START, pruned + 1
-    for number, body, stored in connection.execute(
-        "SELECT number, body, chain FROM record ORDER BY number"
-    ):
-        if number != expected:
-            problems.append(f"journal: records {expected} to {number - 1} are missing")
-        chain = next_chain(chain, body.encode())
-        if chain != stored:
-            problems.append(f"journal: record {number} is not what was written")
-            chain = stored
-        expected = number + 1
+    rows = connection.execute(
+        "SELECT number, CAST(body AS BLOB), chain FROM record ORDER BY number"
+    )
+    before = Mark(pruned, chain or CHAIN_START)
+    problems, _ = check_chain(rows, before, "journal", "record", "records")
     return problems

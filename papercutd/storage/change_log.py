@@ -14,7 +14,7 @@ from collections.abc import Callable
 import attrs
 import msgspec
 
-from papercutd.domain.chain import CHAIN_START, Position, next_chain
+from papercutd.domain.chain import CHAIN_START, MARK_START, Position, check_chain, next_chain
 from papercutd.storage.replicated import CHARGE, Row, read_row
 
 
@@ -142,19 +142,9 @@ def read_changes(
 
 def verify_chain(connection: sqlite3.Connection) -> list[str]:
     """Problems of the whole log: gaps, entries whose bytes were changed, another head."""
-    problems = []
-    chain, expected = CHAIN_START, 1
-    for number, body, stored in connection.execute(
-        "SELECT number, body, chain FROM change_log ORDER BY number"
-    ):
-        if number != expected:
-            problems.append(f"change log: entries {expected} to {number - 1} are missing")
-        chain = next_chain(chain, body)
-        if chain != stored:
-            problems.append(f"change log: entry {number} is not what was written")
-            chain = stored
-        expected = number + 1
+    rows = connection.execute("SELECT number, body, chain FROM change_log ORDER BY number")
+    problems, end = check_chain(rows, MARK_START, "change log", "entry", "entries")
     head = read_head(connection)
-    if (head.number, head.chain) != (expected - 1, chain):
-        problems.append(f"change log: the head says {head.number}, the log {expected - 1}")
+    if (head.number, head.chain) != (end.number, end.chain):
+        problems.append(f"change log: the head says {head.number}, the log {end.number}")
     return problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from papercutd.domain.chain import CHAIN_START, MARK_START, Mark, next_chain
+from papercutd.domain.chain import MARK_START, Mark, check_chain, next_chain
 from papercutd.storage import replica
 from papercutd.storage.values import JournalBatch, SiteIdentity
 
@@ -68,19 +68,11 @@ def read_journal(
 
 def verify_journal(connection: sqlite3.Connection) -> list[str]:
     """Problems of the journal: gaps, records whose bytes were changed, another head."""
-    problems = []
-    chain, expected = CHAIN_START, 1
-    for number, body, stored in connection.execute(
-        "SELECT number, body, chain FROM journal ORDER BY number"
-    ):
-        if number != expected:
-            problems.append(f"journal: records {expected} to {number - 1} are missing")
-        chain = next_chain(chain, body.encode())
-        if chain != stored:
-            problems.append(f"journal: record {number} is not what was written")
-            chain = stored
-        expected = number + 1
+    rows = connection.execute(
+        "SELECT number, CAST(body AS BLOB), chain FROM journal ORDER BY number"
+    )
+    problems, end = check_chain(rows, MARK_START, "journal", "record", "records")
     head = connection.execute("SELECT number, chain FROM identity").fetchone()
-    if head != (expected - 1, chain):
-        problems.append(f"journal: the head says {head[0]}, the records {expected - 1}")
+    if head != (end.number, end.chain):
+        problems.append(f"journal: the head says {head[0]}, the records {end.number}")
     return problems
