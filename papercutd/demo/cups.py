@@ -44,7 +44,6 @@ PageLog {folder}/log/page_log
 FatalErrors config listen permissions
 Sandboxing relaxed
 LogFilePerm 0644
-PassEnv PYTHONDONTWRITEBYTECODE
 SetEnv PAPERCUTD_SOCKET {backend_socket}
 """
 

@@ -9,13 +9,46 @@ from pathlib import Path
 
 #: Below what systems give to outgoing connections: what is free now stays free.
 _PORTS = range(15_000, 32_000)
+#: Ports that one process gives out in turn; it keeps the first of them bound to own the rest.
+_BLOCK = 200
+
+
+class _Block:
+    """Ports that no other process of ours will take: what is given is bound a while later."""
+
+    def __init__(self) -> None:
+        first = list(_PORTS[::_BLOCK])
+        random.SystemRandom().shuffle(first)
+        for port in first:
+            self._owned = socket.socket()
+            try:
+                self._owned.bind(("127.0.0.1", port))
+            except OSError:
+                self._owned.close()
+                continue
+            self._first = port
+            self._given = 0
+            return
+        raise OSError("no ports of the loopback are free")
+
+    def next(self) -> int:
+        self._given = self._given % (_BLOCK - 1) + 1
+        return self._first + self._given
+
+
+_block: _Block | None = None
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses now, and no outgoing connection will take."""
-    chance = random.SystemRandom()
-    for _ in range(1_000):
-        port = chance.choice(_PORTS)
+    """A port of the loopback that nobody uses now.
+
+    Neither an outgoing connection nor another process that asks here will take it.
+    """
+    global _block
+    if _block is None:
+        _block = _Block()
+    for _ in range(_BLOCK):
+        port = _block.next()
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

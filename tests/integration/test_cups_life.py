@@ -287,8 +287,7 @@ class RestartTests(LifeCase):
         self.printer.behave("wait")
         number = self.cups.lp("q1", self.pdf())
         job = self.until_printing()
-        cache = self.cups.folder / "cache" / "job.cache"
-        self.until(lambda: cache.exists() and "<Job" in cache.read_text(), "the job on the disk")
+        self.until_on_disk(number)
         self.cups.stop(signal.SIGKILL)
         self.printer.behave("wait", False)
         self.cups.start()

@@ -12,7 +12,7 @@ from papercutd.demo import measure
 from papercutd.demo.devices import run_device
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.scenario import is_ready, wait_for
-from tests.support.installation import make_installation
+from tests.support.installation import joined_installation
 
 CARD = "04:A2:2B:91"
 #: Ben's: nothing that a chain or an id could hold by chance.
@@ -28,7 +28,7 @@ class DeviceCase(SynchronousTestCase):
     timeout = 240
 
     def setUp(self) -> None:
-        self.installation = make_installation()
+        self.installation = joined_installation()
         self.addCleanup(shutil.rmtree, self.installation.directory, True)
         self.addCleanup(self.installation.close)
         app = self.app = self.installation.app
@@ -37,7 +37,6 @@ class DeviceCase(SynchronousTestCase):
         south.printer.close()
         for relay in south.relays:
             relay.close()
-        self.installation.join_all()
         self.branch = self.installation.branches[0]
         self.site = self.branch.site
         app.call("user.add", name="anna", balance="100.00")

@@ -70,10 +70,7 @@ class RestartTests(FindMeCase):
         number, job = self.hold()
         visit.until_jobs(1)
         # As CUPS has it on the disk while the job is held.
-        spool = self.cups.folder / "spool"
-        cache = self.cups.folder / "cache" / "job.cache"
-        self.until(lambda: cache.exists() and "<Job" in cache.read_text(), "it is written down")
-        kept = {path: path.read_bytes() for path in (cache, spool / f"c{number:05}")}
+        kept = {path: path.read_bytes() for path in self.until_on_disk(number)}
         self.assertEqual(visit.release(job)["answer"], "released")
         self.until_charged(1)
         self.until_cups(number, "completed")

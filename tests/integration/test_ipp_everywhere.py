@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from papercutd.demo.network import free_port
 from papercutd.provider.adapters import Outcome, PrinterUnreachable, PrintOptions
 from papercutd.provider.adapters.ipp_printer import IppPrinter
 from tests.unit.papercutd.provider.documents import Page, make_pdf
@@ -33,12 +33,6 @@ test -e "{folder}/fail" && exit 1
 echo "ATTR: job-impressions={pages} job-impressions-completed={pages}" >&2
 exit 0
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class IppEverywhereTests(TestCase):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,11 +15,57 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.network import free_port
-from papercutd.demo.processes import Role, command
+from papercutd.demo.processes import Role, command, start_together
 from tests.support.cups import TestedCups, wait_until
+from tests.support.installation import copy_data
 from tests.unit.papercutd.provider.documents import Page, make_pdf
 
 TIMES = "[times]\nback_jitter_s = 0.1\nreconnect_min_s = 0.1\nreconnect_max_s = 0.5\n"
+
+
+Ports = tuple[int, int, int, int]
+
+
+def _ports() -> Ports:
+    """For HTTP, HTTPS, links and devices."""
+    return free_port(), free_port(), free_port(), free_port()
+
+
+def _application(folder: Path, ports: Ports) -> Role:
+    http, https, links, devices = ports
+    return Role(
+        *("app", "application server", folder / "app"),
+        f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
+        f"links = {links}\ndevices = {devices}\n",
+    )
+
+
+_models: tuple[Role, Role] | None = None
+
+
+def _joined_roles() -> tuple[Role, Role]:
+    """An application server with its user and a provider that has joined it, both off.
+
+    Made once in a process of tests: it takes a process for each command.
+    """
+    global _models
+    if _models is None:
+        folder = Path(tempfile.mkdtemp(prefix="pc-"))
+        atexit.register(shutil.rmtree, folder, True)
+        ports = _ports()
+        app = _application(folder, ports)
+        command(app.config, "init")
+        app.start()
+        try:
+            added = command(app.config, "provider", "add", "p1")
+            provider = Role("provider", "print provider", folder / "provider", "")
+            server = f"127.0.0.1:{ports[1]}"
+            command(provider.config, "join", "--token", added["token"], "--server", server)
+            command(app.config, "user", "add", "anna", "--balance", "100.00")
+        finally:
+            app.stop()
+        _models = app, provider
+    return _models
 
 
 class CupsCase(SynchronousTestCase):
@@ -30,30 +79,20 @@ class CupsCase(SynchronousTestCase):
         self.cups = TestedCups()
         self.addCleanup(self.cups.close)
         folder = self.cups.folder
-        http, https, links, self.devices_port = (free_port() for _ in range(4))
-        self.https, self.links = https, links
-        listen = (
-            f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\n'
-            f"links = {links}\ndevices = {self.devices_port}\n"
-        )
-        self.app = Role("app", "application server", folder / "app", listen)
-        command(self.app.config, "init")
-        self.app.start()
-        self.addCleanup(self.app.stop)
+        ports = _ports()
+        _, self.https, self.links, self.devices_port = ports
+        self.app = _application(folder, ports)
         self.provider = Role(
             *("provider", "print provider", folder / "provider"),
-            f'[application]\nhost = "127.0.0.1"\nport = {links}\n{TIMES}'
+            f'[application]\nhost = "127.0.0.1"\nport = {self.links}\n{TIMES}'
             f'[cups]\nserver = "{self.cups.socket}"\nbackend = "{self.cups.backend}"\n'
             f'printers_conf = "{folder}/etc/printers.conf"\n{self.provider_config}',
         )
-        added = self.admin("provider", "add", "p1")
-        command(
-            *(self.provider.config, "join", "--token", added["token"]),
-            *("--server", f"127.0.0.1:{https}"),
-        )
-        self.admin("user", "add", "anna", "--balance", "100.00")
-        self.provider.start()
+        for model, role in zip(_joined_roles(), (self.app, self.provider), strict=True):
+            copy_data(model, role)
+        self.addCleanup(self.app.stop)
         self.addCleanup(self.provider.stop)
+        start_together(self.app, self.provider)
         self.cups.set_backend_socket(self.provider.data / "cups.sock")
         self.cups.start()
 
@@ -127,6 +166,16 @@ class CupsCase(SynchronousTestCase):
     def until_charged(self, count: int) -> list[tuple[str, int, str]]:
         self.until(lambda: len(self.charges()) >= count, f"{count} charges")
         return self.charges()
+
+    def until_on_disk(self, number: int) -> tuple[Path, Path]:
+        """The two files by which CUPS remembers a job, written one after the other."""
+        cache = self.cups.folder / "cache" / "job.cache"
+        control = self.cups.folder / "spool" / f"c{number:05}"
+        self.until(
+            lambda: control.exists() and cache.exists() and f"<Job {number}>" in cache.read_text(),
+            "the job on the disk of CUPS",
+        )
+        return cache, control
 
     def cups_state(self, number: int) -> str:
         """How CUPS has its job: ``held``, ``completed``, ..."""

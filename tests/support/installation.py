@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from papercutd.demo.installation import Installation
+from papercutd.demo.processes import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +44,11 @@ def make_installation(*init: str) -> Installation:
     return Installation.make(Path(tempfile.mkdtemp(prefix="pc-")), init=init)
 
 
+def copy_data(model: Role, role: Role) -> None:
+    """Give ``role`` what ``model``, which does not run, has on its disk."""
+    shutil.copytree(model.data, role.data, ignore=shutil.ignore_patterns("*.sock"))
+
+
 _template: Installation | None = None
 
 
@@ -61,7 +67,7 @@ def joined_installation() -> Installation:
         _template.app.stop()
     made = Installation.make(Path(tempfile.mkdtemp(prefix="pc-")), init=None)
     for role, model in zip(made.roles(), _template.roles(), strict=True):
-        shutil.copytree(model.data, role.data, ignore=shutil.ignore_patterns("*.sock"))
+        copy_data(model, role)
     with closing(sqlite3.connect(made.app.data / "application.db")) as database, database:
         for branch in made.branches:
             listen = tomllib.loads(branch.site.config.read_text())["listen"]
