@@ -1,8 +1,8 @@
 """A long run: ``python -m tests.fuzz --lines 1000000``.
 
 Conversations of all three protocols, both sides, from one seed. Prints lines a second, the
-peak of memory and what is in use at a tenth and at the end, and the answers by code. Ends with 1 at the first
-finding, which it prints with the command that repeats it, and when memory grew.
+peak of memory and what is in use at a tenth and at the end, and the answers by code. Ends with
+1 at the first finding, which it prints with the command that repeats it, and when memory grew.
 """
 
 from __future__ import annotations
