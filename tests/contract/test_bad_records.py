@@ -235,9 +235,13 @@ class ForeignContract(_Forwarded):
 
     def test_accounts_that_there_are_not(self) -> None:
         """Nor those of the installation itself."""
-        for account in (1, 2, 3, 10**6, -1, 2**62, 2**64):
+        for account in (1, 2, 3, 2**64):
             (why,) = self.parked(self.record(1, decision=self.decision(account=account)))
             self.assertTrue(why)
+        for number, account in enumerate((10**6, -1, 2**62), 1):
+            # It may have been lost in a restore: the paper is charged to nobody, and listed.
+            self.forward(self.record(number, decision=self.decision(account=account)))
+            self.assertEqual(self.centre.listed().count("uncollected"), number)
 
     def test_users_that_there_are_not(self) -> None:
         """Their paper is charged to nobody, and listed: it came out all the same."""
