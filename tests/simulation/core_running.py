@@ -61,6 +61,8 @@ class RunningChecks:
         self._log: dict[int, tuple[str, list[Any]]] = {}
         #: Nodes that were restored or copied: what is reserved with them is judged at the end.
         self._struck: set[str] = set()
+        #: Keys of which a restored disk had a record: what it acknowledged of them it did.
+        self.touched: set[str] = set()
         self._folds: dict[tuple[str, int], Fold] = {}
         self._sessions: dict[tuple[str, str], tuple[int, float]] = {}
         self._acked: set[str] = set()
@@ -184,7 +186,9 @@ class RunningChecks:
                 continue
             self._acked.add(f"{key} {target}")
             self._checked("I20")
-            if not self._is_kept(key, target):
+            if key in self.touched:
+                self._world.sometimes("acknowledged and restored")
+            elif not self._is_kept(key, target):
                 self._find("I20", f"{target} acknowledged {key} and has it not", commit.node)
 
     def _is_kept(self, key: str, target: str) -> bool:

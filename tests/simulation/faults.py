@@ -340,6 +340,7 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F28", "clone live together", "site", (10, 50)),
         FaultKind("F29", "clone ran, original comes back", "site", (10, 50)),
         FaultKind("F30", "application server restored", "application", (10, 60)),
+        FaultKind("F31", "application server restored by verb", "application", (10, 60)),
         FaultKind("F33", "site disk lost", "site", (5, 40)),
         FaultKind("F34", "provider's journal lost", "provider", (5, 40)),
         FaultKind("F35", "wall clock wrong", "node", (10, 60), _step, {"seconds": (-600, 600)}),

@@ -61,11 +61,11 @@ def _restoring(name: str, rates: Mapping[str, float]) -> Profile:
 SITE_RESTORE = _restoring("site-restore", {"F23": 0.7, "F26": 1.0, "F33": 0.5})
 CLONE = _restoring("clone", {"F28": 1.0, "F29": 1.0, "F63": 0.7})
 REVERT = _restoring("revert", {"F27": 1.0, "F34": 0.7, "F62": 1.0})
-APP_RESTORE = _restoring("app-restore", {"F30": 1.2})
+APP_RESTORE = _restoring("app-restore", {"F30": 0.7, "F31": 0.7})
 MIXED = _restoring(
     "mixed",
     {
-        **{"F23": 0.3, "F26": 0.5, "F27": 0.4, "F28": 0.4, "F29": 0.4, "F30": 0.5},
+        **{"F23": 0.3, "F26": 0.5, "F27": 0.4, "F28": 0.4, "F29": 0.4, "F30": 0.4, "F31": 0.4},
         **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
     },
 )

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import attrs
 
+from papercutd.storage.timeline import restored
 from tests.simulation.disk import DiskImage
 from tests.simulation.node import Crash, Node
 from tests.simulation.stage import End, Fault, Stage
@@ -51,6 +52,7 @@ class Restores:
         logic["F28"] = self._copy
         logic["F29"] = self._revert
         logic["F30"] = self._restore_database
+        logic["F31"] = self._restore_with_verb
         logic["F33"] = self._lose
         logic["F34"] = self._lose
         logic["F62"] = self._revert
@@ -65,6 +67,23 @@ class Restores:
         """The databases go back; small files beside them are as they were."""
         image = self._node(fault).disk.save()
         return self._later(fault, lambda node: attrs.evolve(image, files=dict(node.disk.files)))
+
+    def _restore_with_verb(self, fault: Fault) -> End:
+        """The administrator says so, before the server starts on the backup."""
+        image = self._node(fault).disk.save()
+
+        def told(node: Node) -> DiskImage:
+            # Beyond the timeline of what is there, which a backup does not know of.
+            database = node.disk.connection("application.db")
+            found = None if database is None else database.execute("SELECT timeline FROM head")
+            timeline = 0 if found is None else found.fetchone()[0] + 1
+            return node.disk.edited(
+                image,
+                "application.db",
+                lambda connection: restored(connection, node.wall_s(), timeline),
+            )
+
+        return self._later(fault, told)
 
     def _lose(self, fault: Fault) -> End:
         """A new disk: it joins again with nothing."""
