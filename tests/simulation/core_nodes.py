@@ -81,7 +81,7 @@ class SimPrinter:
         await started()
         await deferLater(self._env.clock, self._env.rng.uniform(0.05, 1.0), lambda: None)
         if self._node.clock is self._clock:
-            self._paper.append(Paper(self._node.name, path, self._node.world.now))
+            self._paper.append(Paper(self._node.identity, path, self._node.world.now))
         return Outcome("completed")
 
 
@@ -231,7 +231,7 @@ class CoreInstallation:
         assert node.clock is not None
         clock, env = node.clock, node.environment
         connection = node.disk.open_database("journal.db", "journal")
-        create_site(connection, node.name, env.new_id())
+        create_site(connection, node.identity, env.new_id())
         anchor = Anchor(SimAnchor(node))
         writer = node.disk.writer("journal.db", clock, anchor)
         store = SiteStore(writer, node.disk.replicas, env.wall_s, anchor)
@@ -241,12 +241,12 @@ class CoreInstallation:
 
         async def start() -> None:
             await server.start()
-            face = ProviderFace(env, server, node.name)
+            face = ProviderFace(env, server, node.identity)
             server.on_settings = face.push_settings
             server.address = (APPLICATION, PORT)
             factory = SessionServerFactory(LINKS, clock, LinksFace({"provider": face}), identify)
             self.world.network.listen(node, PORT, factory)
-            self._listen_to_devices(node, env, server, node.name)
+            self._listen_to_devices(node, env, server, node.identity)
 
         self._start(node, start())
 
@@ -254,7 +254,7 @@ class CoreInstallation:
         assert node.clock is not None
         env = node.environment
         connection = node.disk.open_database("provider.db", "provider")
-        create_journal(connection, node.name, env.new_id())
+        create_journal(connection, node.identity, env.new_id())
         writer = node.disk.writer("provider.db", node.clock)
         journal = ProviderJournal(writer, env.wall_s)
         network = self.world.network
@@ -264,7 +264,7 @@ class CoreInstallation:
             {"sim": SimPrinter(node, env, self.paper)},
             SimAnalyser(node.disk.spool),
             network.endpoint(node, APPLICATION, PORT),
-            network.endpoint(node, PROVIDERS[node.name], PORT),
+            network.endpoint(node, PROVIDERS[node.identity], PORT),
             SETTINGS,
             remove=node.disk.spool.remove,
         )
