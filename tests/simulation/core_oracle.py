@@ -82,10 +82,11 @@ class CoreOracle:
         self.copied(node)
         connection = self._records.connection(node)
         if node.role == "application" and connection is not None:
-            number, chain = connection.execute("SELECT number, chain FROM head").fetchone()
-            self._head = (number, chain)
             self._marks = dict(connection.execute("SELECT id, number FROM stream"))
-            self._running.log_ends(number)
+            # What is on it now is its history, with what the verb may have added.
+            self._head = (0, "")
+            self._running.log_ends(0)
+            self._check_log(connection)
         elif node.role == "provider":
             for job in [one for one, at in self.accepted.items() if at == node.name]:
                 if job in self._records.forgotten or connection is None:
