@@ -7,7 +7,7 @@ peer is never sent the text of an exception (docs/architecture.md, "Errors").
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import attrs
 
@@ -76,7 +76,7 @@ class NameKept(DomainError):
     until: float
 
     def __str__(self) -> str:
-        at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=self.until)
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=self.until)
         day = f"{at:%Y-%m-%d %H:%M} UTC"
         return f"the name {self.name!r} was somebody else's and is not given again before {day}"
 
