@@ -545,6 +545,7 @@ class SiteOperations:
             "fighting": sorted(self._fighting()),
             **self._lockouts.status(),
             "streams_taken": server.uplink.streams_taken,
+            "anchored": server.store.is_anchored,
             **lag,
         }
 
@@ -563,6 +564,7 @@ class SiteOperations:
         checks = [
             {"name": "application server", "ok": not server.link.suspect, "detail": ""},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
+            {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

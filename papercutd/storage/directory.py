@@ -17,6 +17,7 @@ from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.people import CARD_KEY, find_user, heir_of_user, read_secret
 from papercutd.storage.scope import note_stood
+from papercutd.storage.timeline import next_id
 
 #: ``cap_user_e4`` of a site: the default of 200 grey A4 sides, and none at all.
 CAP_DEFAULT = -1
@@ -186,13 +187,17 @@ class Directory:
         check_amount_e4(overdraft_e4, field="overdraft")
         take_user_name(connection, self._log, name, None, entry.received_at, now)
         account = connection.execute(
-            "INSERT INTO account (kind, name, restricted, floor_e4) VALUES ('personal', ?, ?, ?)",
-            (name, int(restricted), -overdraft_e4),
+            "INSERT INTO account (id, kind, name, restricted, floor_e4)"
+            " VALUES (?, 'personal', ?, ?, ?)",
+            (next_id(connection, "account"), name, int(restricted), -overdraft_e4),
         ).lastrowid
         user = connection.execute(
-            "INSERT INTO user (name, folded, full_name, account, administrator, source)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (name, folded, full_name, account, int(administrator), source),
+            "INSERT INTO user (id, name, folded, full_name, account, administrator, source)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(next_id(connection, "user"), name, folded, full_name, account),
+                *(int(administrator), source),
+            ),
         ).lastrowid
         assert account is not None and user is not None
         connection.execute("UPDATE account SET user = ? WHERE id = ?", (user, account))
@@ -233,8 +238,8 @@ class Directory:
         if taken is not None:
             raise AlreadyExists("account", name)
         account = connection.execute(
-            "INSERT INTO account (kind, name, restricted) VALUES ('shared', ?, ?)",
-            (name, int(restricted)),
+            "INSERT INTO account (id, kind, name, restricted) VALUES (?, 'shared', ?, ?)",
+            (next_id(connection, "account"), name, int(restricted)),
         ).lastrowid
         assert account is not None
         self._log.touch("account", account)
@@ -251,12 +256,13 @@ class Directory:
 
     def add_prices(self, connection: sqlite3.Connection, prices: PriceList) -> int:
         """A new version of the prices, in force from its ``effective_from``."""
-        version = self.newest_prices(connection) + 1
+        version = next_id(connection, "price", "version")
         lines = (*prices.papers, prices.other)
         if any(not 0 <= unit < 10**9 for line in lines for unit in (line.grey_e4, line.colour_e4)):
             raise InvalidValue("price", "is negative or out of bounds")
         if len({line.paper for line in prices.papers}) != len(prices.papers):
             raise InvalidValue("paper", "occurs twice")
+        self._check_currency(connection, prices.currency)
         prices = attrs.evolve(prices, version=version)
         connection.execute(
             "INSERT INTO price (version, effective_from, body) VALUES (?, ?, ?)",
@@ -264,6 +270,15 @@ class Directory:
         )
         self._log.touch("price", version)
         return version
+
+    def _check_currency(self, connection: sqlite3.Connection, currency: str) -> None:
+        """Raise InvalidValue for another currency once there are amounts in the one in force."""
+        found = connection.execute(
+            "SELECT body FROM price WHERE EXISTS (SELECT 1 FROM transfer)"
+            " ORDER BY version DESC LIMIT 1"
+        ).fetchone()
+        if found is not None and decode_prices(found[0]).currency != currency:
+            raise InvalidValue("currency", "cannot change: there are amounts in another")
 
     def newest_prices(self, connection: sqlite3.Connection) -> int:
         """The newest version, 0 where there is none."""
@@ -491,10 +506,11 @@ class Directory:
         taken = connection.execute(f"SELECT 1 FROM {kind} WHERE name = ?", (name,)).fetchone()
         if taken is not None:
             raise AlreadyExists(kind, name)
-        names = ", ".join(("name", *columns))
-        places = ", ".join("?" * (1 + len(columns)))
+        names = ", ".join(("id", "name", *columns))
+        places = ", ".join("?" * (2 + len(columns)))
         done = connection.execute(
-            f"INSERT INTO {kind} ({names}) VALUES ({places})", (name, *columns.values())
+            f"INSERT INTO {kind} ({names}) VALUES ({places})",
+            (next_id(connection, kind), name, *columns.values()),
         )
         assert done.lastrowid is not None
         self._log.touch(kind, done.lastrowid)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
@@ -44,8 +44,20 @@ class IJobStore(Interface):
     async def close() -> None:
         """Finish what waits; nothing is taken any more."""
 
-    def begin_provider(name: str, journal: str, mark: Mark, software: str) -> Deferred[Seen]:
-        """A provider's handshake; Rejected ``journal-behind`` or ``not-yours``, NotFound."""
+    def begin_provider(
+        name: str,
+        journal: str,
+        mark: Mark,
+        software: str,
+        position: Position | None = None,
+        acked: tuple[str, Mark] | None = None,
+    ) -> Deferred[Seen]:
+        """A provider's handshake; Rejected ``journal-behind`` or ``not-yours``, NotFound.
+
+        ``position`` and ``acked`` (stream, mark) are the newest it was told with an
+        acknowledgement. One that is not in the history kept here proves a restore: the
+        application server begins a new timeline, a site answers Rejected ``new-stream``.
+        """
 
     def end_session(asker: SessionRef) -> Deferred[bool]:
         """The session is over; False when a newer one had replaced it."""
@@ -296,6 +308,9 @@ class IApplicationStore(IJobStore):
 
 class ISiteStore(IJobStore):
     """A site's: journal, replica, and the decisions taken from both."""
+
+    was_restored = Attribute("Whether the journal had been put back, once start has fired.")
+    is_anchored = Attribute("False while the anchor beside the journal cannot be written.")
 
     def identity() -> Deferred[SiteIdentity]:
         """Stream, marks, and the replica's position."""

@@ -28,6 +28,7 @@ from papercutd.domain.job import (
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica, runs
+from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.deciding import Deciding, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
@@ -86,7 +87,12 @@ class SiteStore:
         writer: SqliteWriter,
         files: replica.ReplicaFiles,
         wall_s: Callable[[], float],
+        anchor: Anchor | None = None,
     ) -> None:
+        """``anchor``: a participant of ``writer``; without one no restore is found here."""
+        self._anchor = anchor
+        #: The journal had been put back when this process began.
+        self.was_restored = False
         self._writer = writer
         self._files = files
         self._wall_s = wall_s
@@ -105,6 +111,10 @@ class SiteStore:
         """Attach the replica in force; no session of an earlier run is alive."""
 
         def start(connection: sqlite3.Connection) -> None:
+            if self._anchor is not None:
+                self.was_restored = was_restored(connection, self._anchor.read())
+                if not self.was_restored:
+                    self._anchor.arm()
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
             attached = {row[1] for row in connection.execute("PRAGMA database_list")}
             if replica.IN_FORCE not in attached:
@@ -121,17 +131,36 @@ class SiteStore:
         attached = self._writer.submit(start, BARE)
         return attached.addCallback(lambda done: self.write(end))
 
+    @property
+    def is_anchored(self) -> bool:
+        """Whether what was answered last is anchored; False: the anchor cannot be written."""
+        return self._anchor is None or not self._anchor.is_broken
+
     def identity(self) -> Deferred[SiteIdentity]:
         return self.read(read_identity)
 
     # Sessions of providers.
 
     def begin_provider(
-        self, name: str, journal: str, mark: Mark, software: str
+        self,
+        name: str,
+        journal: str,
+        mark: Mark,
+        software: str,
+        position: Position | None = None,
+        acked: tuple[str, Mark] | None = None,
     ) -> Deferred[askers.Seen]:
-        """A provider's handshake; raises Rejected ``journal-behind`` or ``not-yours``."""
+        """A provider's handshake; raises Rejected ``journal-behind`` or ``not-yours``.
+
+        Rejected ``new-stream``: what we acknowledged to it is not in our journal, which was
+        restored, or is a clone's.
+        """
 
         def begin(connection: sqlite3.Connection) -> askers.Seen:
+            (stream,) = connection.execute("SELECT stream FROM identity").fetchone()
+            if acked is not None and acked[0] == stream:
+                if read_chain(connection, acked[1].number) != acked[1].chain:
+                    raise Rejected("new-stream")
             found = connection.execute(
                 "SELECT 1 FROM replica.provider JOIN replica.site"
                 " ON replica.site.id = replica.provider.site WHERE replica.provider.name = ?"
@@ -365,6 +394,8 @@ class SiteStore:
         """
 
         def begin(connection: sqlite3.Connection) -> None:
+            if self._anchor is not None:
+                self._anchor.arm()
             (old,) = connection.execute("SELECT stream FROM identity").fetchone()
             bodies = [
                 row[0]

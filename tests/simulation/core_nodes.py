@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +14,7 @@ from twisted.internet.task import Clock, deferLater
 from papercutd.device.device import Device
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.environment import Environment
+from papercutd.errors import StorageFull
 from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
@@ -23,6 +25,7 @@ from papercutd.provider.provider import PrintProvider
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
+from papercutd.storage.anchor import ANCHOR, Anchor
 from papercutd.storage.application_store import ApplicationStore, create_installation
 from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.change_log import Change, ChangeLog
@@ -80,6 +83,27 @@ class SimPrinter:
         if self._node.clock is self._clock:
             self._paper.append(Paper(self._node.name, path, self._node.world.now))
         return Outcome("completed")
+
+
+class SimAnchor:
+    """The anchor's file on a simulated disk."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._clock = node.clock
+
+    def read(self) -> bytes:
+        return self._node.disk.files.get(ANCHOR, b"")
+
+    def write(self, offset: int, data: bytes) -> None:
+        if self._node.clock is not self._clock:
+            return
+        before = self.read()
+        whole = before[:offset].ljust(offset) + data + before[offset + len(data) :]
+        try:
+            self._node.disk.write_file(ANCHOR, whole)
+        except StorageFull:
+            raise OSError(errno.ENOSPC, "no space") from None
 
 
 class CoreInstallation:
@@ -208,8 +232,9 @@ class CoreInstallation:
         clock, env = node.clock, node.environment
         connection = node.disk.open_database("journal.db", "journal")
         create_site(connection, node.name, env.new_id())
-        writer = node.disk.writer("journal.db", clock)
-        store = SiteStore(writer, node.disk.replicas, env.wall_s)
+        anchor = Anchor(SimAnchor(node))
+        writer = node.disk.writer("journal.db", clock, anchor)
+        store = SiteStore(writer, node.disk.replicas, env.wall_s, anchor)
         endpoint = self.world.network.endpoint(node, APPLICATION, PORT)
         server = SiteServer(env, store, endpoint, SiteSettings(link=SETTINGS))
         self.sites[node.name] = server
