@@ -7,6 +7,7 @@ peer is never sent the text of an exception (docs/architecture.md, "Errors").
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import attrs
 
@@ -64,6 +65,20 @@ class AlreadyExists(DomainError):
 
     def __str__(self) -> str:
         return f"there is a {self.kind} {self.name!r} already"
+
+
+@attrs.frozen(auto_exc=True, str=False)
+class NameKept(DomainError):
+    """A name that somebody else bore too lately to be given again."""
+
+    name: str
+    #: Seconds since 1970.
+    until: float
+
+    def __str__(self) -> str:
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=self.until)
+        day = f"{at:%Y-%m-%d %H:%M} UTC"
+        return f"the name {self.name!r} was somebody else's and is not given again before {day}"
 
 
 @attrs.frozen(auto_exc=True, str=False)

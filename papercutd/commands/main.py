@@ -22,6 +22,7 @@ EX_CONFIG = 78
 #: Users of one call of an import.
 IMPORT_AT_ONCE = 1_000
 DEFAULT_CONFIG = "/etc/papercutd/papercut-app.toml"
+NOW_HELP = "even if somebody else bore the name in the last 35 days"
 _MODEL_WORDS = ("app", "site", "provider")
 Run = Callable[[argparse.Namespace, Any], Any]
 
@@ -76,12 +77,26 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--overdraft", default="0", help="how far below zero the balance may go")
     one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
     one.add_argument("--administrator", action="store_true")
+    one.add_argument("--now", action="store_true", help=NOW_HELP)
     add("list", "list users", _operation("user.list"), user).add_argument("--after", default="")
     add("show", "show a user", _operation("user.show"), user).add_argument("name")
     one = add("adjust", "credit or debit a user", _operation("user.adjust"), user)
     one.add_argument("name")
     one.add_argument("amount", help="such as 5.00 or -5.00")
     one.add_argument("--reason", default="")
+
+    one = add("merge", "a user becomes another one, for ever", _operation("user.merge"), user)
+    one.add_argument("name", metavar="FROM")
+    one.add_argument("into", metavar="INTO")
+    one = add("rename", "give a user another name", _operation("user.rename"), user)
+    one.add_argument("name")
+    one.add_argument("new_name", metavar="NEW")
+    one.add_argument("--now", action="store_true", help=NOW_HELP)
+    for word, what in (
+        ("delete", "close a user; what was printed still posts"),
+        ("undelete", "bring a deleted user back"),
+    ):
+        add(word, what, _operation(f"user.{word}"), user).add_argument("name")
 
     one = add("import", "add the users of the configured source", _import, user)
     one.add_argument("--file", help="a CSV file, instead of the configured source")
@@ -125,6 +140,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--balance", default="0", help="opening balance, such as 200.00")
     one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
     add("list", "list shared accounts", _operation("account.list"), account)
+
+    uncollected = group("uncollected", "what was printed and nobody pays yet")
+    add("list", "list it", _operation("uncollected.list"), uncollected)
+    one = add("assign", "have a user pay it", _operation("uncollected.assign"), uncollected)
+    one.add_argument("key")
+    one.add_argument("name", metavar="USER")
 
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)

@@ -61,6 +61,12 @@ class StoreOperations:
             "user.show": self.user_show,
             "user.adjust": self.user_adjust,
             "user.import": self.user_import,
+            "user.merge": self.user_merge,
+            "user.rename": self.user_rename,
+            "user.delete": self.user_delete,
+            "user.undelete": self.user_undelete,
+            "uncollected.list": self.uncollected_list,
+            "uncollected.assign": self.uncollected_assign,
             "price.set": self.price_set,
             "price.show": self.price_show,
             "site.add": self.site_add,
@@ -95,6 +101,7 @@ class StoreOperations:
             overdraft="0",
             restricted=True,
             administrator=False,
+            now=False,
         )
         user = await self.store.add_user(
             given["name"],
@@ -103,6 +110,7 @@ class StoreOperations:
             overdraft_e4=parse_amount_e4(given["overdraft"], field="overdraft"),
             restricted=given["restricted"],
             administrator=given["administrator"],
+            now=given["now"],
         )
         return {"user": user, "name": given["name"]}
 
@@ -121,6 +129,40 @@ class StoreOperations:
         amount_e4 = parse_amount_e4(given["amount"])
         await self.store.adjust(given["name"], amount_e4, given["reason"])
         return await self.user_show({"name": given["name"]}, progress)
+
+    async def user_merge(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """A user becomes another one, for ever; the heir is shown."""
+        given = take(arguments, "name", "into")
+        await self.store.merge_users(given["name"], given["into"])
+        return await self.user_show({"name": given["into"]}, progress)
+
+    async def user_rename(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Another name; the one before still finds this user."""
+        given = take(arguments, "name", "new_name", now=False)
+        await self.store.rename_user(given["name"], given["new_name"], given["now"])
+        return {"name": given["new_name"], "was": given["name"]}
+
+    async def user_delete(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """A user prints no more; what comes in late still posts."""
+        name = take(arguments, "name")["name"]
+        return {"name": name, "left_e4": await self.store.delete_user(name)}
+
+    async def user_undelete(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """A deleted user is back."""
+        name = take(arguments, "name")["name"]
+        await self.store.undelete_user(name)
+        return await self.user_show({"name": name}, progress)
+
+    async def uncollected_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Charges that nobody pays yet, at most 500."""
+        take(arguments)
+        return await self.store.uncollected()
+
+    async def uncollected_assign(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """A user pays an uncollected charge."""
+        given = take(arguments, "key", "name")
+        amount_e4 = await self.store.assign(given["key"], given["name"])
+        return {"key": given["key"], "name": given["name"], "amount_e4": amount_e4}
 
     async def user_import(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add those of ``users`` who are not there yet: all of them, or nobody."""

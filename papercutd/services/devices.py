@@ -199,8 +199,9 @@ class Devices:
 
     def _is_theirs(self, visit: Visit, job: provider.HeldJob) -> bool:
         if job.user is not None:
-            return job.user == visit.person.user
-        return fold_user_name(job.user_name) == fold_user_name(visit.person.name)
+            return job.user == visit.person.user or job.user in visit.person.users
+        name = fold_user_name(job.user_name)
+        return name == fold_user_name(visit.person.name) or name in visit.person.names
 
     # Who it is.
 

@@ -74,6 +74,23 @@ class Accounts:
         self._log.touch("account", account)
         return self._write(connection, "pending", None, account, REVENUE, amount_e4, entry)
 
+    def rebook(
+        self,
+        connection: sqlite3.Connection,
+        pending: int,
+        old: int,
+        new: int,
+        reserved_e4: int,
+        entry: Entry,
+    ) -> int:
+        """A reservation on ``old`` becomes one on ``new``, whatever its funds; its id."""
+        self.void(connection, pending, old, reserved_e4, entry)
+        connection.execute(
+            "UPDATE account SET pending_e4 = pending_e4 + ? WHERE id = ?", (reserved_e4, new)
+        )
+        self._log.touch("account", new)
+        return self._write(connection, "pending", None, new, REVENUE, reserved_e4, entry)
+
     def post(
         self,
         connection: sqlite3.Connection,

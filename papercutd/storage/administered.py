@@ -16,6 +16,7 @@ from papercutd.storage.accounts import Entry, verify_accounts
 from papercutd.storage.change_log import verify_chain
 from papercutd.storage.directory import Directory
 from papercutd.storage.listings import Row
+from papercutd.storage.merging import Merging, read_uncollected
 from papercutd.storage.statement import make_statement
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class AdministeredStore:
     """Each method is one transaction, or one read beside the writer."""
 
     directory: Directory
+    merging: Merging
     _wall_s: Callable[[], float]
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
@@ -79,6 +81,31 @@ class AdministeredStore:
 
     def remove_card(self, number: str) -> Deferred[None]:
         return self.write(lambda c: self.directory.remove_card(c, number))
+
+    def merge_users(self, user: str, into: str) -> Deferred[None]:
+        """``user`` is ``into`` for ever; raises NotFound, InvalidValue."""
+        return self.write(lambda c: self.merging.merge(c, user, into, self.admin_entry()))
+
+    def rename_user(self, user: str, name: str, now: bool = False) -> Deferred[None]:
+        """Raises NotFound, InvalidValue, AlreadyExists, and NameKept unless ``now``."""
+        return self.write(lambda c: self.merging.rename(c, user, name, self._wall_s(), now))
+
+    def delete_user(self, user: str) -> Deferred[int]:
+        """What the closed account holds; raises NotFound."""
+        return self.write(lambda c: self.merging.delete(c, user, self._wall_s()))
+
+    def undelete_user(self, user: str) -> Deferred[None]:
+        """Raises NotFound, AlreadyExists, NameKept."""
+        return self.write(lambda c: self.merging.undelete(c, user, self._wall_s()))
+
+    def uncollected(self) -> Deferred[list[Row]]:
+        """Charges that nobody pays yet, at most 500."""
+        return self.read(read_uncollected)
+
+    def assign(self, key: str, user: str) -> Deferred[int]:
+        """``user`` pays an uncollected charge; how much. Raises NotFound, AlreadyExists."""
+        entry = self.admin_entry(f"assigned to {user}")
+        return self.write(lambda c: self.merging.assign(c, key, user, entry))
 
     def users_after(self, name: str) -> Deferred[list[Row]]:
         """At most 500 users, by name."""

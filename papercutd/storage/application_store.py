@@ -33,6 +33,7 @@ from papercutd.storage.charging import Charging, Source
 from papercutd.storage.directory import Directory
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.merging import Merging
 from papercutd.storage.people import (
     Device,
     Login,
@@ -87,6 +88,7 @@ class ApplicationStore(AdministeredStore):
         self.log = log
         self.accounts = Accounts(log)
         self.directory = Directory(log, self.accounts)
+        self.merging = Merging(log, self.accounts, self.directory)
         self.charging = Charging(log, self.accounts, self.directory, wall_s)
         self.intake = Intake(log, self.charging, wall_s)
         self.certificates = Certificates(log)

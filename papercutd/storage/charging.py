@@ -37,6 +37,7 @@ from papercutd.storage import askers, runs
 from papercutd.storage.accounts import UNCOLLECTED, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.people import heir_of_user
 from papercutd.storage.scope import check_printer, check_step
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -566,6 +567,9 @@ class Charging:
         source: Source,
     ) -> None:
         charge_id = completion.key
+        user = decision.user
+        if user is not None:
+            user = heir_of_user(connection, "", user)
         if self.ignore_unique_key:
             (before,) = connection.execute(
                 "SELECT COUNT(*) FROM charge WHERE key = ?", (completion.key,)
@@ -578,7 +582,7 @@ class Charging:
             " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(charge_id, completion.key, completion.provider, completion.printer),
-                *(decision.user, completion.user_name, account, decision.decider),
+                *(user, completion.user_name, account, decision.decider),
                 *(source.stream, source.number, decision.price_version, _ENCODE(lines).decode()),
                 *(pages, sheets, total_e4(lines), int(forced), int(completion.assumed)),
                 *(completion.outcome, completion.title, completion.completed_at),

@@ -24,7 +24,6 @@ from papercutd.domain.job import (
     Receipt,
     Request,
     SessionRef,
-    fold_user_name,
     is_run,
 )
 from papercutd.domain.pricing import (
@@ -40,6 +39,7 @@ from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica, runs
 from papercutd.storage.directory import cap_of, decode_prices
 from papercutd.storage.overlay import Overlay, read_overlay
+from papercutd.storage.people import find_user
 from papercutd.storage.records import (
     CANCELED,
     COMPLETED,
@@ -103,9 +103,9 @@ class Deciding:
             lines=price_document(request.document, prices),
             position="" if position is None else position.text,
         )
+        user = find_user(connection, "replica.", request.user_name)
         person = connection.execute(
-            "SELECT id, account, disabled FROM replica.user WHERE folded = ?",
-            (fold_user_name(request.user_name),),
+            "SELECT id, account, disabled FROM replica.user WHERE id = ?", (user,)
         ).fetchone()
         if not capable:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)

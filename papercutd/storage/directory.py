@@ -12,10 +12,10 @@ from papercutd.domain.card import hash_card, normalise_card
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
 from papercutd.domain.pricing import PriceList
-from papercutd.errors import AlreadyExists, InvalidValue, NotFound
+from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.people import CARD_KEY, read_secret
+from papercutd.storage.people import CARD_KEY, find_user, heir_of_user, read_secret
 from papercutd.storage.scope import note_stood
 from papercutd.storage.timeline import next_id
 
@@ -23,6 +23,8 @@ from papercutd.storage.timeline import next_id
 CAP_DEFAULT = -1
 CAP_NONE = -2
 CAP_DEFAULT_PAGES = 200
+#: Seconds for which a name that was somebody's is given to nobody else.
+NAME_KEPT_S = 35 * 86_400.0
 SITE_COLUMNS = frozenset(
     {"host", "port", "device_port", "policy", "cap_user_e4", "deny_beyond_cap"}
 )
@@ -81,6 +83,44 @@ def _release_columns(release: str, group: str, held_max_s: int) -> dict[str, obj
     return {"release": release, "pull_group": group, "held_max_s": held_max_s}
 
 
+def check_user_name(name: str) -> str:
+    """Its folded form; raises InvalidValue."""
+    folded = fold_user_name(name)
+    if not folded or len(name) > 255 or not name.isprintable():
+        raise InvalidValue("name", "is empty, too long or holds control characters")
+    return folded
+
+
+def take_user_name(
+    connection: sqlite3.Connection,
+    log: ChangeLog,
+    name: str,
+    user: int | None,
+    at: float,
+    now: bool,
+) -> None:
+    """``name`` is to be borne by ``user`` (None: a new one) from now on, and finds no other.
+
+    Raises AlreadyExists, and NameKept where it was another's less than 35 days ago:
+    jobs under way and sites out of reach may still mean that person by it.
+    """
+    folded = check_user_name(name)
+    taken = connection.execute(
+        "SELECT 1 FROM user WHERE folded = ? AND id IS NOT ?", (folded, user)
+    ).fetchone()
+    if taken is not None:
+        raise AlreadyExists("user", name)
+    found = connection.execute(
+        "SELECT user, left_at FROM former_name WHERE folded = ?", (folded,)
+    ).fetchone()
+    if found is None:
+        return
+    if found[0] != user and not now and at < found[1] + NAME_KEPT_S:
+        raise NameKept(name, found[1] + NAME_KEPT_S)
+    connection.execute("DELETE FROM former_name WHERE folded = ?", (folded,))
+    log.touch("former_name", folded)
+
+
 class Directory:
     """The objects that administrators make; every change goes into the change log."""
 
@@ -89,16 +129,27 @@ class Directory:
         self._accounts = accounts
 
     def find_person(self, connection: sqlite3.Connection, name: str) -> Person | None:
-        """Who bears ``name`` now; case and a domain before it do not count."""
+        """Who bears ``name`` now, else who bore it last; of the merged it is the heir.
+
+        Case and a domain before it do not count.
+        """
+        user = find_user(connection, "", name)
+        return None if user is None else self._person(connection, user)
+
+    def _person(self, connection: sqlite3.Connection, user: int) -> Person:
         found = connection.execute(
-            "SELECT id, account, disabled FROM user WHERE folded = ?", (fold_user_name(name),)
+            "SELECT id, account, disabled OR deleted_at IS NOT NULL FROM user WHERE id = ?",
+            (heir_of_user(connection, "", user),),
         ).fetchone()
-        return None if found is None else Person(found[0], found[1], bool(found[2]))
+        return Person(found[0], found[1], bool(found[2]))
 
     def find_person_as_of(
         self, connection: sqlite3.Connection, name: str, number: int | None
     ) -> Person | None:
-        """Who bore ``name`` at change ``number``; where that is unknown, its only bearer ever."""
+        """Who bore ``name`` at change ``number``; where that is unknown, its only bearer ever.
+
+        Of somebody merged since it is the heir; None where it is not certain.
+        """
         folded = fold_user_name(name)
         rows = connection.execute(
             "SELECT DISTINCT user FROM user_name WHERE folded = ?1"
@@ -109,10 +160,7 @@ class Directory:
             return self.find_person_as_of(connection, name, None)
         if len(rows) != 1:
             return None
-        found = connection.execute(
-            "SELECT id, account, disabled FROM user WHERE id = ?", (rows[0][0],)
-        ).fetchone()
-        return Person(found[0], found[1], bool(found[2]))
+        return self._person(connection, rows[0][0])
 
     def add_user(
         self,
@@ -125,19 +173,19 @@ class Directory:
         overdraft_e4: int = 0,
         administrator: bool = False,
         source: str = "local",
+        now: bool = False,
         entry: Entry,
     ) -> int:
-        """A new user with a personal account; the opening balance is a transfer."""
-        folded = fold_user_name(name)
-        if not folded or len(name) > 255 or not name.isprintable():
-            raise InvalidValue("name", "is empty, too long or holds control characters")
+        """A new user with a personal account; the opening balance is a transfer.
+
+        Raises NameKept for a name that somebody else bore lately, unless ``now``.
+        """
+        folded = check_user_name(name)
         if overdraft_e4 < 0:
             raise InvalidValue("overdraft", "is the amount a balance may go below zero, not less")
         check_amount_e4(balance_e4, field="balance")
         check_amount_e4(overdraft_e4, field="overdraft")
-        taken = connection.execute("SELECT 1 FROM user WHERE folded = ?", (folded,)).fetchone()
-        if taken is not None:
-            raise AlreadyExists("user", name)
+        take_user_name(connection, self._log, name, None, entry.received_at, now)
         account = connection.execute(
             "INSERT INTO account (id, kind, name, restricted, floor_e4)"
             " VALUES (?, 'personal', ?, ?, ?)",

@@ -207,6 +207,24 @@ class IApplicationStore(IJobStore):
     def remove_card(number: str) -> Deferred[None]:
         """NotFound."""
 
+    def merge_users(user: str, into: str) -> Deferred[None]:
+        """``user`` is ``into`` for ever; NotFound, InvalidValue."""
+
+    def rename_user(user: str, name: str, now: bool = False) -> Deferred[None]:
+        """NotFound, InvalidValue, AlreadyExists; NameKept unless ``now``."""
+
+    def delete_user(user: str) -> Deferred[int]:
+        """What the closed account holds; NotFound."""
+
+    def undelete_user(user: str) -> Deferred[None]:
+        """Back under the last name; NotFound, AlreadyExists, NameKept."""
+
+    def uncollected() -> Deferred[list[Row]]:
+        """Charges booked to nobody and not assigned since, at most 500."""
+
+    def assign(key: str, user: str) -> Deferred[int]:
+        """``user`` pays an uncollected charge, once; how much. NotFound, AlreadyExists."""
+
     def users_after(name: str) -> Deferred[list[Row]]:
         """At most 500, by name."""
 

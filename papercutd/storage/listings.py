@@ -7,6 +7,7 @@ from collections.abc import Set
 from typing import Any
 
 from papercutd.errors import NotFound
+from papercutd.storage.people import merged_users
 
 #: Rows of one page of a list.
 PAGE_ROWS = 500
@@ -26,22 +27,45 @@ def rows(connection: sqlite3.Connection, query: str, *values: object) -> list[Ro
 
 
 def read_users_after(connection: sqlite3.Connection, folded: str) -> list[Row]:
-    query = f"{_USER} WHERE folded > ? ORDER BY folded LIMIT {PAGE_ROWS}"
+    query = (
+        f"{_USER} WHERE folded > ? AND user.merged_into IS NULL AND deleted_at IS NULL"
+        f" ORDER BY folded LIMIT {PAGE_ROWS}"
+    )
     return rows(connection, query, folded)
 
 
 def read_user(connection: sqlite3.Connection, user: int) -> Row:
-    """One user with the last charges; raises NotFound."""
+    """One user with names, who was merged into it, and the last charges; raises NotFound."""
     found = rows(connection, f"{_USER} WHERE user.id = ?", user)
     if not found:
         raise NotFound("user", str(user))
+    mine = merged_users(connection, "", user)
+    places = ", ".join("?" * len(mine))
+    found[0]["deleted"] = _is_deleted(connection, user)
+    found[0]["merged"] = _column(
+        connection, f"SELECT name FROM user WHERE id IN ({places}) AND id <> ?", *mine, user
+    )
+    found[0]["former_names"] = _column(
+        connection, f"SELECT folded FROM former_name WHERE user IN ({places})", *mine
+    )
     found[0]["charges"] = rows(
         connection,
         "SELECT key, title, pages, amount_e4, decider, forced, claimed_at FROM charge"
-        " WHERE user = ? ORDER BY received_at DESC LIMIT 20",
-        user,
+        f" WHERE user IN ({places}) OR charge_id IN (SELECT charge_id FROM assigned"
+        f" WHERE user IN ({places})) ORDER BY received_at DESC LIMIT 20",
+        *mine,
+        *mine,
     )
     return found[0]
+
+
+def _column(connection: sqlite3.Connection, query: str, *values: object) -> list[str]:
+    return sorted(row[0] for row in connection.execute(query, values))
+
+
+def _is_deleted(connection: sqlite3.Connection, user: int) -> bool:
+    query = "SELECT deleted_at FROM user WHERE id = ?"
+    return connection.execute(query, (user,)).fetchone()[0] is not None
 
 
 def read_shared_accounts(connection: sqlite3.Connection) -> list[Row]:
@@ -105,7 +129,7 @@ def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
         return int(connection.execute(f"SELECT COUNT(*) FROM {query}").fetchone()[0])
 
     return {
-        "users": count("user"),
+        "users": count("user WHERE merged_into IS NULL AND deleted_at IS NULL"),
         "points_of_print": count("printer WHERE removed = 0"),
         "providers": count("provider WHERE removed = 0"),
         "devices": count("device WHERE removed = 0"),

@@ -32,8 +32,24 @@ def replicated_mark(connection: sqlite3.Connection) -> int:
     return 0 if found is None else int(found[0])
 
 
+def merged_accounts(connection: sqlite3.Connection, account: int) -> list[int]:
+    """``account`` and all that the replica says were merged into it."""
+    return [
+        row[0]
+        for row in connection.execute(
+            "WITH RECURSIVE mine (id) AS (VALUES (?) UNION SELECT a.id"
+            " FROM replica.account AS a JOIN mine ON a.merged_into = mine.id)"
+            " SELECT id FROM mine",
+            (account,),
+        )
+    ]
+
+
 def read_overlay(connection: sqlite3.Connection, account: int) -> Overlay | None:
-    """The figures of ``account``; None where the replica has no such account."""
+    """The figures of ``account``; None where the replica has no such account.
+
+    What was decided here for those that were merged into it since is its own.
+    """
     found = connection.execute(
         "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4"
         " FROM replica.account WHERE id = ?",
@@ -43,15 +59,19 @@ def read_overlay(connection: sqlite3.Connection, account: int) -> Overlay | None
         return None
     restricted, credits_e4, debits_e4, pending_e4, floor_e4 = found
     mark = replicated_mark(connection)
+    mine = merged_accounts(connection, account)
+    places = ", ".join("?" * len(mine))
     (settled_e4,) = connection.execute(
-        "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision WHERE account = ?"
-        " AND state = 'settled' AND number > ? AND key NOT IN (SELECT key FROM replica.charged)",
-        (account, mark),
+        "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision"
+        f" WHERE account IN ({places}) AND state = 'settled' AND number > ?"
+        " AND key NOT IN (SELECT key FROM replica.charged)",
+        (*mine, mark),
     ).fetchone()
     (open_e4,) = connection.execute(
-        "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision WHERE account = ?"
-        " AND state = 'open' AND key NOT IN (SELECT key FROM replica.charged)",
-        (account,),
+        "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision"
+        f" WHERE account IN ({places}) AND state = 'open'"
+        " AND key NOT IN (SELECT key FROM replica.charged)",
+        mine,
     ).fetchone()
     # The application server's reservation of a key that we hold or have settled is the
     # same money as ours.

@@ -27,18 +27,59 @@ class Login:
     disabled: bool
     verifier: str
     pin_verifier: str
+    #: This user and all that were merged into it, and the names they are found by, folded.
+    users: frozenset[int] = frozenset()
+    names: frozenset[str] = frozenset()
 
 
-_LOGIN = "SELECT u.id, u.name, u.full_name, u.account, u.disabled, u.verifier, u.pin_verifier"
+#: Merges that are followed, one into the next; a circle cannot be made.
+MERGES_MAX = 1_000
+_LOGIN = (
+    "SELECT u.id, u.name, u.full_name, u.account, u.disabled OR a.closed, u.verifier,"
+    " u.pin_verifier FROM {0}user AS u JOIN {0}account AS a ON a.id = u.account WHERE u.id = ?"
+)
 
 
 def find_by_name(connection: sqlite3.Connection, schema: str, name: str) -> Login | None:
-    """Who bears ``name`` now."""
-    return _login(
-        connection.execute(
-            f"{_LOGIN} FROM {schema}user AS u WHERE u.folded = ?", (fold_user_name(name),)
+    """Who is found by ``name`` now: who bears it, else who bore it last."""
+    user = find_user(connection, schema, name)
+    return None if user is None else find_by_id(connection, schema, user)
+
+
+def find_user(connection: sqlite3.Connection, schema: str, name: str) -> int | None:
+    """The id of who bears ``name``, else of who bore it last, or of whom they were merged into."""
+    folded = fold_user_name(name)
+    found = connection.execute(
+        f"SELECT id FROM {schema}user WHERE folded = ?1 UNION ALL"
+        f" SELECT user FROM {schema}former_name WHERE folded = ?1 LIMIT 1",
+        (folded,),
+    ).fetchone()
+    return None if found is None else heir_of_user(connection, schema, found[0])
+
+
+def heir_of_user(connection: sqlite3.Connection, schema: str, user: int) -> int:
+    """Whom ``user`` was merged into, however often; itself where it was not."""
+    for _ in range(MERGES_MAX):
+        found = connection.execute(
+            f"SELECT merged_into FROM {schema}user WHERE id = ?", (user,)
         ).fetchone()
-    )
+        if found is None or found[0] is None:
+            break
+        user = found[0]
+    return user
+
+
+def merged_users(connection: sqlite3.Connection, schema: str, user: int) -> list[int]:
+    """``user`` and all that were merged into it."""
+    return [
+        row[0]
+        for row in connection.execute(
+            "WITH RECURSIVE mine (id) AS (VALUES (?) UNION"
+            f" SELECT u.id FROM {schema}user AS u JOIN mine ON u.merged_into = mine.id)"
+            " SELECT id FROM mine",
+            (user,),
+        )
+    ]
 
 
 def find_by_card(connection: sqlite3.Connection, schema: str, number: str) -> Login | None:
@@ -46,19 +87,25 @@ def find_by_card(connection: sqlite3.Connection, schema: str, number: str) -> Lo
     key = read_secret(connection, schema, CARD_KEY)
     if key is None:
         return None
-    return _login(
-        connection.execute(
-            f"{_LOGIN} FROM {schema}card AS c JOIN {schema}user AS u ON u.id = c.user"
-            " WHERE c.hash = ?",
-            (hash_card(number, key),),
-        ).fetchone()
-    )
+    found = connection.execute(
+        f"SELECT user FROM {schema}card WHERE hash = ?", (hash_card(number, key),)
+    ).fetchone()
+    if found is None:
+        return None
+    return find_by_id(connection, schema, heir_of_user(connection, schema, found[0]))
 
 
 def find_by_id(connection: sqlite3.Connection, schema: str, user: int) -> Login | None:
-    return _login(
-        connection.execute(f"{_LOGIN} FROM {schema}user AS u WHERE u.id = ?", (user,)).fetchone()
+    person = _login(connection.execute(_LOGIN.format(schema), (user,)).fetchone())
+    if person is None:
+        return None
+    users = merged_users(connection, schema, user)
+    places = ", ".join("?" * len(users))
+    former = connection.execute(
+        f"SELECT folded FROM {schema}former_name WHERE user IN ({places})", users
     )
+    names = frozenset({fold_user_name(person.name), *(row[0] for row in former)})
+    return attrs.evolve(person, users=frozenset(users), names=names)
 
 
 def read_secret(connection: sqlite3.Connection, schema: str, name: str) -> str | None:

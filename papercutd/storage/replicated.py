@@ -47,14 +47,19 @@ class Replicated:
     @property
     def first_key(self) -> int | str:
         """Less than every key of the table."""
-        return "" if self.key in ("key", "serial", "hash", "name") or self.table == "stream" else -1
+        return (
+            ""
+            if self.key in ("key", "serial", "hash", "name", "folded") or self.table == "stream"
+            else -1
+        )
 
 
 #: Secrets that sites need: of cards and of grants.
 _SECRETS = "name IN ('card-key', 'grant-key')"
 #: An administrator's verifiers never leave the centre.
 _USERS = (
-    "(SELECT id, name, folded, full_name, account, disabled, administrator, merged_into,"
+    "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
+    " CASE WHEN deleted_at IS NULL THEN disabled ELSE 1 END AS disabled,"
     " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
     " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier FROM user)"
 )
@@ -81,6 +86,7 @@ TABLES: dict[str, Replicated] = {
             ),
             _USERS,
         ),
+        Replicated("former_name", "folded", ("folded", "user"), "former_name"),
         Replicated("card", "hash", ("hash", "user"), "card"),
         Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(
