@@ -8,9 +8,12 @@ was posted.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any
 
 import attrs
+import msgspec
 
 Row = tuple[str, int | str, dict[str, Any] | None]
 
@@ -133,6 +136,12 @@ TABLES: dict[str, Replicated] = {
 }
 
 
+def digest_of(values: Iterable[Any]) -> str:
+    """BLAKE2b-128 of the columns of one row, texts as their bytes; hexadecimal."""
+    row = [v.encode() if isinstance(v, str) else v for v in values]
+    return blake2b(msgspec.json.encode(row), digest_size=16).hexdigest()
+
+
 def read_row(connection: sqlite3.Connection, table: str, key: int | str) -> Row:
     """The row as a site is to hold it; None columns when it is not to."""
     spec = TABLES[table]
@@ -157,10 +166,19 @@ def apply_row(
         return
     if columns is None:
         connection.execute(f"DELETE FROM {database}.{table} WHERE {spec.key} = ?", (key,))
+        connection.execute(f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, key))
         return
     names = ", ".join(spec.columns)
     places = ", ".join("?" * len(spec.columns))
     connection.execute(
         f"INSERT OR REPLACE INTO {database}.{table} ({names}) VALUES ({places})",
         [columns[name] for name in spec.columns],
+    )
+    # As the columns stand: a REAL given as 5 is 5.0.
+    stored = connection.execute(
+        f"SELECT {names} FROM {database}.{table} WHERE {spec.key} = ?", (key,)
+    ).fetchone()
+    connection.execute(
+        f"INSERT OR REPLACE INTO {database}.seal VALUES (?, ?, ?)",
+        (table, key, digest_of(stored)),
     )

@@ -42,6 +42,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
+from papercutd.storage.seals import verify_replica
 from papercutd.storage.site_journal import (
     append_body,
     read_chain,
@@ -237,7 +238,7 @@ class SiteStore:
         return self.read(read_lag)
 
     def verify(self) -> Deferred[list[str]]:
-        return self.read(verify_journal)
+        return self.read(lambda c: [*verify_journal(c), *verify_replica(c, replica.IN_FORCE)])
 
     # Decisions.
 
