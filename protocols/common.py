@@ -31,6 +31,14 @@ class Position:
 
 
 @attrs.frozen
+class Mark:
+    """A place in a journal: number and chain (hexadecimal)."""
+
+    number: int = attrs.field(validator=is_number)
+    chain: str = attrs.field(validator=max_len(128))
+
+
+@attrs.frozen
 class Key:
     """What a decision belongs to."""
 

@@ -19,18 +19,18 @@ from typing import ClassVar
 import attrs
 from attrs.validators import ge, in_, le, max_len
 
-from protocols.common import Position, is_id, is_name, is_number
+from protocols.common import Mark, Position, is_id, is_name, is_number
 
 #: Versions of the wire this release speaks, newest last.
 VERSIONS: tuple[int, ...] = (1,)
 
 
 @attrs.frozen
-class Mark:
-    """A place in an asker's own journal: number and chain (hexadecimal)."""
+class Acked:
+    """The newest place of a site's stream that came with an acknowledgement."""
 
-    number: int = attrs.field(validator=is_number)
-    chain: str = attrs.field(validator=max_len(128))
+    stream: str = attrs.field(validator=is_id)
+    mark: Mark
 
 
 @attrs.frozen
@@ -45,9 +45,11 @@ class Hello:
     journal: str = attrs.field(validator=is_id)
     #: The journal's head.
     mark: Mark
-    #: The application server's position last known: a provider's by ping, a site's its
-    #: replica's. None before the first.
+    #: The application server's position last known: a provider's by acknowledgements and
+    #: pings, a site's its replica's. None before the first.
     position: Position | None = None
+    #: To a site: what it acknowledged last. A site without that place was restored.
+    acked: Acked | None = None
     #: The journal id this one replaces, after a loss or a restore; else empty.
     replaces: str = attrs.field(default="", validator=max_len(64))
     software: str = attrs.field(default="", validator=max_len(64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
 from papercutd.domain.document import Document
 
@@ -84,6 +85,10 @@ class Receipt:
     state: str
     amount_e4: int
     pages: int
+    #: Where the history stood that it is in: the application server's, ...
+    position: Position | None = attrs.field(default=None, eq=False)
+    #: ... or the site's stream, at the server that journalled it.
+    mark: Mark | None = attrs.field(default=None, eq=False)
 
 
 def is_submit(step: str) -> bool:

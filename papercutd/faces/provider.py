@@ -47,7 +47,15 @@ class ProviderService(Protocol):
     @property
     def decider(self) -> str: ...
 
-    async def begin_provider(self, name: str, journal: str, mark: Mark, software: str) -> Seen: ...
+    async def begin_provider(
+        self,
+        name: str,
+        journal: str,
+        mark: Mark,
+        software: str,
+        position: Position | None = None,
+        acked: tuple[str, Mark] | None = None,
+    ) -> Seen: ...
     async def end_session(self, asker: SessionRef) -> None: ...
     async def authorize(self, asker: SessionRef, request: Request) -> Decision: ...
     async def complete(self, asker: SessionRef, completion: Completion) -> Receipt: ...
@@ -154,8 +162,11 @@ class ProviderFace:
 
     async def _hello(self, session: Session, hello: Hello) -> Welcome:
         service = self._service
+        acked = hello.acked
         seen = await service.begin_provider(
-            hello.name, hello.journal, wire.mark_in(hello.mark), hello.software
+            *(hello.name, hello.journal, wire.mark_in(hello.mark), hello.software),
+            wire.position_in(hello.position),
+            None if acked is None else (acked.stream, wire.mark_in(acked.mark)),
         )
         asker = SessionRef("provider", hello.name, hello.journal, seen.session)
         if session.is_over:

@@ -15,7 +15,7 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from papercutd.domain.chain import Mark
+from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.document import Document
 from papercutd.domain.job import Completion
@@ -29,6 +29,10 @@ _ENCODE = msgspec.json.Encoder().encode
 _DOCUMENT = msgspec.json.Decoder(Document).decode
 _DECISION = msgspec.json.Decoder(Decision).decode
 _COMPLETION = msgspec.json.Decoder(Completion).decode
+_POSITION = msgspec.json.Decoder(Position).decode
+#: The settings that hold the newest position seen, and the timeline everything was offered to.
+POSITION = "position"
+TIMELINE = "timeline"
 _COLUMNS = (
     *("job", "state", "step", "printer", "user_name", "title", "host", "copies", "duplex"),
     *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
@@ -481,11 +485,30 @@ class ProviderJournal(AskerJournal):
             lambda c, n: _owe_cancel(c, key, target, reason, n),
         )
 
-    def acknowledged(self, owed: Owed, refused: str = "") -> Deferred[None]:
-        """The server has it. ``refused``: the code with which it will never take it."""
+    def acknowledged(
+        self,
+        owed: Owed,
+        refused: str = "",
+        position: Position | None = None,
+        mark: Mark | None = None,
+    ) -> Deferred[None]:
+        """The server has it. ``refused``: the code with which it will never take it.
+
+        ``position`` (the application server's) or ``mark`` (of the stream it was owed to) is
+        where its history has it, kept in the same transaction: what we believe to be there we
+        can ask for again.
+        """
         fields = {"key": owed.key, "target": owed.target, "refused": refused}
 
         def settle(connection: sqlite3.Connection, number: int) -> None:
+            if position is not None:
+                _keep_position(connection, position)
+            if mark is not None:
+                connection.execute(
+                    "UPDATE known_stream SET number = ?1, chain = ?2"
+                    " WHERE stream = ?3 AND number < ?1",
+                    (mark.number, mark.chain, owed.target),
+                )
             if owed.completion is None:
                 connection.execute(
                     "UPDATE cancel SET acked = 1 WHERE key = ? AND target = ?",
@@ -561,12 +584,55 @@ class ProviderJournal(AskerJournal):
             found = connection.execute(
                 "SELECT stream FROM known_stream WHERE site = ?", (site,)
             ).fetchone()
-            connection.execute("INSERT OR REPLACE INTO known_stream VALUES (?, ?)", (site, stream))
-            if found is None or found[0] == stream:
+            if found is not None and found[0] == stream:
                 return 0
-            return _turn_to_application(connection, found[0])
+            connection.execute(
+                "INSERT OR REPLACE INTO known_stream (site, stream) VALUES (?, ?)", (site, stream)
+            )
+            return 0 if found is None else _turn_to_application(connection, found[0])
 
         return self._write("stream", {"site": site, "stream": stream}, see)
+
+    def acknowledged_by_streams(self) -> Deferred[dict[str, Mark]]:
+        """How far each site's stream stood when it last acknowledged something."""
+        return self.read(
+            lambda c: {
+                stream: Mark(number, chain)
+                for stream, number, chain in c.execute(
+                    "SELECT stream, number, chain FROM known_stream WHERE number > 0"
+                )
+            }
+        )
+
+    def keep_position(self, position: Position) -> Deferred[None]:
+        """The newest position of the application server that we were told."""
+        return self._write("setting", {"name": POSITION}, lambda c, n: _keep_position(c, position))
+
+    def offer_again(self, timeline: int) -> Deferred[int]:
+        """The application server shows ``timeline``: restored, it may have lost what it took.
+
+        Everything we retained is owed to it once more; the number of completions. What was
+        offered for that timeline before is not offered again.
+        """
+
+        def offer(connection: sqlite3.Connection, number: int) -> int:
+            found = connection.execute(
+                "SELECT body FROM setting WHERE name = ?", (TIMELINE,)
+            ).fetchone()
+            if found is not None and int(found[0]) >= timeline:
+                return 0
+            connection.execute(
+                "INSERT OR REPLACE INTO setting VALUES (?, ?)", (TIMELINE, b"%d" % timeline)
+            )
+            if found is None:
+                return 0
+            return connection.execute(
+                "UPDATE taken SET acked = 0 WHERE target = ? AND completion IS NOT NULL"
+                " AND parked = ''",
+                (APPLICATION,),
+            ).rowcount
+
+        return self._write("timeline", {"timeline": timeline}, offer)
 
     def retired(self, streams: list[str]) -> Deferred[int]:
         """Streams that decide no more; the number of completions turned to the centre."""
@@ -635,6 +701,18 @@ class ProviderJournal(AskerJournal):
             return gone
 
         return self._write("prune", {}, prune)
+
+
+def _keep_position(connection: sqlite3.Connection, position: Position) -> None:
+    """Keep ``position`` unless a newer one is kept."""
+    found = connection.execute("SELECT body FROM setting WHERE name = ?", (POSITION,)).fetchone()
+    if found is not None:
+        kept = _POSITION(found[0])
+        if (kept.timeline, kept.number) >= (position.timeline, position.number):
+            return
+    connection.execute(
+        "INSERT OR REPLACE INTO setting VALUES (?, ?)", (POSITION, _ENCODE(position))
+    )
 
 
 def _analysed(job: str, document: Document) -> _Record:

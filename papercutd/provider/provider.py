@@ -23,11 +23,11 @@ from papercutd.provider.adapters import Adapter, Outcome
 from papercutd.provider.asking import Answer, Asking
 from papercutd.provider.asking import Outcome as Asked
 from papercutd.provider.held import HeldJobs
-from papercutd.provider.journal import Job, ProviderJournal, held_again
+from papercutd.provider.journal import POSITION, Job, ProviderJournal, held_again
 from papercutd.provider.printing import Canceled, PrinterQueues
 from papercutd.provider.releasing import Answer as ReleaseAnswer
 from papercutd.provider.releasing import Releases
-from papercutd.provider.servers import POSITION, Known, ServerSession
+from papercutd.provider.servers import Known, ServerSession
 from papercutd.services import wire
 from papercutd.services.link import LinkSettings
 from papercutd.services.tasks import Tasks, until_space
@@ -193,6 +193,7 @@ class PrintProvider:
         position = await self._journal.setting(POSITION)
         if position is not None:
             self._known.saw(msgspec.json.decode(position, type=Position))
+        self._known.acked = await self._journal.acknowledged_by_streams()
         for role, endpoint in zip(("application", "site"), self._endpoints, strict=True):
             if endpoint is not None:
                 self._add_server(role, endpoint)

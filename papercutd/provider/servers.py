@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from papercutd import __version__
-from papercutd.domain.chain import Position
+from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import APPLICATION
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
@@ -20,13 +20,13 @@ from papercutd.provider.asking import Server
 from papercutd.provider.journal import Owed, ProviderJournal
 from papercutd.services import wire
 from papercutd.services.link import Link, LinkSettings
-from papercutd.services.tasks import Tasks
+from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.asker_journal import Identity
 from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session
 from protocols.errors import Refusal, SessionLost
-from protocols.handshake import Hello
+from protocols.handshake import Acked, Hello
 from protocols.limits import PAGE_ENTRIES_MAX
 from protocols.provider import messages
 from protocols.provider.spec import PROVIDER
@@ -49,10 +49,6 @@ _NOT_NOW = frozenset(
 )
 
 
-#: The setting that holds the newest position seen.
-POSITION = "position"
-
-
 class Known:
     """What the provider's sessions share: its identity and the newest position seen."""
 
@@ -60,6 +56,8 @@ class Known:
         self.identity = identity
         self.position: Position | None = None
         self.position_kept_at = float("-inf")
+        #: How far each site's stream stood when it last acknowledged something.
+        self.acked: dict[str, Mark] = {}
         #: Answers taken and not yet on the disk: key to giver.
         self.taking: dict[str, str] = {}
 
@@ -72,6 +70,12 @@ class Known:
             return False
         self.position = position
         return True
+
+    def saw_mark(self, stream: str, mark: Mark) -> None:
+        """``stream`` acknowledged something and stood at ``mark``."""
+        known = self.acked.get(stream)
+        if known is None or known.number < mark.number:
+            self.acked[stream] = mark
 
 
 class ConfigPages:
@@ -148,10 +152,16 @@ class ServerSession:
             journal=identity.journal,
             mark=wire.mark_sent(self._journal.head or identity.mark),
             position=wire.position_out(self._known.position),
+            acked=self._acked(),
             replaces=identity.replaces,
             software=__version__,
             clock=self._env.wall_s(),
         )
+
+    def _acked(self) -> Acked | None:
+        """What the site acknowledged last, while it shows the same stream."""
+        mark = self._known.acked.get(self.decider)
+        return None if mark is None else Acked(self.decider, wire.mark_sent(mark))
 
     def make_ping(self) -> messages.Ping:
         return messages.Ping(self._env.wall_s(), wire.position_out(self._known.position))
@@ -224,7 +234,11 @@ class ServerSession:
                 await self._take_new_journal()
                 session.abort()
                 return
-        self._saw_position(wire.position_in(welcome.position))
+        position = wire.position_in(welcome.position)
+        if position is not None:
+            # Before our open keys are listed: what is offered again is open.
+            await self._offer_again(position.timeline)
+        self._saw_position(position)
         if self.role == "site":
             turned = await self._journal.saw_stream(welcome.name, welcome.decider)
             if turned:
@@ -272,6 +286,8 @@ class ServerSession:
         known = self._known.position
         if position is not None and self._known.saw(position):
             is_new_timeline = known is None or position.timeline != known.timeline
+            if is_new_timeline and known is not None:
+                self._tasks.spawn(self._offer_again(position.timeline), "offering again")
             waited_s = self._env.now() - self._known.position_kept_at
             if is_new_timeline or waited_s >= POSITION_KEPT_S:
                 self._known.position_kept_at = self._env.now()
@@ -279,7 +295,17 @@ class ServerSession:
 
     async def _keep_position(self, position: Position) -> None:
         with suppress(StorageError):
-            await self._journal.keep_setting(POSITION, position)
+            await self._journal.keep_position(position)
+
+    async def _offer_again(self, timeline: int) -> None:
+        """The application server was restored: it is told once more all that we retained."""
+        offered = await until_space(self._env, lambda: self._journal.offer_again(timeline))
+        if offered:
+            _log.warn(
+                "the application server was restored: it is offered {count} jobs again",
+                count=offered,
+            )
+            self._on_turned()
 
     # Settling.
 
@@ -346,7 +372,7 @@ class ServerSession:
         if way is not self:
             message = messages.Relay(message)
         try:
-            await way.link.request(message)
+            receipt = await way.link.request(message)
         except SessionLost:
             return False
         except Refusal as refusal:
@@ -360,5 +386,18 @@ class ServerSession:
                 )
             await self._journal.acknowledged(owed, refusal.code.value)
             return True
-        await self._journal.acknowledged(owed)
+        if owed.completion is None:
+            await self._journal.acknowledged(owed)
+            return True
+        position = wire.position_in(receipt.position)
+        known = self._known.position
+        if position is not None and known is not None and position.timeline < known.timeline:
+            # From a history that was lost: it counts for nothing (4.12).
+            return False
+        mark = None if receipt.mark is None else wire.mark_in(receipt.mark)
+        await self._journal.acknowledged(owed, "", position, mark)
+        if position is not None:
+            self._saw_position(position)
+        if mark is not None:
+            self._known.saw_mark(owed.target, mark)
         return True

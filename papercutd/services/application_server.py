@@ -108,9 +108,18 @@ class ApplicationServer:
 
     def committed(self, change: Change) -> None:
         """A transaction is on the disk; called in order, in the reactor's thread."""
+        is_new_timeline = change.position.timeline != self.position.timeline
         self.position = change.position
         self.feed.committed(change)
         self.on_change(change)
+        if is_new_timeline:
+            _log.error(
+                "we were restored from a backup: timeline {timeline} begins",
+                timeline=change.position.timeline,
+            )
+            # Whoever comes back is told, and offers again what it retained.
+            for sessions in (self.providers, self.device_sessions, self.sites):
+                sessions.end_all(Code.UNAVAILABLE)
         if any(row[0] in SETTINGS_TABLES for row in change.rows):
             # A stream's mark moves with every batch; only its end concerns providers.
             if any(
@@ -122,8 +131,16 @@ class ApplicationServer:
 
     # For the provider face.
 
-    async def begin_provider(self, name: str, journal: str, mark: Mark, software: str) -> Seen:
-        return await self.store.begin_provider(name, journal, mark, software)
+    async def begin_provider(
+        self,
+        name: str,
+        journal: str,
+        mark: Mark,
+        software: str,
+        position: Position | None = None,
+        acked: tuple[str, Mark] | None = None,
+    ) -> Seen:
+        return await self.store.begin_provider(name, journal, mark, software, position)
 
     async def end_session(self, asker: SessionRef) -> None:
         await until_space(self.env, lambda: self.store.end_session(asker))
@@ -132,7 +149,9 @@ class ApplicationServer:
         return await self.store.authorize(asker, request)
 
     async def complete(self, asker: SessionRef, completion: Completion) -> Receipt:
-        return await self.store.complete(asker, completion)
+        receipt = await self.store.complete(asker, completion)
+        # It is on the disk, and so is all before it: the newest position has it too.
+        return attrs.evolve(receipt, position=self.position)
 
     async def cancel(self, asker: SessionRef, key: str, reason: str) -> None:
         await self.store.cancel(asker, key, reason)
@@ -144,7 +163,7 @@ class ApplicationServer:
 
     async def relay(self, asker: SessionRef, completion: Completion) -> Receipt:
         """A provider that can reach us needs no relay."""
-        return await self.store.complete(asker, completion)
+        return await self.complete(asker, completion)
 
     async def settings(self, provider: str) -> ProviderSettings:
         return await self.store.provider_settings(provider)

@@ -125,11 +125,31 @@ class SiteServer:
 
     # For the provider face.
 
-    async def begin_provider(self, name: str, journal: str, mark: Mark, software: str) -> Seen:
+    async def begin_provider(
+        self,
+        name: str,
+        journal: str,
+        mark: Mark,
+        software: str,
+        position: Position | None = None,
+        acked: tuple[str, Mark] | None = None,
+    ) -> Seen:
         if self.position is None:
             # Without a replica nobody is known here.
             raise Rejected("unavailable")
-        return await self.store.begin_provider(name, journal, mark, software)
+        try:
+            return await self.store.begin_provider(name, journal, mark, software, None, acked)
+        except Rejected as rejected:
+            if rejected.code == "new-stream":
+                await self._reverted()
+                raise Rejected("unavailable") from None
+            raise
+
+    async def _reverted(self) -> None:
+        """We have lost what we acknowledged: providers turn to the application server with it."""
+        await self.uplink.take_new_stream()
+        self.providers.end_all(Code.UNAVAILABLE)
+        self.device_sessions.end_all(Code.UNAVAILABLE)
 
     async def end_session(self, asker: SessionRef) -> None:
         await until_space(self.env, lambda: self.store.end_session(asker))

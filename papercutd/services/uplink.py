@@ -124,7 +124,7 @@ class Uplink:
 
     def refused(self, code: Code) -> None:
         if code in (Code.NEW_STREAM, Code.JOURNAL_BEHIND):
-            self._tasks.spawn(self._take_new_stream(), "taking a new stream")
+            self._tasks.spawn(self.take_new_stream(), "taking a new stream")
 
     def link_up(self, session: Session) -> None:
         self._session = session
@@ -163,15 +163,15 @@ class Uplink:
         seen = Mark(0, CHAIN_START) if welcome.seen is None else wire.mark_in(welcome.seen)
         if not await self._store.rewind(seen):
             # The application server has records of this stream that are not ours.
-            await self._take_new_stream()
-            session.abort()
+            await self.take_new_stream()
             return
         self.acked = seen
         await self._send_open(session)
         self._tasks.spawn(self._forward(session, seen), "forwarding the journal")
         await self._subscribe(session)
 
-    async def _take_new_stream(self) -> None:
+    async def take_new_stream(self) -> None:
+        """This site's journal was restored, cloned or lost: the session begins anew with it."""
         stream = self._env.new_id()
         _log.error(
             "this site's journal is not what was seen of it: new stream {stream}", stream=stream
@@ -179,6 +179,8 @@ class Uplink:
         await self._store.take_new_stream(stream)
         self.streams_taken += 1
         await self._read_identity()
+        if self._session is not None:
+            self._session.abort()
 
     async def _send_open(self, session: Session) -> None:
         keys = await self._store.open_at_application()
@@ -230,8 +232,8 @@ class Uplink:
             return
         except Refusal as refusal:
             _log.warn("the journal was refused: {code}", code=refusal.code.value)
-            if refusal.code in (Code.NEW_STREAM, Code.CHAIN):
-                await self._take_new_stream()
+            if refusal.code in (Code.NEW_STREAM, Code.CHAIN) and stream == self.stream:
+                await self.take_new_stream()
             # A gap, or a server that cannot write: the next session begins at its mark.
             session.abort()
             return

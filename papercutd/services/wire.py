@@ -13,8 +13,8 @@ from papercutd.errors import NotFound, Rejected, StorageClosed, StorageFull
 from papercutd.storage.values import PrinterSettings, ProviderSettings
 from protocols import common
 from protocols.codes import Code
+from protocols.common import Mark as WireMark
 from protocols.errors import Refusal
-from protocols.handshake import Mark as WireMark
 from protocols.limits import CHUNK_LENGTH_MAX
 from protocols.provider import messages
 
@@ -192,11 +192,15 @@ def completion_out(completion: Completion) -> messages.Complete:
 
 
 def receipt_out(receipt: Receipt) -> messages.Receipt:
-    return messages.Receipt(receipt.state, receipt.amount_e4, receipt.pages)
+    position, mark = position_out(receipt.position), mark_out(receipt.mark)
+    return messages.Receipt(receipt.state, receipt.amount_e4, receipt.pages, position, mark)
 
 
 def receipt_in(receipt: messages.Receipt) -> Receipt:
-    return Receipt(receipt.state, receipt.amount_e4, receipt.pages)
+    return Receipt(
+        *(receipt.state, receipt.amount_e4, receipt.pages, position_in(receipt.position)),
+        None if receipt.mark is None else mark_in(receipt.mark),
+    )
 
 
 def printer_out(printer: PrinterSettings) -> messages.PrinterSetting:

@@ -18,7 +18,7 @@ from papercutd.domain.decision import Decision
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef, owner_identity
 from papercutd.errors import Rejected
-from papercutd.storage import askers, runs
+from papercutd.storage import askers, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.certificates import Certificates
@@ -60,7 +60,9 @@ SCHEMA = "application"
 def create_installation(connection: sqlite3.Connection, installation: str) -> None:
     """Fill an empty database with what every installation has."""
     connection.execute(
-        "INSERT OR IGNORE INTO head VALUES (1, ?, 1, 0, ?)", (installation, CHAIN_START)
+        "INSERT OR IGNORE INTO head (one, installation, timeline, number, chain)"
+        " VALUES (1, ?, 1, 0, ?)",
+        (installation, CHAIN_START),
     )
     for number, kind in enumerate(("revenue", "adjustment", "uncollected"), 1):
         connection.execute(
@@ -130,13 +132,24 @@ class ApplicationStore(AdministeredStore):
     # Sessions.
 
     def begin_provider(
-        self, name: str, journal: str, mark: Mark, software: str
+        self,
+        name: str,
+        journal: str,
+        mark: Mark,
+        software: str,
+        position: Position | None = None,
+        acked: tuple[str, Mark] | None = None,
     ) -> Deferred[askers.Seen]:
-        """A provider's handshake; raises Rejected ``journal-behind``."""
+        """A provider's handshake; raises Rejected ``journal-behind``.
+
+        ``position``: the newest of ours that it was told. What a site acknowledged is no
+        business of ours.
+        """
         identity = f"provider:{name}"
 
         def begin(connection: sqlite3.Connection) -> askers.Seen:
             self.directory.id_of(connection, "provider", name)
+            self._compare(connection, identity, position)
             seen = askers.begin_session(
                 connection, identity, journal, mark, self._wall_s(), software
             )
@@ -152,6 +165,8 @@ class ApplicationStore(AdministeredStore):
         identity = f"site:{name}"
 
         def begin(connection: sqlite3.Connection) -> StreamWelcome:
+            self.directory.id_of(connection, "site", name)
+            self._compare(connection, identity, position)
             applied = self.intake.begin_stream(connection, name, stream, mark)
             seen = askers.begin_session(
                 connection, identity, stream, mark, self._wall_s(), software
@@ -349,6 +364,15 @@ class ApplicationStore(AdministeredStore):
 
     def revoked_providers(self) -> Deferred[list[tuple[str, str]]]:
         return self.read(self.certificates.revoked_providers)
+
+    def _compare(
+        self, connection: sqlite3.Connection, identity: str, position: Position | None
+    ) -> None:
+        """Find out by what an asker was told whether we are a restored copy of ourselves."""
+        if position is not None and timeline.was_restored(connection, position):
+            timeline.begin_timeline(
+                connection, self.log, identity, position.timeline + 1, self._wall_s()
+            )
 
     def _link_event(self, connection: sqlite3.Connection, identity: str, event: str) -> None:
         connection.execute(

@@ -64,6 +64,11 @@ class ChangeLog:
         """This transaction has an entry, be it empty: its number marks a place in the history."""
         self._has_mark = True
 
+    def begin_timeline(self, timeline: int) -> None:
+        """This transaction is the first of ``timeline``."""
+        self._timeline = timeline
+        self._has_mark = True
+
     # As a Participant of the writer.
 
     def begin(self, connection: sqlite3.Connection) -> None:

@@ -374,11 +374,7 @@ class Charging:
             if stored is not None and ours:
                 return stored.decision
         if carried is not None:
-            if carried.user is None and carried.account is None:
-                person = self._directory.find_person(connection, completion.user_name)
-                if person is not None:
-                    return attrs.evolve(carried, user=person.id, account=person.account)
-            return carried
+            return self._owned(connection, carried, completion)
         _, _, number = completion.position.partition(".")
         person = self._directory.find_person_as_of(
             connection, completion.user_name, int(number) if number.isdigit() else None
@@ -395,6 +391,29 @@ class Charging:
             price_version=prices.version,
             lines=price_document(completion.document, prices),
             position=completion.position,
+        )
+
+    def _owned(
+        self, connection: sqlite3.Connection, decision: Decision, completion: Completion
+    ) -> Decision:
+        """``decision`` with who pays, where it names nobody or what a restore has lost."""
+        user, account = decision.user, decision.account
+        if account is not None and not self._exists(connection, "account", account):
+            if user is not None and self._exists(connection, "user", user):
+                # The person is known, so the account was one they chose: nobody else's.
+                return attrs.evolve(decision, account=None)
+            user = account = None
+        if user is not None or account is not None:
+            return decision
+        person = self._directory.find_person(connection, completion.user_name)
+        if person is None:
+            return attrs.evolve(decision, user=None, account=None)
+        return attrs.evolve(decision, user=person.id, account=person.account)
+
+    @staticmethod
+    def _exists(connection: sqlite3.Connection, table: str, row: int) -> bool:
+        return (
+            connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (row,)).fetchone() is not None
         )
 
     def _final_lines(

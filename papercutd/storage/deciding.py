@@ -49,7 +49,7 @@ from papercutd.storage.records import (
     encode_record,
 )
 from papercutd.storage.scope import check_printer, check_step
-from papercutd.storage.site_journal import append_body
+from papercutd.storage.site_journal import append_body, read_mark
 from papercutd.storage.values import Purse
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -175,7 +175,7 @@ class Deciding:
         if found is not None and found[0] != completion.provider:
             raise Rejected("not-yours")
         if found is not None and found[1] == "settled":
-            return Receipt("already", found[2], found[3])
+            return Receipt("already", found[2], found[3], mark=read_mark(connection))
         decision = _DECODE_DECISION(found[4]) if found is not None else completion.decision
         if decision is None:
             raise Rejected("not-allowed", "a tracker's record is for the application server")
@@ -202,7 +202,7 @@ class Deciding:
                 (amount_e4, pages, number, key),
             )
             askers.release_all(connection, key)
-        return Receipt("journalled", amount_e4, pages)
+        return Receipt("journalled", amount_e4, pages, mark=read_mark(connection))
 
     def void(self, connection: sqlite3.Connection, key: str) -> None:
         """Nobody holds ``key`` here: it reserves no more, and the application server is told."""

@@ -17,6 +17,7 @@ from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.people import CARD_KEY, read_secret
 from papercutd.storage.scope import note_stood
+from papercutd.storage.timeline import next_id
 
 #: ``cap_user_e4`` of a site: the default of 200 grey A4 sides, and none at all.
 CAP_DEFAULT = -1
@@ -138,13 +139,17 @@ class Directory:
         if taken is not None:
             raise AlreadyExists("user", name)
         account = connection.execute(
-            "INSERT INTO account (kind, name, restricted, floor_e4) VALUES ('personal', ?, ?, ?)",
-            (name, int(restricted), -overdraft_e4),
+            "INSERT INTO account (id, kind, name, restricted, floor_e4)"
+            " VALUES (?, 'personal', ?, ?, ?)",
+            (next_id(connection, "account"), name, int(restricted), -overdraft_e4),
         ).lastrowid
         user = connection.execute(
-            "INSERT INTO user (name, folded, full_name, account, administrator, source)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (name, folded, full_name, account, int(administrator), source),
+            "INSERT INTO user (id, name, folded, full_name, account, administrator, source)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(next_id(connection, "user"), name, folded, full_name, account),
+                *(int(administrator), source),
+            ),
         ).lastrowid
         assert account is not None and user is not None
         connection.execute("UPDATE account SET user = ? WHERE id = ?", (user, account))
@@ -185,8 +190,8 @@ class Directory:
         if taken is not None:
             raise AlreadyExists("account", name)
         account = connection.execute(
-            "INSERT INTO account (kind, name, restricted) VALUES ('shared', ?, ?)",
-            (name, int(restricted)),
+            "INSERT INTO account (id, kind, name, restricted) VALUES (?, 'shared', ?, ?)",
+            (next_id(connection, "account"), name, int(restricted)),
         ).lastrowid
         assert account is not None
         self._log.touch("account", account)
@@ -203,7 +208,7 @@ class Directory:
 
     def add_prices(self, connection: sqlite3.Connection, prices: PriceList) -> int:
         """A new version of the prices, in force from its ``effective_from``."""
-        version = self.newest_prices(connection) + 1
+        version = next_id(connection, "price", "version")
         lines = (*prices.papers, prices.other)
         if any(not 0 <= unit < 10**9 for line in lines for unit in (line.grey_e4, line.colour_e4)):
             raise InvalidValue("price", "is negative or out of bounds")
@@ -443,10 +448,11 @@ class Directory:
         taken = connection.execute(f"SELECT 1 FROM {kind} WHERE name = ?", (name,)).fetchone()
         if taken is not None:
             raise AlreadyExists(kind, name)
-        names = ", ".join(("name", *columns))
-        places = ", ".join("?" * (1 + len(columns)))
+        names = ", ".join(("id", "name", *columns))
+        places = ", ".join("?" * (2 + len(columns)))
         done = connection.execute(
-            f"INSERT INTO {kind} ({names}) VALUES ({places})", (name, *columns.values())
+            f"INSERT INTO {kind} ({names}) VALUES ({places})",
+            (next_id(connection, kind), name, *columns.values()),
         )
         assert done.lastrowid is not None
         self._log.touch(kind, done.lastrowid)

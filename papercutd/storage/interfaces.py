@@ -44,8 +44,20 @@ class IJobStore(Interface):
     async def close() -> None:
         """Finish what waits; nothing is taken any more."""
 
-    def begin_provider(name: str, journal: str, mark: Mark, software: str) -> Deferred[Seen]:
-        """A provider's handshake; Rejected ``journal-behind`` or ``not-yours``, NotFound."""
+    def begin_provider(
+        name: str,
+        journal: str,
+        mark: Mark,
+        software: str,
+        position: Position | None = None,
+        acked: tuple[str, Mark] | None = None,
+    ) -> Deferred[Seen]:
+        """A provider's handshake; Rejected ``journal-behind`` or ``not-yours``, NotFound.
+
+        ``position`` and ``acked`` (stream, mark) are the newest it was told with an
+        acknowledgement. One that is not in the history kept here proves a restore: the
+        application server begins a new timeline, a site answers Rejected ``new-stream``.
+        """
 
     def end_session(asker: SessionRef) -> Deferred[bool]:
         """The session is over; False when a newer one had replaced it."""

@@ -42,6 +42,11 @@ def read_identity(connection: sqlite3.Connection) -> SiteIdentity:
     )
 
 
+def read_mark(connection: sqlite3.Connection) -> Mark:
+    """The newest record."""
+    return Mark(*connection.execute("SELECT number, chain FROM identity").fetchone())
+
+
 def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
     """The chain at record ``number`` of the current stream; None: there is none such."""
     if number == 0:

@@ -128,11 +128,25 @@ class SiteStore:
     # Sessions of providers.
 
     def begin_provider(
-        self, name: str, journal: str, mark: Mark, software: str
+        self,
+        name: str,
+        journal: str,
+        mark: Mark,
+        software: str,
+        position: Position | None = None,
+        acked: tuple[str, Mark] | None = None,
     ) -> Deferred[askers.Seen]:
-        """A provider's handshake; raises Rejected ``journal-behind`` or ``not-yours``."""
+        """A provider's handshake; raises Rejected ``journal-behind`` or ``not-yours``.
+
+        Rejected ``new-stream``: what we acknowledged to it is not in our journal, which was
+        restored, or is a clone's.
+        """
 
         def begin(connection: sqlite3.Connection) -> askers.Seen:
+            (stream,) = connection.execute("SELECT stream FROM identity").fetchone()
+            if acked is not None and acked[0] == stream:
+                if read_chain(connection, acked[1].number) != acked[1].chain:
+                    raise Rejected("new-stream")
             found = connection.execute(
                 "SELECT 1 FROM replica.provider JOIN replica.site"
                 " ON replica.site.id = replica.provider.site WHERE replica.provider.name = ?"

@@ -15,6 +15,7 @@ from protocols.common import (
     Decision,
     Document,
     Key,
+    Mark,
     Position,
     is_amount_e4,
     is_id,
@@ -67,6 +68,10 @@ class Receipt:
     state: str = attrs.field(validator=in_(("posted", "already", "journalled")))
     amount_e4: int = attrs.field(validator=is_amount_e4)
     pages: int = attrs.field(validator=[ge(0), le(10**11)])
+    #: ``posted``, ``already``: a place in the application server's history that has it.
+    position: Position | None = None
+    #: ``journalled``: a place in the site's stream that has it.
+    mark: Mark | None = None
 
 
 @attrs.frozen

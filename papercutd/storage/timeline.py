@@ -1,0 +1,82 @@
+"""Timelines: how an application server restored from a backup is told from one that went on.
+
+A position is (timeline, number, chain). Everybody keeps the newest position that came with an
+acknowledgement; shown at the next handshake, one that is not in our history proves that we were
+restored to before it (design 4.12). From then on a new timeline counts: whoever sees it offers
+again what it retained, and replicas that were ahead are made anew.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from papercutd.domain.chain import Position
+from papercutd.storage.change_log import ChangeLog, in_history
+
+#: Ids and versions left free at a new timeline: what was made in the part of the history that
+#: is lost had some of them, and records still name them. Nobody else may be given those.
+ID_GAP = 1_000_000
+_NUMBERED = (
+    *(("user", "id"), ("account", "id"), ("site", "id"), ("provider", "id"), ("printer", "id")),
+    *(("device", "id"), ("price", "version")),
+)
+
+
+def next_id(connection: sqlite3.Connection, table: str, column: str = "id") -> int:
+    """The id of the next row of ``table``: never one given before, in any timeline."""
+    (number,) = connection.execute(
+        f"SELECT MAX(COALESCE((SELECT MAX({column}) FROM {table}), 0),"
+        " (SELECT id_floor FROM head)) + 1"
+    ).fetchone()
+    return int(number)
+
+
+def was_restored(connection: sqlite3.Connection, position: Position | None) -> bool:
+    """Whether ``position``, which we once told somebody, is in a history that we lost.
+
+    Of an older timeline than ours that is known already.
+    """
+    if position is None or position.number == 0:
+        return False
+    (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
+    if position.timeline < timeline or in_history(connection, position):
+        return False
+    (oldest,) = connection.execute("SELECT MIN(number) FROM change_log").fetchone()
+    # What was forgotten of the log says nothing.
+    return position.timeline > timeline or oldest is None or position.number >= oldest
+
+
+def begin_timeline(
+    connection: sqlite3.Connection, log: ChangeLog, who: str, timeline_min: int, wall_s: float
+) -> int:
+    """This transaction begins a new timeline, at least ``timeline_min``; listed with ``who``."""
+    (before,) = connection.execute("SELECT timeline FROM head").fetchone()
+    timeline = max(int(before) + 1, timeline_min)
+    tops = [
+        connection.execute(f"SELECT COALESCE(MAX({column}), 0) FROM {table}").fetchone()[0]
+        for table, column in _NUMBERED
+    ]
+    connection.execute(
+        "UPDATE head SET timeline = ?1, id_floor = MAX(id_floor, ?2) + ?3",
+        (timeline, max(tops), ID_GAP),
+    )
+    log.begin_timeline(timeline)
+    connection.execute(
+        "INSERT INTO listed (kind, key, who, detail, at, number)"
+        " VALUES ('restored', '', ?, ?, ?, ?)",
+        (who, f"timeline {timeline} begins after change {log.number - 1}", wall_s, log.number),
+    )
+    return timeline
+
+
+def restored(connection: sqlite3.Connection, wall_s: float, timeline_min: int = 0) -> Position:
+    """An administrator has put a backup in place: before the server starts on it again."""
+    log = ChangeLog(lambda: wall_s)
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        log.begin(connection)
+        begin_timeline(connection, log, "papercutd restore", timeline_min, wall_s)
+        log.seal(connection)
+    return Position(
+        *connection.execute("SELECT timeline, number, chain FROM head").fetchone(),
+    )
