@@ -15,6 +15,11 @@ from typing import Any
 import attrs
 import msgspec
 
+from papercutd.errors import InvalidValue, NotFound
+
+#: Rows of one range that are digested at the most; a longer one is compared as far as that.
+RANGE_MAX = 2_000
+
 Row = tuple[str, int | str, dict[str, Any] | None]
 
 #: Event of the stream that has no table of its own.
@@ -43,6 +48,10 @@ class Replicated:
             f"SELECT {columns} FROM {self.source} WHERE {self.key} > ? AND {self.condition}"
             f" ORDER BY {self.key} LIMIT ?"
         )
+
+    def condition_of(self, source: str) -> str:
+        """Of the centre's rows; a replica has no others."""
+        return self.condition if source == self.source else "1"
 
     @property
     def first_key(self) -> int | str:
@@ -142,11 +151,66 @@ def digest_of(values: Iterable[Any]) -> str:
     return blake2b(msgspec.json.encode(row), digest_size=16).hexdigest()
 
 
+def find_table(table: str) -> Replicated:
+    """The replicated table of that name; raises NotFound."""
+    spec = TABLES.get(table)
+    if spec is None:
+        raise NotFound("replicated table", table)
+    return spec
+
+
 def read_row(connection: sqlite3.Connection, table: str, key: int | str) -> Row:
     """The row as a site is to hold it; None columns when it is not to."""
     spec = TABLES[table]
     found = connection.execute(spec.select_one, (key,)).fetchone()
     return (table, key, None if found is None else dict(zip(spec.columns, found, strict=True)))
+
+
+@attrs.frozen
+class RangeDigest:
+    """Rows of one range of a replicated table, at one moment."""
+
+    count: int
+    #: Of the digests of all its rows, in the order of their keys.
+    digest: str
+    #: (key as stored, digest) of each.
+    rows: list[tuple[int | bytes, str]]
+
+
+def read_range(
+    connection: sqlite3.Connection,
+    query: tuple[str, Replicated],
+    after: int | str | None,
+    until: int | str | None,
+    count_max: int | None = None,
+) -> RangeDigest:
+    """The rows with keys beyond ``after`` up to ``until``; ``query``: (source, table).
+
+    Raises InvalidValue for bounds that are no keys of that table.
+    """
+    source, spec = query
+    low = spec.first_key if after is None else after
+    if any(type(bound) is not type(spec.first_key) for bound in (low, until) if bound is not None):
+        raise InvalidValue("after, until", "are no keys of that table")
+    bounded = "" if until is None else f" AND {spec.key} <= ?2"
+    # Numbers may be negative where a disk was damaged.
+    beyond = "1" if after is None else f"{spec.key} > ?1"
+    limited = "" if count_max is None else f" LIMIT {count_max}"
+    values = (low,) if until is None else (low, until)
+    before, connection.text_factory = connection.text_factory, bytes
+    try:
+        rows = [
+            (row[0], digest_of(row))
+            for row in connection.execute(
+                f"SELECT {', '.join(spec.columns)} FROM {source}"
+                f" WHERE ?1 IS NOT NULL AND {beyond}{bounded} AND {spec.condition_of(source)}"
+                f" ORDER BY {spec.key}{limited}",
+                values,
+            )
+        ]
+    finally:
+        connection.text_factory = before
+    return RangeDigest(len(rows), digest_of(digest for _, digest in rows), rows)
 
 
 def apply_row(

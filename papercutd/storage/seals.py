@@ -42,10 +42,8 @@ def as_stored(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def legible(connection: sqlite3.Connection) -> Iterator[None]:
-    """Damaged texts are read as far as they can be; everything at one moment."""
-    before = connection.text_factory
-    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one moment."""
     own = not connection.in_transaction
     if own:
         connection.execute("BEGIN")
@@ -54,6 +52,17 @@ def legible(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         if own:
             connection.execute("ROLLBACK")
+
+
+@contextmanager
+def legible(connection: sqlite3.Connection) -> Iterator[None]:
+    """Damaged texts are read as far as they can be; everything at one moment."""
+    before = connection.text_factory
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+    try:
+        with one_moment(connection):
+            yield
+    finally:
         connection.text_factory = before
 
 
