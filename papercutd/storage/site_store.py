@@ -42,7 +42,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
-from papercutd.storage.replicated import TABLES, RangeDigest
+from papercutd.storage.replicated import TABLES, RangeDigest, read_range
 from papercutd.storage.seals import verify_replica
 from papercutd.storage.site_journal import (
     append_body,

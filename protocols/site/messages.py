@@ -188,16 +188,8 @@ class Resend:
 
 #: Verbs a site may send, and the events of each side.
 REQUESTS: tuple[type, ...] = (
-    Authorize,
-    Open,
-    Journal,
-    Subscribe,
-    Snapshot,
-    Chunk,
-    Relay,
-    Digests,
-    Resend,
-    Ping,
+    *(Authorize, Open, Journal, Subscribe, Snapshot, Chunk),
+    *(Digests, Resend, Relay, Ping),
 )
 SERVER_EVENTS: tuple[type, ...] = (Changes, Bye)
 CLIENT_EVENTS: tuple[type, ...] = (Credit, Bye)

@@ -63,7 +63,7 @@ class RepairTests(RunCase):
             self.turner.settle()
             self.follow()
             self.turner.clock.advance(0.05)
-        self.assertIsInstance(results[0], Repaired, results)
+        self.assertIsInstance(results[0], Repaired, str(results))
         return results[0]
 
     def test_a_whole_replica(self) -> None:
@@ -93,7 +93,7 @@ class RepairTests(RunCase):
             "card: row 00",
             "reservation: row \ufffdA",
         }
-        named |= {f"reservation: row {lost}"}
+        named |= {f"reservation: row {lost}", "reservation: row \ufffdA"}
         self.assertEqual(set(found.named), named)
         self.assertEqual(found.damaged_rows, len(named))
         again = self.repaired()
