@@ -6,8 +6,9 @@ STAMP := $(VENV)/.installed
 SEEDS ?= 300
 FIRST_SEED ?= 1
 PROFILE ?= base
+LINES ?= 1000000
 
-.PHONY: help venv packages demo run test unit integration simulate bench bench-quick check lint type etc clean
+.PHONY: help venv packages demo run test unit integration simulate fuzz bench bench-quick check lint type etc clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +42,9 @@ integration: packages $(STAMP) ## real processes only
 
 simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first-seed $(FIRST_SEED) --profile $(PROFILE)
+
+fuzz: $(STAMP) ## hostile lines at the protocols (LINES=n)
+	@$(BIN)/python -m tests.fuzz --lines $(LINES)
 
 bench: $(STAMP) ## figures beside their peers (ARGS="--json FILE")
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -89,6 +89,10 @@ class StorageFull(StorageError):
     """The disk is full: writing is refused, reading goes on. Free some space."""
 
 
+class BadRows(StorageError):
+    """Rows from the application server cannot be kept: compare its release with this one's."""
+
+
 class StorageClosed(StorageError):
     """The store is closing or closed; nothing of this call was written."""
 

@@ -226,6 +226,8 @@ def parser() -> argparse.ArgumentParser:
     add("backup", "copy the database while the server works", _operation("backup")).add_argument(
         "path"
     )
+    one = add("restore", "put a backup in place; the server must not run", _restore)
+    one.add_argument("path", help="what `papercutd backup` made")
     one = add("revoke", "revoke the certificates of a site or provider", _operation("revoke"))
     one.add_argument("role_name", metavar="ROLE", choices=("site", "provider", "device"))
     one.add_argument("name")
@@ -353,20 +355,27 @@ def _operation(name: str) -> Run:
 def _call(options: argparse.Namespace, config: Any, name: str, arguments: dict[str, Any]) -> Any:
     """At the running server; where none runs, in the application server's database itself."""
 
-    def progress(figures: dict[str, Any]) -> None:
-        if sys.stderr.isatty():
-            print("  ".join(f"{k} {v}" for k, v in figures.items()), file=sys.stderr)
-
     socket_path = os.path.join(config.data_dir, "control.sock")
     try:
-        return call(socket_path, name, arguments, progress)
+        return call(socket_path, name, arguments, _progress)
     except ControlError as error:
         is_app = role_of(options.config, options.role) == "app"
         if error.code != "not-running" or not is_app:
             raise
     from papercutd.commands.offline import run_offline
 
-    return run_offline(config, name, arguments, progress)
+    return run_offline(config, name, arguments, _progress)
+
+
+def _progress(figures: dict[str, Any]) -> None:
+    if sys.stderr.isatty():
+        print("  ".join(f"{k} {v}" for k, v in figures.items()), file=sys.stderr)
+
+
+def _restore(options: argparse.Namespace, config: Any) -> Any:
+    from papercutd.commands.restore import restore
+
+    return restore(config, options.path, _progress)
 
 
 def _init(options: argparse.Namespace, config: Any) -> Any:

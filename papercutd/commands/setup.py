@@ -24,6 +24,7 @@ from papercutd.identity.authority import (
     write_private,
 )
 from papercutd.storage.accounts import Accounts
+from papercutd.storage.anchor import ANCHOR
 from papercutd.storage.application_store import SCHEMA, create_installation
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
@@ -100,6 +101,9 @@ def join(config: Any, token: str, server: str) -> dict[str, Any]:
                 kept = data / f"old-{int(time.time())}-{name}{ending}"
                 path.rename(kept)
                 moved.append(str(kept))
+    # The anchor speaks of the former journal. One elsewhere is left: an empty journal is a new
+    # stream whatever it says.
+    (data / ANCHOR).unlink(missing_ok=True)
     # A replica belongs to its journal: the next one takes a snapshot.
     for path in data.glob("replica-*.db*"):
         path.unlink()

@@ -172,6 +172,9 @@ class SiteConfig:
     """A site server."""
 
     data_dir: str = key("/var/lib/papercutd/site", "where journal, replica, keys and sockets lie")
+    anchor: str = key(
+        "", "a file that tells a journal which was put back; on another disk if there is one"
+    )
     forward_budget_s: float = key(
         0.3, "what the application server is given before the site decides itself", least=0
     )

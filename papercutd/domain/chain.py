@@ -11,6 +11,11 @@ import attrs
 CHAIN_START = "00" * 32
 
 
+def is_chain(text: str) -> bool:
+    """Whether ``text`` is a chain at all: 32 bytes, hexadecimal as this module writes it."""
+    return len(text) == len(CHAIN_START) and set(text) <= set("0123456789abcdef")
+
+
 def next_chain(before: str, body: bytes) -> str:
     """BLAKE2b-256(chain before || bytes as written), hexadecimal."""
     return blake2b(bytes.fromhex(before) + body, digest_size=32).hexdigest()

@@ -8,6 +8,8 @@ import attrs
 PAGES_MAX = 1_000_000
 COPIES_MAX = 100_000
 GROUPS_MAX = 64
+#: Sides of one job.
+SIDES_MAX = PAGES_MAX * COPIES_MAX
 
 
 #: Formats of what runs at a device; pages of the last two cost nothing in version 1.
@@ -46,6 +48,19 @@ class Document:
         """Sheets of paper, all copies; each copy starts a new sheet."""
         one = sum(-(-g.pages // 2) if self.duplex else g.pages for g in self.groups)
         return self.copies * one
+
+
+def is_believed(document: Document, counted: int | None = None) -> bool:
+    """Whether ``document``, and the sides ``counted`` of it, are within what can be printed at all.
+
+    The wire's own bounds; what a site forwards was written by the site.
+    """
+    return (
+        len(document.groups) <= GROUPS_MAX
+        and 1 <= document.copies <= COPIES_MAX
+        and all(0 <= group.colour <= group.pages <= PAGES_MAX for group in document.groups)
+        and 0 <= (counted or 0) <= SIDES_MAX
+    )
 
 
 def correct_pages(analysed: int, counted: int | None) -> tuple[int, bool]:

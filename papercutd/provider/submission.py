@@ -33,6 +33,8 @@ from papercutd.provider.provider import PrintProvider, Submission
 
 _log = Logger()
 HEADER_MAX = 65_536
+#: Copies of a document at the most, as at a release.
+COPIES_MAX = 9_999
 #: Seconds for the header, and after it for the document.
 HEADER_S = 10.0
 TIMEOUT_S = 300.0
@@ -118,8 +120,13 @@ class _Submitter(LineReceiver):
                 raise ValueError
             if not isinstance(header.get("copies", 1), int):
                 raise ValueError
-        except (ValueError, KeyError, TypeError):
+            # JSON can name half of a character, which no journal can keep.
+            json.dumps(header, ensure_ascii=False).encode()
+        except (ValueError, KeyError, TypeError, RecursionError):
             self._refuse("the header is one JSON object with printer and size")
+            return
+        if not 1 <= header.get("copies", 1) <= COPIES_MAX:
+            self._refuse(f"copies: from 1 to {COPIES_MAX}")
             return
         if not 0 < size <= self._owner.size_max:
             self._refuse("the document is empty" if size == 0 else "the document is too large")
@@ -212,6 +219,8 @@ class _Submitter(LineReceiver):
             self.sendLine(json.dumps(message).encode())
 
     def _refuse(self, text: str) -> None:
+        if self._has_refused:
+            return
         self._has_refused = True
         self._say({"error": text})
         self._close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.threads import deferToThread
@@ -39,6 +40,7 @@ from papercutd.roles.plain import PlainPort
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
+from papercutd.storage.anchor import ANCHOR, Anchor, FileOnDisk
 from papercutd.storage.migrate import open_database
 from papercutd.storage.other_journals import (
     journals_to_salvage,
@@ -104,12 +106,14 @@ class SiteRole:
             exit_with_failure(self._reactor)
 
         crash = crash_point(self._reactor)
+        anchor = Anchor(FileOnDisk(Path(self._config.anchor or self._data.path / ANCHOR)))
         writer = ThreadWriter(
-            *(connection, self._reactor.callFromThread, fatal),
+            *(connection, self._reactor.callFromThread, fatal, anchor),
             before_commit=crash.before_commit,
             after_commit=crash.after_commit,
         )
-        self._store = SiteStore(writer, Directory(str(self._data.path)), self._env.wall_s)
+        files = Directory(str(self._data.path))
+        self._store = SiteStore(writer, files, self._env.wall_s, anchor)
 
     async def _close(self) -> None:
         assert self._store is not None

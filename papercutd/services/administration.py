@@ -506,6 +506,7 @@ class SiteOperations:
             **self._lockouts.status(),
             "streams_taken": server.uplink.streams_taken,
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
+            "anchored": server.store.is_anchored,
             **lag,
         }
 
@@ -533,6 +534,7 @@ class SiteOperations:
         checks = [
             {"name": "application server", "ok": not server.link.suspect, "detail": ""},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
+            {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

@@ -83,8 +83,14 @@ class Uplink:
         return self._identity.stream
 
     async def start(self) -> None:
-        """Read who we are; before the link starts."""
-        await self._read_identity()
+        """Read who we are; before the link starts.
+
+        With a journal that was put back we are somebody new, and say so.
+        """
+        if self._store.was_restored:
+            await self.take_new_stream()
+        else:
+            await self._read_identity()
 
     async def _read_identity(self) -> None:
         identity = await self._store.identity()

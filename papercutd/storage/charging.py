@@ -6,6 +6,7 @@ to 4.4; the money itself moves in storage/accounts.py.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ import attrs
 import msgspec
 
 from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
-from papercutd.domain.document import correct_pages
+from papercutd.domain.document import SIDES_MAX, correct_pages, is_believed
 from papercutd.domain.job import (
     Completion,
     Receipt,
@@ -42,6 +43,8 @@ _ENCODE = msgspec.json.Encoder().encode
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 
 
+#: The number of a position, in its text.
+_NUMBER = re.compile("[0-9]{1,16}")
 #: Pages that a device on its way to a stop may feed beyond a reservation, unlisted.
 RUN_EXCESS_PAGES = 2
 
@@ -206,6 +209,8 @@ class Charging:
         """Post what came out of the printer, once; it always posts (design 4.3)."""
         key = completion.key
         check_step(completion.provider, completion.step)
+        if not is_believed(completion.document, completion.pages):
+            raise Rejected("bad-fields", "a document out of bounds")
         completion = runs.take_count(connection, completion)
         stored = read_decision(connection, key)
         if stored is not None and stored.provider != completion.provider:
@@ -216,13 +221,19 @@ class Charging:
         elif stored.state == "settled" and not self.ignore_unique_key:
             return self._already(connection, completion, source)
         decision = self._decision_of(connection, completion, stored, source)
-        lines, listed = self._final_lines(connection, completion, decision)
+        listed: list[str] = []
+        if stored is None or decision is not stored.decision:
+            decision, listed = self._check_carried(connection, completion, decision)
+        lines, more = self._final_lines(connection, completion, decision)
+        listed += more
         pages, amount_e4 = total_pages(lines), total_e4(lines)
         opened = stored is not None and stored.state == "open"
         if pages == 0 and completion.outcome != "completed":
             self._settle_without_paper(connection, completion, stored, decision, source)
             return Receipt("posted", 0, 0)
         account = self._accounts.heir(connection, decision.account or UNCOLLECTED)
+        if decision.account is not None:
+            self._check_payer(connection, account)
         owner_known = decision.account is not None
         # Decided nowhere, or decided here and no longer reserved: nothing guarded it.
         carried = completion.decision
@@ -377,7 +388,7 @@ class Charging:
             return self._owned(connection, carried, completion)
         _, _, number = completion.position.partition(".")
         person = self._directory.find_person_as_of(
-            connection, completion.user_name, int(number) if number.isdigit() else None
+            connection, completion.user_name, int(number) if _NUMBER.fullmatch(number) else None
         )
         version = completion.price_version
         prices = self.prices(connection, version) or self.prices_now(connection)
@@ -392,6 +403,35 @@ class Charging:
             lines=price_document(completion.document, prices),
             position=completion.position,
         )
+
+    def _check_carried(
+        self, connection: sqlite3.Connection, completion: Completion, decision: Decision
+    ) -> tuple[Decision, list[str]]:
+        """A decision that we do not know as ours, and what is to be listed of it.
+
+        Raises Rejected ``bad-fields`` for one that nobody here can have taken. A version of
+        the prices that we have not may have been lost in a restore: then what is dearer than
+        any that we have is priced by the one in force.
+        """
+        prices = self.prices(connection, decision.price_version)
+        if any(line.unit_e4 > self._dearest_e4(connection) for line in decision.lines):
+            if prices is not None:
+                raise Rejected("bad-fields", "dearer than any retained price")
+            now = self.prices_now(connection)
+            lines = price_document(completion.document, now)
+            decision = attrs.evolve(decision, lines=lines, price_version=now.version)
+            return decision, ["price-difference"]
+        if prices is None or price_document(completion.document, prices) != decision.lines:
+            return decision, ["price-difference"]
+        return decision, []
+
+    def _check_payer(self, connection: sqlite3.Connection, account: int) -> None:
+        """Raise Rejected ``bad-fields`` unless ``account`` is a person's or a shared one."""
+        found = connection.execute(
+            "SELECT 1 FROM account WHERE id = ? AND kind IN ('personal', 'shared')", (account,)
+        ).fetchone()
+        if found is None:
+            raise Rejected("bad-fields", "no such account")
 
     def _owned(
         self, connection: sqlite3.Connection, decision: Decision, completion: Completion
@@ -422,13 +462,8 @@ class Charging:
         """The lines to charge and what is to be listed about them."""
         listed: list[str] = []
         prices = self.prices(connection, decision.price_version)
-        if any(line.quantity < 0 or line.unit_e4 < 0 for line in decision.lines):
-            raise Rejected("bad-fields", "a negative amount")
-        if prices is not None and decision.decider not in (APPLICATION, "tracker"):
-            if price_document(completion.document, prices) != decision.lines:
-                listed.append("price-difference")
-            if any(line.unit_e4 > self._dearest_e4(connection) for line in decision.lines):
-                raise Rejected("bad-fields", "dearer than any retained price")
+        if any(not 0 <= n.quantity <= SIDES_MAX or n.unit_e4 < 0 for n in decision.lines):
+            raise Rejected("bad-fields", "a negative amount, or more than can be printed")
         if not completion.document.analysed:
             unit = (prices or self.prices_now(connection)).grey_a4_e4
             return (PriceLine("counted by the printer", completion.pages or 0, unit),), listed

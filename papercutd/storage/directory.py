@@ -214,6 +214,7 @@ class Directory:
             raise InvalidValue("price", "is negative or out of bounds")
         if len({line.paper for line in prices.papers}) != len(prices.papers):
             raise InvalidValue("paper", "occurs twice")
+        self._check_currency(connection, prices.currency)
         prices = attrs.evolve(prices, version=version)
         connection.execute(
             "INSERT INTO price (version, effective_from, body) VALUES (?, ?, ?)",
@@ -221,6 +222,15 @@ class Directory:
         )
         self._log.touch("price", version)
         return version
+
+    def _check_currency(self, connection: sqlite3.Connection, currency: str) -> None:
+        """Raise InvalidValue for another currency once there are amounts in the one in force."""
+        found = connection.execute(
+            "SELECT body FROM price WHERE EXISTS (SELECT 1 FROM transfer)"
+            " ORDER BY version DESC LIMIT 1"
+        ).fetchone()
+        if found is not None and decode_prices(found[0]).currency != currency:
+            raise InvalidValue("currency", "cannot change: there are amounts in another")
 
     def newest_prices(self, connection: sqlite3.Connection) -> int:
         """The newest version, 0 where there is none."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import msgspec
 
-from papercutd.domain.chain import CHAIN_START, Mark, next_chain
+from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
 from papercutd.domain.job import SessionRef
 from papercutd.errors import NotFound, PapercutError, Rejected
 from papercutd.storage import askers
@@ -104,6 +104,8 @@ class Intake:
         if after > mark.number:
             raise Rejected("gap")
         if after == mark.number and chain != mark.chain:
+            raise Rejected("chain")
+        if not is_chain(chain):
             raise Rejected("chain")
         again = after < mark.number and self.sabotage == "double-post"
         for number, body in enumerate(records, after + 1):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
@@ -299,6 +299,9 @@ class IApplicationStore(IJobStore):
 
 class ISiteStore(IJobStore):
     """A site's: journal, replica, and the decisions taken from both."""
+
+    was_restored = Attribute("Whether the journal had been put back, once start has fired.")
+    is_anchored = Attribute("False while the anchor beside the journal cannot be written.")
 
     def identity() -> Deferred[SiteIdentity]:
         """Stream, marks, and the replica's position."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from papercutd.domain.chain import CHAIN_START, Position
 from papercutd.storage.migrate import migrate, set_durable
-from papercutd.storage.replicated import CHARGE, Replicated, apply_row
+from papercutd.storage.replicated import Replicated, apply_rows
 
 IN_FORCE = "replica"
 INCOMING = "incoming"
@@ -110,13 +110,7 @@ def apply_batch(
     applied_at: float,
 ) -> None:
     """Apply one batch of changes: its rows and its position together."""
-    for table, key, columns in rows:
-        if table == CHARGE:
-            connection.execute(
-                "INSERT OR IGNORE INTO replica.charged VALUES (?, ?)", (key, position.number)
-            )
-        else:
-            apply_row(connection, IN_FORCE, table, key, columns)
+    apply_rows(connection, IN_FORCE, rows, position.number)
     connection.execute(
         "UPDATE replica.position SET timeline = ?, number = ?, chain = ?",
         (position.timeline, position.number, position.chain),
@@ -161,8 +155,7 @@ def load_chunk(
     connection: sqlite3.Connection, snapshot: str, index: int, rows: Iterable[Sequence[Any]]
 ) -> None:
     """One chunk of a snapshot into the incoming replica; with it, how far it is."""
-    for table, key, columns in rows:
-        apply_row(connection, INCOMING, table, key, columns)
+    apply_rows(connection, INCOMING, rows, None)
     connection.execute(
         "UPDATE incoming.position SET snapshot = ?, next_chunk = ?", (snapshot, index + 1)
     )

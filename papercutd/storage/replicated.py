@@ -15,10 +15,11 @@ from typing import Any
 import attrs
 import msgspec
 
-from papercutd.errors import InvalidValue, NotFound
+from papercutd.errors import BadRows, InvalidValue, NotFound
 
 #: Rows of one range that are digested at the most; a longer one is compared as far as that.
 RANGE_MAX = 2_000
+
 
 Row = tuple[str, int | str, dict[str, Any] | None]
 
@@ -213,17 +214,38 @@ def read_range(
     return RangeDigest(len(rows), digest_of(digest for _, digest in rows), rows)
 
 
-def apply_row(
+def apply_rows(
+    connection: sqlite3.Connection, database: str, rows: Iterable[Any], charged_at: int | None
+) -> None:
+    """Write travelled rows into the replica attached as ``database``.
+
+    ``charged_at``: the change that charges come with; None: they do not come (a snapshot).
+    Raises BadRows for what is no row of this release; its transaction has to be undone.
+    """
+    try:
+        for table, key, columns in rows:
+            if table == CHARGE and charged_at is not None:
+                connection.execute(
+                    f"INSERT OR IGNORE INTO {database}.charged VALUES (?, ?)", (key, charged_at)
+                )
+            else:
+                _apply_row(connection, database, table, key, columns)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise BadRows(f"a row cannot be read: {type(error).__name__}") from error
+    except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+        # A value of another type than its column.
+        raise BadRows(f"a row does not fit: {error}") from error
+
+
+def _apply_row(
     connection: sqlite3.Connection,
     database: str,
     table: str,
     key: int | str,
     columns: dict[str, Any] | None,
 ) -> None:
-    """Write one travelled row into the replica attached as ``database``.
-
-    Tables and columns of a newer release are passed over: they travel with the
-    capabilities they need. A missing column raises KeyError.
+    """One row. Tables and columns of a newer release are passed over: they travel with the
+    capabilities they need.
     """
     spec = TABLES.get(table)
     if spec is None:
@@ -232,6 +254,8 @@ def apply_row(
         connection.execute(f"DELETE FROM {database}.{table} WHERE {spec.key} = ?", (key,))
         connection.execute(f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, key))
         return
+    if columns[spec.key] != key:
+        raise BadRows(f"a row of {table} has another key than it travels under")
     names = ", ".join(spec.columns)
     places = ", ".join("?" * len(spec.columns))
     connection.execute(

@@ -28,6 +28,7 @@ from papercutd.domain.job import (
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica, runs
+from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.deciding import Deciding, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
@@ -88,7 +89,12 @@ class SiteStore:
         writer: SqliteWriter,
         files: replica.ReplicaFiles,
         wall_s: Callable[[], float],
+        anchor: Anchor | None = None,
     ) -> None:
+        """``anchor``: a participant of ``writer``; without one no restore is found here."""
+        self._anchor = anchor
+        #: The journal had been put back when this process began.
+        self.was_restored = False
         self._writer = writer
         self._files = files
         self._wall_s = wall_s
@@ -107,6 +113,10 @@ class SiteStore:
         """Attach the replica in force; no session of an earlier run is alive."""
 
         def start(connection: sqlite3.Connection) -> None:
+            if self._anchor is not None:
+                self.was_restored = was_restored(connection, self._anchor.read())
+                if not self.was_restored:
+                    self._anchor.arm()
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
             attached = {row[1] for row in connection.execute("PRAGMA database_list")}
             if replica.IN_FORCE not in attached:
@@ -122,6 +132,11 @@ class SiteStore:
 
         attached = self._writer.submit(start, BARE)
         return attached.addCallback(lambda done: self.write(end))
+
+    @property
+    def is_anchored(self) -> bool:
+        """Whether what was answered last is anchored; False: the anchor cannot be written."""
+        return self._anchor is None or not self._anchor.is_broken
 
     def identity(self) -> Deferred[SiteIdentity]:
         return self.read(read_identity)
@@ -397,6 +412,8 @@ class SiteStore:
         """
 
         def begin(connection: sqlite3.Connection) -> None:
+            if self._anchor is not None:
+                self._anchor.arm()
             (old,) = connection.execute("SELECT stream FROM identity").fetchone()
             bodies = [
                 row[0]

@@ -20,6 +20,7 @@ from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
+from tests.simulation.restores import Restores
 from tests.simulation.scenario import run_scenario
 from tests.simulation.spool import SpooledDocument
 from tests.simulation.stage import Fault, Stage
@@ -46,6 +47,7 @@ class CoreScenario:
         stage.logic["F42"] = self._change_prices
         stage.logic["F44"] = self._ask_both
         stage.logic["F45"] = self._ask_again_what_was_denied
+        Restores(stage, self.oracle).register()
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
         )

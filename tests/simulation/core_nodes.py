@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +14,7 @@ from twisted.internet.task import Clock, deferLater
 from papercutd.device.device import Device
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.environment import Environment
+from papercutd.errors import StorageFull
 from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
@@ -23,6 +25,7 @@ from papercutd.provider.provider import PrintProvider
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
+from papercutd.storage.anchor import ANCHOR, Anchor
 from papercutd.storage.application_store import ApplicationStore, create_installation
 from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.change_log import Change, ChangeLog
@@ -78,8 +81,29 @@ class SimPrinter:
         await started()
         await deferLater(self._env.clock, self._env.rng.uniform(0.05, 1.0), lambda: None)
         if self._node.clock is self._clock:
-            self._paper.append(Paper(self._node.name, path, self._node.world.now))
+            self._paper.append(Paper(self._node.identity, path, self._node.world.now))
         return Outcome("completed")
+
+
+class SimAnchor:
+    """The anchor's file on a simulated disk."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._clock = node.clock
+
+    def read(self) -> bytes:
+        return self._node.disk.files.get(ANCHOR, b"")
+
+    def write(self, offset: int, data: bytes) -> None:
+        if self._node.clock is not self._clock:
+            return
+        before = self.read()
+        whole = before[:offset].ljust(offset) + data + before[offset + len(data) :]
+        try:
+            self._node.disk.write_file(ANCHOR, whole)
+        except StorageFull:
+            raise OSError(errno.ENOSPC, "no space") from None
 
 
 class CoreInstallation:
@@ -207,21 +231,22 @@ class CoreInstallation:
         assert node.clock is not None
         clock, env = node.clock, node.environment
         connection = node.disk.open_database("journal.db", "journal")
-        create_site(connection, node.name, env.new_id())
-        writer = node.disk.writer("journal.db", clock)
-        store = SiteStore(writer, node.disk.replicas, env.wall_s)
+        create_site(connection, node.identity, env.new_id())
+        anchor = Anchor(SimAnchor(node))
+        writer = node.disk.writer("journal.db", clock, anchor)
+        store = SiteStore(writer, node.disk.replicas, env.wall_s, anchor)
         endpoint = self.world.network.endpoint(node, APPLICATION, PORT)
         server = SiteServer(env, store, endpoint, SiteSettings(link=SETTINGS))
         self.sites[node.name] = server
 
         async def start() -> None:
             await server.start()
-            face = ProviderFace(env, server, node.name)
+            face = ProviderFace(env, server, node.identity)
             server.on_settings = face.push_settings
             server.address = (APPLICATION, PORT)
             factory = SessionServerFactory(LINKS, clock, LinksFace({"provider": face}), identify)
             self.world.network.listen(node, PORT, factory)
-            self._listen_to_devices(node, env, server, node.name)
+            self._listen_to_devices(node, env, server, node.identity)
 
         self._start(node, start())
 
@@ -229,7 +254,7 @@ class CoreInstallation:
         assert node.clock is not None
         env = node.environment
         connection = node.disk.open_database("provider.db", "provider")
-        create_journal(connection, node.name, env.new_id())
+        create_journal(connection, node.identity, env.new_id())
         writer = node.disk.writer("provider.db", node.clock)
         journal = ProviderJournal(writer, env.wall_s)
         network = self.world.network
@@ -239,7 +264,7 @@ class CoreInstallation:
             {"sim": SimPrinter(node, env, self.paper)},
             SimAnalyser(node.disk.spool),
             network.endpoint(node, APPLICATION, PORT),
-            network.endpoint(node, PROVIDERS[node.name], PORT),
+            network.endpoint(node, PROVIDERS[node.identity], PORT),
             SETTINGS,
             remove=node.disk.spool.remove,
         )

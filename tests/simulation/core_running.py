@@ -58,7 +58,11 @@ class RunningChecks:
         #: Job ids that a provider accepted, and which.
         self._accepted = accepted
         #: Every entry of the change log, by number.
-        self._log: dict[int, list[Any]] = {}
+        self._log: dict[int, tuple[str, list[Any]]] = {}
+        #: Nodes that were restored or copied: what is reserved with them is judged at the end.
+        self._struck: set[str] = set()
+        #: Keys of which a restored disk had a record: what it acknowledged of them it did.
+        self.touched: set[str] = set()
         self._folds: dict[tuple[str, int], Fold] = {}
         self._sessions: dict[tuple[str, str], tuple[int, float]] = {}
         self._acked: set[str] = set()
@@ -82,9 +86,27 @@ class RunningChecks:
 
     # At commits.
 
-    def logged(self, number: int, body: bytes) -> None:
+    def logged(self, number: int, body: bytes, chain: str) -> None:
         """An entry of the change log is on the disk."""
-        self._log[number] = msgspec.json.decode(body)
+        self._log[number] = (chain, msgspec.json.decode(body))
+
+    # Restores.
+
+    def struck(self, node: str) -> None:
+        """``node`` has a memory now that is not what its peers know of it."""
+        self._struck.add(node)
+        for server, identity in list(self._sessions):
+            if server == node:
+                del self._sessions[(server, identity)]
+        self._folds = {key: fold for key, fold in self._folds.items() if key[0] != node}
+        # What was accepted there is checked anew at its next commit.
+        self._starts.pop(node, None)
+
+    def log_ends(self, number: int) -> None:
+        """The application server has forgotten its change log beyond ``number``."""
+        for later in [one for one in self._log if one > number]:
+            del self._log[later]
+        self._folds.clear()
 
     def committed(self, commit: Commit) -> None:
         if commit.database == "application.db":
@@ -113,8 +135,9 @@ class RunningChecks:
     def _check_replica(self, commit: Commit) -> None:
         """I9: after each apply the replica is what the log says of that position."""
         try:
-            number, complete, replica = commit.connection.execute(
-                "SELECT number, complete, (SELECT replica FROM identity) FROM replica.position"
+            number, complete, chain, replica = commit.connection.execute(
+                "SELECT number, complete, chain, (SELECT replica FROM identity)"
+                " FROM replica.position"
             ).fetchone()
         except sqlite3.OperationalError:
             # None is attached yet.
@@ -124,16 +147,22 @@ class RunningChecks:
         fold = self._folds.get((commit.node, replica))
         if fold is not None and fold.number == number:
             return
+        if number and self._log.get(number, ("", []))[0] != chain:
+            # Of a history that the application server has not any more: a restore's doing only.
+            if APPLICATION not in self._struck:
+                self._find("I9", f"{number} is not in the change log", commit.node)
+            self._world.sometimes("replica of a lost history")
+            return
         self._checked("I9")
         if fold is None or fold.number > number:
             fold = self._folds[(commit.node, replica)] = Fold()
             for past in range(1, number + 1):
-                fold.apply(past, self._log[past])
+                fold.apply(past, self._log[past][1])
             touched = {(table, key) for table, keys in fold.rows.items() for key in keys}
         else:
             touched = set()
             for past in range(fold.number + 1, number + 1):
-                touched |= fold.apply(past, self._log[past])
+                touched |= fold.apply(past, self._log[past][1])
         for table, key in touched:
             spec = TABLES[table]
             found = commit.connection.execute(
@@ -157,7 +186,9 @@ class RunningChecks:
                 continue
             self._acked.add(f"{key} {target}")
             self._checked("I20")
-            if not self._is_kept(key, target):
+            if key in self.touched:
+                self._world.sometimes("acknowledged and restored")
+            elif not self._is_kept(key, target):
                 self._find("I20", f"{target} acknowledged {key} and has it not", commit.node)
 
     def _is_kept(self, key: str, target: str) -> bool:
@@ -165,10 +196,13 @@ class RunningChecks:
             connection = self._open(APPLICATION)
             query = "SELECT 1 FROM charge WHERE key = ?1 UNION SELECT 1 FROM job_log WHERE key = ?1"
             return connection is None or connection.execute(query, (key,)).fetchone() is not None
-        for site in SITES:
-            connection = self._open(site)
+        for node in self._world.nodes.values():
+            if node.role != "site":
+                continue
+            # Its copies as well, which are off perhaps and were not.
+            connection = self._open(node.name)
             if connection is None:
-                return True
+                continue
             query = "SELECT 1 FROM decision WHERE key = ? AND state = 'settled'"
             if connection.execute(query, (key,)).fetchone() is not None:
                 return True
@@ -205,6 +239,8 @@ class RunningChecks:
             if key in self._voided:
                 continue
             self._voided.add(key)
+            if APPLICATION in self._struck or provider in self._struck:
+                continue
             device = device_owner(provider)
             if device is not None:
                 self._checked("I13")
@@ -233,6 +269,8 @@ class RunningChecks:
         ).fetchall():
             _, since = self._sessions.get((server, identity), (session, self._world.now))
             if self._world.now - since < DROPPED_WITHIN_S:
+                continue
+            if server in self._struck or identity.partition(":")[2] in self._struck:
                 continue
             self._checked("I13")
             asker = self._open(identity.partition(":")[2])

@@ -203,6 +203,16 @@ class SimDisk:
         self.files = dict(image.files)
         self.spool.restore(image.documents)
 
+    def edited(
+        self, image: DiskImage, name: str, edit: Callable[[sqlite3.Connection], object]
+    ) -> DiskImage:
+        """``image`` after a tool that works on the database ``name`` while nothing runs."""
+        connection = _load(image.databases[name])
+        edit(connection)
+        data = connection.serialize()
+        connection.close()
+        return attrs.evolve(image, databases={**image.databases, name: data})
+
     def lose(self) -> None:
         """A new, empty disk; the node must be down."""
         self.restore(DiskImage({}, {}, {}, {}))

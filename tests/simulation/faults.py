@@ -26,7 +26,7 @@ class FaultKind:
     code: str
     title: str
     #: What it strikes: ``link``, ``site link``, ``asker link``, ``node``, ``server``,
-    #: ``site``, ``provider``; ``none``: the scenario chooses.
+    #: ``site``, ``provider``, ``application``; ``none``: the scenario chooses.
     target: str
     duration_s: tuple[float, float]
     #: None: the scenario makes it (Stage.logic).
@@ -333,7 +333,16 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F18", "pause", "node", (1, 60), _pause, {"frozen": (0, 1)}),
         FaultKind("F19", "crash loop", "node", (5, 30), _crash_loop),
         FaultKind("F21", "disk full", "node", (1, 30), _disk_full),
+        FaultKind("F23", "lying fsync: some commits are lost", "site", (1, 4)),
         FaultKind("F25", "slow disk", "node", (5, 40), _disk_slow, {"delay_s": (0.2, 2.0)}),
+        FaultKind("F26", "site database restored", "site", (10, 60)),
+        FaultKind("F27", "site machine reverted", "site", (10, 60)),
+        FaultKind("F28", "clone live together", "site", (10, 50)),
+        FaultKind("F29", "clone ran, original comes back", "site", (10, 50)),
+        FaultKind("F30", "application server restored", "application", (10, 60)),
+        FaultKind("F31", "application server restored by verb", "application", (10, 60)),
+        FaultKind("F33", "site disk lost", "site", (5, 40)),
+        FaultKind("F34", "provider's journal lost", "provider", (5, 40)),
         FaultKind("F35", "wall clock wrong", "node", (10, 60), _step, {"seconds": (-600, 600)}),
         FaultKind(
             "F36", "wall clock an hour back", "node", (10, 60), _step, {"seconds": (-3600, -3600)}
@@ -349,5 +358,7 @@ KINDS: dict[str, FaultKind] = {
             "F59", "hedged answer late", "asker link", (5, 30), _VERY_LATE, {"delay_s": (0.5, 1.1)}
         ),
         FaultKind("F61", "site box dead", "site", (2, 60), _crash(Crash.POWER)),
+        FaultKind("F62", "provider reverted", "provider", (10, 50)),
+        FaultKind("F63", "provider cloned", "provider", (10, 50)),
     )
 }

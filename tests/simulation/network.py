@@ -65,6 +65,8 @@ class SimNetwork:
         #: Both ends by either end, while one of them knows the connection.
         self._others: dict[SimTransport, SimTransport] = {}
         self._client_port = 30_000
+        #: Names that lead to another machine for now (a copy of the one that bears the name).
+        self.aliases: dict[str, str] = {}
 
     # For nodes.
 
@@ -273,7 +275,7 @@ class _Attempt:
         self._world = network.world
         self._clock = clock
         self._source = clock.node
-        self._target = target
+        self._target = target = network.aliases.get(target, target)
         self._port = port
         self._factory = factory
         self.result: Deferred[Any] = Deferred(self._cancel)
@@ -309,8 +311,8 @@ class _Attempt:
             self._refuse()
             return
         server = SimTransport(self._network, port.clock, self._address, self._transport.getHost())
-        server.peer_identity = (self._source.role, self._source.name)
-        self._transport.peer_identity = (port.node.role, port.node.name)
+        server.peer_identity = (self._source.role, self._source.identity)
+        self._transport.peer_identity = (port.node.role, port.node.identity)
         self._network.join(self._transport, server)
         port.clock.deliver("accept", port.accept, server)
         self._world.later(self._back.latency_s(), self._answered)

@@ -44,6 +44,8 @@ class Node:
     def __init__(self, world: World, name: str, role: str, disk: SimDisk) -> None:
         self.world = world
         self.name = name
+        #: Whose certificate it shows: its own name, unless it is a copy of another.
+        self.identity = name
         self.role = role
         self.disk = disk
         self.address = ""

@@ -78,6 +78,7 @@ _TARGETS: dict[str, Callable[[Topology], list[tuple[str, ...]]]] = {
     "asker link": lambda topology: [*topology.asker_links()],
     "node": lambda topology: [(name,) for name in topology.nodes()],
     "server": lambda topology: [(name,) for name in topology.servers()],
+    "application": lambda topology: [(topology.application,)],
     "site": lambda topology: [(name,) for name in topology.sites],
     "provider": lambda topology: [(name,) for name in topology.providers],
     "none": lambda topology: [()],

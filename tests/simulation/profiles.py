@@ -48,4 +48,27 @@ BASE = Profile(
 #: The same, with devices at both sites.
 DEVICES = attrs.evolve(BASE, name="devices", has_devices=True)
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (BASE, DEVICES)}
+#: The network and crashes go on, at half the rate, while disks go back.
+_HALF = {code: rate / 2 for code, rate in BASE.rates.items()}
+#: What was denied, or given back, in a lost window may be forgotten with it: no F45.
+_HALF.pop("F45")
+
+
+def _restoring(name: str, rates: Mapping[str, float]) -> Profile:
+    return attrs.evolve(BASE, name=name, quiet_s=180.0, rates={**_HALF, **rates})
+
+
+SITE_RESTORE = _restoring("site-restore", {"F23": 0.7, "F26": 1.0, "F33": 0.5})
+CLONE = _restoring("clone", {"F28": 1.0, "F29": 1.0, "F63": 0.7})
+REVERT = _restoring("revert", {"F27": 1.0, "F34": 0.7, "F62": 1.0})
+APP_RESTORE = _restoring("app-restore", {"F30": 0.7, "F31": 0.7})
+MIXED = _restoring(
+    "mixed",
+    {
+        **{"F23": 0.3, "F26": 0.5, "F27": 0.4, "F28": 0.4, "F29": 0.4, "F30": 0.4, "F31": 0.4},
+        **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
+    },
+)
+_ALL = (BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED)
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}

@@ -118,6 +118,6 @@ class Stage:
         """No fault any more: every link heals, every node runs."""
         self.network.links.heal_all()
         for node in self.world.nodes.values():
-            if not node.is_up:
+            if not node.is_up and node.identity == node.name:
                 node.down_until_s = 0.0
                 node.boot()

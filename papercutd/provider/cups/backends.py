@@ -118,7 +118,8 @@ class Backend(LineOnlyReceiver):
         self._stop_timer()
         try:
             announcement = _DECODE(body)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except (ValueError, RecursionError):
+            # Not JSON, not an announcement, or nested deeper than the decoder follows.
             self.refuse("the provider does not understand the backend: is it of this release?")
             return
         self.announcement = announcement

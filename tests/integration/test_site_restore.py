@@ -1,0 +1,74 @@
+"""A site's journal goes back to an older state while it is cut: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+
+from papercutd.demo.scenario import is_ready
+from papercutd.storage.anchor import ANCHOR
+from tests.support.outage import OutageCase
+
+
+class SiteRestoreTests(OutageCase):
+    """What the site acknowledged in the lost part, its provider has kept."""
+
+    def go_back(self, *with_it: str) -> None:
+        """South prints while cut, and its journal is put back to the middle of that."""
+        branch = self.installation.branches[1]
+        site, image = branch.site, self.installation.directory / "image"
+        branch.cut()
+        self.print_settled(2)
+        site.stop()
+        shutil.copytree(site.data, image, ignore=shutil.ignore_patterns("*.sock"))
+        site.start()
+        self.print_settled(2)
+        site.kill()
+        for name in ("journal.db", "journal.db-wal", "journal.db-shm", *with_it):
+            (site.data / name).unlink(missing_ok=True)
+            if (image / name).exists():
+                shutil.copy(image / name, site.data / name)
+
+    def print_settled(self, count: int) -> None:
+        branch = self.installation.branches[1]
+        for _ in range(count):
+            self.print_at(branch)
+        self.wait("printed", lambda b: set(b.states().values()) <= {"ended"})
+        owed = lambda b: not any(b.provider.call("status")["owed"].values())  # noqa: E731
+        self.wait("the site has it", owed)
+
+    def heal_and_check(self) -> None:
+        branch = self.installation.branches[1]
+        self.print_settled(1)
+        branch.heal()
+        printed = len(self.accepted)
+        charged = lambda b: self.count("charge") == printed  # noqa: E731
+        self.wait("everything printed is charged", charged)
+        self.wait("everybody is connected", is_ready)
+        self.check()
+        self.assertGreaterEqual(branch.site.call("status")["streams_taken"], 1)
+
+    def count(self, what: str) -> int:
+        path = self.installation.app.data / "application.db"
+        with closing(sqlite3.connect(path)) as database:
+            (count,) = database.execute(f"SELECT COUNT(*) FROM {what}").fetchone()
+        return int(count)
+
+    def test_its_database(self) -> None:
+        """The anchor beside it tells, before anybody is answered."""
+        self.go_back()
+        site = self.installation.branches[1].site
+        site.start()
+        self.assertEqual(site.call("status")["streams_taken"], 1)
+        self.heal_and_check()
+
+    def test_the_whole_machine(self) -> None:
+        """Its anchor went back with it: its provider shows what it was told."""
+        self.go_back(ANCHOR)
+        site = self.installation.branches[1].site
+        site.start()
+        self.wait(
+            "found out", lambda b: b.name != "south" or b.site.call("status")["streams_taken"]
+        )
+        self.heal_and_check()
