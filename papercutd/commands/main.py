@@ -239,6 +239,8 @@ def parser() -> argparse.ArgumentParser:
     add("status", "how everything stands", _operation("status"))
     one = add("verify", "check chains, totals and charges", _operation("verify"))
     one.add_argument("--provider-journal", dest="provider_journals", action="append", default=[])
+    repair = "at a site: compare the replica with the application server, fetch what differs"
+    one.add_argument("--repair", action="store_true", default=None, help=repair)
     one = add("statement", "what was printed in the last outage", _operation("statement"))
     one.add_argument("--since", help="seconds since 1970")
     one.add_argument("--until", help="seconds since 1970")

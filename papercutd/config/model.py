@@ -178,6 +178,11 @@ class SiteConfig:
     forward_budget_s: float = key(
         0.3, "what the application server is given before the site decides itself", least=0
     )
+    verify_every_h: float = key(
+        24.0,
+        "hours between comparisons of the replica with the application server; 0: none",
+        least=0,
+    )
     application: CentreOfSite = attrs.field(factory=CentreOfSite)
     listen: Listen = attrs.field(factory=Listen)
     web: Web = attrs.field(factory=Web)

@@ -12,6 +12,7 @@ from papercutd import __version__
 from papercutd.domain.chain import Position
 from papercutd.domain.job import SessionRef
 from papercutd.environment import Environment
+from papercutd.errors import InvalidValue, NotFound
 from papercutd.faces.provider import OpenList, answered
 from papercutd.services import wire
 from papercutd.services.application_server import ApplicationServer
@@ -50,6 +51,8 @@ class SiteLinkFace:
             site.Subscribe: self._subscribe,
             site.Snapshot: self._snapshot,
             site.Chunk: self._chunk,
+            site.Digests: self._digests,
+            site.Resend: self._resend,
         }
 
     async def hello(self, session: Session, hello: Hello) -> Welcome:
@@ -176,6 +179,38 @@ class SiteLinkFace:
     ) -> Any:
         chunk = self._service.chunk(message.snapshot, message.index)
         return site.ChunkRows(msgspec.json.decode(chunk))
+
+    async def _digests(
+        self, session: Session, conversation: _Conversation, message: site.Digests
+    ) -> Any:
+        try:
+            position, found = await self._service.store.digests(
+                message.table, message.after, message.until
+            )
+        except (NotFound, InvalidValue):
+            raise Refusal(Code.BAD_FIELDS) from None
+        listed = found.rows[: site.DIGEST_ROWS_MAX] if message.listed else []
+        return site.DigestPage(
+            _wire_position(position),
+            found.count,
+            found.digest,
+            [[shown_key(key), digest] for key, digest in listed],
+            more=message.listed and found.count > len(listed),
+        )
+
+    async def _resend(
+        self, session: Session, conversation: _Conversation, message: site.Resend
+    ) -> Any:
+        try:
+            position = await self._service.store.resend(message.table, message.keys)
+        except NotFound:
+            raise Refusal(Code.BAD_FIELDS) from None
+        return site.Resent(_wire_position(position))
+
+
+def shown_key(key: int | bytes) -> int | str:
+    """A key as it travels."""
+    return key.decode("utf-8", "replace") if isinstance(key, bytes) else key
 
 
 def _wire_position(position: Position) -> Any:

@@ -122,7 +122,11 @@ class SiteRole:
     async def _start(self) -> None:
         assert self._store is not None
         endpoint = application_endpoint(self._reactor, self._identity, self._config.application)
-        settings = SiteSettings(self._config.forward_budget_s, link_settings(self._config.times))
+        settings = SiteSettings(
+            self._config.forward_budget_s,
+            link_settings(self._config.times),
+            self._config.verify_every_h * 3_600,
+        )
         server = self._server = SiteServer(
             *(self._env, self._store, endpoint, settings, ArgonVerifiers(deferToThread))
         )

@@ -9,12 +9,13 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import attrs
 from twisted.internet.task import deferLater
 
 from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.pricing import PagePrice, PriceList
-from papercutd.errors import InvalidValue, NotFound
+from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
@@ -24,6 +25,7 @@ from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
+from protocols.errors import SessionLost
 
 #: How often, and how many times, it is looked whether a site was sent everything; then how
 #: long what was sent may take.
@@ -545,6 +547,7 @@ class SiteOperations:
             "fighting": sorted(self._fighting()),
             **self._lockouts.status(),
             "streams_taken": server.uplink.streams_taken,
+            "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
             **lag,
         }
@@ -553,10 +556,19 @@ class SiteOperations:
         return self._server.providers.fighting | self._server.device_sessions.fighting
 
     async def verify(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Check the journal's chain."""
-        take(arguments)
+        """Check journal and replica; with ``repair`` against the application server, and mend."""
+        given = take(arguments, repair=False)
         problems = await self._server.store.verify()
-        return {"ok": not problems, "problems": problems}
+        if not given["repair"]:
+            return {"ok": not problems, "problems": problems}
+        progress({"doing": "comparing with the application server"})
+        try:
+            found = await self._server.repair.run()
+        except SessionLost:
+            raise Rejected("unreachable", "repairing needs the application server") from None
+        left = await self._server.store.verify()
+        told = {"problems": problems, **attrs.asdict(found), "problems_left": left}
+        return {"ok": not left and found.damaged_rows == found.repaired_rows, **told}
 
     async def health(self) -> dict[str, Any]:
         """For monitoring: a cut site is not well, though it serves."""

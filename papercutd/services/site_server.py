@@ -16,13 +16,14 @@ from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import SOFT_REASONS, Decision
 from papercutd.domain.job import Completion, Receipt, Request, SessionRef
 from papercutd.environment import Environment
-from papercutd.errors import Rejected, StorageFull
+from papercutd.errors import Rejected, StorageError, StorageFull
 from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
+from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
@@ -53,6 +54,8 @@ class SiteSettings:
 
     forward_budget_s: float = FORWARD_BUDGET_S
     link: LinkSettings = attrs.field(factory=LinkSettings)
+    #: Seconds between comparisons of the replica with the application server; 0: none.
+    repair_every_s: float = 86_400.0
 
 
 class SiteServer:
@@ -89,6 +92,9 @@ class SiteServer:
         self.on_rows = lambda rows: None
         self.uplink = Uplink(env, store, self.tasks, on_applied=self._applied)
         self.link = Link(env, application, SITE, self.uplink, settings.link)
+        self.repair = ReplicaRepair(env, store, self.link, self.uplink)
+        self._repairing = LoopingCall(self._repair)
+        self._repairing.clock = env.clock
         self._unseen = LoopingCall(self._count_unseen)
         self._unseen.clock = env.clock
 
@@ -113,11 +119,19 @@ class SiteServer:
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )
+        if self.settings_in_force.repair_every_s > 0:
+            # Sites of one installation were not started at one moment: nor do they compare at one.
+            interval_s = self.settings_in_force.repair_every_s
+            self._repairing.start(interval_s, now=False).addErrback(
+                lambda failure: _log.failure("comparing the replica ended", failure=failure)
+            )
         self.link.start()
 
     async def stop(self) -> None:
         if self._unseen.running:
             self._unseen.stop()
+        if self._repairing.running:
+            self._repairing.stop()
         self.providers.end_all(Code.UNAVAILABLE)
         self.device_sessions.end_all(Code.UNAVAILABLE)
         await self.link.stop()
@@ -310,6 +324,17 @@ class SiteServer:
             row[0] == "stream" and row[2] is not None and row[2]["state"] != "live" for row in rows
         ):
             self.on_settings()
+
+    def _repair(self) -> None:
+        """The next one waits for its time, not for the end of this one."""
+        self.tasks.spawn(self._repair_quietly(), "comparing the replica")
+
+    async def _repair_quietly(self) -> None:
+        try:
+            await self.repair.run()
+        except (SessionLost, Refusal, Rejected, StorageError) as error:
+            # Cut, or busy: the next night compares it all.
+            _log.warn("the replica was not compared: {error}", error=type(error).__name__)
 
     async def _count_unseen(self) -> None:
         try:

@@ -17,6 +17,7 @@ from papercutd.storage.change_log import verify_chain
 from papercutd.storage.directory import Directory
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
+from papercutd.storage.seals import legible, verify_ledger
 from papercutd.storage.statement import make_statement
 
 T = TypeVar("T")
@@ -204,7 +205,17 @@ class AdministeredStore:
 
     def verify(self) -> Deferred[list[str]]:
         """Problems of the books and of the change log; an empty list is a clean bill."""
-        return self.read(lambda c: [*verify_chain(c), *verify_accounts(c), *_verify_charges(c)])
+
+        def verify(connection: sqlite3.Connection) -> list[str]:
+            with legible(connection):
+                return [
+                    *verify_chain(connection),
+                    *verify_ledger(connection),
+                    *verify_accounts(connection),
+                    *_verify_charges(connection),
+                ]
+
+        return self.read(verify)
 
     def compare_with_provider(self, provider: str, printed: Set[str]) -> Deferred[list[str]]:
         """Keys a provider printed that are not charged, and the reverse."""

@@ -43,7 +43,9 @@ from papercutd.storage.people import (
     find_shared_accounts,
     read_secret,
 )
+from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
 from papercutd.storage.scope import check_spoken_for
+from papercutd.storage.seals import one_moment
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
@@ -270,6 +272,33 @@ class ApplicationStore(AdministeredStore):
 
     def snapshot(self) -> Deferred[SnapshotImage]:
         return self.read(read_snapshot)
+
+    def digests(
+        self, table: str, after: int | str | None, until: int | str | None
+    ) -> Deferred[tuple[Position, RangeDigest]]:
+        """What a replica should hold in that range, and at which position; raises NotFound."""
+        spec = find_table(table)
+
+        def read(connection: sqlite3.Connection) -> tuple[Position, RangeDigest]:
+            with one_moment(connection):
+                found = read_range(connection, (spec.source, spec), after, until, RANGE_MAX)
+                return read_head(connection), found
+
+        return self.read(read)
+
+    def resend(self, table: str, keys: Sequence[int | str]) -> Deferred[Position]:
+        """Send these rows again, as they are; the position before it."""
+        spec = find_table(table)
+
+        def touch(connection: sqlite3.Connection) -> int:
+            for key in keys:
+                if type(key) is type(spec.first_key):
+                    self.log.touch(table, key)
+            self.log.place()
+            return self.log.number
+
+        # The position of a transaction is known once it is sealed: the head is at it, or beyond.
+        return self.write(touch).addCallback(lambda number: self.head())
 
     def provider_settings(self, name: str) -> Deferred[ProviderSettings]:
         """What ``* CONFIG`` tells the provider called ``name``."""

@@ -16,6 +16,8 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from papercutd.domain.chain import CHAIN_START, Mark, check_chain, next_chain
+from papercutd.storage.replicated import digest_of
+from papercutd.storage.seals import legible, verify_seals
 from papercutd.storage.writer import BARE, SqliteWriter
 
 T = TypeVar("T")
@@ -119,7 +121,10 @@ def append(
     body = _ENCODE({"what": what, **fields}).decode()
     number += 1
     chain = next_chain(chain, body.encode())
-    connection.execute("INSERT INTO record VALUES (?, ?, ?, ?)", (number, body, chain, wall_s))
+    connection.execute(
+        "INSERT INTO record (number, body, chain, written_at, seal) VALUES (?, ?, ?, ?, ?)",
+        (number, body, chain, wall_s, digest_of((wall_s,))),
+    )
     connection.execute("UPDATE identity SET number = ?, chain = ?", (number, chain))
     return Mark(int(number), chain)
 
@@ -162,11 +167,20 @@ def forget_up_to(connection: sqlite3.Connection, number: int) -> None:
 
 
 def verify_journal(connection: sqlite3.Connection) -> list[str]:
-    """Problems of the records: gaps, and bytes that were changed."""
+    """Problems of the records: gaps, bytes that were changed, another head."""
+    with legible(connection):
+        return _verify_journal(connection)
+
+
+def _verify_journal(connection: sqlite3.Connection) -> list[str]:
     pruned, chain = connection.execute("SELECT pruned, pruned_chain FROM identity").fetchone()
     rows = connection.execute(
         "SELECT number, CAST(body AS BLOB), chain FROM record ORDER BY number"
     )
     before = Mark(pruned, chain or CHAIN_START)
-    problems, _ = check_chain(rows, before, "journal", "record", "records")
+    problems, end = check_chain(rows, before, "journal", "record", "records")
+    problems += verify_seals(connection, "record", ("written_at",))
+    head = connection.execute("SELECT number, chain FROM identity").fetchone()
+    if head != (end.number, end.chain):
+        problems.append(f"journal: the head says {head[0]}, the records {end.number}")
     return problems

@@ -9,13 +9,14 @@ transaction holds: order of numbers is order of visibility, without gaps.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 import msgspec
 
 from papercutd.domain.chain import CHAIN_START, MARK_START, Position, check_chain, next_chain
 from papercutd.storage.replicated import CHARGE, Row, read_row
+from papercutd.storage.seals import take_seals, watch
 
 
 @attrs.frozen
@@ -44,6 +45,7 @@ class ChangeLog:
         self.number = 0
         self._timeline = 1
         self._chain = CHAIN_START
+        self._watched: sqlite3.Connection | None = None
 
     @property
     def position_text(self) -> str:
@@ -74,6 +76,9 @@ class ChangeLog:
         self._charged.clear()
         self._has_mark = False
         self._written = None
+        if self._watched is not connection:
+            watch(connection)
+            self._watched = connection
         timeline, number, chain = connection.execute(
             "SELECT timeline, number, chain FROM head"
         ).fetchone()
@@ -88,16 +93,19 @@ class ChangeLog:
         del self._charged[mark:]
 
     def seal(self, connection: sqlite3.Connection) -> None:
-        if not self._touched and not self._charged and not self._has_mark:
+        seals = take_seals(connection, self.number)
+        if not self._touched and not self._charged and not self._has_mark and not seals:
             return
         rows = [read_row(connection, table, key) for table, key in self._touched]
         rows.extend((CHARGE, key, {}) for key in self._charged)
         body = msgspec.json.encode(rows)
-        chain = next_chain(self._chain, body)
         committed_at = self._wall_s()
+        seal = msgspec.json.encode((self._timeline, committed_at, seals))
+        chain = next_chain(self._chain, body + seal)
         connection.execute(
-            "INSERT INTO change_log VALUES (?, ?, ?, ?, ?)",
-            (self.number, self._timeline, body, chain, committed_at),
+            "INSERT INTO change_log (number, timeline, body, chain, committed_at, seal)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (self.number, self._timeline, body, chain, committed_at, seal),
         )
         connection.execute("UPDATE head SET number = ?, chain = ?", (self.number, chain))
         self._written = Change(Position(self._timeline, self.number, chain), rows, committed_at)
@@ -109,6 +117,8 @@ class ChangeLog:
 
     def rolled_back(self) -> None:
         self._written = None
+        # The triggers may have been made in that transaction.
+        self._watched = None
 
 
 def read_head(connection: sqlite3.Connection) -> Position:
@@ -147,9 +157,28 @@ def read_changes(
 
 def verify_chain(connection: sqlite3.Connection) -> list[str]:
     """Problems of the whole log: gaps, entries whose bytes were changed, another head."""
-    rows = connection.execute("SELECT number, body, chain FROM change_log ORDER BY number")
-    problems, end = check_chain(rows, MARK_START, "change log", "entry", "entries")
+    problems = []
+
+    def rows() -> Iterator[tuple[int, bytes, str]]:
+        for number, timeline, body, chain, committed_at, seal in connection.execute(
+            "SELECT number, timeline, body, chain, committed_at, seal FROM change_log"
+            " ORDER BY number"
+        ):
+            if seal and not _says(seal, timeline, committed_at):
+                problems.append(f"change log: entry {number} has another time than was written")
+            yield number, body + seal, chain
+
+    found, end = check_chain(rows(), MARK_START, "change log", "entry", "entries")
+    problems += found
     head = read_head(connection)
     if (head.number, head.chain) != (end.number, end.chain):
         problems.append(f"change log: the head says {head.number}, the log {end.number}")
     return problems
+
+
+def _says(seal: bytes, timeline: int, committed_at: float) -> bool:
+    try:
+        said, at, _ = msgspec.json.decode(seal)
+    except (ValueError, TypeError):
+        return False
+    return bool((said, at) == (timeline, committed_at))

@@ -39,6 +39,7 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.scope import check_printer, check_step
+from papercutd.storage.timeline import is_lost
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
@@ -382,9 +383,8 @@ class Charging:
             # Nobody allowed it and it came out all the same: as if nobody had been asked.
             carried = None
         ours = stored is not None and stored.decision.verdict is Verdict.ALLOW
-        if carried is None or (carried.decider == APPLICATION and ours):
-            if stored is not None and ours:
-                return stored.decision
+        if stored is not None and ours and self._stands(connection, stored.decision, carried):
+            return stored.decision
         if carried is not None:
             return self._owned(connection, carried, completion)
         _, _, number = completion.position.partition(".")
@@ -433,6 +433,18 @@ class Charging:
         ).fetchone()
         if found is None:
             raise Rejected("bad-fields", "no such account")
+
+    @staticmethod
+    def _stands(connection: sqlite3.Connection, ours: Decision, carried: Decision | None) -> bool:
+        """Whether our own answer is the one that its asker took.
+
+        What it took from the part of our history that a restore has lost counts as it was.
+        """
+        if carried is None:
+            return True
+        return carried.decider == APPLICATION and not (
+            carried != ours and is_lost(connection, carried.position)
+        )
 
     def _owned(
         self, connection: sqlite3.Connection, decision: Decision, completion: Completion

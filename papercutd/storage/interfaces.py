@@ -23,6 +23,7 @@ from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.overlay import Overlay
 from papercutd.storage.people import Device, Login
+from papercutd.storage.replicated import RangeDigest
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
     JournalBatch,
@@ -156,6 +157,14 @@ class IApplicationStore(IJobStore):
 
     def changes_after(number: int, entries_max: int, bytes_max: int) -> Deferred[list[Change]]:
         """Entries of the change log after ``number``, in order, at least one if there is one."""
+
+    def digests(
+        table: str, after: int | str | None, until: int | str | None
+    ) -> Deferred[tuple[Position, RangeDigest]]:
+        """What a replica should hold in that range, and at which position; raises NotFound."""
+
+    def resend(table: str, keys: Sequence[int | str]) -> Deferred[Position]:
+        """Send these rows again as changes, all of them at the position or before."""
 
     def snapshot() -> Deferred[SnapshotImage]:
         """All replicated rows at one position."""
@@ -373,4 +382,12 @@ class ISiteStore(IJobStore):
         """How late the last batches were applied, in milliseconds."""
 
     def verify() -> Deferred[list[str]]:
-        """Problems of the journal; empty: none."""
+        """Problems of the journal and the replica; empty: none."""
+
+    def replica_range(
+        table: str, after: int | str | None, until: int | str | None, count_max: int | None = None
+    ) -> Deferred[RangeDigest]:
+        """What the replica holds there, the first ``count_max`` rows at the most."""
+
+    def drop_illegible(table: str) -> Deferred[list[str]]:
+        """Take rows away whose key is no text any more; their keys as far as read."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from papercutd.domain.chain import CHAIN_START, Position
 from papercutd.storage.migrate import migrate, set_durable
-from papercutd.storage.replicated import apply_rows
+from papercutd.storage.replicated import Replicated, apply_rows
 
 IN_FORCE = "replica"
 INCOMING = "incoming"
@@ -136,6 +136,19 @@ def _forget_charges(connection: sqlite3.Connection, before: int) -> None:
     connection.execute(
         "UPDATE replica.charged SET number = 0 WHERE number > 0 AND number < ?", (before,)
     )
+
+
+def drop_illegible(connection: sqlite3.Connection, spec: Replicated) -> list[str]:
+    """Delete the rows of the replica in force whose key is not UTF-8; their keys as far as read."""
+    if not isinstance(spec.first_key, str):
+        return []
+    keys = connection.execute(f"SELECT CAST({spec.key} AS BLOB) FROM {IN_FORCE}.{spec.table}")
+    bad = [key for (key,) in keys if key.decode("utf-8", "replace").encode() != key]
+    for key in bad:
+        connection.execute(
+            f"DELETE FROM {IN_FORCE}.{spec.table} WHERE {spec.key} = CAST(? AS TEXT)", (key,)
+        )
+    return [key.decode("utf-8", "replace") for key in bad]
 
 
 def load_chunk(

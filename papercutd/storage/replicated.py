@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any
 
 import attrs
+import msgspec
 
-from papercutd.errors import BadRows
+from papercutd.errors import BadRows, InvalidValue, NotFound
+
+#: Rows of one range that are digested at the most; a longer one is compared as far as that.
+RANGE_MAX = 2_000
+
 
 Row = tuple[str, int | str, dict[str, Any] | None]
 
@@ -43,6 +49,10 @@ class Replicated:
             f"SELECT {columns} FROM {self.source} WHERE {self.key} > ? AND {self.condition}"
             f" ORDER BY {self.key} LIMIT ?"
         )
+
+    def condition_of(self, source: str) -> str:
+        """Of the centre's rows; a replica has no others."""
+        return self.condition if source == self.source else "1"
 
     @property
     def first_key(self) -> int | str:
@@ -142,11 +152,72 @@ TABLES: dict[str, Replicated] = {
 }
 
 
+def digest_of(values: Iterable[Any]) -> str:
+    """BLAKE2b-128 of the columns of one row, texts as their bytes; hexadecimal."""
+    row = [v.encode() if isinstance(v, str) else v for v in values]
+    return blake2b(msgspec.json.encode(row), digest_size=16).hexdigest()
+
+
+def find_table(table: str) -> Replicated:
+    """The replicated table of that name; raises NotFound."""
+    spec = TABLES.get(table)
+    if spec is None:
+        raise NotFound("replicated table", table)
+    return spec
+
+
 def read_row(connection: sqlite3.Connection, table: str, key: int | str) -> Row:
     """The row as a site is to hold it; None columns when it is not to."""
     spec = TABLES[table]
     found = connection.execute(spec.select_one, (key,)).fetchone()
     return (table, key, None if found is None else dict(zip(spec.columns, found, strict=True)))
+
+
+@attrs.frozen
+class RangeDigest:
+    """Rows of one range of a replicated table, at one moment."""
+
+    count: int
+    #: Of the digests of all its rows, in the order of their keys.
+    digest: str
+    #: (key as stored, digest) of each.
+    rows: list[tuple[int | bytes, str]]
+
+
+def read_range(
+    connection: sqlite3.Connection,
+    query: tuple[str, Replicated],
+    after: int | str | None,
+    until: int | str | None,
+    count_max: int | None = None,
+) -> RangeDigest:
+    """The rows with keys beyond ``after`` up to ``until``; ``query``: (source, table).
+
+    Raises InvalidValue for bounds that are no keys of that table.
+    """
+    source, spec = query
+    low = spec.first_key if after is None else after
+    if any(type(bound) is not type(spec.first_key) for bound in (low, until) if bound is not None):
+        raise InvalidValue("after, until", "are no keys of that table")
+    bounded = "" if until is None else f" AND {spec.key} <= ?2"
+    # Numbers may be negative where a disk was damaged.
+    beyond = "1" if after is None else f"{spec.key} > ?1"
+    limited = "" if count_max is None else f" LIMIT {count_max}"
+    values = (low,) if until is None else (low, until)
+    before, connection.text_factory = connection.text_factory, bytes
+    try:
+        rows = [
+            (row[0], digest_of(row))
+            for row in connection.execute(
+                f"SELECT {', '.join(spec.columns)} FROM {source}"
+                f" WHERE ?1 IS NOT NULL AND {beyond}{bounded} AND {spec.condition_of(source)}"
+                f" ORDER BY {spec.key}{limited}",
+                values,
+            )
+        ]
+    finally:
+        connection.text_factory = before
+    return RangeDigest(len(rows), digest_of(digest for _, digest in rows), rows)
 
 
 def apply_rows(
@@ -187,6 +258,7 @@ def _apply_row(
         return
     if columns is None:
         connection.execute(f"DELETE FROM {database}.{table} WHERE {spec.key} = ?", (key,))
+        connection.execute(f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, key))
         return
     if columns[spec.key] != key:
         raise BadRows(f"a row of {table} has another key than it travels under")
@@ -195,4 +267,12 @@ def _apply_row(
     connection.execute(
         f"INSERT OR REPLACE INTO {database}.{table} ({names}) VALUES ({places})",
         [columns[name] for name in spec.columns],
+    )
+    # As the columns stand: a REAL given as 5 is 5.0.
+    stored = connection.execute(
+        f"SELECT {names} FROM {database}.{table} WHERE {spec.key} = ?", (key,)
+    ).fetchone()
+    connection.execute(
+        f"INSERT OR REPLACE INTO {database}.seal VALUES (?, ?, ?)",
+        (table, key, digest_of(stored)),
     )

@@ -6,6 +6,8 @@ import sqlite3
 
 from papercutd.domain.chain import MARK_START, Mark, check_chain, next_chain
 from papercutd.storage import replica
+from papercutd.storage.replicated import digest_of
+from papercutd.storage.seals import legible, verify_seals
 from papercutd.storage.values import JournalBatch, SiteIdentity
 
 
@@ -17,8 +19,9 @@ def append_body(connection: sqlite3.Connection, body: str, wall_s: float) -> int
     number += 1
     chain = next_chain(chain, body.encode())
     connection.execute(
-        "INSERT INTO journal VALUES (?, ?, ?, ?, ?)",
-        (number, stream, body, chain, wall_s),
+        "INSERT INTO journal (number, stream, body, chain, written_at, seal)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (number, stream, body, chain, wall_s, digest_of((stream, wall_s))),
     )
     connection.execute("UPDATE identity SET number = ?, chain = ?", (number, chain))
     return int(number)
@@ -73,10 +76,16 @@ def read_journal(
 
 def verify_journal(connection: sqlite3.Connection) -> list[str]:
     """Problems of the journal: gaps, records whose bytes were changed, another head."""
+    with legible(connection):
+        return _verify_journal(connection)
+
+
+def _verify_journal(connection: sqlite3.Connection) -> list[str]:
     rows = connection.execute(
         "SELECT number, CAST(body AS BLOB), chain FROM journal ORDER BY number"
     )
     problems, end = check_chain(rows, MARK_START, "journal", "record", "records")
+    problems += verify_seals(connection, "journal", ("stream", "written_at"))
     head = connection.execute("SELECT number, chain FROM identity").fetchone()
     if head != (end.number, end.chain):
         problems.append(f"journal: the head says {head[0]}, the records {end.number}")

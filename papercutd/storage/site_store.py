@@ -43,6 +43,8 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
+from papercutd.storage.replicated import TABLES, RangeDigest, read_range
+from papercutd.storage.seals import verify_replica
 from papercutd.storage.site_journal import (
     append_body,
     read_chain,
@@ -266,7 +268,23 @@ class SiteStore:
         return self.read(read_lag)
 
     def verify(self) -> Deferred[list[str]]:
-        return self.read(verify_journal)
+        return self.read(lambda c: [*verify_journal(c), *verify_replica(c, replica.IN_FORCE)])
+
+    def replica_range(
+        self,
+        table: str,
+        after: int | str | None,
+        until: int | str | None,
+        count_max: int | None = None,
+    ) -> Deferred[RangeDigest]:
+        """What the replica holds there, the first ``count_max`` rows at the most."""
+        spec = TABLES[table]
+        source = f"{replica.IN_FORCE}.{table}"
+        return self.read(lambda c: read_range(c, (source, spec), after, until, count_max))
+
+    def drop_illegible(self, table: str) -> Deferred[list[str]]:
+        """Take rows away whose key is no text any more: nothing else can name them."""
+        return self._writer.submit(lambda c: replica.drop_illegible(c, TABLES[table]), REPLICA)
 
     # Decisions.
 

@@ -46,6 +46,19 @@ def was_restored(connection: sqlite3.Connection, position: Position | None) -> b
     return position.timeline > timeline or oldest is None or position.number >= oldest
 
 
+def is_lost(connection: sqlite3.Connection, position: str) -> bool:
+    """Whether ``timeline.number`` is in a part of a history that a restore has lost."""
+    timeline, _, number = position.partition(".")
+    if not all(part.isdecimal() and len(part) <= 15 for part in (timeline, number)):
+        return False
+    # A later timeline began at or before it.
+    found = connection.execute(
+        "SELECT 1 FROM change_log WHERE timeline > ? AND number <= ? LIMIT 1",
+        (int(timeline), int(number)),
+    ).fetchone()
+    return found is not None
+
+
 def begin_timeline(
     connection: sqlite3.Connection, log: ChangeLog, who: str, timeline_min: int, wall_s: float
 ) -> int:

@@ -9,10 +9,28 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
-from attrs.validators import ge, le, max_len
+from attrs.validators import and_, ge, le, max_len
 
 from protocols.common import Position, is_id, is_number
 from protocols.provider.messages import Authorize, Bye, Open, Ping, Relay
+
+#: Rows that one DIGESTS lists, and one RESEND names.
+DIGEST_ROWS_MAX = 120
+RESEND_MAX = 100
+_KEY_LENGTH_MAX = 1_024
+
+
+def is_row_key(message: object, attribute: Any, value: int | str | None) -> None:
+    """A number of SQLite, a text of bounded length, or null."""
+    if isinstance(value, str) and len(value) > _KEY_LENGTH_MAX:
+        raise ValueError("the key is too long")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("the key is out of bounds")
+
+
+def _are_row_keys(message: object, attribute: Any, value: list[int | str]) -> None:
+    for key in value:
+        is_row_key(message, attribute, key)
 
 
 @attrs.frozen
@@ -123,7 +141,55 @@ class Credit:
     bytes: int = attrs.field(validator=[ge(0), le(16_777_216)])
 
 
+@attrs.frozen
+class DigestPage:
+    """Rows of one range at ``position``: how many, a digest of all, and of each if asked for."""
+
+    position: Position
+    count: int = attrs.field(validator=is_number)
+    digest: str = attrs.field(validator=max_len(64))
+    #: ``[key, digest]`` of the first rows, where they were asked for.
+    rows: list[Any] = attrs.field(factory=list, validator=max_len(DIGEST_ROWS_MAX))
+    #: There are more rows in the range than were listed.
+    more: bool = False
+
+
+@attrs.frozen
+class Digests:
+    """``TAG DIGESTS {table, after, until, listed}``: what a replica should hold there.
+
+    Keys beyond ``after`` and not beyond ``until``; null: from the first, to the last.
+    """
+
+    VERB: ClassVar[str] = "DIGESTS"
+    ANSWER: ClassVar[type] = DigestPage
+    table: str = attrs.field(validator=max_len(64))
+    after: int | str | None = attrs.field(validator=is_row_key)
+    until: int | str | None = attrs.field(validator=is_row_key)
+    listed: bool = False
+
+
+@attrs.frozen
+class Resent:
+    """The answer to ``RESEND``: the rows are among the changes up to ``position``."""
+
+    position: Position
+
+
+@attrs.frozen
+class Resend:
+    """``TAG RESEND {table, keys}``: send these rows again, as changes; what is gone, as removed."""
+
+    VERB: ClassVar[str] = "RESEND"
+    ANSWER: ClassVar[type] = Resent
+    table: str = attrs.field(validator=max_len(64))
+    keys: list[int | str] = attrs.field(validator=and_(max_len(RESEND_MAX), _are_row_keys))
+
+
 #: Verbs a site may send, and the events of each side.
-REQUESTS: tuple[type, ...] = (Authorize, Open, Journal, Subscribe, Snapshot, Chunk, Relay, Ping)
+REQUESTS: tuple[type, ...] = (
+    *(Authorize, Open, Journal, Subscribe, Snapshot, Chunk),
+    *(Digests, Resend, Relay, Ping),
+)
 SERVER_EVENTS: tuple[type, ...] = (Changes, Bye)
 CLIENT_EVENTS: tuple[type, ...] = (Credit, Bye)

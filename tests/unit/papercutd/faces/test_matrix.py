@@ -22,7 +22,9 @@ from tests.support.stores import Branch, Centre, Turner, completion, job_id, req
 PROVIDER_VERBS = {"AUTHORIZE", "COMPLETE", "CANCEL", "OPEN", "PING", "RELAY"} | {"HELD", "RELEASED"}
 DEVICE_VERBS = {"LOGIN", "LOGOUT", "ACCOUNTS", "JOBS", "RELEASE", "DISCARD"}
 DEVICE_VERBS |= {"RUN", "PAGES", "FINISH", "OPEN", "PING"}
-SITE_VERBS = {"AUTHORIZE", "OPEN", "JOURNAL", "SUBSCRIBE", "SNAPSHOT", "CHUNK", "RELAY", "PING"}
+SITE_VERBS = {"AUTHORIZE", "OPEN", "JOURNAL", "SUBSCRIBE", "SNAPSHOT", "CHUNK", "RELAY", "PING"} | {
+    *("DIGESTS", "RESEND")
+}
 
 
 class VerbTests(SynchronousTestCase):

@@ -1,0 +1,209 @@
+"""Seals: digests of stored rows, by which one changed byte is found and its row named.
+
+Each entry of the change log carries the digests of the ledger rows that its transaction
+wrote, and is chained with them. What wrote a row need not know: triggers of the writer's
+connection note it. The rows of a replica have their digests beside them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from papercutd.storage.replicated import TABLES, digest_of
+
+#: Sealed tables of the application server, and their keys.
+LEDGER = {
+    "account": "id",
+    "charge": "charge_id",
+    "decision": "key",
+    "job_log": "key",
+    "transfer": "id",
+}
+#: Problems named one by one; a file that is damaged all over has more than anybody reads.
+NAMED_MAX = 1_000
+Key = int | str
+#: (table, key, digest of the row; None: the row was deleted)
+Seal = tuple[str, Key, str | None]
+
+
+@contextmanager
+def as_stored(connection: sqlite3.Connection) -> Iterator[None]:
+    """Texts are read as the bytes they are: damaged ones may be no UTF-8."""
+    before = connection.text_factory
+    connection.text_factory = bytes
+    try:
+        yield
+    finally:
+        connection.text_factory = before
+
+
+@contextmanager
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one moment."""
+    own = not connection.in_transaction
+    if own:
+        connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if own:
+            connection.execute("ROLLBACK")
+
+
+@contextmanager
+def legible(connection: sqlite3.Connection) -> Iterator[None]:
+    """Damaged texts are read as far as they can be; everything at one moment."""
+    before = connection.text_factory
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+    try:
+        with one_moment(connection):
+            yield
+    finally:
+        connection.text_factory = before
+
+
+def watch(connection: sqlite3.Connection) -> None:
+    """Note from now on which ledger rows this connection writes."""
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS written"
+        " (tbl TEXT NOT NULL, key NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
+    )
+    for table, key in LEDGER.items():
+        for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+            connection.execute(
+                f"CREATE TEMP TRIGGER IF NOT EXISTS written_{table}_{event}"
+                f" AFTER {event} ON main.{table} BEGIN"
+                f" INSERT OR IGNORE INTO written VALUES ('{table}', {row}.{key}); END"
+            )
+
+
+def take_seals(connection: sqlite3.Connection, number: int) -> list[Seal]:
+    """Seals of what this transaction wrote; empty when it wrote nothing of the ledger.
+
+    The first seals of a database are those of all its rows.
+    """
+    keys: list[tuple[str, Key]] = connection.execute("SELECT tbl, key FROM written").fetchall()
+    if not keys:
+        return []
+    if connection.execute("SELECT 1 FROM sealing").fetchone() is None:
+        connection.execute("INSERT INTO sealing VALUES (1, ?)", (number,))
+        keys = [
+            (table, row[0])
+            for table, key in LEDGER.items()
+            for row in connection.execute(f"SELECT {key} FROM {table}")
+        ]
+    connection.execute("DELETE FROM written")
+    seals: list[Seal] = []
+    with as_stored(connection):
+        for table, key in keys:
+            row = connection.execute(
+                f"SELECT * FROM {table} WHERE {LEDGER[table]} = ?", (key,)
+            ).fetchone()
+            seals.append((table, key, None if row is None else digest_of(row)))
+    return seals
+
+
+def verify_ledger(connection: sqlite3.Connection) -> list[str]:
+    """Rows of the ledger that are not what was written, by table and key.
+
+    The log is to be verified by itself: its seals are believed.
+    """
+    if connection.execute("SELECT 1 FROM sealing").fetchone() is None:
+        return []
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS sealed (tbl TEXT NOT NULL, key BLOB NOT NULL,"
+        " digest TEXT, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
+    )
+    connection.execute("DELETE FROM sealed")
+    for (seal,) in connection.execute(
+        "SELECT seal FROM change_log WHERE seal <> x'' ORDER BY number"
+    ):
+        try:
+            _, _, seals = msgspec.json.decode(seal)
+            found = [(str(t), _stored_key(k), d) for t, k, d in seals]
+        except (ValueError, TypeError):
+            continue
+        connection.executemany("INSERT OR REPLACE INTO sealed VALUES (?, ?, ?)", found)
+    connection.execute("DELETE FROM sealed WHERE digest IS NULL")
+    problems: list[str] = []
+    for table, key in LEDGER.items():
+        problems += compare(
+            *(connection, table, f"SELECT * FROM {table} ORDER BY {key}", key),
+            f"SELECT key, digest FROM sealed WHERE tbl = '{table}' ORDER BY key",
+        )
+    connection.execute("DROP TABLE sealed")
+    return problems
+
+
+def compare(
+    connection: sqlite3.Connection, table: str, rows: str, key: str, seals: str
+) -> list[str]:
+    """Differences of the ``rows`` of a table from its ``seals`` (key, digest): two queries.
+
+    Both come in the order of their keys, so neither is held in memory.
+    """
+    problems: list[str] = []
+    with as_stored(connection):
+        cursor = connection.execute(rows)
+        place = [column[0] for column in cursor.description].index(key)
+        found, sealed = next(cursor, None), connection.execute(seals)
+        seal = next(sealed, None)
+        while (found is not None or seal is not None) and len(problems) < NAMED_MAX:
+            if found is None or (seal is not None and _order(seal[0]) < _order(found[place])):
+                assert seal is not None
+                problems.append(f"{table}: row {_shown(seal[0])} is missing")
+                seal = next(sealed, None)
+                continue
+            own = _shown(found[place])
+            if seal is None or _order(found[place]) < _order(seal[0]):
+                problems.append(f"{table}: row {own} was not written by this server")
+            else:
+                if seal[1] != digest_of(found).encode():
+                    problems.append(f"{table}: row {own} is not what was written")
+                seal = next(sealed, None)
+            found = next(cursor, None)
+    return problems
+
+
+def _order(key: int | bytes) -> tuple[bool, int | bytes]:
+    """As SQLite orders keys: numbers before texts."""
+    return isinstance(key, bytes), key
+
+
+def verify_seals(connection: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> list[str]:
+    """Records of a journal of which ``columns``, beside the chain, are not what was written."""
+    names = ", ".join(columns)
+    with as_stored(connection):
+        return [
+            f"journal: record {number} has another time or stream than was written"
+            for number, seal, *values in connection.execute(
+                f"SELECT number, seal, {names} FROM {table} WHERE seal <> '' ORDER BY number"
+            )
+            if seal != digest_of(values).encode()
+        ][:NAMED_MAX]
+
+
+def verify_replica(connection: sqlite3.Connection, database: str) -> list[str]:
+    """Rows of the replica attached as ``database`` that are not what was stored."""
+    problems: list[str] = []
+    for spec in TABLES.values():
+        columns = ", ".join(spec.columns)
+        problems += compare(
+            *(connection, spec.table),
+            f"SELECT {columns} FROM {database}.{spec.table} ORDER BY {spec.key}",
+            spec.key,
+            f"SELECT key, digest FROM {database}.seal WHERE tbl = '{spec.table}' ORDER BY key",
+        )
+    return [f"replica: {problem}" for problem in problems]
+
+
+def _stored_key(key: Key) -> int | bytes:
+    return key.encode() if isinstance(key, str) else key
+
+
+def _shown(key: int | bytes) -> str:
+    return key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
