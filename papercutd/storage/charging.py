@@ -411,13 +411,15 @@ class Charging:
         """A decision that we do not know as ours, and what is to be listed of it.
 
         Raises Rejected ``bad-fields`` for one that nobody here can have taken. A version of
-        the prices that we have not may have been lost in a restore: then what is dearer than
-        any that we have is priced by the one in force.
+        the prices that we have not was lost in a restore where the decision was too: it
+        stands. Else what is dearer than any that we have is priced by the one in force.
         """
         prices = self.prices(connection, decision.price_version)
         if any(line.unit_e4 > self._dearest_e4(connection) for line in decision.lines):
             if prices is not None:
                 raise Rejected("bad-fields", "dearer than any retained price")
+            if is_lost(connection, decision.position):
+                return decision, ["price-difference"]
             now = self.prices_now(connection)
             lines = price_document(completion.document, now)
             decision = attrs.evolve(decision, lines=lines, price_version=now.version)

@@ -95,6 +95,27 @@ class TimelineContract(Case):
             self.assertEqual(self.centre.listed()[-1], kind)
         self.assertEqual(self.turner.result(self.centre.store.verify()), [])
 
+    def test_what_was_taken_from_the_lost_history_counts_as_it_was(self) -> None:
+        """At a price that is lost as well, and though the key was asked here again."""
+        self.centre.user("anna")
+        p1 = self.centre.provider()
+        asked = request(5, 2)
+        ours = self.turner.result(self.centre.store.authorize(p1, asked))
+        dear = tuple(attrs.evolve(line, unit_e4=9_000) for line in ours.lines)
+        place = f"1.{self.head().number + 5}"
+        taken = attrs.evolve(ours, lines=dear, price_version=9, position=place)
+        honest = self.turner.result(self.centre.store.complete(p1, completion(asked, taken, 2)))
+        # Nothing is lost yet: what we stored is what was answered.
+        self.assertEqual(honest.amount_e4, 1_000)
+        self.hello(Position(1, self.head().number + 9, OTHER), "p2")
+        again = request(6, 2)
+        self.turner.result(self.centre.store.authorize(p1, again))
+        told = completion(again, attrs.evolve(taken, position=place), 2)
+        self.turner.result(self.centre.store.complete(p1, told))
+        self.assertEqual(self.centre.account()["debits_e4"], 1_000 + 18_000)
+        self.assertIn("price-difference", self.centre.listed())
+        self.assertEqual(self.turner.result(self.centre.store.verify()), [])
+
 
 class ReversionContract(Case):
     """A site that is shown what it acknowledged and does not have."""
