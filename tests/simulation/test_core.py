@@ -68,14 +68,37 @@ class DeviceTests(SeedCase):
         self.check(131)
 
 
+class RestoreTests(SeedCase):
+    """Disks go back, are lost, or run twice; what a surviving one has a record of is charged."""
+
+    def check(self, profile: str) -> None:
+        for seed in range(1, SEEDS_OF_A_TEST + 1):
+            findings = run_core(seed, profile)
+            text = "\n".join(str(finding) for finding in findings.found)
+            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE={profile}"
+            self.assertTrue(findings.is_good, f"{where}\n{text}")
+
+    def test_application_server(self) -> None:
+        self.check("app-restore")
+
+    def test_sites(self) -> None:
+        self.check("site-restore")
+
+    def test_whole_machines(self) -> None:
+        self.check("revert")
+
+    def test_clones(self) -> None:
+        self.check("clone")
+
+
 class FoundTests(SeedCase):
     """Seeds that failed once, each named for what was wrong."""
 
     timeout = 120
 
-    def check(self, *seeds: int) -> None:
+    def check(self, *seeds: int, profile: str = "base") -> None:
         for seed in seeds:
-            findings = run_core(seed)
+            findings = run_core(seed, profile)
             self.assertEqual([str(finding) for finding in findings.found], [])
 
     def test_held_job_unanswered_is_held_again(self) -> None:
@@ -89,6 +112,10 @@ class FoundTests(SeedCase):
     def test_asked_before_the_stream_was_known(self) -> None:
         """The answer's giver had no name, and was never told how it ended."""
         self.check(18)
+
+    def test_decided_at_a_price_that_was_lost(self) -> None:
+        """It was charged at the one in force, though its person had been told another."""
+        self.check(96, profile="app-restore")
 
 
 for _number in range(10):

@@ -14,7 +14,7 @@ from papercutd.faces.provider import OpenList
 from papercutd.provider import servers
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.servers import ServerSession
-from papercutd.storage import askers, deciding, replica
+from papercutd.storage import askers, deciding, replica, site_store
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.intake import Intake
@@ -26,14 +26,24 @@ from tests.simulation.core import run_core
 SEEDS_MAX = 50
 
 
+class _Any:
+    """Equal to every chain."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
 class MutantTests(SynchronousTestCase):
     """Each test breaks one rule and names the invariants that may tell."""
 
     timeout = 240
 
-    def assertFound(self, *invariants: str) -> None:
+    def assertFound(self, *invariants: str, profile: str = "base") -> None:
         for seed in range(1, SEEDS_MAX + 1):
-            found = {finding.invariant for finding in run_core(seed).found}
+            found = {finding.invariant for finding in run_core(seed, profile).found}
             if found & set(invariants):
                 return
         self.fail(f"not found by {invariants} within {SEEDS_MAX} seeds")
@@ -54,6 +64,15 @@ class MutantTests(SynchronousTestCase):
 
         self.patch(deciding.Deciding, "decide", decide)
         self.assertFound("I7", "I9")
+
+    def test_nothing_is_offered_again_after_a_restore(self) -> None:
+        self.patch(ProviderJournal, "offer_again", lambda self, timeline: succeed(0))
+        self.assertFound("I3", profile="app-restore")
+
+    def test_a_site_that_went_back_goes_on(self) -> None:
+        self.patch(site_store, "was_restored", lambda *arguments: False)
+        self.patch(site_store, "read_chain", lambda *arguments: _Any())
+        self.assertFound("I3", "I11", "I8", "I14", profile="site-restore")
 
     def test_open_drops_nothing(self) -> None:
         self.patch(askers, "release_unlisted", lambda *arguments: 0)

@@ -20,6 +20,8 @@ class OutageCase(SynchronousTestCase):
     """Two branches that print; at south the site is asked first, and forwards."""
 
     timeout = 240
+    #: Sites take new streams here, and the administrator is told so.
+    loses_journals = False
 
     def setUp(self) -> None:
         self.installation = joined_installation()
@@ -68,7 +70,9 @@ class OutageCase(SynchronousTestCase):
         )
         paper = measure.read_paper(stores)
         money = measure.measure_money(stores, paper)
-        self.assertEqual((money["lost"], money["duplicated"], money["found"]), (0, 0, []))
+        lost_journal = lambda one: one.startswith("a site's journal was lost")  # noqa: E731
+        found = [one for one in money["found"] if not (self.loses_journals and lost_journal(one))]
+        self.assertEqual((money["lost"], money["duplicated"], found), (0, 0, []))
         states = {job["job"]: job["state"] for job in paper.jobs}
         for _, job in self.accepted:
             self.assertEqual(states[job], "ended", job)
