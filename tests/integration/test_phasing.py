@@ -113,7 +113,8 @@ class PhasingTests(SynchronousTestCase):
         self.assertEqual((removed["providers"], removed["not_told"]), (["north-provider"], []))
         self.wait("the provider stands alone", lambda: self.servers() == {"application": True})
         self.wait("the site is out", lambda: not self.branch.site.call("status")["connected"])
-        self.wait("the device went back", lambda: self.serves("application"))
+        # It had found the application server away, and tries it again within a minute.
+        self.wait("the device went back", lambda: self.serves("application"), 90.0)
         self.copy(6)
         servers = [one["name"] for one in self.mfd.do("status")["servers"]]
         self.assertEqual(servers, ["application"])
