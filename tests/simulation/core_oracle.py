@@ -185,20 +185,29 @@ class CoreOracle:
 
     def _unsettled(self) -> list[str]:
         waiting: list[str] = []
-        head = self._database(APPLICATION).execute("SELECT number FROM head").fetchone()[0]
+        head = (
+            self._database(APPLICATION)
+            .execute("SELECT timeline, number, chain FROM head")
+            .fetchone()
+        )
         for site in SITES:
             connection = self._database(site)
             number, acked = connection.execute("SELECT number, acked FROM identity").fetchone()
             if number != acked:
                 waiting.append(f"{site}: {number - acked} records are not acknowledged")
             try:
-                found = connection.execute("SELECT number FROM replica.position").fetchone()[0]
+                found = connection.execute(
+                    "SELECT timeline, number, chain FROM replica.position"
+                ).fetchone()
             except sqlite3.OperationalError:
                 found = None
             if found != head:
                 waiting.append(f"{site}: its replica is at {found}, the head is {head}")
         for provider in PROVIDERS:
             connection = self._database(provider)
+            seen = connection.execute("SELECT body FROM setting WHERE name = 'timeline'").fetchone()
+            if seen is None or int(seen[0]) != head[0]:
+                waiting.append(f"{provider}: it has not heard of timeline {head[0]}")
             for key, target, parked in connection.execute(
                 "SELECT key, target, parked FROM taken WHERE acked = 0 OR parked <> ''"
             ):
