@@ -25,6 +25,17 @@ from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineReader, InlineWriter
 
 
+def result_of(clock: Clock, work: Deferred[Any]) -> Any:
+    """What ``work`` comes to, on inline writers that run by ``clock``; its error is raised."""
+    results: list[Any] = []
+    work.addBoth(results.append)
+    while not results:
+        clock.advance(0)
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    return results[0]
+
+
 def run_offline(
     config: AppConfig,
     name: str,
@@ -59,13 +70,7 @@ def run_offline(
         operations["token"] = token
         if name not in operations:
             raise NotFound("running server for", name)
-        results: list[Any] = []
-        Deferred.fromCoroutine(operations[name](arguments, progress)).addBoth(results.append)
-        while not results:
-            clock.advance(0)
-        if isinstance(results[0], Failure):
-            results[0].raiseException()
-        return results[0]
+        return result_of(clock, Deferred.fromCoroutine(operations[name](arguments, progress)))
     finally:
         connection.close()
         data.release()

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
+from papercutd.commands.offline import result_of
 from papercutd.config.model import AppConfig
 from papercutd.errors import ConfigError, InvalidValue
 from papercutd.roles.common import DataDirectory
@@ -127,13 +127,7 @@ def _verify(connection: sqlite3.Connection) -> list[str]:
     log = ChangeLog(time.time)
     writer = InlineWriter(connection, clock, log)
     store = ApplicationStore(writer, InlineReader(writer), log, time.time)
-    results: list[Any] = []
-    store.verify().addBoth(results.append)
-    while not results:
-        clock.advance(0)
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    found: list[str] = results[0]
+    found: list[str] = result_of(clock, store.verify())
     return found
 
 

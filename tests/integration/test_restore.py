@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 from papercutd.demo.processes import NotReady, command
-from papercutd.demo.scenario import is_ready
 from tests.support.installation import make_installation
 from tests.support.outage import OutageCase
 
@@ -28,22 +27,8 @@ class RestoreTests(OutageCase):
                 self.print_at(branch)
         self.wait("all is settled", lambda b: set(b.states().values()) <= {"ended"})
 
-    def check_all(self) -> None:
-        """Once everybody has offered again what they kept."""
-        printed = len(self.accepted)
-        charged = lambda branch: self.count("charge") == printed  # noqa: E731
-        self.wait("everything printed is charged", charged)
-        self.wait("everybody is connected", is_ready)
-        self.check()
-
     def timeline(self) -> int:
         return int(self.installation.app.call("status")["position"].split(".")[0])
-
-    def count(self, what: str) -> int:
-        path = self.installation.app.data / "application.db"
-        with closing(sqlite3.connect(path)) as database:
-            (count,) = database.execute(f"SELECT COUNT(*) FROM {what}").fetchone()
-        return int(count)
 
     def test_by_the_verb(self) -> None:
         app = self.installation.app
@@ -59,10 +44,10 @@ class RestoreTests(OutageCase):
         self.assertTrue(Path(done["kept"]).exists())
         app.start()
         self.assertEqual(self.timeline(), 2)
-        self.check_all()
+        self.check_offered_again()
         self.assertEqual(self.count("listed WHERE kind = 'restored'"), 1)
         self.print_everywhere(1)
-        self.check_all()
+        self.check_offered_again()
 
     def test_silently(self) -> None:
         app = self.installation.app
@@ -75,10 +60,10 @@ class RestoreTests(OutageCase):
         shutil.copy(self.backup, app.data / "application.db")
         app.start()
         self.wait("it was found out", lambda b: self.timeline() == 2)
-        self.check_all()
+        self.check_offered_again()
         self.assertEqual(self.count("listed WHERE kind = 'restored'"), 1)
         self.print_everywhere(1)
-        self.check_all()
+        self.check_offered_again()
 
     def test_what_is_no_backup_of_ours(self) -> None:
         app = self.installation.app
@@ -115,4 +100,4 @@ class RestoreTests(OutageCase):
             self.assertNotIn("Traceback", done.stderr)
             self.assertEqual((app.data / "application.db").read_bytes(), before)
         app.start()
-        self.check_all()
+        self.check_offered_again()

@@ -7,7 +7,6 @@ import sqlite3
 from contextlib import closing
 
 from papercutd.demo.installation import Branch
-from papercutd.demo.scenario import is_ready
 from papercutd.storage.anchor import ANCHOR
 from tests.support.outage import OutageCase
 
@@ -53,18 +52,8 @@ class SiteRestoreTests(OutageCase):
         branch = self.installation.branches[1]
         self.print_settled(1)
         branch.heal()
-        printed = len(self.accepted)
-        charged = lambda b: self.count("charge") == printed  # noqa: E731
-        self.wait("everything printed is charged", charged)
-        self.wait("everybody is connected", is_ready)
-        self.check()
+        self.check_offered_again()
         self.assertGreaterEqual(branch.site.call("status")["streams_taken"], 1)
-
-    def count(self, what: str) -> int:
-        path = self.installation.app.data / "application.db"
-        with closing(sqlite3.connect(path)) as database:
-            (count,) = database.execute(f"SELECT COUNT(*) FROM {what}").fetchone()
-        return int(count)
 
     def test_its_database(self) -> None:
         """The anchor beside it tells, before anybody is answered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,19 @@ class OutageCase(SynchronousTestCase):
         except (OSError, ValueError, RuntimeError):
             # The provider died before it took it, or before it said so.
             pass
+
+    def count(self, what: str) -> int:
+        """Rows of the application server's database: a table, or one with its condition."""
+        with closing(measure.open_read(self.installation.app.data / "application.db")) as database:
+            (count,) = database.execute(f"SELECT COUNT(*) FROM {what}").fetchone()
+        return int(count)
+
+    def check_offered_again(self) -> None:
+        """``check``, once everybody has offered again what they kept."""
+        printed = len(self.accepted)
+        self.wait("everything printed is charged", lambda branch: self.count("charge") == printed)
+        self.wait("everybody is connected", is_ready)
+        self.check()
 
     def check(self) -> None:
         """Every accepted job is on paper or assumed, each paper charged once, all verified."""
