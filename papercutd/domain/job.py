@@ -91,6 +91,20 @@ class Receipt:
     mark: Mark | None = attrs.field(default=None, eq=False)
 
 
+@attrs.frozen
+class Told:
+    """The newest places of our history that came to an asker with an acknowledgement."""
+
+    #: The application server's.
+    position: Position | None = None
+    #: Of the site's stream of that id.
+    stream: str = ""
+    mark: Mark | None = None
+
+
+TOLD_NOTHING = Told()
+
+
 def is_submit(step: str) -> bool:
     """Whether nobody stands at a printer for this step: it may have to wait for its person."""
     return step.startswith("submit-")

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from papercutd import __version__
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.environment import Environment
 from papercutd.services import wire
 from papercutd.services.held_jobs import HeldJobs
@@ -53,8 +53,7 @@ class ProviderService(Protocol):
         journal: str,
         mark: Mark,
         software: str,
-        position: Position | None = None,
-        acked: tuple[str, Mark] | None = None,
+        told: Told = TOLD_NOTHING,
     ) -> Seen: ...
     async def end_session(self, asker: SessionRef) -> None: ...
     async def authorize(self, asker: SessionRef, request: Request) -> Decision: ...
@@ -162,11 +161,9 @@ class ProviderFace:
 
     async def _hello(self, session: Session, hello: Hello) -> Welcome:
         service = self._service
-        acked = hello.acked
         seen = await service.begin_provider(
             *(hello.name, hello.journal, wire.mark_in(hello.mark), hello.software),
-            wire.position_in(hello.position),
-            None if acked is None else (acked.stream, wire.mark_in(acked.mark)),
+            wire.told_in(hello),
         )
         asker = SessionRef("provider", hello.name, hello.journal, seen.session)
         if session.is_over:

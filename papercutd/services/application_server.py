@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.grant import GRANT_KEY
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageFull
 from papercutd.identity.verifiers import NoVerifiers, Verifiers
@@ -137,10 +137,9 @@ class ApplicationServer:
         journal: str,
         mark: Mark,
         software: str,
-        position: Position | None = None,
-        acked: tuple[str, Mark] | None = None,
+        told: Told = TOLD_NOTHING,
     ) -> Seen:
-        return await self.store.begin_provider(name, journal, mark, software, position)
+        return await self.store.begin_provider(name, journal, mark, software, told)
 
     async def end_session(self, asker: SessionRef) -> None:
         await until_space(self.env, lambda: self.store.end_session(asker))

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import SOFT_REASONS, Decision
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError, StorageFull
 from papercutd.identity.verifiers import NoVerifiers, Verifiers
@@ -145,14 +145,13 @@ class SiteServer:
         journal: str,
         mark: Mark,
         software: str,
-        position: Position | None = None,
-        acked: tuple[str, Mark] | None = None,
+        told: Told = TOLD_NOTHING,
     ) -> Seen:
         if self.position is None:
             # Without a replica nobody is known here.
             raise Rejected("unavailable")
         try:
-            return await self.store.begin_provider(name, journal, mark, software, None, acked)
+            return await self.store.begin_provider(name, journal, mark, software, told)
         except Rejected as rejected:
             if rejected.code == "new-stream":
                 await self._reverted()

@@ -7,7 +7,7 @@ import msgspec
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision, Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
-from papercutd.domain.job import Completion, Receipt, Request
+from papercutd.domain.job import Completion, Receipt, Request, Told
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import NotFound, Rejected, StorageClosed, StorageFull
 from papercutd.storage.values import PrinterSettings, ProviderSettings
@@ -15,6 +15,7 @@ from protocols import common
 from protocols.codes import Code
 from protocols.common import Mark as WireMark
 from protocols.errors import Refusal
+from protocols.handshake import Hello
 from protocols.limits import CHUNK_LENGTH_MAX
 from protocols.provider import messages
 
@@ -189,6 +190,13 @@ def completion_out(completion: Completion) -> messages.Complete:
         host=completion.host,
         completed_at=completion.completed_at,
     )
+
+
+def told_in(hello: Hello) -> Told:
+    position, acked = position_in(hello.position), hello.acked
+    if acked is None:
+        return Told(position)
+    return Told(position, acked.stream, mark_in(acked.mark))
 
 
 def receipt_out(receipt: Receipt) -> messages.Receipt:

@@ -16,7 +16,15 @@ from zope.interface import implementer
 from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import Decision
 from papercutd.domain.grant import Grant
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef, owner_identity
+from papercutd.domain.job import (
+    TOLD_NOTHING,
+    Completion,
+    Receipt,
+    Request,
+    SessionRef,
+    Told,
+    owner_identity,
+)
 from papercutd.errors import Rejected
 from papercutd.storage import askers, runs, timeline
 from papercutd.storage.accounts import Accounts
@@ -141,19 +149,17 @@ class ApplicationStore(AdministeredStore):
         journal: str,
         mark: Mark,
         software: str,
-        position: Position | None = None,
-        acked: tuple[str, Mark] | None = None,
+        told: Told = TOLD_NOTHING,
     ) -> Deferred[askers.Seen]:
         """A provider's handshake; raises Rejected ``journal-behind``.
 
-        ``position``: the newest of ours that it was told. What a site acknowledged is no
-        business of ours.
+        What a site acknowledged (``told``) is no business of ours.
         """
         identity = f"provider:{name}"
 
         def begin(connection: sqlite3.Connection) -> askers.Seen:
             self.directory.id_of(connection, "provider", name)
-            self._compare(connection, identity, position)
+            self._compare(connection, identity, told.position)
             seen = askers.begin_session(
                 connection, identity, journal, mark, self._wall_s(), software
             )

@@ -17,7 +17,7 @@ from zope.interface import Attribute, Interface
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
 from papercutd.domain.grant import Grant
-from papercutd.domain.job import Completion, Receipt, Request, SessionRef
+from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.pricing import PriceList
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
@@ -50,13 +50,11 @@ class IJobStore(Interface):
         journal: str,
         mark: Mark,
         software: str,
-        position: Position | None = None,
-        acked: tuple[str, Mark] | None = None,
+        told: Told = TOLD_NOTHING,
     ) -> Deferred[Seen]:
         """A provider's handshake; Rejected ``journal-behind`` or ``not-yours``, NotFound.
 
-        ``position`` and ``acked`` (stream, mark) are the newest it was told with an
-        acknowledgement. One that is not in the history kept here proves a restore: the
+        Of what it was ``told`` a place that is not in the history kept here proves a restore: the
         application server begins a new timeline, a site answers Rejected ``new-stream``.
         """
 

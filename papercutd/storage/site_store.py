@@ -21,10 +21,12 @@ from papercutd.domain.decision import (
 )
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import (
+    TOLD_NOTHING,
     Completion,
     Receipt,
     Request,
     SessionRef,
+    Told,
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica, runs
@@ -149,8 +151,7 @@ class SiteStore:
         journal: str,
         mark: Mark,
         software: str,
-        position: Position | None = None,
-        acked: tuple[str, Mark] | None = None,
+        told: Told = TOLD_NOTHING,
     ) -> Deferred[askers.Seen]:
         """A provider's handshake; raises Rejected ``journal-behind`` or ``not-yours``.
 
@@ -160,8 +161,8 @@ class SiteStore:
 
         def begin(connection: sqlite3.Connection) -> askers.Seen:
             (stream,) = connection.execute("SELECT stream FROM identity").fetchone()
-            if acked is not None and acked[0] == stream:
-                if read_chain(connection, acked[1].number) != acked[1].chain:
+            if told.mark is not None and told.stream == stream:
+                if read_chain(connection, told.mark.number) != told.mark.chain:
                     raise Rejected("new-stream")
             found = connection.execute(
                 "SELECT 1 FROM replica.provider JOIN replica.site"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from papercutd.domain.chain import MARK_START, Mark, Position
+from papercutd.domain.job import Told
 from papercutd.errors import NotFound, Rejected
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import PRICES, Branch, Centre, Turner, completion, job_id, request
@@ -26,7 +27,7 @@ class Case:
 
     def hello(self, position: Position | None, name: str = "p1") -> None:
         store = self.centre.store
-        self.turner.result(store.begin_provider(name, job_id(1), MARK_START, "", position))
+        self.turner.result(store.begin_provider(name, job_id(1), MARK_START, "", Told(position)))
 
 
 class TimelineContract(Case):
@@ -128,7 +129,7 @@ class ReversionContract(Case):
 
     def hello_site(self, stream: str, mark: Mark) -> None:
         store = self.branch.store
-        begun = store.begin_provider("p1", job_id(1), MARK_START, "", None, (stream, mark))
+        begun = store.begin_provider("p1", job_id(1), MARK_START, "", Told(None, stream, mark))
         self.turner.result(begun)
 
     def test_acknowledged_and_there(self) -> None:
@@ -140,7 +141,7 @@ class ReversionContract(Case):
         self.assertEqual(receipt.mark, self.turner.result(self.branch.store.identity()).mark)
         self.turner.result(
             self.branch.store.begin_provider(
-                "p1", p1.journal, MARK_START, "", None, (self.branch.stream, receipt.mark)
+                "p1", p1.journal, MARK_START, "", Told(None, self.branch.stream, receipt.mark)
             )
         )
 
