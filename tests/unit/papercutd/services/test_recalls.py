@@ -48,7 +48,7 @@ class RecallTests(SynchronousTestCase):
         self.recalls.applied("stream-n", 4)
         self.assertNoResult(done)
         self.recalls.applied("stream-n", 6)
-        self.successResultOf(done)
+        self.assertTrue(self.successResultOf(done))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_the_record_may_come_first(self) -> None:
@@ -63,7 +63,7 @@ class RecallTests(SynchronousTestCase):
         self.recalls.returned("site:north", recall, "stream-n", 0)
         self.assertNoResult(done)
         self.recalls.returned("site:south", recall, "stream-s", 0)
-        self.successResultOf(done)
+        self.assertFalse(self.successResultOf(done))
 
     def test_nobody_waits_longer(self) -> None:
         done = self.begin("site:north")
