@@ -350,9 +350,10 @@ class Allowances:
         return None if found is None else str(found[0])
 
     def _is_unreported(self, connection: sqlite3.Connection, stream: str) -> bool:
+        """Whether a restore may have lost what the stream was granted: never in timeline 1."""
         found = connection.execute(
             "SELECT 1 FROM stream WHERE id = ? AND state = 'live'"
-            " AND reported_timeline < (SELECT timeline FROM head)",
+            " AND reported_timeline < (SELECT timeline FROM head WHERE timeline > 1)",
             (stream,),
         ).fetchone()
         return found is not None
