@@ -21,6 +21,7 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
 from papercutd.services.devices import Devices
+from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.repair import ReplicaRepair
@@ -90,7 +91,8 @@ class SiteServer:
         #: Where the application server is, as providers are told it.
         self.on_settings = lambda: None
         self.on_rows = lambda rows: None
-        self.uplink = Uplink(env, store, self.tasks, on_applied=self._applied)
+        self.freshness = Freshness(env, store, lambda: self.is_cut)
+        self.uplink = Uplink(env, store, self.tasks, self.freshness, on_applied=self._applied)
         self.link = Link(env, application, SITE, self.uplink, settings.link)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
         self._repairing = LoopingCall(self._repair)
@@ -104,9 +106,14 @@ class SiteServer:
         return self.uplink.stream
 
     @property
+    def is_cut(self) -> bool:
+        """The application server is not asked: this site decides."""
+        return self.link.suspect or self.link.session is None
+
+    @property
     def state(self) -> str:
         """``online`` or ``cut``, as people at devices are shown it."""
-        return "cut" if self.link.suspect or self.link.session is None else "online"
+        return "cut" if self.is_cut else "online"
 
     @property
     def position(self) -> Position | None:
@@ -115,6 +122,7 @@ class SiteServer:
 
     async def start(self) -> None:
         await self.store.start()
+        await self.freshness.start()
         await self.uplink.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
@@ -135,6 +143,7 @@ class SiteServer:
         self.providers.end_all(Code.UNAVAILABLE)
         self.device_sessions.end_all(Code.UNAVAILABLE)
         await self.link.stop()
+        await self.freshness.stop()
         await self.tasks.stop()
 
     # For the provider face.

@@ -62,6 +62,8 @@ class Deciding:
 
     def __init__(self, wall_s: Callable[[], float]) -> None:
         self._wall_s = wall_s
+        #: The clock of what is dated: prices and promises (design 4.10).
+        self.dated_s = wall_s
 
     def stored(
         self, connection: sqlite3.Connection, asker: SessionRef, request: Request
@@ -91,7 +93,7 @@ class Deciding:
         identity = connection.execute("SELECT site, stream FROM identity").fetchone()
         waits = check_printer(connection, "replica.", request, None)
         position = replica.read_position(connection)
-        prices, capable = _prices_now(connection, self._wall_s())
+        prices, capable = _prices_now(connection, self.dated_s())
         decision = Decision(
             verdict=Verdict.HOLD,
             reason=Reason.UNKNOWN_USER,
@@ -241,12 +243,12 @@ class Deciding:
         return append_body(connection, encode_record(record), self._wall_s())
 
 
-def _prices_now(connection: sqlite3.Connection, wall_s: float) -> tuple[PriceList, bool]:
+def _prices_now(connection: sqlite3.Connection, dated_s: float) -> tuple[PriceList, bool]:
     """The version in force and whether this release can evaluate it."""
     found = connection.execute(
         "SELECT body, needs FROM replica.price WHERE effective_from <= ?"
         " ORDER BY version DESC LIMIT 1",
-        (wall_s,),
+        (dated_s,),
     ).fetchone()
     if found is None:
         raise Rejected("unavailable", "the replica holds no price list in force")
@@ -292,14 +294,14 @@ def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine,
     return reprice_pages(decision.lines, pages)
 
 
-def read_purse(connection: sqlite3.Connection, account: int, wall_s: float) -> Purse:
+def read_purse(connection: sqlite3.Connection, account: int, dated_s: float) -> Purse:
     """What an account holds, shown by a site, and what the site may allow of it by itself."""
     overlay = read_overlay(connection, account)
     if overlay is None:
         raise NotFound("account", str(account))
     funds = overlay.funds
     (site,) = connection.execute("SELECT site FROM identity").fetchone()
-    prices, _ = _prices_now(connection, wall_s)
+    prices, _ = _prices_now(connection, dated_s)
     money = _site_money(connection, site, prices, overlay)
     spendable_e4 = funds.spendable_e4 if funds.restricted else None
     return Purse(funds.balance_e4, spendable_e4, available_cut_e4(funds, money))

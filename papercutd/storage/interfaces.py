@@ -8,7 +8,7 @@ StorageClosed once the store closes. No call blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +19,7 @@ from papercutd.domain.decision import Decision
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.pricing import PriceList
+from papercutd.domain.staleness import Kept
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.overlay import Overlay
@@ -333,6 +334,15 @@ class ISiteStore(IJobStore):
 
     def supersede(key: str, answer: Decision) -> Deferred[None]:
         """The application server's ``answer`` came after we had decided: give it back."""
+
+    def go_by(dated_s: Callable[[], float]) -> None:
+        """The clock of what is dated: prices, promises; may be read in another thread."""
+
+    def staleness() -> Deferred[Kept | None]:
+        """The staleness clock as it was last written; None: it never was."""
+
+    def keep_staleness(kept: Kept) -> Deferred[None]:
+        """Write it down."""
 
     def overlay(account: int) -> Deferred[Overlay | None]:
         """What an account shows here; None: not one of the replica's."""

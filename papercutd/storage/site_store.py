@@ -28,6 +28,7 @@ from papercutd.domain.job import (
     SessionRef,
     Told,
 )
+from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
@@ -54,6 +55,7 @@ from papercutd.storage.site_journal import (
     read_journal,
     verify_journal,
 )
+from papercutd.storage.staleness import read_staleness, write_staleness
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
     JournalBatch,
@@ -100,6 +102,7 @@ class SiteStore:
         self._writer = writer
         self._files = files
         self._wall_s = wall_s
+        self._dated_s = wall_s
         self._deciding = Deciding(wall_s)
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
@@ -139,6 +142,16 @@ class SiteStore:
     def is_anchored(self) -> bool:
         """Whether what was answered last is anchored; False: the anchor cannot be written."""
         return self._anchor is None or not self._anchor.is_broken
+
+    def go_by(self, dated_s: Callable[[], float]) -> None:
+        """The clock of prices and of dated promises; until then it is the wall clock."""
+        self._dated_s = self._deciding.dated_s = dated_s
+
+    def staleness(self) -> Deferred[Kept | None]:
+        return self.read(read_staleness)
+
+    def keep_staleness(self, kept: Kept) -> Deferred[None]:
+        return self.write(lambda c: write_staleness(c, kept))
 
     def identity(self) -> Deferred[SiteIdentity]:
         return self.read(read_identity)
@@ -234,7 +247,7 @@ class SiteStore:
         return self.read(lambda c: find_by_card(c, "replica.", number))
 
     def purse(self, account: int) -> Deferred[Purse]:
-        return self.read(lambda c: read_purse(c, account, self._wall_s()))
+        return self.read(lambda c: read_purse(c, account, self._dated_s()))
 
     def begin_device(
         self, name: str, journal: str, mark: Mark, software: str
