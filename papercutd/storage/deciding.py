@@ -13,7 +13,6 @@ from papercutd.domain.decision import (
     Decision,
     Policy,
     Reason,
-    SiteMoney,
     Verdict,
     available_cut_e4,
     decide_cut,
@@ -25,7 +24,9 @@ from papercutd.domain.job import (
     Request,
     SessionRef,
     is_run,
+    is_submit,
 )
+from papercutd.domain.policy import Account, Effective, Payer, UnknownUsers
 from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
@@ -37,9 +38,10 @@ from papercutd.domain.pricing import (
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica, runs
-from papercutd.storage.directory import cap_of, decode_prices
-from papercutd.storage.overlay import Overlay, read_overlay
+from papercutd.storage.directory import decode_prices
+from papercutd.storage.overlay import read_overlay
 from papercutd.storage.people import find_user
+from papercutd.storage.policies import read_effective
 from papercutd.storage.records import (
     CANCELED,
     COMPLETED,
@@ -109,21 +111,26 @@ class Deciding:
         person = connection.execute(
             "SELECT id, account, disabled FROM replica.user WHERE id = ?", (user,)
         ).fetchone()
-        if not capable:
+        policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
+        if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
-            return decision
-        account = _payer(connection, person[1], request.account)
+            return _decide_unknown(decision, policy, waits)
+        choice = _choice(request, policy)
+        account = _payer(connection, person[1], choice.shared)
         decision = attrs.evolve(decision, user=person[0], account=account)
         if person[2] or account is None:
             # Closed, or the account that the person chose is: nobody else is charged instead.
             return attrs.evolve(decision, reason=Reason.CLOSED)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
+        if choice.payer in (Payer.HOLD, Payer.DENY) and policy.policy is not Policy.CLOSED:
+            verdict = Verdict.HOLD if choice.payer is Payer.HOLD else Verdict.DENY
+            return attrs.evolve(decision, verdict=verdict, reason=Reason.ACCOUNT)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
-        money = _site_money(connection, identity[0], prices, overlay)
+        money = policy.money(overlay.unsettled_e4)
         if is_run(request.step):
             available_e4 = available_cut_e4(overlay.funds, money)
             decision = attrs.evolve(decision, lines=fit_lines(decision.lines, available_e4))
@@ -269,19 +276,34 @@ def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) ->
     return personal if found is None or found[0] is None else int(found[0])
 
 
-def _site_money(
-    connection: sqlite3.Connection, site: str, prices: PriceList, overlay: Overlay
-) -> SiteMoney:
-    found = connection.execute(
-        "SELECT policy, cap_user_e4, deny_beyond_cap FROM replica.site WHERE name = ?", (site,)
-    ).fetchone()
-    policy, cap, deny = found or ("closed", 0, 0)
-    return SiteMoney(
-        policy=Policy(policy),
-        cap_user_e4=cap_of(cap, prices.grey_a4_e4),
-        unsettled_e4=overlay.unsettled_e4,
-        deny_beyond_cap=bool(deny),
-    )
+def _choice(request: Request, policy: Effective) -> Account:
+    """Who is to pay: whom the person chose; where nobody stands at a printer, by the policy."""
+    if request.account is not None:
+        return Account(Payer.SHARED, request.account)
+    return policy.account if is_submit(request.step) else Account()
+
+
+def _decide_unknown(held: Decision, policy: Effective, waits: bool) -> Decision:
+    """Of somebody whom this replica does not know; ``held`` is the answer that holds it.
+
+    Where jobs wait for their person it is held: nothing proves who comes for it.
+    """
+    if policy.policy is Policy.CLOSED:
+        return attrs.evolve(held, reason=Reason.CLOSED)
+    if not policy.can_decide_unknown:
+        return attrs.evolve(held, reason=Reason.CAPABILITY)
+    if policy.unknown_users is UnknownUsers.DENY:
+        return attrs.evolve(held, verdict=Verdict.DENY)
+    if policy.unknown_users is UnknownUsers.UNCOLLECTED and not waits:
+        return attrs.evolve(held, verdict=Verdict.ALLOW, reason=Reason.NONE)
+    return held
+
+
+def read_policy(connection: sqlite3.Connection, user: int | None, dated_s: float) -> Effective:
+    """What holds at this site for ``user``; None: for anybody in no group."""
+    (site,) = connection.execute("SELECT site FROM identity").fetchone()
+    prices, _ = _prices_now(connection, dated_s)
+    return read_effective(connection, site, user, prices.grey_a4_e4)
 
 
 def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine, ...]:
@@ -300,8 +322,10 @@ def read_purse(connection: sqlite3.Connection, account: int, dated_s: float) -> 
     if overlay is None:
         raise NotFound("account", str(account))
     funds = overlay.funds
-    (site,) = connection.execute("SELECT site FROM identity").fetchone()
-    prices, _ = _prices_now(connection, dated_s)
-    money = _site_money(connection, site, prices, overlay)
+    (user,) = connection.execute(
+        "SELECT user FROM replica.account WHERE id = ?", (account,)
+    ).fetchone()
+    policy = read_policy(connection, user, dated_s)
+    cut_e4 = available_cut_e4(funds, policy.money(overlay.unsettled_e4))
     spendable_e4 = funds.spendable_e4 if funds.restricted else None
-    return Purse(funds.balance_e4, spendable_e4, available_cut_e4(funds, money))
+    return Purse(funds.balance_e4, spendable_e4, cut_e4 if policy.can_decide else 0)

@@ -28,11 +28,12 @@ from papercutd.domain.job import (
     SessionRef,
     Told,
 )
+from papercutd.domain.policy import Effective
 from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
-from papercutd.storage.deciding import Deciding, read_purse
+from papercutd.storage.deciding import Deciding, read_policy, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
 from papercutd.storage.overlay import Overlay, read_overlay
@@ -45,6 +46,7 @@ from papercutd.storage.people import (
     find_site_device,
     read_secret,
 )
+from papercutd.storage.policies import unsettled_total_e4
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, read_range
 from papercutd.storage.seals import verify_replica
@@ -152,6 +154,12 @@ class SiteStore:
 
     def keep_staleness(self, kept: Kept) -> Deferred[None]:
         return self.write(lambda c: write_staleness(c, kept))
+
+    def policy_of(self, user: int | None) -> Deferred[Effective]:
+        return self.read(lambda c: read_policy(c, user, self._dated_s()))
+
+    def unsettled_total_e4(self) -> Deferred[int]:
+        return self.read(unsettled_total_e4)
 
     def identity(self) -> Deferred[SiteIdentity]:
         return self.read(read_identity)
