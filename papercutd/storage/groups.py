@@ -48,14 +48,18 @@ class Groups:
         """A new group; raises AlreadyExists, InvalidValue."""
         if not name.strip() or len(name) > 63 or not name.isprintable():
             raise InvalidValue("name", "is empty, longer than 63 or holds control characters")
-        (count,) = connection.execute("SELECT COUNT(*) FROM user_group").fetchone()
+        (count,) = connection.execute(
+            "SELECT COUNT(*) FROM user_group WHERE removed = 0"
+        ).fetchone()
         if count >= GROUPS_MAX:
             raise InvalidValue("name", f"would be the group beyond {GROUPS_MAX}")
         taken = connection.execute("SELECT 1 FROM user_group WHERE folded = ?", (_fold(name),))
         if taken.fetchone() is not None:
             raise AlreadyExists("group", name)
         id = next_id(connection, "user_group")
-        connection.execute("INSERT INTO user_group VALUES (?, ?, ?)", (id, name, _fold(name)))
+        connection.execute(
+            "INSERT INTO user_group (id, name, folded) VALUES (?, ?, ?)", (id, name, _fold(name))
+        )
         self._log.touch("user_group", id)
         return id
 
@@ -70,7 +74,10 @@ class Groups:
                 connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
                 self._log.touch(table, key)
                 count += table == "group_member"
-        connection.execute("DELETE FROM user_group WHERE id = ?", (group,))
+        # What no name can be: names hold no control characters.
+        connection.execute(
+            "UPDATE user_group SET removed = 1, folded = ? WHERE id = ?", (f"\x01{group}", group)
+        )
         self._log.touch("user_group", group)
         return count
 
@@ -106,7 +113,7 @@ def read_groups(connection: sqlite3.Connection) -> list[Row]:
         connection,
         "SELECT id, name, (SELECT COUNT(*) FROM group_member JOIN user ON user.id = user"
         " WHERE user_group = user_group.id AND merged_into IS NULL AND deleted_at IS NULL) AS users"
-        f" FROM user_group ORDER BY folded LIMIT {GROUPS_MAX}",
+        f" FROM user_group WHERE removed = 0 ORDER BY folded LIMIT {GROUPS_MAX}",
     )
 
 

@@ -97,7 +97,7 @@ TABLES: dict[str, Replicated] = {
             _USERS,
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
-        Replicated("user_group", "id", ("id", "name", "folded"), "user_group"),
+        Replicated("user_group", "id", ("id", "name", "folded"), "user_group", "removed = 0"),
         Replicated("group_member", "key", ("key", "user_group", "user"), "group_member"),
         Replicated(
             "site_policy",

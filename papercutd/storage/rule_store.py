@@ -121,7 +121,9 @@ class RuleStore:
                 read_rules(connection),
                 read_stored_rules(connection),
                 names(connection, "SELECT id, name FROM site WHERE removed = 0 ORDER BY name"),
-                names(connection, "SELECT id, name FROM user_group ORDER BY folded"),
+                names(
+                    connection, "SELECT id, name FROM user_group WHERE removed = 0 ORDER BY folded"
+                ),
                 names(
                     connection,
                     "SELECT id, name FROM account WHERE kind = 'shared' AND closed = 0"

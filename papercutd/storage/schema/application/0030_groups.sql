@@ -2,7 +2,9 @@
 CREATE TABLE @user_group (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
-    folded TEXT NOT NULL UNIQUE
+    folded TEXT NOT NULL UNIQUE,
+    -- Its row stays: no other group ever has its id.
+    removed INTEGER NOT NULL DEFAULT 0 CHECK (removed IN (0, 1))
 ) STRICT;
 
 CREATE TABLE @group_member (
