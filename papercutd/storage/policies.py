@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from papercutd.domain.decision import Policy
-from papercutd.domain.policy import ANY, Effective, Rule, resolve, site_rules
+from papercutd.domain.policy import ANY, Effective, Knob, Rule, resolve, site_rules
 from papercutd.errors import NotFound
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
@@ -83,6 +83,29 @@ def read_effective(
         )
     ]
     return resolve(_with_site(rules, *found), found[0], groups, grey_a4_e4)
+
+
+def is_strict(connection: sqlite3.Connection, site: int, user: int) -> bool:
+    """At the application server: whether ``site`` is STRICT for ``user``."""
+    found = connection.execute(
+        "SELECT id, policy, cap_user_e4, deny_beyond_cap FROM site WHERE id = ? AND removed = 0",
+        (site,),
+    ).fetchone()
+    if found is None:
+        return False
+    query = _RULES.format("") + " WHERE site IN (?, ?) AND knob = ?"
+    values = (ANY, site, Knob.POLICY.value)
+    rules = [Rule(*row) for row in connection.execute(query, values)]
+    groups = groups_of_user(connection, "", user) if rules else []
+    # No price is needed to tell which policy it is.
+    return resolve(_with_site(rules, *found), site, groups, 0).policy is Policy.STRICT
+
+
+#: Of a row of ``site``: it is STRICT for somebody, or may be.
+MAY_BE_STRICT = (
+    "(site.policy = 'strict' OR EXISTS (SELECT 1 FROM site_policy WHERE knob = 'policy'"
+    f" AND value = 'strict' AND site_policy.site IN ({ANY}, site.id)))"
+)
 
 
 def unsettled_total_e4(connection: sqlite3.Connection) -> int:
