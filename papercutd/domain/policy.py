@@ -225,6 +225,15 @@ def check_value(knob: str, value: str) -> None:
     _KINDS[knob].read(value, 1)
 
 
+def is_understood(rule: Rule) -> bool:
+    """Whether this release can evaluate it."""
+    try:
+        check_value(rule.knob, rule.value)
+    except ValueError:
+        return False
+    return set(rule.needs.split()) <= CAPABILITIES
+
+
 def resolve(
     rules: Iterable[Rule], site: int, groups: Collection[int], grey_a4_e4: int
 ) -> Effective:

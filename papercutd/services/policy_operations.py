@@ -14,7 +14,7 @@ from papercutd.domain.policy import (
     Rule,
     UnknownUsers,
     bound_e4,
-    check_value,
+    is_understood,
     resolve,
 )
 from papercutd.domain.policy_words import find_knob, parse_value, show_time, show_value
@@ -166,17 +166,12 @@ def _concerns(rule: Rule, site: int, groups: list[int], all_groups: bool) -> boo
 
 
 def _rule_shown(view: RuleView, rule: Rule) -> dict[str, Any]:
-    try:
-        check_value(rule.knob, rule.value)
-        is_understood = not rule.needs
-    except ValueError:
-        is_understood = False
     return {
         "site": view.sites.get(rule.site, str(rule.site)) if rule.site else "any",
         "group": view.groups.get(rule.group, str(rule.group)) if rule.group else "any",
         "knob": rule.knob,
         "value": show_value(rule.knob, rule.value, view.shared_accounts),
-        "understood": is_understood,
+        "understood": is_understood(rule),
     }
 
 

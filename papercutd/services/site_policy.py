@@ -63,7 +63,7 @@ class SitePolicy:
             "policy": policy.policy.value,
             "unsettled_e4": await self._store.unsettled_total_e4(),
             "alarms": await self.alarms(),
-            "not_understood": sorted(policy.unevaluable),
+            "not_understood": await self._store.rules_not_understood(),
         }
 
     async def alarms(self) -> list[str]:
@@ -75,7 +75,7 @@ class SitePolicy:
 
     async def checks(self) -> list[dict[str, Any]]:
         """For health: rules that this release cannot evaluate hold jobs."""
-        found, unknown = await self.alarms(), sorted(self.everyone.unevaluable)
+        found, unknown = await self.alarms(), await self._store.rules_not_understood()
         return [
             {"name": "money while cut", "ok": not found, "detail": ", ".join(found)},
             {"name": "policy understood", "ok": not unknown, "detail": ", ".join(unknown)},

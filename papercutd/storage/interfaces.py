@@ -402,6 +402,10 @@ class ISiteStore(IJobStore):
     def policy_of(user: int | None) -> Deferred[Effective]:
         """What holds at this site for a user; None: for anybody in no group."""
 
+    def rules_not_understood() -> Deferred[list[str]]:
+        """Rules that concern this site and that this release cannot evaluate: what they touch
+        is held."""
+
     def unsettled_total_e4() -> Deferred[int]:
         """Spent at this site and not in its replica yet."""
 

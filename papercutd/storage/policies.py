@@ -8,7 +8,15 @@ from __future__ import annotations
 import sqlite3
 
 from papercutd.domain.decision import Policy
-from papercutd.domain.policy import ANY, Effective, Knob, Rule, resolve, site_rules
+from papercutd.domain.policy import (
+    ANY,
+    Effective,
+    Knob,
+    Rule,
+    is_understood,
+    resolve,
+    site_rules,
+)
 from papercutd.errors import NotFound
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
@@ -83,6 +91,23 @@ def read_effective(
         )
     ]
     return resolve(_with_site(rules, *found), found[0], groups, grey_a4_e4)
+
+
+def rules_not_understood(connection: sqlite3.Connection) -> list[str]:
+    """Rules that concern this site and that this release cannot evaluate, for people."""
+    found = connection.execute(
+        "SELECT knob, value, site_policy.site, user_group, needs, user_group.name"
+        " FROM replica.site_policy LEFT JOIN replica.user_group ON user_group.id = user_group"
+        " WHERE site_policy.site IN (?, (SELECT id FROM replica.site"
+        " WHERE name = (SELECT site FROM identity))) ORDER BY site_policy.key",
+        (ANY,),
+    )
+    rules = [(Rule(*row[:5]), row[5]) for row in found]
+    return [
+        rule.knob if rule.group == ANY else f"{rule.knob} of group {name or rule.group}"
+        for rule, name in rules
+        if not is_understood(rule)
+    ]
 
 
 def is_strict(connection: sqlite3.Connection, site: int, user: int) -> bool:

@@ -46,7 +46,7 @@ from papercutd.storage.people import (
     find_site_device,
     read_secret,
 )
-from papercutd.storage.policies import unsettled_total_e4
+from papercutd.storage.policies import rules_not_understood, unsettled_total_e4
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, read_range
 from papercutd.storage.seals import verify_replica
@@ -157,6 +157,9 @@ class SiteStore:
 
     def policy_of(self, user: int | None) -> Deferred[Effective]:
         return self.read(lambda c: read_policy(c, user, self._dated_s()))
+
+    def rules_not_understood(self) -> Deferred[list[str]]:
+        return self.read(rules_not_understood)
 
     def unsettled_total_e4(self) -> Deferred[int]:
         return self.read(unsettled_total_e4)

@@ -36,7 +36,9 @@ class OperationCase(SynchronousTestCase):
 
 class GroupTests(OperationCase):
     def test_users_come_and_go(self) -> None:
-        self.assertEqual(self.run_it("group.add-users", name="Students", users=["boss"])["added"], 1)
+        self.assertEqual(
+            self.run_it("group.add-users", name="Students", users=["boss"])["added"], 1
+        )
         self.assertEqual(len(self.run_it("group.members", name="Students")), 2)
         self.assertEqual(len(self.run_it("group.members", name="Students", after="anna")), 1)
         gone = self.run_it("group.remove-users", name="Students", users=["boss", "anna"])
