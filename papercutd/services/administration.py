@@ -23,7 +23,11 @@ from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
-from papercutd.services.policy_operations import PolicyOperations, SitePolicyOperations
+from papercutd.services.policy_operations import (
+    PolicyOperations,
+    SitePolicyOperations,
+    site_alarms,
+)
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
@@ -501,6 +505,13 @@ class ApplicationOperations(StoreOperations):
                 None if session is None else server.feed.behind(session, server.position.number)
             )
             site["changes_to_send"] = behind
+        now = server.env.wall_s()
+        away_s = {
+            s["name"]: now - s["seen_at"] for s in sites if not s["connected"] and s["seen_at"]
+        }
+        alarms = await site_alarms(self.store.rules, away_s)
+        for site in sites:
+            site["alarms"] = alarms.get(site["name"], [])
         return {
             "role": "application",
             "version": __version__,

@@ -13,6 +13,7 @@ from papercutd.domain.policy import (
     Payer,
     Rule,
     UnknownUsers,
+    alarms,
     bound_e4,
     is_understood,
     resolve,
@@ -66,6 +67,9 @@ class PolicyOperations:
             _shown(view, view.sites[one], effective[one]) for one in effective if site in (ANY, one)
         ]
         told["overspend_bound"] = _bound_shown(bound_e4(effective.values()))
+        if not told.get("restricted", True):
+            means = "not restricted: a cut site never stops this user for money, unless CLOSED"
+            told["overspend_bound"] = {"bound_e4": None, "means": means}
         told["rules"] = [
             _rule_shown(view, rule)
             for rule in view.rules
@@ -111,6 +115,17 @@ class PolicyOperations:
             "cleared": [_rule_shown(view, rule) for rule in rules],
             **_told_of_change(view, await self._store.view(), []),
         }
+
+
+async def site_alarms(store: IRuleStore, away_s: dict[str, float]) -> dict[str, list[str]]:
+    """Alarms of sites that are not connected, by name; ``away_s``: for how long they are not."""
+    view = await store.view()
+    effective = _at_sites(view, view.rules, [])
+    return {
+        view.sites[site]: alarms(policy, 0, away_s[view.sites[site]])
+        for site, policy in effective.items()
+        if view.sites[site] in away_s
+    }
 
 
 class SitePolicyOperations:

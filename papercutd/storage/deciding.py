@@ -324,14 +324,18 @@ class Deciding:
 
 
 def _prices_now(connection: sqlite3.Connection, dated_s: float) -> tuple[PriceList, bool]:
-    """The version in force and whether this release can evaluate it."""
+    """The version in force and whether this release can evaluate it.
+
+    Where none is, the application server's clock was wrong when it was heard last: then the
+    first one, for no printing stops for a clock.
+    """
     found = connection.execute(
-        "SELECT body, needs FROM replica.price WHERE effective_from <= ?"
-        " ORDER BY version DESC LIMIT 1",
+        "SELECT body, needs FROM replica.price ORDER BY effective_from > ?,"
+        " CASE WHEN effective_from > ?1 THEN effective_from ELSE -version END, version LIMIT 1",
         (dated_s,),
     ).fetchone()
     if found is None:
-        raise Rejected("unavailable", "the replica holds no price list in force")
+        raise Rejected("unavailable", "the replica holds no price list")
     return decode_prices(found[0]), found[1] == ""
 
 

@@ -11,6 +11,7 @@ from papercutd.domain.policy import Rule
 from papercutd.errors import Rejected
 from papercutd.services.administration import SiteOperations
 from papercutd.services.devices import Credentials
+from papercutd.services.policy_operations import site_alarms
 from papercutd.services.site_server import SiteServer
 from tests.support.stores import WALL_S
 from tests.unit.papercutd.services.test_runs import CARD, RunCase
@@ -186,6 +187,19 @@ class AlarmTests(SitePolicyCase):
         self.assertTrue(decision.allowed)
         status = self.status()
         self.assertEqual((status["unsettled_e4"], status["alarms"]), (2_500, ["site-total"]))
+
+    def test_at_the_application_server(self) -> None:
+        """A site that is away for long, by its own policy."""
+        never = Rule("alarm-age", "never", self.turner.result(self.south))
+        self.turner.result(self.rules.change_rules(set=[never]))
+        away_s = {"north": DAY_S + 1, "south": DAY_S + 1}
+        found = self.turner.run(site_alarms(self.rules, away_s))
+        self.assertEqual(found, {"north": ["replica-age"], "south": []})
+        self.assertEqual(self.turner.run(site_alarms(self.rules, {"north": 5.0})), {"north": []})
+
+    @property
+    def south(self) -> Any:
+        return self.centre.store.id_of("site", "south")
 
     def test_what_is_not_understood_is_said(self) -> None:
         self.set(Rule("a-later-knob", "x"), Rule("cap", "x", group=self.group))
