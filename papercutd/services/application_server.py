@@ -91,6 +91,10 @@ class ApplicationServer:
         #: STRICT sites that may lack allowances of people who used them before.
         self._to_refill: set[str] = set()
 
+    async def takes_passwords(self, user: int) -> bool:
+        """What proves a password is kept here: it always counts."""
+        return True
+
     async def start(self) -> None:
         """Ready to serve: the store is open, nobody is connected."""
         await self.store.start()
@@ -127,6 +131,9 @@ class ApplicationServer:
         self._to_refill.update(
             row[2]["name"] for row in change.rows if row[0] == "site" and row[2] is not None
         )
+        if any(row[0] in ("site_policy", "group_member") for row in change.rows):
+            connected = self.sites.identities()
+            self._to_refill.update(one.removeprefix("site:") for one in connected)
         if any(row[0] in SETTINGS_TABLES for row in change.rows):
             # A stream's mark moves with every batch; only its end concerns providers.
             if any(
