@@ -119,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--printer", required=True, help="where it releases")
     one.add_argument("--site", help="the site it stands at")
     one.add_argument(
-        "--functions", default="copy release", help="words of: copy, scan, fax, release"
+        "--functions", default="copy release", help="words of: copy, scan, fax, release, link"
     )
     one.add_argument("--logins", default="card password", help="words of: card, card-pin, password")
     one.add_argument("--idle", dest="idle_s", type=int, default=60, metavar="SECONDS")
@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     one.add_argument("--printer", help="where it releases and copies")
     one.add_argument("--site", help="the site it stands at; empty: none")
-    one.add_argument("--functions", help="words of: copy, scan, fax, release")
+    one.add_argument("--functions", help="words of: copy, scan, fax, release, link")
     one.add_argument("--logins", help="words of: card, card-pin, password")
     one.add_argument("--idle", dest="idle_s", type=int, metavar="SECONDS")
     add("list", "list devices", _operation("device.list"), device)

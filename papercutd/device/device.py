@@ -232,6 +232,19 @@ class Device:
             self.visit.spent_e4 += answer.amount_e4
         return answer
 
+    async def link_card(self, card: str) -> str:
+        """Link a card to who is logged in: ``linked``, ``claimed`` or ``already``.
+
+        Raises DeviceError.
+        """
+        try:
+            answer: messages.Linked = await self._ask_here(
+                lambda login: messages.LinkCard(login, card), ANSWER_WAIT_S
+            )
+        except ValueError:
+            raise DeviceError(Code.BAD_FIELDS.value) from None
+        return answer.state
+
     async def discard(self, job: str) -> messages.ReleaseAnswer:
         """Delete a held job; raises DeviceError."""
         release = self._env.new_id()

@@ -78,6 +78,7 @@ class DeviceFace:
             type, Callable[[Session, _Conversation, Any], Coroutine[Any, Any, Any]]
         ] = {
             messages.Login: self._login,
+            messages.LinkCard: self._link,
             messages.Logout: self._logout,
             messages.Accounts: self._accounts,
             messages.Run: self._run,
@@ -207,7 +208,19 @@ class DeviceFace:
             available_e4=self._available(purse),
             held=len(self._service.devices.jobs(visit)),
             state=state,
+            notices=visit.notices,
         )
+
+    async def _link(
+        self, session: Session, conversation: _Conversation, message: messages.LinkCard
+    ) -> Any:
+        devices = self._service.devices
+        visit = devices.visit(message.login, conversation.device)
+        try:
+            return messages.Linked(await devices.link(visit, message.card))
+        except LockedOut as locked:
+            left = {"retry_after_s": round(locked.left_s, 1)}
+            raise Refusal(Code.LOCKED_OUT, left) from None
 
     async def _logout(
         self, session: Session, conversation: _Conversation, message: messages.Logout

@@ -39,6 +39,7 @@ from papercutd.storage.change_log import (
     read_head,
 )
 from papercutd.storage.charging import Charging, Source
+from papercutd.storage.claims import Claims
 from papercutd.storage.directory import Directory
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore
@@ -49,6 +50,7 @@ from papercutd.storage.people import (
     find_by_card,
     find_by_name,
     find_device,
+    find_notices,
     find_shared_accounts,
     read_secret,
 )
@@ -103,7 +105,8 @@ class ApplicationStore(AdministeredStore):
         self.merging = Merging(log, self.accounts, self.directory)
         self.allowances = Allowances(log, self.accounts, wall_s)
         self.charging = Charging(log, self.accounts, self.directory, self.allowances, wall_s)
-        self.intake = Intake(log, self.charging, self.allowances, wall_s)
+        self.claims = Claims(log, wall_s)
+        self.intake = Intake(log, self.charging, self.allowances, self.claims, wall_s)
         self.certificates = Certificates(log)
         self.rules = RuleStore(self, log, self.directory, wall_s)
 
@@ -230,6 +233,7 @@ class ApplicationStore(AdministeredStore):
             for completion in runs.abandoned(connection, self._wall_s()):
                 self._settle_run(connection, completion)
             lost = askers.end_unseen(connection, self.charging.void)
+            self.claims.forget_old(connection)
             for identity in lost:
                 self.charging.list_item(connection, "unseen", "", identity, "holds ended")
             return lost
@@ -331,6 +335,13 @@ class ApplicationStore(AdministeredStore):
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
         return self.read(lambda c: find_by_card(c, "", number))
+
+    def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
+        """Here it is no claim: it is linked."""
+        return self.write(lambda c: self.directory.link_card(c, self.claims, user, number))
+
+    def notices(self, user: int) -> Deferred[list[str]]:
+        return self.read(lambda c: find_notices(c, "", user))
 
     def purse(self, account: int) -> Deferred[Purse]:
         def read(connection: sqlite3.Connection) -> Purse:

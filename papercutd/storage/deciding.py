@@ -37,7 +37,7 @@ from papercutd.domain.pricing import (
     total_pages,
 )
 from papercutd.errors import NotFound, Rejected
-from papercutd.storage import allowances_here, askers, replica, runs
+from papercutd.storage import allowances_here, askers, claims_here, replica, runs
 from papercutd.storage.directory import decode_prices
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.people import find_user, heir_of_user, merged_users
@@ -45,9 +45,11 @@ from papercutd.storage.policies import read_effective
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
+    CARD_CLAIM,
     COMPLETED,
     REFUSED,
     SUPERSEDED,
+    Linked,
     Record,
     Total,
     encode_record,
@@ -264,6 +266,16 @@ class Deciding:
             "UPDATE decision SET state = 'voided', number = ?, escrow_e4 = 0 WHERE key = ?",
             (number, key),
         )
+
+    def claim_card(self, connection: sqlite3.Connection, id: str, user: int, number: str) -> str:
+        """``user`` links a card here: ``claimed``, or ``already``; raises as check_claim does."""
+        claim = claims_here.check_claim(connection, id, user, number)
+        if claim is None:
+            return "already"
+        card = Linked(claim.hash, claim.user)
+        record = Record(CARD_CLAIM, claim.id, *self._now(connection), card=card)
+        claims_here.keep_claim(connection, claim, self._append(connection, record))
+        return "claimed"
 
     def give_back(
         self, connection: sqlite3.Connection, users: Sequence[int], amount_e4: int

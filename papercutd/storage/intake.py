@@ -17,9 +17,11 @@ from papercutd.storage.alarms import list_alarms
 from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
+from papercutd.storage.claims import Claim, Claims
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
+    CARD_CLAIM,
     COMPLETED,
     LINK_DOWN,
     LINK_REPORTED,
@@ -46,11 +48,13 @@ class Intake:
         log: ChangeLog,
         charging: Charging,
         allowances: Allowances,
+        claims: Claims,
         wall_s: Callable[[], float],
     ) -> None:
         self._log = log
         self._charging = charging
         self._allowances = allowances
+        self._claims = claims
         self._wall_s = wall_s
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
@@ -253,6 +257,9 @@ class Intake:
             self._note_link(connection, asker, record)
         elif record.kind == ALLOWANCE:
             self._take_totals(connection, asker, record)
+        elif record.kind == CARD_CLAIM and record.card is not None:
+            claim = Claim(record.key, record.card.hash, record.card.user)
+            self._claims.decide(connection, claim, asker.name, record.position)
         else:
             raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
 

@@ -104,6 +104,15 @@ class IJobStore(Interface):
     def purse(account: int) -> Deferred[Purse]:
         """What an account holds, and what can be spent of it here; NotFound."""
 
+    def link_card(user: int, number: str, claim: str) -> Deferred[str]:
+        """``user`` links a card: ``linked``, at a site ``claimed`` under that id, or ``already``.
+
+        Rejected ``card-taken``, InvalidValue.
+        """
+
+    def notices(user: int) -> Deferred[list[str]]:
+        """What the person is to be told at a log-in, at most 8 words."""
+
     def begin_device(name: str, journal: str, mark: Mark, software: str) -> Deferred[Seen]:
         """A device's handshake; Rejected ``journal-behind`` or ``not-yours``."""
 

@@ -24,6 +24,18 @@ LINK_REPORTED = "link-reported"
 ALLOWANCE = "allowance"
 
 
+#: Somebody linked a card there. ``key`` is the claim's id.
+CARD_CLAIM = "card-claim"
+
+
+@attrs.frozen
+class Linked:
+    """A card, by the keyed hash of its number, and whose it is."""
+
+    hash: str
+    user: int
+
+
 @attrs.frozen
 class Total:
     """Of one user, since the stream began."""
@@ -46,6 +58,7 @@ class Record:
     request: Request | None = None
     decision: Decision | None = None
     totals: tuple[Total, ...] = ()
+    card: Linked | None = None
     #: With this record the totals of all users are told, for that timeline; 0: they are not.
     timeline: int = 0
 

@@ -60,7 +60,7 @@ class Replicated:
         return (
             ""
             if self.key in ("key", "serial", "hash", "name", "folded")
-            or self.table in ("stream", "allowance")
+            or self.table in ("stream", "allowance", "notice")
             else -1
         )
 
@@ -107,6 +107,7 @@ TABLES: dict[str, Replicated] = {
             "site_policy",
         ),
         Replicated("card", "hash", ("hash", "user"), "card"),
+        Replicated("notice", "id", ("id", "user", "kind", "at"), "notice"),
         Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(
             "device",

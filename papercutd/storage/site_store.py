@@ -33,6 +33,7 @@ from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
+from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
@@ -40,8 +41,8 @@ from papercutd.storage.overlay import Overlay, read_overlay
 from papercutd.storage.people import (
     Device,
     Login,
-    find_by_card,
     find_by_name,
+    find_notices,
     find_shared_accounts,
     find_site_device,
     read_secret,
@@ -255,7 +256,14 @@ class SiteStore:
         return self.read(lambda c: find_by_name(c, "replica.", name))
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
-        return self.read(lambda c: find_by_card(c, "replica.", number))
+        return self.read(lambda c: owner_here(c, number))
+
+    def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
+        """Journal that the card is theirs: ``claimed``, or ``already``; Rejected ``card-taken``."""
+        return self.write(lambda c: self._deciding.claim_card(c, claim, user, number))
+
+    def notices(self, user: int) -> Deferred[list[str]]:
+        return self.read(lambda c: find_notices(c, "replica.", user))
 
     def purse(self, account: int) -> Deferred[Purse]:
         return self.read(lambda c: read_purse(c, account, self._dated_s()))
@@ -460,6 +468,7 @@ class SiteStore:
                 connection.execute(
                     "UPDATE decision SET number = ? WHERE key = ? AND number > 0", (number, key)
                 )
+                connection.execute("UPDATE card_claim SET number = ? WHERE id = ?", (number, key))
 
         return self.write(begin)
 
