@@ -19,7 +19,9 @@ from papercutd.services.application_server import ApplicationServer
 from protocols.codes import Code
 from protocols.endpoint import Session
 from protocols.errors import Refusal
+from protocols.handlers import Peer
 from protocols.handshake import Hello, Welcome
+from protocols.machine import Unspoken
 from protocols.provider import messages
 from protocols.site import messages as site
 
@@ -86,6 +88,9 @@ class SiteLinkFace:
             software=__version__,
             clock=self._env.wall_s(),
         )
+
+    def unspoken(self, peer: Peer, unspoken: Unspoken) -> None:
+        self._service.sites.refuse(f"{peer.role}:{peer.name}", unspoken)
 
     def opened(self, session: Session) -> None:
         self._service.sites.enter(self._conversations[session].asker.identity, session)

@@ -21,6 +21,8 @@ from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.peer_versions import refused_by, versions_check, versions_status
+from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
@@ -489,9 +491,13 @@ class ApplicationOperations(StoreOperations):
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
+            **versions_status(*self._registries()),
             **self._lockouts.status(),
             **found,
         }
+
+    def _registries(self) -> tuple[Sessions, ...]:
+        return self._server.sites, self._server.providers, self._server.device_sessions
 
     def _fighting(self) -> set[str]:
         server = self._server
@@ -506,6 +512,7 @@ class ApplicationOperations(StoreOperations):
             {"name": "database", "ok": True, "detail": ""},
             {"name": "sites", "ok": not missing, "detail": ", ".join(missing)},
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
+            versions_check(*self._registries()),
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}
@@ -545,12 +552,21 @@ class SiteOperations:
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
+            **self._versions(),
             **self._lockouts.status(),
             "streams_taken": server.uplink.streams_taken,
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
             **lag,
         }
+
+    def _versions(self) -> dict[str, Any]:
+        server = self._server
+        found = versions_status(
+            *(server.providers, server.device_sessions),
+            refused=refused_by(server.link, "the application server"),
+        )
+        return {**found, "application_speaks": server.link.speaks}
 
     def _fighting(self) -> set[str]:
         return self._server.providers.fighting | self._server.device_sessions.fighting
@@ -577,6 +593,10 @@ class SiteOperations:
             {"name": "application server", "ok": not server.link.suspect, "detail": ""},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
             {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
+            versions_check(
+                *(server.providers, server.device_sessions),
+                refused=refused_by(server.link, "the application server"),
+            ),
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

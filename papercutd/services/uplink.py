@@ -22,7 +22,7 @@ from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session
 from protocols.errors import Refusal, SessionLost
-from protocols.handshake import Hello
+from protocols.handshake import VERSIONS, Hello
 from protocols.limits import (
     CHANGES_CREDIT_BYTES,
     CHUNK_LENGTH_MAX,
@@ -111,7 +111,7 @@ class Uplink:
         identity = self._identity
         assert identity is not None
         return Hello(
-            versions=[1],
+            versions=list(VERSIONS),
             role="site",
             name=identity.site,
             journal=identity.stream,

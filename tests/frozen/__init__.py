@@ -1,0 +1,1 @@
+"""Releases of the past, run by tests as the real processes they were."""
