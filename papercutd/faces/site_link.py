@@ -55,6 +55,7 @@ class SiteLinkFace:
             site.Chunk: self._chunk,
             site.Digests: self._digests,
             site.Resend: self._resend,
+            site.Parked: self._parked,
         }
 
     async def hello(self, session: Session, hello: Hello) -> Welcome:
@@ -190,7 +191,7 @@ class SiteLinkFace:
     ) -> Any:
         try:
             position, found = await self._service.store.digests(
-                message.table, message.after, message.until
+                *(message.table, message.after, message.until, session.version)
             )
         except (NotFound, InvalidValue):
             raise Refusal(Code.BAD_FIELDS) from None
@@ -211,6 +212,14 @@ class SiteLinkFace:
         except NotFound:
             raise Refusal(Code.BAD_FIELDS) from None
         return site.Resent(_wire_position(position))
+
+    async def _parked(
+        self, session: Session, conversation: _Conversation, message: site.Parked
+    ) -> Any:
+        rows = await self._service.store.parked_of(conversation.asker.journal, message.after)
+        return site.ParkedPage(
+            [site.ParkedRecord(row["number"], row["kind"], row["code"]) for row in rows]
+        )
 
 
 def shown_key(key: int | bytes) -> int | str:

@@ -21,12 +21,14 @@ from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.parked_operations import ParkedOperations, parked_of_site
 from papercutd.services.peer_versions import refused_by, versions_check, versions_status
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
+from protocols.endpoint import Session
 from protocols.errors import SessionLost
 
 #: How often, and how many times, it is looked whether a site was sent everything; then how
@@ -89,6 +91,7 @@ class StoreOperations:
             "account.add": self.account_add,
             "account.list": self.account_list,
             "printer.list": self.printer_list,
+            **ParkedOperations(self.store).all(),
             "verify": self.verify,
             "statement": self.statement,
             "backup": self.backup,
@@ -184,12 +187,17 @@ class StoreOperations:
         return {"added": await self.store.import_users(users), "of": len(users)}
 
     async def price_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """A new version of the prices: ``{"A4": ["0.05", "0.20"], "*": [...]}``."""
+        """A new version of the prices: ``{"A4": ["0.05", "0.20"], "*": [...]}``.
+
+        Two more prices of a line are those of paper printed on both sides.
+        """
         given = take(arguments, prices={}, currency="EUR", effective_from=0.0)
         lines = {}
         for paper, pair in given["prices"].items():
-            if not isinstance(pair, list) or len(pair) != 2:
-                raise InvalidValue(paper, "needs a grey and a colour price")
+            if not isinstance(pair, list) or len(pair) not in (2, 4):
+                raise InvalidValue(
+                    paper, "needs a grey and a colour price, and for duplex both or neither"
+                )
             lines[paper] = PagePrice(paper, *(parse_amount_e4(str(p), field=paper) for p in pair))
         other = lines.pop("*", None)
         if other is None:
@@ -481,6 +489,7 @@ class ApplicationOperations(StoreOperations):
                 None if session is None else server.feed.behind(session, server.position.number)
             )
             site["changes_to_send"] = behind
+            site["cannot_evaluate"] = [] if session is None else await self._beyond(session)
         return {
             "role": "application",
             "version": __version__,
@@ -495,6 +504,12 @@ class ApplicationOperations(StoreOperations):
             **self._lockouts.status(),
             **found,
         }
+
+    async def _beyond(self, session: Session) -> list[str]:
+        """Rules that a connected site cannot evaluate: it holds what they are about."""
+        assert session.hello is not None
+        found = await self.store.lacking(session.hello.capabilities)
+        return [f"{row['table']} {row['key']} needs {row['needs']}" for row in found]
 
     def _registries(self) -> tuple[Sessions, ...]:
         return self._server.sites, self._server.providers, self._server.device_sessions
@@ -528,7 +543,7 @@ class SiteOperations:
     def all(self) -> dict[str, Operation]:
         server = self._server
         held = HeldOperations(server.env, server.held, server.store.printer_id)
-        own = {"status": self.status, "verify": self.verify}
+        own = {"status": self.status, "verify": self.verify, "parked.list": self.parked}
         return {**held.all(), **self._lockouts.all(), **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -557,6 +572,11 @@ class SiteOperations:
             "streams_taken": server.uplink.streams_taken,
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
+            "cannot_evaluate": [
+                f"{row['table']} {row['key']} needs {row['needs']}: upgrade this site"
+                for row in await server.store.lacking()
+            ],
+            "revoked": await server.store.revocations(),
             **lag,
         }
 
@@ -570,6 +590,11 @@ class SiteOperations:
 
     def _fighting(self) -> set[str]:
         return self._server.providers.fighting | self._server.device_sessions.fighting
+
+    async def parked(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Records of this site that the application server could not apply."""
+        take(arguments)
+        return await parked_of_site(self._server.link)
 
     async def verify(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Check journal and replica; with ``repair`` against the application server, and mend."""

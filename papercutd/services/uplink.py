@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from papercutd import __version__
+from papercutd.domain.capabilities import CAPABILITIES
 from papercutd.domain.chain import CHAIN_START, Mark, Position, next_chain
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
@@ -120,6 +121,7 @@ class Uplink:
             replaces=identity.replaces,
             software=__version__,
             clock=self._env.wall_s(),
+            capabilities=sorted(CAPABILITIES),
         )
 
     def make_ping(self) -> messages.Ping:
@@ -269,7 +271,10 @@ class Uplink:
 
     async def _subscribe(self, session: Session) -> None:
         resumable = self._resumable()
-        if resumable is not None:
+        assert self._identity is not None
+        # Rows of an older release lacked columns, and whole tables, that ours have.
+        is_of_now = self._identity.replica_version == session.version
+        if resumable is not None and is_of_now:
             if await self._try_subscribe(session, resumable):
                 return
         await self._load_snapshot(session)
@@ -305,7 +310,9 @@ class Uplink:
             await self._store.load_chunk(offer.snapshot, index, chunk.rows)
         position = wire.position_in(offer.position)
         assert position is not None
-        await self._store.finish_snapshot(position)
+        await self._store.finish_snapshot(position, session.version)
+        assert self._identity is not None
+        self._identity = attrs.evolve(self._identity, replica_version=session.version)
         self.position = position
         # The rows of a snapshot pass nobody by: what is followed row by row is told again.
         serials = await self._store.revoked_serials()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import attrs
 import msgspec
 
+from papercutd.domain.capabilities import lacking
 from papercutd.domain.decision import (
     Decision,
     Policy,
@@ -27,6 +28,7 @@ from papercutd.domain.job import (
     is_run,
 )
 from papercutd.domain.pricing import (
+    PagePrice,
     PriceLine,
     PriceList,
     fit_lines,
@@ -244,13 +246,16 @@ class Deciding:
 def _prices_now(connection: sqlite3.Connection, wall_s: float) -> tuple[PriceList, bool]:
     """The version in force and whether this release can evaluate it."""
     found = connection.execute(
-        "SELECT body, needs FROM replica.price WHERE effective_from <= ?"
+        "SELECT version, body, needs FROM replica.price WHERE effective_from <= ?"
         " ORDER BY version DESC LIMIT 1",
         (wall_s,),
     ).fetchone()
     if found is None:
         raise Rejected("unavailable", "the replica holds no price list in force")
-    return decode_prices(found[0]), found[1] == ""
+    if not lacking(found[2].split()):
+        return decode_prices(found[1]), True
+    # Held whatever it says: what else is in a newer release's prices is not for us to read.
+    return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
 def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) -> int | None:

@@ -34,6 +34,8 @@ class Record:
     completion: Completion | None = None
     request: Request | None = None
     decision: Decision | None = None
+    #: What a release must be able to evaluate to apply it: who lacks it parks the record.
+    needs: tuple[str, ...] = ()
 
 
 _ENCODER = msgspec.json.Encoder()

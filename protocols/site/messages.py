@@ -12,6 +12,7 @@ import attrs
 from attrs.validators import and_, ge, le, max_len
 
 from protocols.common import Position, is_id, is_number
+from protocols.limits import PAGE_ENTRIES_MAX
 from protocols.provider.messages import Authorize, Bye, Open, Ping, Relay
 
 #: Rows that one DIGESTS lists, and one RESEND names.
@@ -186,10 +187,37 @@ class Resend:
     keys: list[int | str] = attrs.field(validator=and_(max_len(RESEND_MAX), _are_row_keys))
 
 
+@attrs.frozen
+class ParkedRecord:
+    """One record of the stream that could not be applied, and waits."""
+
+    number: int = attrs.field(validator=is_number)
+    kind: str = attrs.field(validator=max_len(64))
+    #: Why, as a code.
+    code: str = attrs.field(validator=max_len(64))
+
+
+@attrs.frozen
+class ParkedPage:
+    """The answer to ``PARKED``; there may be more after the last number."""
+
+    records: list[ParkedRecord] = attrs.field(validator=max_len(PAGE_ENTRIES_MAX))
+
+
+@attrs.frozen
+class Parked:
+    """``TAG PARKED {after}``: the records of this site's stream that wait to be applied."""
+
+    VERB: ClassVar[str] = "PARKED"
+    SINCE: ClassVar[int] = 2
+    ANSWER: ClassVar[type] = ParkedPage
+    after: int = attrs.field(default=0, validator=is_number)
+
+
 #: Verbs a site may send, and the events of each side.
 REQUESTS: tuple[type, ...] = (
     *(Authorize, Open, Journal, Subscribe, Snapshot, Chunk),
-    *(Digests, Resend, Relay, Ping),
+    *(Digests, Resend, Relay, Ping, Parked),
 )
 SERVER_EVENTS: tuple[type, ...] = (Changes, Bye)
 CLIENT_EVENTS: tuple[type, ...] = (Credit, Bye)

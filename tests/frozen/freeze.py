@@ -1,4 +1,4 @@
-"""Freeze a release for the tests: ``python -m tests.frozen.freeze COMMIT tests/frozen/NAME.tar.xz``.
+"""Freeze a release: ``python -m tests.frozen.freeze COMMIT tests/frozen/NAME.tar.xz``.
 
 What a running node needs of that commit and nothing else, as a tar archive: the same commit
 gives the same archive (names in order, no owner, no time). Made once for each version of
