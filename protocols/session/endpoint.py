@@ -385,13 +385,13 @@ class Session(Protocol):
         self._write(received.line)
 
     def _on_fatal(self, received: Fatal) -> None:
-        unspoken = received.unspoken
-        if unspoken is not None:
-            self._guard("unspoken", lambda: self._owner.unspoken(self, unspoken))
         self._owner.count("too_long" if received.code is Code.TOO_LONG else "bad_lines")
         _log.info("{id}: disconnected for {code}", id=self.id, code=received.code.value)
         self._close(received.line)
         self._finish(f"disconnected: {received.code.value}")
+        unspoken = received.unspoken
+        if unspoken is not None:
+            self._guard("unspoken", lambda: self._owner.unspoken(self, unspoken))
 
     _dispatch: ClassVar[dict[type, Callable[[Session, Any], None]]] = {
         HelloReceived: _on_hello,
