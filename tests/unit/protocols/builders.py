@@ -137,7 +137,8 @@ class Recorder:
         self.events: list[Any] = []
         self.refusals: list[Refusal] = []
         self.respond: Callable[[Any], Any] = self.pong
-        self.greet: Callable[[Hello], Any] = lambda _: welcome()
+        #: The WELCOME, or what becomes of the HELLO; None: welcome, at the session's version.
+        self.greet: Callable[[Hello], Any] | None = None
 
     @staticmethod
     def pong(message: Any) -> Any:
@@ -145,6 +146,8 @@ class Recorder:
         return Pong(clock=message.clock)
 
     async def hello(self, session: Session, hello: Hello) -> Welcome:
+        if self.greet is None:
+            return welcome(version=session.version)
         answer = self.greet(hello)
         if isinstance(answer, Deferred):
             answer = await answer
