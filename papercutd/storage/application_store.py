@@ -286,7 +286,7 @@ class ApplicationStore(AdministeredStore):
 
     def lacking(self, capabilities: Sequence[str]) -> Deferred[list[Row]]:
         """Rules that a site with these capabilities cannot evaluate."""
-        return self.read(lambda c: read_lacking(c, known=capabilities))
+        return self.read(lambda c: read_lacking(c, self._wall_s(), known=capabilities))
 
     def parked_of(self, stream: str, after: int) -> Deferred[list[Row]]:
         return self.read(lambda c: read_parked(c, (stream, after), stream))

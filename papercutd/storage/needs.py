@@ -11,14 +11,21 @@ from papercutd.storage.replicated import TABLES
 
 #: Rows named one by one.
 LISTED_MAX = 100
+#: Of tables that keep what was in force: what is, or will be.
+_IN_FORCE = {
+    "price": "version >= (SELECT COALESCE(MAX(version), 0) FROM @ WHERE effective_from <= ?1)"
+}
 
 
 def read_lacking(
-    connection: sqlite3.Connection, database: str = "", known: Iterable[str] = CAPABILITIES
+    connection: sqlite3.Connection,
+    now: float,
+    database: str = "",
+    known: Iterable[str] = CAPABILITIES,
 ) -> list[dict[str, Any]]:
     """The rules that who has the capabilities ``known`` cannot evaluate: table, key, needs.
 
-    ``database``: ``replica.`` at a site.
+    ``database``: ``replica.`` at a site. What is in force no more by ``now`` is no rule.
     """
     known = frozenset(known)
     found: list[dict[str, Any]] = []
@@ -26,9 +33,11 @@ def read_lacking(
         if "needs" not in spec.columns:
             continue
         source = f"{database}{spec.table}" if database else spec.source
+        in_force = _IN_FORCE.get(spec.table, "?1 IS NOT NULL").replace("@", source)
         for key, needs in connection.execute(
-            f"SELECT {spec.key}, needs FROM {source} WHERE needs <> ''"
-            f" ORDER BY {spec.key} DESC LIMIT 1000"
+            f"SELECT {spec.key}, needs FROM {source} WHERE needs <> '' AND {in_force}"
+            f" ORDER BY {spec.key} DESC LIMIT 1000",
+            (now,),
         ):
             missing = lacking(needs.split(), known)
             if missing and len(found) < LISTED_MAX:

@@ -290,7 +290,7 @@ class SiteStore:
 
     def lacking(self) -> Deferred[list[dict[str, Any]]]:
         """Rules of the replica that this release cannot evaluate."""
-        return self.read(lambda c: read_lacking(c, f"{replica.IN_FORCE}."))
+        return self.read(lambda c: read_lacking(c, self._wall_s(), f"{replica.IN_FORCE}."))
 
     def revocations(self) -> Deferred[list[dict[str, Any]]]:
         """The certificates revoked last, at most 20."""

@@ -230,6 +230,13 @@ class RuleContract(_Between):
         self.assertEqual(self.turner.result(other.store.lacking()), said)
         told = self.turner.result(self.centre.store.lacking(["by-weight"]))
         self.assertEqual(told, [{"table": "price", "key": version, "needs": "duplex-prices"}])
+        # Prices that are in force no more are no rule.
+        self.centre.query(
+            "UPDATE price SET body = (SELECT body FROM price WHERE version = 1) WHERE version = ?",
+            version,
+        )
+        self.turner.result(self.centre.store.add_prices(PRICES))
+        self.assertEqual(self.turner.result(self.centre.store.lacking([])), [])
         # What a person holds can still be shown.
         (account,) = self.centre.query("SELECT id FROM account WHERE name = 'anna'")
         purse = self.turner.result(other.store.purse(account[0]))

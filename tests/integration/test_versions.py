@@ -7,8 +7,10 @@ release further apart is refused, naming both.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,7 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Installation
 from papercutd.demo.processes import Role, command, start_together
 from papercutd.demo.scenario import is_ready, is_settled, wait_for
+from papercutd.storage.site_journal import append_body
 from tests.support.frozen import NOW, unpacked
 from tests.support.raw_link import RawLink
 
@@ -265,6 +268,54 @@ class OneApartTests(VersionsCase):
         self.print_one()
         self.heal()
         self.check(copies=1)
+
+
+class ParkedTests(VersionsCase):
+    """A record that only the newer release can read reaches the older application server."""
+
+    def test_it_waits_for_the_upgrade(self) -> None:
+        self.begin(app=1, site=2, provider=2)
+        self.print_one()
+        self.cut()
+        self.print_one()
+        site = self.branch.site
+        site.stop()
+        self.append_newer(site)
+        site.start()
+        self.print_one()
+        self.heal()
+        self.wait("all is forwarded", lambda: site.call("status")["waiting_records"] == 0)
+        # Those behind it landed.
+        self.wait("the others are charged", lambda: self.charged()[0] == 3)
+        self.assertEqual(self.charged()[4], 1)
+        self.assertEqual(self.app.call("status")["parked"], 1)
+        self.run_at(2, self.app)
+        self.ready()
+        (shown,) = command(self.app.config, "parked", "list")
+        self.assertEqual((shown["site"], shown["kind"]), ("north", "completed"))
+        (shown,) = command(site.config, "parked", "list")
+        self.assertEqual(shown["kind"], "completed")
+        retried = command(self.app.config, "parked", "retry")
+        self.assertEqual(retried, {"applied": 1, "still_parked": 0})
+        retried = command(self.app.config, "parked", "retry")
+        self.assertEqual(retried, {"applied": 0, "still_parked": 0})
+        self.assertEqual(self.charged(), (4, 4, BALANCE_E4 - 4 * PAGE_E4, 0, 0))
+        self.assertEqual(self.app.call("verify")["problems"], [])
+        self.assertEqual(site.call("verify")["problems"], [])
+
+    def append_newer(self, site: Role) -> None:
+        """One more job of the site, with a word in its decision that version 1 has not."""
+        with closing(sqlite3.connect(site.data / "journal.db", isolation_level=None)) as journal:
+            (body,) = journal.execute(
+                "SELECT body FROM journal WHERE body LIKE '%\"completed\"%'"
+                " ORDER BY number DESC LIMIT 1"
+            ).fetchone()
+            record = json.loads(body)
+            job = "01960a2e-0000-7000-8000-00000000abcd"
+            record["key"] = f"{job}/submit-1"
+            record["completion"]["job"] = job
+            record["completion"]["decision"]["reason"] = "held"
+            append_body(journal, json.dumps(record), record["at"])
 
 
 class RollingUpgradeTests(VersionsCase):
