@@ -22,10 +22,12 @@ def read_lacking(
     now: float,
     database: str = "",
     known: Iterable[str] = CAPABILITIES,
+    version: int | None = None,
 ) -> list[dict[str, Any]]:
     """The rules that who has the capabilities ``known`` cannot evaluate: table, key, needs.
 
-    ``database``: ``replica.`` at a site. What is in force no more by ``now`` is no rule.
+    ``database``: ``replica.`` at a site. What is in force no more by ``now`` is no rule. Of who
+    speaks ``version`` no table is known that came later: all of its rules are beyond it.
     """
     known = frozenset(known)
     found: list[dict[str, Any]] = []
@@ -34,12 +36,16 @@ def read_lacking(
             continue
         source = f"{database}{spec.table}" if database else spec.source
         in_force = _IN_FORCE.get(spec.table, "?1 IS NOT NULL").replace("@", source)
+        is_known = version is None or spec.since <= version
+        wanted = "needs <> ''" if is_known else "1"
         for key, needs in connection.execute(
-            f"SELECT {spec.key}, needs FROM {source} WHERE needs <> '' AND {in_force}"
+            f"SELECT {spec.key}, needs FROM {source} WHERE {wanted} AND {in_force}"
             f" ORDER BY {spec.key} DESC LIMIT 1000",
             (now,),
         ):
             missing = lacking(needs.split(), known)
+            if not is_known:
+                missing.insert(0, f"version {spec.since}")
             if missing and len(found) < LISTED_MAX:
                 found.append({"table": spec.table, "key": key, "needs": " ".join(missing)})
     return found

@@ -71,7 +71,8 @@ class Replicated:
         """Less than every key of the table."""
         return (
             ""
-            if self.key in ("key", "serial", "hash", "name", "folded") or self.table == "stream"
+            if self.key in ("key", "serial", "hash", "name", "folded")
+            or self.table in ("stream", "allowance")
             else -1
         )
 
@@ -109,6 +110,17 @@ TABLES: dict[str, Replicated] = {
             _USERS,
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
+        Replicated(
+            *("user_group", "id", ("id", "name", "folded"), "user_group", "removed = 0"), since=2
+        ),
+        Replicated("group_member", "key", ("key", "user_group", "user"), "group_member", since=2),
+        Replicated(
+            "site_policy",
+            "key",
+            ("key", "site", "user_group", "knob", "value", "needs"),
+            "site_policy",
+            since=2,
+        ),
         Replicated("card", "hash", ("hash", "user"), "card"),
         Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(
@@ -145,6 +157,13 @@ TABLES: dict[str, Replicated] = {
                 *("settled_e4", "spent_e4", "state"),
             ),
             "stream",
+        ),
+        Replicated(
+            "allowance",
+            "id",
+            ("id", "stream", "user", "granted_e4", "returned_e4", "settled_e4"),
+            "allowance",
+            since=2,
         ),
         Replicated(
             "reservation",

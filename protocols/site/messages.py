@@ -18,6 +18,8 @@ from protocols.provider.messages import Authorize, Bye, Open, Ping, Relay
 #: Rows that one DIGESTS lists, and one RESEND names.
 DIGEST_ROWS_MAX = 120
 RESEND_MAX = 100
+#: People who were merged into one and are named with it by a RECALL.
+RECALL_USERS_MAX = 500
 _KEY_LENGTH_MAX = 1_024
 
 
@@ -188,6 +190,40 @@ class Resend:
 
 
 @attrs.frozen
+class Recall:
+    """``* RECALL {recall, users, amount_e4}``: give back so much of what is held of a person.
+
+    ``users`` are the person and those merged into it. The site journals what it gives back
+    of what is neither spent nor reserved, and says so with ``RETURN``.
+    """
+
+    EVENT: ClassVar[str] = "RECALL"
+    SINCE: ClassVar[int] = 2
+    recall: str = attrs.field(validator=is_id)
+    users: list[int] = attrs.field(validator=max_len(RECALL_USERS_MAX))
+    amount_e4: int = attrs.field(validator=is_number)
+
+
+@attrs.frozen
+class Returned:
+    """The answer to ``RETURN``."""
+
+
+@attrs.frozen
+class Return:
+    """``TAG RETURN {recall, number}``: what was recalled is given back by record ``number``.
+
+    0: nothing was left to give. The record itself travels by ``JOURNAL``, before or after.
+    """
+
+    VERB: ClassVar[str] = "RETURN"
+    SINCE: ClassVar[int] = 2
+    ANSWER: ClassVar[type] = Returned
+    recall: str = attrs.field(validator=is_id)
+    number: int = attrs.field(validator=is_number)
+
+
+@attrs.frozen
 class ParkedRecord:
     """One record of the stream that could not be applied, and waits."""
 
@@ -217,7 +253,7 @@ class Parked:
 #: Verbs a site may send, and the events of each side.
 REQUESTS: tuple[type, ...] = (
     *(Authorize, Open, Journal, Subscribe, Snapshot, Chunk),
-    *(Digests, Resend, Relay, Ping, Parked),
+    *(Digests, Resend, Relay, Ping, Return, Parked),
 )
-SERVER_EVENTS: tuple[type, ...] = (Changes, Bye)
+SERVER_EVENTS: tuple[type, ...] = (Changes, Recall, Bye)
 CLIENT_EVENTS: tuple[type, ...] = (Credit, Bye)

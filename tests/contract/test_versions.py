@@ -228,7 +228,7 @@ class RuleContract(_Between):
         self.assertEqual((decision.verdict, decision.reason), (Verdict.HOLD, Reason.CAPABILITY))
         said = [{"table": "price", "key": version, "needs": "by-weight"}]
         self.assertEqual(self.turner.result(other.store.lacking()), said)
-        told = self.turner.result(self.centre.store.lacking(["by-weight"]))
+        told = self.turner.result(self.centre.store.lacking(["by-weight"], 2))
         self.assertEqual(told, [{"table": "price", "key": version, "needs": "duplex-prices"}])
         # Prices that are in force no more are no rule.
         self.centre.query(
@@ -236,7 +236,7 @@ class RuleContract(_Between):
             version,
         )
         self.turner.result(self.centre.store.add_prices(PRICES))
-        self.assertEqual(self.turner.result(self.centre.store.lacking([])), [])
+        self.assertEqual(self.turner.result(self.centre.store.lacking([], 2)), [])
         # What a person holds can still be shown.
         (account,) = self.centre.query("SELECT id FROM account WHERE name = 'anna'")
         purse = self.turner.result(other.store.purse(account[0]))
