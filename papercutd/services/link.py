@@ -390,10 +390,12 @@ class _Sessions:
         return attrs.evolve(self.handler.make_hello(), versions=self.link._versions)
 
     def refused(self, refusal: Refusal) -> None:
-        self.link.refusal = refusal
+        before, self.link.refusal = told_versions(self.link.refusal), refusal
         found = told_versions(refusal)
         if found is not None:
-            _log.error("{advice}", advice=advise("the server", found, self.link._versions))
+            # Said once, and shown by status until it is over.
+            if found != before:
+                _log.error("{advice}", advice=advise("the server", found, self.link._versions))
         else:
             _log.info("the server refused the session: {code}", code=refusal.code.value)
         self.handler.refused(refusal.code)
