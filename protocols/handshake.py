@@ -28,6 +28,8 @@ from protocols.common import Mark, Position, is_id, is_name, is_number
 
 #: Versions of the wire this release speaks, newest last.
 VERSIONS: tuple[int, ...] = (1, 2)
+VERSION_MAX = 65_535
+VERSIONS_LISTED_MAX = 16
 
 
 @attrs.frozen
@@ -43,7 +45,7 @@ class Hello:
     """``HELLO``: what the connecting side is and where its journal stands."""
 
     VERB: ClassVar[str] = "HELLO"
-    versions: list[int] = attrs.field(validator=max_len(16))
+    versions: list[int] = attrs.field(validator=max_len(VERSIONS_LISTED_MAX))
     role: str = attrs.field(validator=in_(("provider", "site", "device")))
     name: str = attrs.field(validator=is_name)
     #: The id of this incarnation of the journal; a site's is its stream id.
@@ -69,7 +71,7 @@ class Hello:
 class Welcome:
     """The answer to ``HELLO``."""
 
-    version: int = attrs.field(validator=[ge(0), le(65_535)])
+    version: int = attrs.field(validator=[ge(0), le(VERSION_MAX)])
     role: str = attrs.field(validator=in_(("application", "site")))
     name: str = attrs.field(validator=is_name)
     #: ``application``, or the stream of the site: what a decision's decider will say.
@@ -99,9 +101,15 @@ def since_of(message_class: type) -> int:
     return int(getattr(message_class, "SINCE", 1))
 
 
+def shown_versions(versions: Sequence[object]) -> list[int]:
+    """Those of a peer's list that can be versions, the first of them."""
+    found = [v for v in versions if isinstance(v, int) and 0 <= v <= VERSION_MAX]
+    return found[:VERSIONS_LISTED_MAX]
+
+
 def say_versions(versions: Sequence[int]) -> str:
     """``1 and 2``, for people."""
-    words = [str(version) for version in sorted(versions)[:16]]
+    words = [str(version) for version in sorted(versions)]
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words) or "none"
 
 

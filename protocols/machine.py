@@ -20,7 +20,7 @@ from protocols.codes import Code
 from protocols.envelope import Kind, Line
 from protocols.errors import LocalProtocolError, NotSpoken, Refusal, RemoteProtocolError
 from protocols.framing import LineBuffer
-from protocols.handshake import choose_version
+from protocols.handshake import choose_version, shown_versions
 from protocols.limits import BAD_LINES_MAX, TAGS_IN_FLIGHT_MAX
 from protocols.proof import NONCE
 from protocols.received import (
@@ -244,9 +244,11 @@ class Connection:
         if version is None:
             self._hello_tag = line.tag
             self.state = after
-            spoken, offered = list(self.spec.versions), read.versions[:16]
+            spoken, offered = list(self.spec.versions), shown_versions(read.versions)
             refusal = Refusal(Code.VERSION, {"spoken": spoken, "offered": offered})
-            unspoken = Unspoken(offered, spoken, str(read.software)[:64])
+            # Shown to people: no control characters of a peer.
+            software = read.software[:64] if isinstance(read.software, str) else ""
+            unspoken = Unspoken(offered, spoken, "".join(filter(str.isprintable, software)))
             return Fatal(Code.VERSION, self.refuse_hello(refusal), unspoken)
         hello = envelope.decode(self._tables.hello, line.body)
         self._hello_tag = line.tag

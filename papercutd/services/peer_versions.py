@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from papercutd.services.sessions import Sessions
 from protocols.codes import Code
 from protocols.errors import Refusal
-from protocols.handshake import VERSIONS, advise
+from protocols.handshake import VERSIONS, advise, shown_versions
 
 #: Peers of one list in status.
 LISTED_MAX = 100
@@ -25,9 +25,7 @@ def told_versions(refusal: Refusal | None) -> list[int] | None:
     if refusal is None or refusal.code is not Code.VERSION:
         return None
     spoken = refusal.fields.get("spoken")
-    if not isinstance(spoken, list):
-        return []
-    return [version for version in spoken[:16] if isinstance(version, int)]
+    return shown_versions(spoken) if isinstance(spoken, list) else []
 
 
 def refused_by(link: Linked, server: str) -> list[str]:

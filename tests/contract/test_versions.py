@@ -10,6 +10,7 @@ import msgspec
 from papercutd.domain.chain import CHAIN_START, Mark
 from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
+from papercutd.domain.policy import Rule
 from papercutd.domain.pricing import PagePrice
 from papercutd.errors import BadRows, NotFound
 from papercutd.storage.records import COMPLETED, Record, encode_record
@@ -230,6 +231,11 @@ class RuleContract(_Between):
         self.assertEqual(self.turner.result(other.store.lacking()), said)
         told = self.turner.result(self.centre.store.lacking(["by-weight"], 2))
         self.assertEqual(told, [{"table": "price", "key": version, "needs": "duplex-prices"}])
+        # Of rules in tables that it has never heard of a site of version 1 knows none.
+        self.turner.result(self.centre.store.rules.change_rules([Rule("policy", "closed")]))
+        old = self.turner.result(self.centre.store.lacking(["duplex-prices", "by-weight"], 1))
+        said = [(row["table"], row["needs"]) for row in old]
+        self.assertEqual(said, [("site_policy", "version 2")])
         # Prices that are in force no more are no rule.
         self.centre.query(
             "UPDATE price SET body = (SELECT body FROM price WHERE version = 1) WHERE version = ?",

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.frozen import NOW, unpacked
+from tests.support.frozen import ARCHIVES, NOW, unpacked
 
 #: Run by either release: the messages of each protocol with their fields, the replicated
 #: columns, and the fields of records.
@@ -71,6 +72,18 @@ def described(release: str) -> dict[str, Any]:
         raise AssertionError(done.stderr)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+class ArchiveTests(SynchronousTestCase):
+    def test_what_is_in_it(self) -> None:
+        """What a node runs on and no more: it is in every copy of the repository."""
+        for archive in ARCHIVES.glob("*.tar.xz"):
+            self.assertLess(archive.stat().st_size, 300 * 1024)
+            with tarfile.open(archive) as opened:
+                members = opened.getmembers()
+            tops = {member.name.partition("/")[0] for member in members}
+            self.assertEqual(tops, {"papercutd", "protocols", "plugins", "twisted"})
+            self.assertEqual({(m.mtime, m.uid, m.uname) for m in members}, {(0, 0, "")})
 
 
 class FrozenTests(SynchronousTestCase):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from papercutd.services.peer_versions import told_versions
 from protocols import envelope
 from protocols.codes import Code
 from protocols.device.spec import DEVICE
@@ -106,6 +108,24 @@ class MachineTests(SynchronousTestCase):
         found: Any = fatal
         self.assertEqual(tuple(found.unspoken[:2]), ([4], [1, 2]))
         self.assertIn(b'"spoken":[1,2],"offered":[4]', found.line)
+
+    def test_what_is_no_version(self) -> None:
+        """Nothing of a peer reaches people but numbers and printable words."""
+        server = Connection(PROVIDER, Side.SERVER)
+        fields = {"versions": [-1, 4, 2**63 - 1, *([5] * 100)], "software": "x\x1b[2J"}
+        line = f"1 HELLO {json.dumps(fields)}\n"
+        (found,) = server.receive_data(line.encode())
+        unspoken: Any = found.unspoken  # type: ignore[union-attr]
+        self.assertEqual(unspoken.offered, [4, *([5] * 15)])
+        self.assertEqual(unspoken.software, "x[2J")
+        for spoken, told in (
+            ("x", []),
+            ([True, "4", None, 10**30, {}], [True]),
+            ([3, 4], [3, 4]),
+        ):
+            refusal = Refusal(Code.VERSION, {"spoken": spoken})
+            self.assertEqual(told_versions(refusal), told)
+        self.assertIsNone(told_versions(Refusal(Code.BUSY, {"spoken": [3]})))
 
 
 class SessionTests(SynchronousTestCase):
