@@ -147,10 +147,16 @@ class VersionsCase(SynchronousTestCase):
         self.copy(2)
 
     def check(self, copies: int) -> None:
-        """Everything once, to the last page; all books verified by whatever release keeps them.
+        """``check_books``, and the site shows what is left.
 
         ``copies``: how often something was copied.
         """
+        self.check_books(copies)
+        own = self.branch.site.data
+        self.wait("the site has heard", lambda: self.balance_at_site(own) == self.charged()[2])
+
+    def check_books(self, copies: int) -> None:
+        """Everything once, to the last page; all verified by whatever release keeps it."""
         branch = self.branch
         self.wait("all is settled", lambda: is_settled(branch))
         self.wait("all is forwarded", lambda: branch.site.call("status")["waiting_records"] == 0)
@@ -165,8 +171,6 @@ class VersionsCase(SynchronousTestCase):
         self.assertEqual(
             self.charged(), (len(self.jobs) + copies, pages, BALANCE_E4 - pages * PAGE_E4, 0, 0)
         )
-        own = branch.site.data
-        self.wait("the site has heard", lambda: self.balance_at_site(own) == self.charged()[2])
 
     def charged(self) -> tuple[int, int, int, int, int]:
         """Charges, their pages, the balance; open reservations and parked records."""
@@ -175,7 +179,9 @@ class VersionsCase(SynchronousTestCase):
                 "SELECT COUNT(*), COALESCE(SUM(pages), 0) FROM charge"
             ).fetchone()
             (balance_e4,) = database.execute(
-                "SELECT credits_e4 - debits_e4 FROM account WHERE kind = 'personal'"
+                # What a site holds of it is the person's too.
+                "SELECT SUM(credits_e4 - debits_e4) FROM account"
+                " WHERE kind IN ('personal', 'escrow')"
             ).fetchone()
             (reserved,) = database.execute(
                 "SELECT COUNT(*) FROM decision WHERE state = 'open'"
@@ -361,14 +367,47 @@ class RollingUpgradeTests(VersionsCase):
         self.check(copies=5)
         self.refuses_the_older_release()
 
+    def test_allowances_after_the_upgrade(self) -> None:
+        """STRICT works from then on; before, no money is parked where it cannot be spent."""
+        self.begin(app=2, site=1, provider=1)
+        self.app.call("site.set", name="north", policy="strict")
+        self.use()
+        self.check(copies=1)
+        self.assertEqual(self.granted(), 0)
+        self.run_at(2, self.branch.site)
+        self.ready()
+        self.use()
+        self.wait("the site was granted something", lambda: self.granted() > 0)
+        self.cut()
+        self.use()
+        self.heal()
+        self.check_books(copies=3)
+
+    def granted(self) -> int:
+        """What the site's replica says that its stream holds."""
+        with closing(measure.open_read(self.app.data / "application.db")) as database:
+            (centre,) = database.execute(
+                "SELECT COALESCE(SUM(granted_e4), 0) FROM allowance"
+            ).fetchone()
+        if centre:
+            with closing(measure.open_read(self.replica())) as replica:
+                (own,) = replica.execute(
+                    "SELECT COALESCE(SUM(granted_e4), 0) FROM allowance"
+                ).fetchone()
+            return int(own)
+        return 0
+
+    def replica(self) -> Path:
+        data = self.branch.site.data
+        with closing(measure.open_read(data / "journal.db")) as journal:
+            (number,) = journal.execute("SELECT replica FROM identity").fetchone()
+        return data / f"replica-{number}.db"
+
     def speaks(self, version: int) -> None:
         """The site has a replica with all that this version has."""
 
         def is_anew() -> bool:
-            with closing(measure.open_read(self.branch.site.data / "journal.db")) as journal:
-                (number,) = journal.execute("SELECT replica FROM identity").fetchone()
-            path = self.branch.site.data / f"replica-{number}.db"
-            with closing(measure.open_read(path)) as replica:
+            with closing(measure.open_read(self.replica())) as replica:
                 found = replica.execute("SELECT version, complete FROM position").fetchone()
             return bool(found == (version, 1))
 
