@@ -151,7 +151,9 @@ def parser() -> argparse.ArgumentParser:
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)
     one.add_argument(
-        "line", nargs="+", help="PAPER=GREY,COLOUR, such as A4=0.05,0.20; * for others"
+        "line",
+        nargs="+",
+        help="PAPER=GREY,COLOUR[,GREY,COLOUR of duplex], such as A4=0.05,0.20; * for others",
     )
     one.add_argument("--currency", default="EUR")
     add("show", "all versions", _operation("price.show"), price)
@@ -237,6 +239,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     _add_release_arguments(one)
     add("list", "list printers", _operation("printer.list"), printer)
+
+    parked = group("parked", "records of sites that could not be applied")
+    add("list", "list them; at a site its own", _operation("parked.list"), parked)
+    retry = "apply what can be applied by now, such as after an upgrade"
+    add("retry", retry, _operation("parked.retry"), parked)
 
     job = group("job", "jobs of a provider")
     add("list", "list jobs", _operation("job.list"), job)

@@ -25,6 +25,7 @@ from papercutd.device.servers import Server, Servers
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services.link import LinkSettings
+from papercutd.services.peer_versions import refused_by
 from papercutd.services.tasks import Tasks
 from protocols.codes import ASK_ELSEWHERE, Code
 from protocols.device import messages
@@ -372,6 +373,7 @@ class Device:
                     "address": f"{server.address.host}:{server.address.port}",
                     "state": _state(server, active),
                     "problem": server.problem,
+                    "refused_versions": refused_by(server.link, server.address.name),
                 }
                 for server in self.servers.all
             ],

@@ -104,6 +104,7 @@ def _show_status(result: Result) -> str:
             f"  {server['role']} {server['name']} at {server['address']}:"
             f" {server['state']}{problem}"
         )
+        lines += [f"    {text}" for text in server["refused_versions"]]
     lines.append(f"logged in: {result['user_name'] or 'nobody'}")
     if result["running"] is not None:
         lines.append(_show_run({"started": True, **result["running"]}))

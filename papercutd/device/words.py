@@ -60,6 +60,8 @@ TEXTS: dict[str, str] = {
     "printed-before": "It was printed before; the administrator decides what becomes of it.",
     "canceled": "It was canceled.",
     "refused": "It was refused, and is held on.",
+    "held": "It is held, for a reason that this release does not know.",
+    "version": "The server speaks no version that this device does: one of them is to be upgraded.",
     "unanswered": "The print server got no answer; the job is held on. " + _AGAIN,
     "already-released": "It has been released already, perhaps at another printer.",
     "unknown-job": "There is no such job any more. Type `list`.",

@@ -27,7 +27,9 @@ from protocols.codes import Code
 from protocols.device import messages
 from protocols.endpoint import Session
 from protocols.errors import Refusal
+from protocols.handlers import Peer
 from protocols.handshake import Hello, Welcome
+from protocols.machine import Unspoken
 from protocols.provider import messages as provider
 
 #: Jobs and accounts of one page.
@@ -111,6 +113,9 @@ class DeviceFace:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker, device)
         return make_welcome(self._env, service, self._name, session, seen)
+
+    def unspoken(self, peer: Peer, unspoken: Unspoken) -> None:
+        self._service.device_sessions.refuse(f"{peer.role}:{peer.name}", unspoken)
 
     def opened(self, session: Session) -> None:
         conversation = self._conversations[session]

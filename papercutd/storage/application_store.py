@@ -42,8 +42,10 @@ from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claims
 from papercutd.storage.directory import Directory
 from papercutd.storage.intake import Intake
-from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.merging import Merging
+from papercutd.storage.needs import read_lacking
+from papercutd.storage.parked import Retried, read_parked, retry_parked
 from papercutd.storage.people import (
     Device,
     Login,
@@ -297,11 +299,32 @@ class ApplicationStore(AdministeredStore):
     def snapshot(self) -> Deferred[SnapshotImage]:
         return self.read(read_snapshot)
 
+    def parked(self, after: tuple[str, int] = ("", 0)) -> Deferred[list[Row]]:
+        return self.read(lambda c: read_parked(c, after))
+
+    def lacking(self, capabilities: Sequence[str], version: int) -> Deferred[list[Row]]:
+        """Rules that a site with these capabilities, which speaks ``version``, cannot evaluate."""
+        return self.read(
+            lambda c: read_lacking(c, self._wall_s(), known=capabilities, version=version)
+        )
+
+    def parked_of(self, stream: str, after: int) -> Deferred[list[Row]]:
+        return self.read(lambda c: read_parked(c, (stream, after), stream))
+
+    def retry_parked(self, after: tuple[str, int]) -> Deferred[Retried]:
+        return self.write(lambda c: retry_parked(c, self.intake, after))
+
     def digests(
-        self, table: str, after: int | str | None, until: int | str | None
+        self,
+        table: str,
+        after: int | str | None,
+        until: int | str | None,
+        version: int | None = None,
     ) -> Deferred[tuple[Position, RangeDigest]]:
-        """What a replica should hold in that range, and at which position; raises NotFound."""
-        spec = find_table(table)
+        """What a replica of who speaks ``version`` should hold in that range, and at which
+        position; raises NotFound.
+        """
+        spec = find_table(table, version)
 
         def read(connection: sqlite3.Connection) -> tuple[Position, RangeDigest]:
             with one_moment(connection):

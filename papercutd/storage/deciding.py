@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import msgspec
 
+from papercutd.domain.capabilities import lacking
 from papercutd.domain.decision import (
     Decision,
     Policy,
@@ -28,6 +29,7 @@ from papercutd.domain.job import (
 )
 from papercutd.domain.policy import Account, Effective, Payer, UnknownUsers
 from papercutd.domain.pricing import (
+    PagePrice,
     PriceLine,
     PriceList,
     fit_lines,
@@ -342,13 +344,16 @@ def _prices_now(connection: sqlite3.Connection, dated_s: float) -> tuple[PriceLi
     first one, for no printing stops for a clock.
     """
     found = connection.execute(
-        "SELECT body, needs FROM replica.price ORDER BY effective_from > ?,"
+        "SELECT version, body, needs FROM replica.price ORDER BY effective_from > ?,"
         " CASE WHEN effective_from > ?1 THEN effective_from ELSE -version END, version LIMIT 1",
         (dated_s,),
     ).fetchone()
     if found is None:
         raise Rejected("unavailable", "the replica holds no price list")
-    return decode_prices(found[0]), found[1] == ""
+    if not lacking(found[2].split()):
+        return decode_prices(found[1]), True
+    # Held whatever it says: what else is in a newer release's prices is not for us to read.
+    return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
 def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) -> int | None:

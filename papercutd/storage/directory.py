@@ -260,15 +260,15 @@ class Directory:
         """A new version of the prices, in force from its ``effective_from``."""
         version = next_id(connection, "price", "version")
         lines = (*prices.papers, prices.other)
-        if any(not 0 <= unit < 10**9 for line in lines for unit in (line.grey_e4, line.colour_e4)):
+        if any(not 0 <= unit < 10**9 for line in lines for unit in line.units_e4):
             raise InvalidValue("price", "is negative or out of bounds")
         if len({line.paper for line in prices.papers}) != len(prices.papers):
             raise InvalidValue("paper", "occurs twice")
         self._check_currency(connection, prices.currency)
         prices = attrs.evolve(prices, version=version)
         connection.execute(
-            "INSERT INTO price (version, effective_from, body) VALUES (?, ?, ?)",
-            (version, prices.effective_from, encode_prices(prices)),
+            "INSERT INTO price (version, effective_from, body, needs) VALUES (?, ?, ?, ?)",
+            (version, prices.effective_from, encode_prices(prices), " ".join(prices.needs)),
         )
         self._log.touch("price", version)
         return version

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import msgspec
 
+from papercutd.domain.capabilities import lacking
 from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
 from papercutd.domain.job import SessionRef
 from papercutd.errors import NotFound, PapercutError, Rejected
@@ -206,10 +207,59 @@ class Intake:
         number: int,
         body: str,
     ) -> None:
+        why = self._try(connection, asker, stream, number, body)
+        if why is not None:
+            # Whatever a record makes us stumble over, the records behind it must come in.
+            connection.execute(
+                "INSERT OR IGNORE INTO parked VALUES (?, ?, ?, ?, ?)",
+                (stream, number, body, why, self._wall_s()),
+            )
+            self._charging.list_item(
+                connection, "parked", "", asker.identity, f"record {number} of {stream}"
+            )
+
+    def apply_again(
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        stream: str,
+        number: int,
+        body: str,
+    ) -> bool:
+        """Apply a record that was parked; False: it stays so, for the reason it has now."""
+        why = self._try(connection, asker, stream, number, body, again=True)
+        place = (stream, number)
+        if why is not None:
+            connection.execute(
+                "UPDATE parked SET reason = ? WHERE stream = ? AND number = ?", (why, *place)
+            )
+            return False
+        connection.execute("DELETE FROM parked WHERE stream = ? AND number = ?", place)
+        self._charging.list_item(
+            connection, "applied-later", "", asker.identity, f"record {number} of {stream}"
+        )
+        return True
+
+    def _try(
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        stream: str,
+        number: int,
+        body: str,
+        again: bool = False,
+    ) -> str | None:
+        """Apply one record, or nothing of it: then why not."""
         connection.execute("SAVEPOINT record")
         mark = self._log.mark()
         try:
-            self._apply_record(connection, asker, decode_record(body), stream, number)
+            record = decode_record(body)
+            missing = lacking(record.needs)
+            if missing:
+                raise Rejected("capability", f"it needs {' '.join(missing)[:200]}")
+            if not (again and record.kind in (LINK_DOWN, LINK_REPORTED)):
+                # How a link stood then says nothing of now.
+                self._apply_record(connection, asker, record, stream, number)
         except (
             PapercutError,
             msgspec.DecodeError,
@@ -219,17 +269,12 @@ class Intake:
             TypeError,
             ValueError,
         ) as error:
-            # Whatever a record makes us stumble over, the records behind it must come in.
             connection.execute("ROLLBACK TO record")
             self._log.undo(mark)
-            connection.execute(
-                "INSERT OR IGNORE INTO parked VALUES (?, ?, ?, ?, ?)",
-                (stream, number, body, f"{type(error).__name__}: {error}", self._wall_s()),
-            )
-            self._charging.list_item(
-                connection, "parked", "", asker.identity, f"record {number} of {stream}"
-            )
-        connection.execute("RELEASE record")
+            return f"{type(error).__name__}: {error}"
+        finally:
+            connection.execute("RELEASE record")
+        return None
 
     def _apply_record(
         self,
@@ -261,7 +306,7 @@ class Intake:
             claim = Claim(record.key, record.card.hash, record.card.user)
             self._claims.decide(connection, claim, asker.name, record.position)
         else:
-            raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
+            raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 
     def _take_totals(
         self, connection: sqlite3.Connection, asker: SessionRef, record: Record

@@ -61,6 +61,8 @@ class Record:
     card: Linked | None = None
     #: With this record the totals of all users are told, for that timeline; 0: they are not.
     timeline: int = 0
+    #: What a release must be able to evaluate to apply it: who lacks it parks the record.
+    needs: tuple[str, ...] = ()
 
 
 _ENCODER = msgspec.json.Encoder()
