@@ -38,6 +38,8 @@ class CoreOracle:
         self._marks: dict[str, int] = {}
         self._head = (0, "")
         self._decided: dict[str, tuple[Any, ...]] = {}
+        #: Answers that each provider's disk had at its last commit.
+        self._answers: dict[str, set[tuple[Any, ...]]] = {}
         #: Job ids that a provider accepted.
         self.accepted: dict[str, str] = {}
         self._devices = DeviceChecks(
@@ -96,6 +98,7 @@ class CoreOracle:
             forgotten = names | self._records.forgotten.keys()
             for key in [one for one in self._decided if one.partition("/")[0] in forgotten]:
                 del self._decided[key]
+            self._answers.pop(node.name, None)
 
     def copied(self, node: Node) -> None:
         """See restores.Judge."""
@@ -161,13 +164,18 @@ class CoreOracle:
     def _at_provider(self, connection: sqlite3.Connection, node: str) -> None:
         """I5: an answer once made durable never changes."""
         self._checked("I5")
-        for job, step, decider, decision in connection.execute(
-            "SELECT job, step, decider, decision FROM job"
-            " WHERE state IN ('decided', 'printing', 'ended') AND decider <> ''"
-        ):
+        answers = set(
+            connection.execute(
+                "SELECT job, step, decider, decision FROM job"
+                " WHERE state IN ('decided', 'printing', 'ended') AND decider <> ''"
+            )
+        )
+        # What is as it was at the last commit was looked at then.
+        for job, step, decider, decision in answers - self._answers.get(node, set()):
             key, found = f"{job}/{step}", (decider, decision)
             if self._decided.setdefault(key, found) != found:
                 self._find("I5", f"the answer to {key} changed", node)
+        self._answers[node] = answers
 
     # The end.
 
