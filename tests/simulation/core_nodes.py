@@ -19,7 +19,7 @@ from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
-from papercutd.provider.adapters import Outcome, PrintOptions
+from papercutd.provider.adapters import Outcome, PrinterUnreachable, PrintOptions
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider
 from papercutd.services.application_server import ApplicationServer
@@ -35,6 +35,7 @@ from papercutd.storage.writer import InlineReader, InlineWriter
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
+from tests.simulation.core_held import add_printers
 from tests.simulation.network import identify
 from tests.simulation.node import Node
 from tests.simulation.spool import SimAnalyser
@@ -64,11 +65,14 @@ class Paper:
 class SimPrinter:
     """An adapter: takes its time, and its paper stays when the print server dies."""
 
-    def __init__(self, node: Node, env: Environment, paper: list[Paper]) -> None:
+    def __init__(
+        self, node: Node, env: Environment, paper: list[Paper], paper_out: dict[str, str]
+    ) -> None:
         self._node = node
         self._clock = node.clock
         self._env = env
         self._paper = paper
+        self._paper_out = paper_out
 
     async def print_document(
         self,
@@ -77,9 +81,16 @@ class SimPrinter:
         started: Callable[[], Awaitable[None]],
         options: PrintOptions,
     ) -> Outcome:
+        name = self._node.identity
         await deferLater(self._env.clock, self._env.rng.uniform(0.01, 0.1), lambda: None)
+        if self._paper_out.get(name) == "off":
+            raise PrinterUnreachable("it is off")
+        if self._node.disk.spool.get(path) is None:
+            raise FileNotFoundError(path)
         await started()
         await deferLater(self._env.clock, self._env.rng.uniform(0.05, 1.0), lambda: None)
+        while name in self._paper_out:
+            await deferLater(self._env.clock, 5.0, lambda: None)
         if self._node.clock is self._clock:
             self._paper.append(Paper(self._node.identity, path, self._node.world.now))
         return Outcome("completed")
@@ -109,8 +120,11 @@ class SimAnchor:
 class CoreInstallation:
     """Nodes that boot into real servers, over their own disks."""
 
-    def __init__(self, world: World, has_devices: bool = False) -> None:
+    def __init__(self, world: World, has_devices: bool = False, has_held: bool = False) -> None:
         self.world = world
+        self.has_held = has_held
+        #: Print servers whose printers have no paper: ``out``, or ``off`` and take nothing.
+        self.paper_out: dict[str, str] = {}
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
         self.topology = Topology(APPLICATION, SITES, PROVIDERS, devices)
@@ -154,6 +168,8 @@ class CoreInstallation:
             for name, site in PROVIDERS.items():
                 directory.add_provider(c, name, site)
                 directory.add_printer(c, f"{site}-1", name, "sim://printer")
+                if self.has_held:
+                    add_printers(directory, c, name, site)
 
             for name in self.device_names:
                 directory.ensure_secret(c, CARD_KEY, "0" * 64)
@@ -261,7 +277,7 @@ class CoreInstallation:
         provider = PrintProvider(
             env,
             journal,
-            {"sim": SimPrinter(node, env, self.paper)},
+            {"sim": SimPrinter(node, env, self.paper, self.paper_out)},
             SimAnalyser(node.disk.spool),
             network.endpoint(node, APPLICATION, PORT),
             network.endpoint(node, PROVIDERS[node.identity], PORT),

@@ -68,6 +68,9 @@ class RunningChecks:
         self._acked: set[str] = set()
         self._voided: set[str] = set()
         self._starts: dict[str, int] = {}
+        #: Seconds between two looks, and whether the askers are away for more than seven days.
+        self.step_s = STEP_S
+        self.is_long_away = False
         self._world.later(STEP_S, self._step)
 
     def _find(self, invariant: str, text: str, node: str = "") -> None:
@@ -229,7 +232,7 @@ class RunningChecks:
                 self._check_holds(server, connection)
                 if server in SITES:
                     self._check_shown(server, connection)
-        self._world.later(STEP_S, self._step)
+        self._world.later(self.step_s, self._step)
 
     def _check_not_voided(self, centre: sqlite3.Connection) -> None:
         """I13: what its asker has open is not void: its money may not be promised again."""
@@ -239,6 +242,9 @@ class RunningChecks:
             if key in self._voided:
                 continue
             self._voided.add(key)
+            if self.is_long_away:
+                self._world.sometimes("given up after seven days")
+                continue
             if APPLICATION in self._struck or provider in self._struck:
                 continue
             device = device_owner(provider)
@@ -253,7 +259,9 @@ class RunningChecks:
             self._checked("I13")
             is_open = asker.execute(
                 "SELECT 1 FROM taken JOIN job ON key = job || '/' || phase || '-' || step"
-                " WHERE key = ?2 AND acked = 0 AND taken.target = ?1 AND decider = ?1",
+                " WHERE key = ?2 AND acked = 0 AND taken.target = ?1 AND decider = ?1"
+                # What it gave up is void, and it has yet to hear that this is known.
+                " AND (key, taken.target) NOT IN (SELECT key, target FROM cancel)",
                 (CENTRE, key),
             ).fetchone()
             if is_open is not None:

@@ -24,6 +24,10 @@ class Profile:
     swarm: float = 0.6
     #: People copy at devices too.
     has_devices: bool = False
+    #: Jobs are held and released too; at devices, so there are some.
+    has_held: bool = False
+    #: Jobs printed at once.
+    jobs: int = 60
     #: A run's own factor on all rates is drawn between these.
     intensity: tuple[float, float] = (0.4, 1.6)
 
@@ -48,6 +52,17 @@ BASE = Profile(
 #: The same, with devices at both sites.
 DEVICES = attrs.evolve(BASE, name="devices", has_devices=True)
 
+#: Secure and find-me printers, whose jobs people collect.
+_OF_HELD = {"F46": 1.5, "F56": 0.4, "F57": 1.5, "F58": 2.0, "F67": 0.7}
+HELD = attrs.evolve(
+    BASE,
+    name="held",
+    has_devices=True,
+    has_held=True,
+    jobs=20,
+    rates={**BASE.rates, **_OF_HELD},
+)
+
 #: The network and crashes go on, at half the rate, while disks go back.
 _HALF = {code: rate / 2 for code, rate in BASE.rates.items()}
 #: What was denied, or given back, in a lost window may be forgotten with it: no F45.
@@ -69,6 +84,6 @@ MIXED = _restoring(
         **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
     },
 )
-_ALL = (BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED)
+_ALL = (BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED)
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}
