@@ -69,7 +69,7 @@ class CoreScenario:
         if self._profile.has_devices:
             DeviceLoad(self.installation, rng, sorted(USERS)).start(self._profile.chaos_s)
         if self.held is not None:
-            self.held.load.start(self._profile.chaos_s)
+            self.held.start(self._profile.chaos_s)
         after_s = LOGIN_S if self._profile.has_devices else 1.0
         self.world.run(self._profile.chaos_s + after_s)
         if self.held is not None:
@@ -120,8 +120,6 @@ class CoreScenario:
         def accepted(job: str) -> None:
             self.oracle.accepted[job] = name
             self.world.count("jobs")
-            if self.held is not None and not printer.endswith("-1"):
-                self.held.load.accepted(job, name, path)
 
         # The person stands at the print server: what they hand in happens there.
         node.clock.callLater(0, self._submit, provider, submission, accepted)

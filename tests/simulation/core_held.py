@@ -41,6 +41,8 @@ HOLDING = {
 #: Jobs that a run hands in to be held, and how often somebody comes to collect or delete one.
 JOBS = 30
 ERRANDS = 40
+#: Which printers take the jobs of a find-me printer; the others take their own.
+_TAKERS = {"findme": ("1", "floor"), "qf": ("q",)}
 #: Of those who come, how many delete instead.
 DELETING = 0.12
 
@@ -57,8 +59,6 @@ def add_printers(directory: Any, connection: sqlite3.Connection, provider: str, 
 class HeldJob:
     """A job that was handed in to be held, and what people were told of it."""
 
-    provider: str
-    path: str
     #: (release id, answer); of a device's release the id is not known.
     told: list[tuple[str, str]] = attrs.field(factory=list)
     #: Somebody gave it up at its print server.
@@ -90,10 +90,6 @@ class HeldLoad:
         for _ in range(ERRANDS):
             self._world.later(self._rng.uniform(10.0, chaos_s), self._errand)
 
-    def accepted(self, job: str, provider: str, path: str) -> None:
-        """A job that may be held was accepted."""
-        self.jobs[job] = HeldJob(provider, path)
-
     def _submit(self) -> None:
         site = self._rng.choice(sorted(OWNERS.values()))
         self._hand_in(f"{site}-{self._rng.choice(sorted(HOLDING))}")
@@ -124,10 +120,10 @@ class HeldLoad:
         config = self._in.providers[listed.provider].config
         assert config is not None
         ids = {one.name.rpartition("-")[2]: one.id for one in config.printers}
-        own = next((name for name, number in ids.items() if number == listed.job.printer), "")
-        if own != "findme" and self._rng.random() < 0.8:
-            return ids[own] if own else listed.job.printer
-        return ids[self._rng.choices(("1", "floor", "secure", "findme"), (6, 6, 1, 1))[0]]
+        own = next((name for name, number in ids.items() if number == listed.job.printer), "1")
+        if self._rng.random() < 0.9:
+            return ids[self._rng.choice(_TAKERS.get(own, (own,)))]
+        return ids[self._rng.choice(sorted(ids))]
 
     def release_at(
         self, server: str, listed: Listed, printer: int, release: str = "", deletes: bool = False
@@ -155,8 +151,8 @@ class HeldLoad:
 
     def _told(self, job: str, release: str, answer: str) -> None:
         self._world.count(f"told {answer}")
-        if job in self.jobs:
-            self.jobs[job].told.append((release, answer))
+        # One of CUPS's was handed in there.
+        self.jobs.setdefault(job, HeldJob()).told.append((release, answer))
 
     def come_to_device(self, name: str, user: str, wanted: str = "") -> bool:
         """Somebody logs in and collects one job, ``wanted`` if it is there; False: it is dark."""
@@ -211,8 +207,8 @@ class HeldLoad:
             return []
         # People who have no card do not come.
         return connection.execute(
-            "SELECT job, user_name, path, printer FROM job WHERE state = 'held' AND job_uuid = ''"
-            " AND user_name NOT IN ('staff', 'stranger') ORDER BY job"
+            "SELECT job, user_name, CASE job_uuid WHEN '' THEN path ELSE job_uuid END, printer"
+            " FROM job WHERE state = 'held' AND user_name NOT IN ('staff', 'stranger') ORDER BY job"
         ).fetchall()
 
 
@@ -234,12 +230,7 @@ class HeldFaults:
 
     def _release_one(self) -> tuple[str, str, list[str]] | None:
         """(provider, job, who was asked): one held job, released from two places or one."""
-        found = [
-            (owner, *row)
-            for owner in sorted(OWNERS)
-            for row in self._load.held_at(owner)
-            if (row[0] in self._load.jobs)
-        ]
+        found = [(owner, *row) for owner in sorted(OWNERS) for row in self._load.held_at(owner)]
         if not found:
             return None
         owner, job, user, _, _ = self._rng.choice(found)
@@ -261,7 +252,8 @@ class HeldFaults:
         if released is None:
             return lambda: False
         _, job, asked = released
-        return lambda: len(asked) > 1 and len(self._load.jobs[job].told) > 1
+        told = self._load.jobs.setdefault(job, HeldJob()).told
+        return lambda: len(asked) > 1 and len(told) > 1
 
     def _restart_between(self, stage: Stage, fault: Fault) -> Any:
         """F57: the print server restarts between the release and the paper."""
@@ -296,6 +288,9 @@ class HeldFaults:
         job, user, path, _ = self._rng.choice(waiting)
         self._load.vanished.add((owner, path))
         self._world.nodes[owner].disk.spool.remove(path)
+        for job_of_cups in self._in.cups.cupsd[owner].jobs.values() if self._in.cups else ():
+            if job_of_cups.uuid == path:
+                job_of_cups.has_document = False
         device = next(name for name, site in DEVICES.items() if site == OWNERS[owner])
         self._load.come_to_device(device, user, job)
         return lambda: True
@@ -304,25 +299,29 @@ class HeldFaults:
         """F46: a job is given up at its print server while it is decided, printed and posted."""
         done: list[bool] = []
         owner = self._rng.choice(sorted(OWNERS))
-        left = 60
+        left = 200
 
         def cancel() -> None:
+            # Also by a person at CUPS, with its backend under way.
+            cupsd = None if self._in.cups is None else self._in.cups.cupsd[owner]
+            if cupsd is not None and cupsd.is_up and cupsd.end_one_printing():
+                done.append(True)
             provider, node = self._in.providers.get(owner), self._world.nodes[owner]
             if provider is None or node.clock is None or node.clock.is_paused:
                 return
             for job in list(provider._living):
-                if job in self._load.jobs and provider.cancel(job):
+                if provider.cancel(job):
                     done.append(True)
-                    self._load.jobs[job].is_canceled = True
+                    self._load.jobs.setdefault(job, HeldJob()).is_canceled = True
 
         def look() -> None:
             nonlocal left
             left -= 1
             provider, node = self._in.providers.get(owner), self._world.nodes[owner]
             if provider is not None and node.clock is not None and provider._living:
-                node.clock.callLater(self._rng.uniform(0.0, 0.3), cancel)
+                node.clock.callLater(self._rng.choice((0.0, 0.005, 0.02, 0.2)), cancel)
             elif left:
-                self._world.later(0.1, look)
+                self._world.later(0.02, look)
 
         self._release_one()
         look()
@@ -386,23 +385,39 @@ class HeldChecks:
         assert connection is not None
         self._world.findings.checked["I21"] += 1
         releases: dict[str, list[tuple[str, str]]] = {}
+        provider = self._in.providers[node.name]
+        holding = {
+            one.id
+            for one in ([] if provider.config is None else provider.config.printers)
+            if one.release != "immediate"
+        }
+        # Printed without a release they may be by nobody.
+        waited = {
+            job
+            for job, printer in connection.execute("SELECT job, printer FROM job")
+            if printer in holding
+        }
         for release, job, answer in connection.execute("SELECT id, job, answer FROM release"):
             releases.setdefault(job, []).append((release, answer))
-        for job, path, state, outcome, assumed in connection.execute(
-            "SELECT job, path, state, outcome, assumed FROM job"
+        cupsd = None if self._in.cups is None else self._in.cups.cupsd[node.name]
+        there = (
+            set()
+            if cupsd is None
+            else {job.uuid for job in cupsd.jobs.values() if job.has_document and not job.is_final}
+        )
+        for job, of_cups, path, state, outcome, assumed in connection.execute(
+            "SELECT job, job_uuid, CASE job_uuid WHEN '' THEN path ELSE 'cups/' || job END,"
+            " state, outcome, assumed FROM job"
         ).fetchall():
-            known = self._load.jobs.get(job)
-            if known is None:
-                continue
-            self._world.count("held jobs")
-            count = papers[(node.name, path)]
             answers = releases.get(job, [])
+            if state == "held":
+                is_there = of_cups in there if of_cups else node.disk.spool.get(path) is not None
+                if not is_there and (node.name, of_cups or path) not in self._load.vanished:
+                    self._find(f"{job} is held and its document is gone", node.name)
+            known = self._load.jobs.get(job, HeldJob())
             granted = [one for one, answer in answers if answer == "released"]
             if len(granted) > 1:
                 self._find(f"{job} was released {len(granted)} times", node.name)
-            if count > len(granted):
-                text = f"{job} came out {count} times for {len(granted)} releases"
-                self._find(text, node.name)
             if any(not answer for _, answer in answers) and state in ("held", "ended"):
                 self._find(f"{job} is {state} and a release has no answer", node.name)
             told = {one for one, answer in known.told if answer == "released"}
@@ -410,14 +425,18 @@ class HeldChecks:
                 self._find(f"{job}: {len(told)} people were told that it prints", node.name)
             if told and not granted:
                 self._find(f"{job}: somebody was told that it prints", node.name)
+            count = papers[(node.name, path)]
             if count and any(answer == "discarded" for _, answer in known.told):
                 self._find(f"{job} came out and was deleted", node.name)
-            is_lost = known.is_canceled or (node.name, path) in self._load.vanished or assumed
+            if job not in waited:
+                continue
+            self._world.count("held jobs")
+            self._world.count(f"held jobs {outcome or state}")
+            allowed = len(granted) + self._in.reruns[(node.name, path)]
+            if count > allowed:
+                self._find(f"{job} came out {count} times for {allowed} releases", node.name)
+            is_lost = known.is_canceled or (node.name, of_cups or path) in self._load.vanished
+            is_lost = is_lost or assumed or (bool(of_cups) and outcome == "canceled")
             if granted and not count and not is_lost:
                 text = f"{job} was released and is {state} {outcome} without paper"
                 self._find(text, node.name)
-            if state == "held" and node.disk.spool.get(path) is None:
-                if (node.name, path) not in self._load.vanished:
-                    self._find(f"{job} is held and its document is gone", node.name)
-            elif outcome in ("discarded", "expired", "completed"):
-                self._world.count(f"held jobs {outcome}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.simulation.core_cups import CupsLoad
 from tests.simulation.core_held import HeldChecks, HeldFaults, HeldLoad
-from tests.simulation.core_nodes import CoreInstallation
+from tests.simulation.core_nodes import USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_weekend import Weekend
 from tests.simulation.stage import Stage
@@ -24,5 +25,14 @@ class Held:
         rng = installation.world.random("held")
         self.load = HeldLoad(installation, rng, hand_in)
         HeldFaults(self.load, installation, rng).register(stage)
+        assert installation.cups is not None
+        cups_rng = installation.world.random("load of CUPS")
+        self.cups = CupsLoad(installation.cups, installation.world, cups_rng, sorted(USERS))
+        self.cups.register(stage)
         self.weekend = Weekend(installation, stage, oracle._running, rng)
         self.checks = HeldChecks(installation, self.load, lambda: oracle._struck)
+
+    def start(self, chaos_s: float) -> None:
+        """People come from now on."""
+        self.load.start(chaos_s)
+        self.cups.start(chaos_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,6 +34,7 @@ from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
+from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.core_held import add_printers
 from tests.simulation.network import identify
@@ -123,6 +124,9 @@ class CoreInstallation:
     def __init__(self, world: World, has_devices: bool = False, has_held: bool = False) -> None:
         self.world = world
         self.has_held = has_held
+        self.cups = CupsMachines(self) if has_held else None
+        #: Paper that CUPS will make once more, having been killed: (print server, path).
+        self.reruns: Counter[tuple[str, str]] = Counter()
         #: Print servers whose printers have no paper: ``out``, or ``off`` and take nothing.
         self.paper_out: dict[str, str] = {}
         self.device_names = tuple(DEVICES) if has_devices else ()
@@ -136,10 +140,22 @@ class CoreInstallation:
         self._prepare_application()
         for name in SITES:
             world.add_node(name, "site").on_boot = self._boot_site
-        for name in PROVIDERS:
-            world.add_node(name, "provider").on_boot = self._boot_provider
+        for name, site in PROVIDERS.items():
+            node = world.add_node(name, "provider")
+            node.on_boot = self._boot_provider
+            if self.cups is not None:
+                self.cups.add_machine(node, site)
         for name in self.device_names:
             world.add_node(name, "device").on_boot = self._boot_device
+
+    def print_paper(self, provider: str, path: str) -> None:
+        """A document came out of a printer of ``provider``."""
+        self.paper.append(Paper(provider, path, self.world.now))
+
+    def is_unsaid(self, provider: str, path: str) -> bool:
+        """CUPS canceled it with the paper out, and nobody says so."""
+        job = path.partition("cups/")[2]
+        return self.cups is not None and job in self.cups.cupsd[provider].unsaid
 
     def boot_all(self) -> None:
         for name in self.topology.nodes():
@@ -168,8 +184,9 @@ class CoreInstallation:
             for name, site in PROVIDERS.items():
                 directory.add_provider(c, name, site)
                 directory.add_printer(c, f"{site}-1", name, "sim://printer")
-                if self.has_held:
+                if self.cups is not None:
                     add_printers(directory, c, name, site)
+                    self.cups.add_printers(directory, c, name, site)
 
             for name in self.device_names:
                 directory.ensure_secret(c, CARD_KEY, "0" * 64)
@@ -274,6 +291,7 @@ class CoreInstallation:
         writer = node.disk.writer("provider.db", node.clock)
         journal = ProviderJournal(writer, env.wall_s)
         network = self.world.network
+        spooler = None if self.cups is None else self.cups.spooler(node, env, journal)
         provider = PrintProvider(
             env,
             journal,
@@ -283,6 +301,10 @@ class CoreInstallation:
             network.endpoint(node, PROVIDERS[node.identity], PORT),
             SETTINGS,
             remove=node.disk.spool.remove,
+            spooler=spooler,
         )
-        self._start(node, provider.start())
+        if self.cups is not None and spooler is not None:
+            self._start(node, self.cups.start(node, spooler, provider))
+        else:
+            self._start(node, provider.start())
         self.providers[node.name] = provider

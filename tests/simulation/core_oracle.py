@@ -226,6 +226,8 @@ class CoreOracle:
                 "SELECT job, state, reason FROM job WHERE state NOT IN ('ended', 'held')"
             ):
                 waiting.append(f"{provider}: {job} is {state} {reason}")
+        if self._in.cups is not None:
+            waiting += self._in.cups.unsettled()
         return waiting + self._devices.unsettled()
 
     def check_end(self) -> None:
@@ -266,6 +268,12 @@ class CoreOracle:
             known.add(key)
             count, found = papers[(provider, one.path)], charges.get(key, [])
             is_required = records.is_required(key, held)
+            # What was canceled at CUPS before any paper is told so, and costs nothing.
+            is_nothing = one.outcome in ("canceled", "aborted") and not sum(
+                amount_e4 for amount_e4, _, _ in found
+            )
+            if is_nothing and (not count or self._in.is_unsaid(provider, one.path)):
+                continue
             if count and len(found) != 1 and (found or is_required):
                 self._find("I3", f"{key}: {count} papers, {len(found)} charges", provider)
             if count and not found and not is_required:
@@ -273,7 +281,8 @@ class CoreOracle:
             if found and not count and not one.assumed and provider not in self._struck:
                 self._find("I4", f"{key} is charged without paper", provider)
             # A provider that was restored prints again what it does not know it printed.
-            if provider not in self._struck and count > 1 + one.assumed:
+            reruns = self._in.reruns[(provider, one.path)]
+            if provider not in self._struck and count > 1 + one.assumed + reruns:
                 self._find("I3", f"{key} came out {count} times", provider)
             if found and one.decision is not None:
                 decided_e4 = price_e4(one.decision)

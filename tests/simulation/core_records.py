@@ -40,13 +40,17 @@ class ProviderJob:
     key: str
     assumed: bool
     decision: bytes | None
+    outcome: str = ""
 
 
 def jobs_of(provider: str, connection: sqlite3.Connection) -> dict[str, ProviderJob]:
     """All jobs in the journal of ``provider``."""
     return {
-        row[0]: ProviderJob(provider, row[1], f"{row[0]}/{row[2]}-{row[3]}", bool(row[4]), row[5])
-        for row in connection.execute("SELECT job, path, phase, step, assumed, decision FROM job")
+        row[0]: ProviderJob(provider, row[1], f"{row[0]}/{row[2]}-{row[3]}", bool(row[4]), *row[5:])
+        for row in connection.execute(
+            "SELECT job, CASE job_uuid WHEN '' THEN path ELSE 'cups/' || job END,"
+            " phase, step, assumed, decision, outcome FROM job"
+        )
     }
 
 

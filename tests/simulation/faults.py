@@ -364,5 +364,6 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F62", "provider reverted", "provider", (10, 50)),
         FaultKind("F63", "provider cloned", "provider", (10, 50)),
         FaultKind("F67", "a held document vanishes", "none", (1, 10)),
+        FaultKind("F68", "cupsd killed", "none", (1, 15)),
     )
 }

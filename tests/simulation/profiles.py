@@ -53,7 +53,7 @@ BASE = Profile(
 DEVICES = attrs.evolve(BASE, name="devices", has_devices=True)
 
 #: Secure and find-me printers, whose jobs people collect.
-_OF_HELD = {"F46": 1.5, "F56": 0.4, "F57": 1.5, "F58": 2.0, "F67": 0.7}
+_OF_HELD = {"F46": 1.5, "F56": 0.4, "F57": 1.5, "F58": 2.0, "F67": 0.7, "F68": 1.0}
 HELD = attrs.evolve(
     BASE,
     name="held",
