@@ -107,6 +107,9 @@ class CupsMachines:
             if not node.has_power and cupsd.is_up:
                 cupsd.stop()
 
+    def has_power(self, name: str) -> bool:
+        return self._world.nodes[name].has_power
+
     def unsettled(self) -> list[str]:
         """Jobs that CUPS has and that nobody holds on purpose."""
         waiting = []
@@ -119,6 +122,8 @@ class CupsMachines:
                     "SELECT job_uuid FROM job WHERE state = 'held' AND job_uuid <> ''"
                 )
             }
+            living = {job.uuid for job in cupsd.jobs.values() if not job.is_final}
+            waiting += [f"{name}: CUPS has {uuid} no more" for uuid in sorted(held - living)]
             for job in cupsd.jobs.values():
                 if not job.is_final and not (job.state is JobState.HELD and job.uuid in held):
                     waiting.append(f"{name}: CUPS's job {job.number} is {job.state.name}")
@@ -167,9 +172,10 @@ class CupsLoad:
         cupsd = self._machines.cupsd[name]
         was_busy: list[bool] = []
         loses = self._rng.random() < 0.2
+        is_over = False
 
         def kill(left: int) -> None:
-            if not cupsd.is_up:
+            if is_over or not cupsd.is_up:
                 return
             if not cupsd.is_busy and left:
                 # It is worth more while something prints.
@@ -182,9 +188,12 @@ class CupsLoad:
                 cupsd.forget_subscriptions()
 
         def end() -> bool:
-            if cupsd.is_stopped:
+            nonlocal is_over
+            is_over = True
+            if was_busy and cupsd.is_stopped:
                 cupsd.is_stopped = False
-                cupsd.start()
+                if self._machines.has_power(name):
+                    cupsd.start()
             return any(was_busy)
 
         kill(50)

@@ -118,7 +118,9 @@ class HeldLoad:
     def printer_for(self, listed: Listed) -> int:
         """Mostly one that takes it, now and then one that does not."""
         config = self._in.providers[listed.provider].config
-        assert config is not None
+        if config is None:
+            # Its disk was full when it heard for the first time.
+            return listed.job.printer
         ids = {one.name.rpartition("-")[2]: one.id for one in config.printers}
         own = next((name for name, number in ids.items() if number == listed.job.printer), "1")
         if self._rng.random() < 0.9:

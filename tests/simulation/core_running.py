@@ -320,6 +320,9 @@ class RunningChecks:
             amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])
             if record["completion"]["step"].startswith("run-"):
                 amount_e4 = record["completion"]["pages"] * decision["lines"][0]["unit_e4"]
+            elif record["completion"]["outcome"] != "completed":
+                # No simulated printer counts what came out of a job that was cut short.
+                amount_e4 = 0
             account = decision["account"]
             beyond[account] = beyond.get(account, 0) + amount_e4
         for account, debits_e4 in connection.execute(
