@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -18,15 +19,17 @@ from twisted.internet.interfaces import IReactorTime
 class Environment:
     """Clock, wall clock and randomness of one node."""
 
-    #: Monotonic time in seconds and delayed calls. Intervals are measured here only.
+    #: Delayed calls, and monotonic time in seconds. Intervals are measured by ``now`` only.
     clock: IReactorTime
     #: Wall time, seconds since 1970. Shown and recorded, never used for order.
     wall_s: Callable[[], float]
     rng: random.Random
+    #: Monotonic time where ``clock`` is none: a reactor's follows the wall clock.
+    monotonic_s: Callable[[], float] | None = None
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return float(self.clock.seconds())
+        return float((self.monotonic_s or self.clock.seconds)())
 
     def new_id(self) -> str:
         """A new UUIDv7 (RFC 9562): 48 bits of wall milliseconds, 74 random bits."""
@@ -37,6 +40,16 @@ class Environment:
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def keep_time(reactor: Any) -> None:
+    """Have delayed calls of ``reactor`` go by a clock that nobody sets.
+
+    By itself it goes by the wall clock: set back by an hour, as at a start without a battery,
+    no ping would be sent and no timeout end for an hour. Before anything is scheduled.
+    """
+    if not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic
+
+
 def real_environment(clock: IReactorTime) -> Environment:
     """The environment of a real process on ``clock`` (its reactor)."""
-    return Environment(clock=clock, wall_s=time.time, rng=random.SystemRandom())
+    return Environment(clock, time.time, random.SystemRandom(), time.monotonic)
