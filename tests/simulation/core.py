@@ -40,7 +40,9 @@ class CoreScenario:
         # What the product says no with is logged as a failure here and there.
         world.expected_failures = (PapercutError,)
         self._rng = rng
-        self.installation = CoreInstallation(self.world, profile.has_devices, profile.has_held)
+        self.installation = CoreInstallation(
+            self.world, profile.has_devices, profile.has_held, profile.has_cups
+        )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
         stage = Stage(self.world, self.installation.topology)

@@ -97,7 +97,7 @@ class HeldLoad:
     # Who comes.
 
     def _errand(self) -> None:
-        if self._rng.random() < 0.5:
+        if self._in.device_names and self._rng.random() < 0.5:
             self._come_to_device(self._rng.choice(sorted(DEVICES)))
             return
         server = self._rng.choice([APPLICATION, *sorted(set(OWNERS.values()))])
@@ -158,8 +158,9 @@ class HeldLoad:
 
     def come_to_device(self, name: str, user: str, wanted: str = "") -> bool:
         """Somebody logs in and collects one job, ``wanted`` if it is there; False: it is dark."""
-        node, device = self._world.nodes[name], self._in.devices.get(name)
-        if not node.is_up or node.clock is None or device is None:
+        device = self._in.devices.get(name)
+        clock = None if device is None else self._world.nodes[name].clock
+        if device is None or clock is None:
             return False
         floor = self._of_floor(DEVICES[name])
         picks, deletes = self._rng.random(), self._rng.random() < DELETING
@@ -184,7 +185,7 @@ class HeldLoad:
                 lambda failure: failure.trap(DeviceError, PapercutError, RuntimeError) and None
             )
 
-        node.clock.callLater(0, begin)
+        clock.callLater(0, begin)
         return True
 
     def _of_floor(self, site: str) -> set[str]:

@@ -25,14 +25,16 @@ class Held:
         rng = installation.world.random("held")
         self.load = HeldLoad(installation, rng, hand_in)
         HeldFaults(self.load, installation, rng).register(stage)
-        assert installation.cups is not None
-        cups_rng = installation.world.random("load of CUPS")
-        self.cups = CupsLoad(installation.cups, installation.world, cups_rng, sorted(USERS))
-        self.cups.register(stage)
+        self.cups: CupsLoad | None = None
+        if installation.cups is not None:
+            cups_rng = installation.world.random("load of CUPS")
+            self.cups = CupsLoad(installation.cups, installation.world, cups_rng, sorted(USERS))
+            self.cups.register(stage)
         self.weekend = Weekend(installation, stage, oracle._running, rng)
         self.checks = HeldChecks(installation, self.load, lambda: oracle._struck)
 
     def start(self, chaos_s: float) -> None:
         """People come from now on."""
         self.load.start(chaos_s)
-        self.cups.start(chaos_s)
+        if self.cups is not None:
+            self.cups.start(chaos_s)

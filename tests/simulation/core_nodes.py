@@ -121,10 +121,16 @@ class SimAnchor:
 class CoreInstallation:
     """Nodes that boot into real servers, over their own disks."""
 
-    def __init__(self, world: World, has_devices: bool = False, has_held: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        has_devices: bool = False,
+        has_held: bool = False,
+        has_cups: bool = False,
+    ) -> None:
         self.world = world
         self.has_held = has_held
-        self.cups = CupsMachines(self) if has_held else None
+        self.cups = CupsMachines(self) if has_cups else None
         #: Paper that CUPS will make once more, having been killed: (print server, path).
         self.reruns: Counter[tuple[str, str]] = Counter()
         #: Print servers whose printers have no paper: ``out``, or ``off`` and take nothing.
@@ -184,8 +190,9 @@ class CoreInstallation:
             for name, site in PROVIDERS.items():
                 directory.add_provider(c, name, site)
                 directory.add_printer(c, f"{site}-1", name, "sim://printer")
-                if self.cups is not None:
+                if self.has_held:
                     add_printers(directory, c, name, site)
+                if self.cups is not None:
                     self.cups.add_printers(directory, c, name, site)
 
             for name in self.device_names:

@@ -263,9 +263,13 @@ class CoreOracle:
         ):
             charges.setdefault(key, []).append((amount_e4, decider, assumed))
         known = self._devices.check_end(charges)
-        for one in jobs.values():
+        for job, one in jobs.items():
             provider, key = one.provider, one.key
-            known.add(key)
+            former = records.former.get(job, set())
+            known |= {key} | former
+            if former & charges.keys():
+                # It printed by a step that its provider forgot.
+                continue
             count, found = papers[(provider, one.path)], charges.get(key, [])
             is_required = records.is_required(key, held)
             # What was canceled at CUPS before any paper is told so, and costs nothing.

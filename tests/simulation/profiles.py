@@ -24,8 +24,10 @@ class Profile:
     swarm: float = 0.6
     #: People copy at devices too.
     has_devices: bool = False
-    #: Jobs are held and released too; at devices, so there are some.
+    #: Jobs are held and released too, at devices where there are some.
     has_held: bool = False
+    #: Print servers have CUPS beside their direct printers; wants ``has_held``.
+    has_cups: bool = False
     #: Jobs printed at once.
     jobs: int = 60
     #: A run's own factor on all rates is drawn between these.
@@ -59,6 +61,7 @@ HELD = attrs.evolve(
     name="held",
     has_devices=True,
     has_held=True,
+    has_cups=True,
     jobs=20,
     rates={**BASE.rates, **_OF_HELD},
 )
@@ -77,12 +80,17 @@ SITE_RESTORE = _restoring("site-restore", {"F23": 0.7, "F26": 1.0, "F33": 0.5})
 CLONE = _restoring("clone", {"F28": 1.0, "F29": 1.0, "F63": 0.7})
 REVERT = _restoring("revert", {"F27": 1.0, "F34": 0.7, "F62": 1.0})
 APP_RESTORE = _restoring("app-restore", {"F30": 0.7, "F31": 0.7})
-MIXED = _restoring(
-    "mixed",
-    {
-        **{"F23": 0.3, "F26": 0.5, "F27": 0.4, "F28": 0.4, "F29": 0.4, "F30": 0.4, "F31": 0.4},
-        **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
-    },
+MIXED = attrs.evolve(
+    _restoring(
+        "mixed",
+        {
+            **{"F23": 0.3, "F26": 0.5, "F27": 0.4, "F28": 0.4, "F29": 0.4, "F30": 0.4, "F31": 0.4},
+            **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
+            **{"F46": 0.5, "F58": 0.7, "F67": 0.3},
+        },
+    ),
+    has_held=True,
+    jobs=45,
 )
 _ALL = (BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED)
 
