@@ -80,18 +80,21 @@ SITE_RESTORE = _restoring("site-restore", {"F23": 0.7, "F26": 1.0, "F33": 0.5})
 CLONE = _restoring("clone", {"F28": 1.0, "F29": 1.0, "F63": 0.7})
 REVERT = _restoring("revert", {"F27": 1.0, "F34": 0.7, "F62": 1.0})
 APP_RESTORE = _restoring("app-restore", {"F30": 0.7, "F31": 0.7})
-MIXED = attrs.evolve(
-    _restoring(
-        "mixed",
-        {
-            **{"F23": 0.3, "F26": 0.5, "F27": 0.4, "F28": 0.4, "F29": 0.4, "F30": 0.4, "F31": 0.4},
-            **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
-            **{"F46": 0.5, "F58": 0.7, "F67": 0.3},
-        },
-    ),
+MIXED = _restoring(
+    "mixed",
+    {
+        **{"F23": 0.3, "F26": 0.5, "F27": 0.4, "F28": 0.4, "F29": 0.4, "F30": 0.4, "F31": 0.4},
+        **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
+    },
+)
+#: With held jobs as well, at direct printers; it has bad seeds still (docs/testing.md).
+MIXED_HELD = attrs.evolve(
+    MIXED,
+    name="mixed-held",
     has_held=True,
     jobs=45,
+    rates={**MIXED.rates, "F46": 0.5, "F58": 0.7, "F67": 0.3},
 )
-_ALL = (BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED)
+_ALL = (BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED, MIXED_HELD)
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}
