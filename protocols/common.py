@@ -94,3 +94,5 @@ class Decision:
     lines: list[PriceLine] = attrs.field(validator=max_len(128))
     #: ``timeline.number`` of the application server's state the decider knew.
     position: str = attrs.field(default="", validator=max_len(64))
+    #: The last promise of a quota that was due; empty: not known.
+    promise: str = attrs.field(default="", validator=max_len(64))

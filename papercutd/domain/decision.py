@@ -59,6 +59,8 @@ class Decision:
     lines: tuple[PriceLine, ...]
     #: The application server's position known to the decider: ``timeline.number``.
     position: str = ""
+    #: The last promise of a quota that was due (domain/schedule.py); empty: not known.
+    promise: str = ""
 
     @property
     def amount_e4(self) -> int:

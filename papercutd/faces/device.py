@@ -207,6 +207,7 @@ class DeviceFace:
             available_e4=self._available(purse),
             held=len(self._service.devices.jobs(visit)),
             state=state,
+            promised_e4=purse.promised_e4,
         )
 
     async def _logout(

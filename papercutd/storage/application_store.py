@@ -52,6 +52,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
+from papercutd.storage.schedules import Schedules
 from papercutd.storage.scope import check_spoken_for
 from papercutd.storage.seals import one_moment
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
@@ -102,6 +103,7 @@ class ApplicationStore(AdministeredStore):
         self.charging = Charging(log, self.accounts, self.directory, wall_s)
         self.intake = Intake(log, self.charging, wall_s)
         self.certificates = Certificates(log)
+        self.schedules = Schedules(log, self.accounts)
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""

@@ -38,6 +38,7 @@ from papercutd.storage.accounts import UNCOLLECTED, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.people import heir_of_user
+from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_step
 from papercutd.storage.timeline import is_lost
 
@@ -193,6 +194,7 @@ class Charging:
             price_version=prices.version,
             lines=lines,
             position=self._log.position_text,
+            promise=last_run(connection, account or 0).text,
         )
         state = "open" if verdict is Verdict.ALLOW else "refused"
         reserved = decision.amount_e4 if transfer is not None else 0
@@ -263,6 +265,7 @@ class Charging:
                 self._pay(connection, account, amount_e4, entry)
         else:
             self._pay(connection, account, amount_e4, entry)
+        give_back(connection, self._accounts, decision, account, amount_e4, entry)
         if owner_known and not forced:
             funds = self._accounts.funds(connection, account)
             forced = funds.restricted and funds.balance_e4 < funds.floor_e4 and amount_e4 > 0

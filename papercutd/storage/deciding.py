@@ -40,6 +40,7 @@ from papercutd.storage import askers, replica, runs
 from papercutd.storage.directory import cap_of, decode_prices
 from papercutd.storage.overlay import Overlay, read_overlay
 from papercutd.storage.people import find_user
+from papercutd.storage.promises import read_promised, with_promised
 from papercutd.storage.records import (
     CANCELED,
     COMPLETED,
@@ -124,6 +125,9 @@ class Deciding:
         if overlay is None:
             return decision
         money = _site_money(connection, identity[0], prices, overlay)
+        promised = read_promised(connection, account, self.dated_s())
+        decision = attrs.evolve(decision, promise=promised.due.text)
+        overlay = with_promised(overlay, promised, money.policy)
         if is_run(request.step):
             available_e4 = available_cut_e4(overlay.funds, money)
             decision = attrs.evolve(decision, lines=fit_lines(decision.lines, available_e4))
@@ -304,4 +308,6 @@ def read_purse(connection: sqlite3.Connection, account: int, dated_s: float) -> 
     prices, _ = _prices_now(connection, dated_s)
     money = _site_money(connection, site, prices, overlay)
     spendable_e4 = funds.spendable_e4 if funds.restricted else None
-    return Purse(funds.balance_e4, spendable_e4, available_cut_e4(funds, money))
+    promised = read_promised(connection, account, dated_s)
+    cut_e4 = available_cut_e4(with_promised(overlay, promised, money.policy).funds, money)
+    return Purse(funds.balance_e4, spendable_e4, cut_e4, promised.amount_e4)

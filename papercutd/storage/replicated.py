@@ -124,6 +124,16 @@ TABLES: dict[str, Replicated] = {
             ),
             "printer",
         ),
+        Replicated(
+            "schedule",
+            "id",
+            (
+                *("id", "name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
+                *("next_at", "done_account", "last_account", "ran_at"),
+            ),
+            "schedule",
+            "removed = 0",
+        ),
         Replicated("price", "version", ("version", "effective_from", "body", "needs"), "price"),
         Replicated(
             "stream",

@@ -18,7 +18,7 @@ from papercutd.storage.change_log import ChangeLog, in_history
 ID_GAP = 1_000_000
 _NUMBERED = (
     *(("user", "id"), ("account", "id"), ("site", "id"), ("provider", "id"), ("printer", "id")),
-    *(("device", "id"), ("price", "version")),
+    *(("device", "id"), ("price", "version"), ("schedule", "id")),
 )
 
 

@@ -43,6 +43,8 @@ class Person:
     held: int = attrs.field(default=0, validator=is_number)
     #: ``online``, ``cut`` or ``cut-and-stale``: how the server stands.
     state: str = attrs.field(default="online", validator=in_(("online", "cut", "cut-and-stale")))
+    #: Of quotas that are due and not in the balance yet: a cut site knows them ahead.
+    promised_e4: int = attrs.field(default=0, validator=is_amount_e4)
 
 
 @attrs.frozen
