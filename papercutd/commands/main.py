@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
+from papercutd.commands.quota import add_quota_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
 from papercutd.domain.money import show_amount
@@ -154,6 +155,8 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--currency", default="EUR")
     add("show", "all versions", _operation("price.show"), price)
+
+    add_quota_commands(add, group, _operation)
 
     site = group("site", "site servers")
     one = add("add", "add a site and print its join token", _add_with_token("site"), site)

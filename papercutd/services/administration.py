@@ -21,6 +21,7 @@ from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
@@ -91,6 +92,7 @@ class StoreOperations:
             "statement": self.statement,
             "backup": self.backup,
             "revoke": self.revoke,
+            **QuotaOperations(self.store).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -489,6 +491,7 @@ class ApplicationOperations(StoreOperations):
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
+            "quotas_waiting": await self.store.quotas_waiting(),
             **self._lockouts.status(),
             **found,
         }
@@ -502,10 +505,12 @@ class ApplicationOperations(StoreOperations):
         found = await self.store.counts()
         names = [site["name"] for site in await self.store.site_states()]
         missing = [n for n in names if self._server.sites.get(f"site:{n}") is None]
+        waiting = await self.store.quotas_waiting()
         checks = [
             {"name": "database", "ok": True, "detail": ""},
             {"name": "sites", "ok": not missing, "detail": ", ".join(missing)},
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
+            {"name": "quotas", "ok": not waiting, "detail": ", ".join(waiting)},
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

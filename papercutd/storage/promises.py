@@ -77,11 +77,19 @@ def _due_runs(
     """The last run that is due or done, and those due that ``account`` has not had."""
     last = NO_DUE
     coming: list[_Coming] = []
-    for number, amount_e4, cap_e4, *rule_of, whom, next_at, done, until, ran_at in (
-        connection.execute(
-            "SELECT id, amount_e4, cap_e4, period, day, minute, whom, next_at, done_account,"
-            " last_account, ran_at FROM replica.schedule ORDER BY id"
-        )
+    for (
+        number,
+        amount_e4,
+        cap_e4,
+        *rule_of,
+        whom,
+        next_at,
+        done,
+        until,
+        ran_at,
+    ) in connection.execute(
+        "SELECT id, amount_e4, cap_e4, period, day, minute, whom, next_at, done_account,"
+        " last_account, ran_at FROM replica.schedule ORDER BY id"
     ):
         if ran_at:
             last = max(last, Due(ran_at, number))

@@ -39,6 +39,13 @@ _BALANCE = (
     "credits_e4 - debits_e4 + COALESCE((SELECT SUM(escrow.credits_e4 - escrow.debits_e4)"
     " FROM account AS escrow WHERE escrow.kind = 'escrow' AND escrow.user = account.user), 0)"
 )
+#: What came in before run (?1, ?2) and was decided after it.
+_EARLY = (
+    "COALESCE((SELECT SUM(amount_e4) FROM early_charge WHERE early_charge.account = account.id"
+    " AND (due_at, schedule) >= (?1, ?2)), 0)"
+)
+#: A site's clock may be ahead of ours by so much.
+AHEAD_MAX_S = 86_400
 
 
 @attrs.frozen
@@ -167,9 +174,9 @@ class Schedules:
         if not run.last_account:
             run = self._begin(connection, run, now_s)
         found = connection.execute(
-            f"SELECT id, {_BALANCE} FROM account WHERE id > ? AND id <= ? AND {IS_RESTRICTED}"
-            " ORDER BY id LIMIT ?",
-            (run.done_account, run.last_account, PIECE_ACCOUNTS),
+            f"SELECT id, {_BALANCE} + {_EARLY} FROM account WHERE id > ?3 AND id <= ?4"
+            f" AND {IS_RESTRICTED} ORDER BY id LIMIT ?5",
+            (run.due_at, run.schedule, run.done_account, run.last_account, PIECE_ACCOUNTS),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
         for account, balance_e4 in found:
@@ -192,6 +199,11 @@ class Schedules:
         connection.execute(
             "DELETE FROM withheld WHERE account > ? AND account <= ? AND due_at < ?",
             (run.done_account, upto, run.due_at - KEPT_S),
+        )
+        connection.execute(
+            "DELETE FROM early_charge WHERE account > ? AND account <= ?"
+            " AND (due_at, schedule) <= (?, ?)",
+            (run.done_account, upto, run.due_at, run.schedule),
         )
         connection.execute(
             "UPDATE quota_run SET users = users + ?, credited_e4 = credited_e4 + ?,"
@@ -226,9 +238,7 @@ class Schedules:
         )
         return attrs.evolve(run, last_account=last)
 
-    def _advance(
-        self, connection: sqlite3.Connection, run: _Run, upto: int, is_last: bool
-    ) -> None:
+    def _advance(self, connection: sqlite3.Connection, run: _Run, upto: int, is_last: bool) -> None:
         if is_last:
             connection.execute(
                 "UPDATE schedule SET ran_at = next_at, next_at = ?, done_account = 0,"
@@ -251,9 +261,7 @@ class Schedules:
         return _run(found)
 
 
-_COLUMNS = (
-    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account"
-)
+_COLUMNS = "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account"
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
@@ -299,6 +307,13 @@ def give_back(
     before = parse_due(decision.promise)
     if before is None or decision.account is None:
         return 0
+    if last_run(connection, decision.account) < before and (
+        before.at_s <= entry.received_at + AHEAD_MAX_S
+    ):
+        connection.execute(
+            "INSERT OR IGNORE INTO early_charge VALUES (?, ?, ?, ?, ?)",
+            (decision.account, before.at_s, before.schedule, entry.key, amount_e4),
+        )
     left_e4 = amount_e4
     for due_at, schedule, period, withheld_e4, over_e4 in connection.execute(
         "SELECT due_at, schedule, period, left_e4, over_e4 FROM withheld WHERE account = ?"

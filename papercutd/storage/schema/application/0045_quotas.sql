@@ -51,5 +51,16 @@ CREATE TABLE @withheld (
     CHECK (left_e4 BETWEEN 0 AND withheld_e4)
 ) STRICT, WITHOUT ROWID;
 
+-- Charges that sites decided after a run which was not made here yet: to its cap they count as
+-- if they came after it.
+CREATE TABLE @early_charge (
+    account INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    schedule INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    amount_e4 INTEGER NOT NULL,
+    PRIMARY KEY (account, due_at, schedule, key)
+) STRICT, WITHOUT ROWID;
+
 -- A purse is what its person's account and escrow hold together.
 CREATE INDEX @account_escrow_user ON account (user) WHERE kind = 'escrow';
