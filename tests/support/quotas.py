@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import attrs
 
 from papercutd.domain.decision import Decision
 from papercutd.domain.job import Request
-from papercutd.domain.schedule import Due, Rule, credit_of, parse_due
+from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, parse_due
 from papercutd.environment import Environment
 from papercutd.storage.schedules import Schedule
 from tests.support.engines import ENGINES, Engine
@@ -86,6 +84,8 @@ class QuotaWorld:
         store = self.branch.store if at_site else self.centre.store
         if at_site:
             decision = self.turner.result(store.decide(self.site_asker, asked))
+            due = [due for due, _ in self.due()]
+            assert decision.promise == (due[-1] if due else NO_DUE).text
         else:
             decision = self.turner.result(store.authorize(self.asker, asked))
         if decision.allowed:
@@ -130,12 +130,12 @@ class QuotaWorld:
                 at_s = schedule.rule.next_due(at_s)
         return sorted(found, key=lambda one: one[0])
 
-    def expected(self, name: str, charges: Iterable[Charge] | None = None) -> int:
+    def expected(self, name: str, topped_e4: int = 0) -> int:
         """What a purse holds when runs and charges come in the order of their decisions."""
-        mine = [c for c in (self.all if charges is None else charges) if c.user == name]
+        mine = [c for c in self.all if c.user == name]
         left = [(parse_due(c.decision.promise), c.decision.amount_e4) for c in mine]
         assert all(due is not None for due, _ in left)
-        balance_e4 = OPENING_E4
+        balance_e4 = OPENING_E4 + topped_e4
         for due, schedule in self.due():
             balance_e4 -= sum(amount_e4 for named, amount_e4 in left if named < due)
             left = [one for one in left if not one[0] < due]
