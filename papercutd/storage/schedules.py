@@ -22,7 +22,7 @@ from papercutd.storage.listings import Row, rows
 from papercutd.storage.timeline import next_id
 
 #: Accounts of one piece: what an interactive request waits for at the most.
-PIECE_ACCOUNTS = 200
+PIECE_ACCOUNTS = 100
 #: A run so long overdue waits for an administrator: more likely than so long an absence is
 #: a clock that is wrong.
 LATE_MAX_S = 35 * 86_400
@@ -95,10 +95,7 @@ class _Run:
     due_at: int
     done_account: int
     last_account: int
-
-    @property
-    def period(self) -> str:
-        return self.rule.name_of(self.due_at)
+    period: str
 
 
 class Schedules:
@@ -265,7 +262,8 @@ _COLUMNS = "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_acco
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
-    return _Run(*row[:4], Rule(*row[4:7]), *row[7:])
+    rule, due_at = Rule(*row[4:7]), row[7]
+    return _Run(*row[:4], rule, due_at, *row[8:], rule.name_of(due_at))
 
 
 def _entry(run: _Run, account: int, now_s: float) -> Entry:
