@@ -23,7 +23,7 @@ class LinkState(enum.Enum):
     ONLINE = "online"
     CUT = "cut"
     #: Cut, and the replica is older than the limit: cached passwords are not taken.
-    STALE = "cut and stale"
+    STALE = "cut-and-stale"
 
 
 @attrs.frozen

@@ -27,6 +27,7 @@ from papercutd.services.link import Link, LinkSettings
 from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
+from papercutd.services.site_policy import SitePolicy
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
 from papercutd.storage.askers import Seen
@@ -92,6 +93,7 @@ class SiteServer:
         self.on_settings = lambda: None
         self.on_rows = lambda rows: None
         self.freshness = Freshness(env, store, lambda: self.is_cut)
+        self.policy = SitePolicy(store, self.freshness, self.tasks)
         self.uplink = Uplink(env, store, self.tasks, self.freshness, on_applied=self._applied)
         self.link = Link(env, application, SITE, self.uplink, settings.link)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
@@ -112,8 +114,11 @@ class SiteServer:
 
     @property
     def state(self) -> str:
-        """``online`` or ``cut``, as people at devices are shown it."""
-        return "cut" if self.is_cut else "online"
+        """``online``, ``cut`` or ``cut-and-stale``, as everybody is shown it."""
+        return self.policy.state.value
+
+    async def takes_passwords(self, user: int) -> bool:
+        return await self.policy.takes_passwords(user)
 
     @property
     def position(self) -> Position | None:
@@ -123,6 +128,7 @@ class SiteServer:
     async def start(self) -> None:
         await self.store.start()
         await self.freshness.start()
+        await self.policy.refresh()
         await self.uplink.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
@@ -328,10 +334,22 @@ class SiteServer:
 
     def _applied(self, rows: list[Any]) -> None:
         self.on_rows(rows)
+        self.policy.applied(rows)
+        if any(row[0] in ("site", "site_policy", "group_member") for row in rows):
+            self.tasks.spawn(self._give_back_unneeded(), "giving back allowances")
         if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(
             row[0] == "stream" and row[2] is not None and row[2]["state"] != "live" for row in rows
         ):
             self.on_settings()
+
+    async def _give_back_unneeded(self) -> None:
+        """Under another policy than STRICT nothing of people's money has to be here."""
+        try:
+            if await self.store.give_back_unneeded():
+                self.uplink.journal_grew()
+        except StorageFull:
+            # It is asked back when it is needed.
+            return
 
     def _repair(self) -> None:
         """The next one waits for its time, not for the end of this one."""

@@ -45,7 +45,10 @@ def read_promised(connection: sqlite3.Connection, account: int, dated_s: float) 
     """
     last, coming = _due_runs(connection, account, dated_s)
     found = connection.execute(
-        f"SELECT credits_e4 - debits_e4 FROM replica.account WHERE id = ? AND {IS_RESTRICTED}",
+        "SELECT credits_e4 - debits_e4 + COALESCE((SELECT"
+        " SUM(granted_e4 - returned_e4 - settled_e4) FROM replica.allowance"
+        " WHERE allowance.user = account.user), 0)"
+        f" FROM replica.account WHERE id = ? AND {IS_RESTRICTED}",
         (account,),
     ).fetchone()
     if found is None or not coming:

@@ -44,8 +44,6 @@ _EARLY = (
     "COALESCE((SELECT SUM(amount_e4) FROM early_charge WHERE early_charge.account = account.id"
     " AND (due_at, schedule) >= (?1, ?2)), 0)"
 )
-#: A site's clock may be ahead of ours by so much.
-AHEAD_MAX_S = 86_400
 
 
 @attrs.frozen
@@ -305,9 +303,12 @@ def give_back(
     before = parse_due(decision.promise)
     if before is None or decision.account is None:
         return 0
-    if last_run(connection, decision.account) < before and (
-        before.at_s <= entry.received_at + AHEAD_MAX_S
-    ):
+    coming = connection.execute(
+        "SELECT next_at FROM schedule WHERE id = ?", (before.schedule,)
+    ).fetchone()
+    # Our own clock may be wrong; a run that is out of all reach is a broken or lying site's.
+    is_ahead = coming and before.at_s <= max(coming[0], entry.received_at) + LATE_MAX_S
+    if is_ahead and last_run(connection, decision.account) < before:
         connection.execute(
             "INSERT OR IGNORE INTO early_charge VALUES (?, ?, ?, ?, ?)",
             (decision.account, before.at_s, before.schedule, entry.key, amount_e4),

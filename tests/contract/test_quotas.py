@@ -232,6 +232,21 @@ class WithheldContract(Quotas):
         world.complete()
         self.assertEqual(world.balance("anna"), 10_000)
 
+    def test_a_charge_that_comes_in_before_its_run(self) -> None:
+        """Decided at a site after the run that we are late with: to the cap it comes after it,
+        whatever our clock says when it comes in."""
+        for offset_s in (0.0, -57 * YEAR_S):
+            world = self.world(DAILY)
+            world.advance(1)
+            world.ask("anna", 4, at_site=True)
+            world.complete()
+            world.turner.offset_s = offset_s
+            world.branch.forward(world.centre, world.site)
+            world.turner.offset_s = 0.0
+            self.assertEqual(world.balance("anna"), 8_000)
+            world.run()
+            self.assertEqual(world.balance("anna"), 10_000)
+
     def test_what_stood_above_the_cap_is_spent_first(self) -> None:
         """15 at a cap of 12: without the charge of 2 it had been 13, and no more room."""
         world = self.world(DAILY)
@@ -273,7 +288,7 @@ class WithheldContract(Quotas):
 
 OPS = st.lists(
     st.one_of(
-        st.tuples(st.just("advance"), st.floats(0.01, 2.5)),
+        st.tuples(st.just("advance"), st.floats(0.01, 1.5)),
         st.tuples(st.just("step"), st.sampled_from((0.0, -3_600.0, -57 * YEAR_S, 72 * YEAR_S))),
         st.tuples(st.just("run"), st.integers(1, 4)),
         st.tuples(
@@ -283,7 +298,7 @@ OPS = st.lists(
         st.tuples(st.just("forward")),
         st.tuples(st.just("follow")),
     ),
-    max_size=40,
+    max_size=22,
 )
 
 

@@ -39,7 +39,25 @@ class StalenessContract:
             self.store.go_by(lambda dated_s=dated_s: dated_s)
             decision = self.turner.result(self.store.decide(asker, request(number)))
             self.assertEqual(decision.price_version, version)
+
+    def test_no_printing_stops_for_a_clock(self) -> None:
+        """The application server said it was 1970: no price is in force by that."""
+        self.centre.user()
+        for later_s in (200, 100):
+            self.turner.result(
+                self.centre.store.add_prices(attrs.evolve(PRICES, effective_from=WALL_S + later_s))
+            )
+        self.centre.query("UPDATE price SET effective_from = ? WHERE version = 1", WALL_S)
+        self.branch.load_snapshot(self.centre)
+        asker = self.branch.provider()
         self.store.go_by(lambda: -1.0)
+        decision = self.turner.result(self.store.decide(asker, request(3)))
+        self.assertEqual(decision.price_version, 1)
+
+    def test_without_prices_nothing_is_decided(self) -> None:
+        self.centre.query("DELETE FROM price")
+        self.branch.load_snapshot(self.centre)
+        asker = self.branch.provider()
         with self.assertRaises(Rejected):
             self.turner.result(self.store.decide(asker, request(3)))
 
