@@ -260,8 +260,10 @@ _COLUMNS = "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_acco
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
-    rule, due_at = Rule(*row[4:7]), row[7]
-    return _Run(*row[:4], rule, due_at, *row[8:], rule.name_of(due_at))
+    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last = row
+    rule = Rule(period, day, minute)
+    named = rule.name_of(due_at)
+    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named)
 
 
 def _entry(run: _Run, account: int, now_s: float) -> Entry:
