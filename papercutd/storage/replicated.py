@@ -158,6 +158,7 @@ TABLES: dict[str, Replicated] = {
             ),
             "schedule",
             "removed = 0",
+            since=2,
         ),
         Replicated("price", "version", ("version", "effective_from", "body", "needs"), "price"),
         Replicated(
