@@ -122,7 +122,7 @@ TABLES: dict[str, Replicated] = {
             since=2,
         ),
         Replicated("card", "hash", ("hash", "user"), "card"),
-        Replicated("notice", "id", ("id", "user", "kind", "at"), "notice"),
+        Replicated("notice", "id", ("id", "user", "kind", "at"), "notice", since=2),
         Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(
             "device",

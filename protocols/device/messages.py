@@ -75,6 +75,7 @@ class LinkCard:
     """``TAG LINK {login, card}``: the card is theirs from now on; nobody else may have it."""
 
     VERB: ClassVar[str] = "LINK"
+    SINCE: ClassVar[int] = 2
     ANSWER: ClassVar[type] = Linked
     login: str = attrs.field(validator=is_id)
     card: str = attrs.field(repr=False, validator=is_secret)
