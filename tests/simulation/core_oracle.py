@@ -172,8 +172,11 @@ class CoreOracle:
     # The end.
 
     def is_settled(self) -> bool:
-        """Whether nothing is under way any more: what I14 demands within the quiet time."""
-        return not self._unsettled()
+        """Whether nothing is under way any more: what I13 and I14 demand by the quiet time's end.
+
+        An asker that a dead clone served notices by its pings only, and comes back later.
+        """
+        return not self._unsettled() and not self._reserved()
 
     def _database(self, node: str) -> sqlite3.Connection:
         name = {"application": "application.db", "site": "journal.db"}.get(
@@ -291,31 +294,51 @@ class CoreOracle:
     def _check_reservations(self, application: sqlite3.Connection) -> None:
         """I13: nothing is reserved when nobody has anything open."""
         left: dict[int, int] = {}
-        for key, provider, account, reserved_e4 in application.execute(
-            "SELECT key, provider, account, reserved_e4 FROM decision WHERE state = 'open'"
+        for key, account, reserved_e4 in application.execute(
+            "SELECT key, account, reserved_e4 FROM decision WHERE state = 'open'"
         ):
-            if self._is_of_lost_journal(provider):
+            if self._is_of_lost_journals(application, key):
+                self._world.count("reserved for a lost journal")
                 left[account] = left.get(account, 0) + reserved_e4
-            else:
-                self._find("I13", f"{key} is still reserved", APPLICATION)
+        for server, text in self._reserved():
+            self._find("I13", text, server)
         for account, name, pending_e4 in application.execute(
             "SELECT id, name, pending_e4 FROM account WHERE pending_e4 <> 0"
         ):
             if pending_e4 != left.get(account):
                 self._find("I13", f"{name} still has {pending_e4} reserved", APPLICATION)
-        for site in SITES:
-            for key, provider in self._database(site).execute(
-                "SELECT key, provider FROM decision WHERE state = 'open'"
-                " AND key NOT IN (SELECT key FROM replica.charged)"
-            ):
-                if not self._is_of_lost_journal(provider):
-                    self._find("I13", f"{key} is still reserved", site)
 
-    def _is_of_lost_journal(self, provider: str) -> bool:
-        """A new journal voids nothing: what the lost one held waits for the administrator."""
-        is_lost = provider in self._struck
-        self._world.count("reserved for a lost journal", is_lost)
-        return is_lost
+    def _reserved(self) -> list[tuple[str, str]]:
+        """What is reserved at each server for askers that know of it, or ought to."""
+        found = []
+        for server in (APPLICATION, *SITES):
+            connection = self._database(server)
+            query = "SELECT key FROM decision WHERE state = 'open'"
+            if server in SITES:
+                query += " AND key NOT IN (SELECT key FROM replica.charged)"
+            try:
+                keys = [row[0] for row in connection.execute(query)]
+            except sqlite3.OperationalError:
+                # No replica is attached yet.
+                continue
+            for key in keys:
+                if not self._is_of_lost_journals(connection, key):
+                    found.append((server, f"{key} is still reserved"))
+        return found
+
+    def _is_of_lost_journals(self, server: sqlite3.Connection, key: str) -> bool:
+        """Whether only journals that were lost hold ``key``.
+
+        A new journal id or stream voids nothing: it waits seven days, or for the administrator.
+        """
+        holders = server.execute(
+            "SELECT identity, hold.journal <> asker.journal FROM hold"
+            " JOIN asker ON identity = hold.asker WHERE key = ?",
+            (key,),
+        ).fetchall()
+        return bool(holders) and all(
+            is_old and identity.partition(":")[2] in self._struck for identity, is_old in holders
+        )
 
     def _check_site(self, site: str, application: sqlite3.Connection) -> None:
         """I9: the replica is the centre's state; I10: what is shown is too."""
@@ -337,9 +360,9 @@ class CoreOracle:
         ):
             shown = read_overlay(connection, account)
             own = connection.execute(
-                "SELECT provider FROM decision WHERE state = 'open' AND account = ?", (account,)
+                "SELECT key FROM decision WHERE state = 'open' AND account = ?", (account,)
             ).fetchone()
-            if own is not None and self._is_of_lost_journal(own[0]):
+            if own is not None and self._is_of_lost_journals(connection, own[0]):
                 continue
             if shown is None or (shown.funds.debits_e4, shown.funds.pending_e4) != (
                 debits,
