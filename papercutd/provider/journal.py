@@ -839,8 +839,8 @@ def _owe_cancel(
     connection: sqlite3.Connection, key: str, target: str, reason: str, number: int
 ) -> None:
     if _settles_with(connection, target) != target:
-        # That stream is no more, and what it reserved went with it.
-        connection.execute("UPDATE taken SET acked = 1 WHERE key = ?", (key,))
+        # That stream is no more, and what it reserved went with it. What was taken for the
+        # key is another server's answer, or was turned to the application server.
         return
     connection.execute(
         "INSERT OR IGNORE INTO cancel (key, target, reason, number) VALUES (?, ?, ?, ?)",

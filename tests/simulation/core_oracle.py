@@ -23,7 +23,7 @@ from tests.simulation.core_nodes import (
     SITES,
     CoreInstallation,
 )
-from tests.simulation.core_records import Records, jobs_of, price_e4
+from tests.simulation.core_records import ProviderJob, Records, jobs_of, price_e4
 from tests.simulation.core_running import RunningChecks
 from tests.simulation.disk import Commit
 from tests.simulation.node import Node
@@ -244,9 +244,14 @@ class CoreOracle:
         papers = Counter((paper.provider, paper.path) for paper in self._in.paper)
         records = self._records
         held = records.held()
-        jobs = dict(records.forgotten)
-        for provider in PROVIDERS:
-            jobs |= jobs_of(provider, self._database(provider))
+        jobs: dict[str, list[ProviderJob]] = {}
+        for node in self._world.nodes.values():
+            # Its copies too, which are off by now: what they printed is paper.
+            if node.role == "provider" and (connection := records.connection(node)) is not None:
+                for job, one in jobs_of(node.identity, connection).items():
+                    jobs.setdefault(job, []).append(one)
+        for job, one in records.forgotten.items():
+            jobs.setdefault(job, []).append(one)
         for job, provider in self.accepted.items():
             if job not in jobs:
                 self._find("I15", f"accepted job {job} is gone", provider)
@@ -256,27 +261,68 @@ class CoreOracle:
         ):
             charges.setdefault(key, []).append((amount_e4, decider, assumed))
         known = self._devices.check_end(charges)
-        for one in jobs.values():
-            provider, key = one.provider, one.key
-            known.add(key)
-            count, found = papers[(provider, one.path)], charges.get(key, [])
-            is_required = records.is_required(key, held)
-            if count and len(found) != 1 and (found or is_required):
-                self._find("I3", f"{key}: {count} papers, {len(found)} charges", provider)
-            if count and not found and not is_required:
-                self._world.count("papers of which no record survived")
-            if found and not count and not one.assumed and provider not in self._struck:
-                self._find("I4", f"{key} is charged without paper", provider)
-            # A provider that was restored prints again what it does not know it printed.
-            if provider not in self._struck and count > 1 + one.assumed:
-                self._find("I3", f"{key} came out {count} times", provider)
-            if found and one.decision is not None:
-                decided_e4 = price_e4(one.decision)
-                allowed = {decided_e4} | records.decided_e4.get(key, set())
-                if found[0][0] not in allowed:
-                    self._find("I3", f"{key}: decided {decided_e4}, charged {found[0][0]}")
+        for told in jobs.values():
+            known |= {one.key for one in told}
+            count = papers[(told[0].provider, told[0].path)]
+            if told[0].provider in self._struck:
+                self._check_struck(told, count, charges, held)
+            else:
+                (one,) = told
+                self._check_job(one, count, charges.get(one.key, []), held)
         for key in set(charges) - known:
-            self._find("I4", f"{key} is charged and no provider knows it", APPLICATION)
+            if not self._is_forgotten_step(key, jobs):
+                self._find("I4", f"{key} is charged and no provider knows it", APPLICATION)
+
+    def _check_job(
+        self, one: ProviderJob, count: int, found: list[tuple[int, str, int]], held: set[str]
+    ) -> None:
+        """Of a provider whose memory was left alone."""
+        key, records = one.key, self._records
+        is_required = records.is_required(key, held)
+        if count and len(found) != 1 and (found or is_required):
+            self._find("I3", f"{key}: {count} papers, {len(found)} charges", one.provider)
+        if count and not found and not is_required:
+            self._world.count("papers of which no record survived")
+        if found and not count and not one.assumed:
+            self._find("I4", f"{key} is charged without paper", one.provider)
+        if count > 1 + one.assumed:
+            self._find("I3", f"{key} came out {count} times", one.provider)
+        self._check_amounts([one], {key: found} if found else {})
+
+    def _check_struck(
+        self,
+        told: list[ProviderJob],
+        count: int,
+        charges: dict[str, list[tuple[int, str, int]]],
+        held: set[str],
+    ) -> None:
+        """Of one that went back or was copied: it prints again what it does not know it printed,
+        and each step of the job that it or its copy knows may have been charged."""
+        keys = {one.key for one in told}
+        found = {key: charges[key] for key in sorted(keys) if key in charges}
+        for key, of_key in found.items():
+            if len(of_key) > 1:
+                self._find("I3", f"{key}: {len(of_key)} charges", told[0].provider)
+        if count and not found:
+            for key in sorted(keys & held):
+                self._find("I3", f"{key}: {count} papers, 0 charges", told[0].provider)
+            self._world.count("papers of which no record survived", not keys & held)
+        self._check_amounts(told, found)
+
+    def _check_amounts(
+        self, told: list[ProviderJob], found: dict[str, list[tuple[int, str, int]]]
+    ) -> None:
+        """I3: as decided, by whichever of those that know the key."""
+        for key, of_key in found.items():
+            decided = {price_e4(one.decision) for one in told if one.key == key and one.decision}
+            allowed_e4 = decided | self._records.decided_e4.get(key, set())
+            if decided and of_key[0][0] not in allowed_e4:
+                self._find("I3", f"{key}: decided {decided}, charged {of_key[0][0]}")
+
+    def _is_forgotten_step(self, key: str, jobs: dict[str, list[ProviderJob]]) -> bool:
+        """Whether ``key`` is an earlier step of a job whose provider's memory was changed."""
+        told = jobs.get(key.partition("/")[0], [])
+        return bool(told) and told[0].provider in self._struck
 
     def _check_streams(self, application: sqlite3.Connection) -> None:
         """I16: no site whose memory was left alone was ever judged restored or cloned."""

@@ -117,6 +117,15 @@ class FoundTests(SeedCase):
         """It was charged at the one in force, though its person had been told another."""
         self.check(96, profile="app-restore")
 
+    def test_late_answer_of_a_stream_that_is_gone(self) -> None:
+        """It settled what another server had allowed: the paper was never charged."""
+        self.check(44, profile="mixed")
+
+    def test_held_by_what_was_lost_and_printed_by_a_copy(self) -> None:
+        """The tester's: a dead clone's asker comes back late, lost journals hold what they held,
+        and a copy charges steps that its original does not know."""
+        self.check(20, 29, 2008, profile="mixed")
+
 
 for _number in range(10):
     _add(_number)

@@ -327,6 +327,16 @@ class OwedTests(JournalCase):
         self.assertEqual(self.owed("application"), [one.key])
         self.assertEqual(self.owed(STREAM), [])
 
+    def test_a_late_answer_of_a_stream_that_is_gone_settles_nothing_else(self) -> None:
+        """The one that was taken is another server's, and its paper is still to be charged."""
+        self.do(self.journal.saw_stream("north", STREAM))
+        self.do(self.journal.saw_stream("north", OTHER_STREAM))
+        one = self.taken(decider="application")
+        self.do(self.journal.cancel(one.key, STREAM, "superseded"))
+        self.assertEqual(self.do(self.journal.open_keys("application")), [one.key])
+        self.do(self.journal.ended(one, completion(one, one.decision), "application", "completed"))
+        self.assertEqual(self.owed("application"), [one.key])
+
     def test_acknowledged_by_the_old_server_after_it_was_turned(self) -> None:
         self.do(self.journal.saw_stream("north", STREAM))
         one = self.ended()
