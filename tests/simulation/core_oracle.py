@@ -382,9 +382,14 @@ class CoreOracle:
             " JOIN asker ON identity = hold.asker WHERE key = ?",
             (key,),
         ).fetchall()
-        return bool(holders) and all(
-            is_old and identity.partition(":")[2] in self._struck for identity, is_old in holders
-        )
+        return bool(holders) and all(self._is_lost(*one, key) for one in holders)
+
+    def _is_lost(self, identity: str, is_old: int, key: str) -> bool:
+        role, _, name = identity.partition(":")
+        if is_old and name in self._struck:
+            return True
+        # A site holds there what a lost journal holds at the site.
+        return role == "site" and self._is_of_lost_journals(self._database(name), key)
 
     def _check_site(self, site: str, application: sqlite3.Connection) -> None:
         """I9: the replica is the centre's state; I10: what is shown is too."""
