@@ -15,6 +15,7 @@ from papercutd.errors import PapercutError
 from papercutd.provider.provider import Submission
 from papercutd.services import wire
 from tests.simulation.core_devices import DeviceLoad
+from tests.simulation.core_logic import Logic
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.findings import Findings
@@ -48,6 +49,8 @@ class CoreScenario:
         stage.logic["F44"] = self._ask_both
         stage.logic["F45"] = self._ask_again_what_was_denied
         Restores(stage, self.oracle).register()
+        self._logic = Logic(stage, self.installation, self.world.random("logic"))
+        self._logic.register()
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
         )
@@ -66,7 +69,9 @@ class CoreScenario:
         if self._profile.has_devices:
             DeviceLoad(self.installation, rng, sorted(USERS)).start(self._profile.chaos_s)
         self.world.run(self._profile.chaos_s + 1.0)
-        self.world.run_until(self.oracle.is_settled, self._profile.total_s)
+        self.world.run_until(
+            lambda: self._logic.is_over and self.oracle.is_settled(), self._profile.total_s
+        )
         # What was settled must stay so.
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()

@@ -16,6 +16,7 @@ from papercutd.storage.overlay import read_overlay
 from papercutd.storage.replicated import TABLES
 from papercutd.storage.site_journal import verify_journal
 from tests.simulation.core_devices import DeviceChecks
+from tests.simulation.core_logic import POISON
 from tests.simulation.core_nodes import (
     APPLICATION,
     CAP_E4,
@@ -236,7 +237,9 @@ class CoreOracle:
         self._check_reservations(application)
         for site in SITES:
             self._check_site(site, application)
-        for key, reason in application.execute("SELECT number, reason FROM parked"):
+        for key, reason in application.execute(
+            "SELECT number, reason FROM parked WHERE instr(body, ?) = 0", (POISON,)
+        ):
             self._find("I3", f"record {key} was parked: {reason}", APPLICATION)
 
     def _check_paper(self, application: sqlite3.Connection) -> None:

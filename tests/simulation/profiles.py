@@ -69,6 +69,16 @@ MIXED = _restoring(
         **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
     },
 )
-_ALL = (BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED)
+#: What damages records and clocks, and what nobody can read.
+DISKS = _restoring(
+    "disks",
+    {**{"F16": 1.0, "F24": 1.0, "F38": 0.7, "F40": 0.7, "F64": 1.0, "F65": 0.7, "F66": 0.7}},
+)
+#: The application server goes back while a site runs twice.
+APP_RESTORE_CLONE = _restoring("app-restore-clone", {"F32": 1.0})
+_ALL = (
+    *(BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
+    *(DISKS, APP_RESTORE_CLONE),
+)
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}
