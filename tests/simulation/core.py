@@ -18,6 +18,7 @@ from tests.simulation.core_devices import DeviceLoad
 from tests.simulation.core_logic import Logic
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
+from tests.simulation.core_people import PEOPLE, People
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
@@ -41,7 +42,9 @@ class CoreScenario:
         # What the product says no with is logged as a failure here and there.
         world.expected_failures = (PapercutError,)
         self._rng = rng
-        self.installation = CoreInstallation(self.world, profile.has_devices)
+        self.installation = CoreInstallation(
+            self.world, profile.has_devices, PEOPLE if profile.has_people else None
+        )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
         stage = Stage(self.world, self.installation.topology)
@@ -51,6 +54,7 @@ class CoreScenario:
         Restores(stage, self.oracle).register()
         self._logic = Logic(stage, self.installation, self.world.random("logic"))
         self._logic.register()
+        People(stage, self.installation, self.world.random("people")).register()
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
         )
@@ -83,6 +87,8 @@ class CoreScenario:
         user = rng.choice(
             [*sorted(USERS), "staff", "stranger"] if rng.random() < 0.1 else sorted(USERS)
         )
+        if self.installation.people and rng.random() < 0.6:
+            user = rng.choice(sorted(self.installation.people))
         pages = rng.randint(1, PAGES_MAX)
         node = self.world.nodes[name]
         self._documents += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -34,6 +34,7 @@ from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
+from tests.simulation.core_certificates import Certificates
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.network import identify
 from tests.simulation.node import Node
@@ -109,8 +110,13 @@ class SimAnchor:
 class CoreInstallation:
     """Nodes that boot into real servers, over their own disks."""
 
-    def __init__(self, world: World, has_devices: bool = False) -> None:
+    def __init__(
+        self, world: World, has_devices: bool = False, people: Mapping[str, int] | None = None
+    ) -> None:
+        """``people``: more users and what they have."""
         self.world = world
+        self.people = dict(people or {})
+        self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
         self.topology = Topology(APPLICATION, SITES, PROVIDERS, devices)
@@ -146,6 +152,8 @@ class CoreInstallation:
         for name, balance_e4 in USERS.items():
             store.add_user(name, balance_e4=balance_e4)
         store.add_user("staff", restricted=False)
+        for name, balance_e4 in self.people.items():
+            store.add_user(name, balance_e4=balance_e4)
 
         def objects(c: Any) -> None:
             for name in SITES:
@@ -204,13 +212,21 @@ class CoreInstallation:
 
         async def start() -> None:
             await server.start()
+            revocations = self.certificates.revocations(
+                server.providers, server.sites, server.device_sessions
+            )
+            revocations.add(await store.revoked_serials())
+            server.on_change = lambda change: revocations.add(
+                str(row[1]) for row in change.rows if row[0] == "revocation"
+            )
+            identified = self.certificates.identifier(revocations)
             provider_face = ProviderFace(env, server, APPLICATION)
             server.on_settings = provider_face.push_settings
             server.address = (APPLICATION, PORT)
             face = LinksFace(
                 {"provider": provider_face, "site": SiteLinkFace(env, server, APPLICATION)}
             )
-            factory = SessionServerFactory(LINKS, clock, face, identify)
+            factory = SessionServerFactory(LINKS, clock, face, identified)
             self.world.network.listen(node, PORT, factory)
             self._listen_to_devices(node, env, server, APPLICATION)
 
@@ -240,11 +256,17 @@ class CoreInstallation:
         self.sites[node.name] = server
 
         async def start() -> None:
+            revocations = self.certificates.revocations(server.providers, server.device_sessions)
+            server.on_rows = lambda rows: revocations.add(
+                str(row[1]) for row in rows if row[0] == "revocation"
+            )
             await server.start()
+            revocations.add(await store.revoked_serials())
+            identified = self.certificates.identifier(revocations)
             face = ProviderFace(env, server, node.identity)
             server.on_settings = face.push_settings
             server.address = (APPLICATION, PORT)
-            factory = SessionServerFactory(LINKS, clock, LinksFace({"provider": face}), identify)
+            factory = SessionServerFactory(LINKS, clock, LinksFace({"provider": face}), identified)
             self.world.network.listen(node, PORT, factory)
             self._listen_to_devices(node, env, server, node.identity)
 

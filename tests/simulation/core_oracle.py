@@ -24,7 +24,8 @@ from tests.simulation.core_nodes import (
     SITES,
     CoreInstallation,
 )
-from tests.simulation.core_records import ProviderJob, Records, jobs_of, price_e4
+from tests.simulation.core_people import RevokedChecks
+from tests.simulation.core_records import ProviderJob, Records, account_of, jobs_of, price_e4
 from tests.simulation.core_running import RunningChecks
 from tests.simulation.disk import Commit
 from tests.simulation.node import Node
@@ -45,6 +46,7 @@ class CoreOracle:
             installation, lambda node, name: self._world.nodes[node].disk.connection(name)
         )
         self._running = RunningChecks(installation, self.accepted, self._devices)
+        self._revoked = RevokedChecks(installation)
         self._records = Records(self._world)
         #: Nodes that were restored or copied: what is true of the others need not be of them.
         self._struck: set[str] = set()
@@ -69,6 +71,7 @@ class CoreOracle:
             for problem in verify_journal(commit.connection):
                 self._find("I11", problem, commit.node)
         self._running.committed(commit)
+        self._revoked.committed(commit)
 
     # Restores and copies.
 
@@ -133,16 +136,22 @@ class CoreOracle:
             " WHERE restricted = 1 AND kind = 'personal'"
             " AND credits_e4 - debits_e4 < floor_e4"
         ).fetchall():
-            (apart_e4,) = connection.execute(
-                "SELECT COALESCE(SUM(amount_e4), 0) FROM charge WHERE account = ?"
-                " AND (decider = 'tracker' OR assumed = 1)",
+            # What was merged into it could be spent at each site by each of them.
+            merged = (
+                "WITH RECURSIVE mine (id) AS (VALUES (?) UNION SELECT a.id FROM account AS a"
+                " JOIN mine ON a.merged_into = mine.id)"
+            )
+            apart_e4, bearers = connection.execute(
+                f"{merged} SELECT (SELECT COALESCE(SUM(amount_e4), 0) FROM charge"
+                " WHERE account IN mine AND (decider = 'tracker' OR assumed = 1)),"
+                " (SELECT COUNT(*) FROM mine)",
                 (account,),
             ).fetchone()
             if APPLICATION in self._struck:
                 # What it forgot to have charged could be spent again, and is charged after all.
                 self._world.count("overspent after a restore", beyond_e4 > 0)
                 continue
-            if beyond_e4 - apart_e4 > CAP_E4 * (len(SITES) + self._sites_more):
+            if beyond_e4 - apart_e4 > CAP_E4 * (len(SITES) + self._sites_more) * bearers:
                 self._find("I7", f"{name} overspent by {beyond_e4}, {apart_e4} apart", APPLICATION)
 
     def _check_log(self, connection: sqlite3.Connection) -> None:
@@ -272,6 +281,7 @@ class CoreOracle:
             else:
                 (one,) = told
                 self._check_job(one, count, charges.get(one.key, []), held)
+        self._check_accounts(application, jobs)
         for key in set(charges) - known:
             if not self._is_forgotten_step(key, jobs):
                 self._find("I4", f"{key} is charged and no provider knows it", APPLICATION)
@@ -321,6 +331,30 @@ class CoreOracle:
             allowed_e4 = decided | self._records.decided_e4.get(key, set())
             if decided and of_key[0][0] not in allowed_e4:
                 self._find("I3", f"{key}: decided {decided}, charged {of_key[0][0]}")
+
+    def _check_accounts(
+        self, application: sqlite3.Connection, jobs: dict[str, list[ProviderJob]]
+    ) -> None:
+        """I3: the account that was decided, or whoever inherited it."""
+        if APPLICATION in self._struck:
+            # An account that was made in the lost window is nobody's.
+            return
+        heirs = dict(application.execute("SELECT id, COALESCE(merged_into, id) FROM account"))
+
+        def heir(account: int) -> int:
+            while heirs[account] != account:
+                account = heirs[account]
+            return account
+
+        charged = dict(application.execute("SELECT key, account FROM charge"))
+        for told in jobs.values():
+            for one in told:
+                decided = None if one.decision is None else account_of(one.decision)
+                if decided is not None and one.key in charged:
+                    self._world.count("accounts compared")
+                    if heir(decided) != heir(charged[one.key]):
+                        text = f"{one.key}: decided for account {decided}, {charged[one.key]} pays"
+                        self._find("I3", text, one.provider)
 
     def _is_forgotten_step(self, key: str, jobs: dict[str, list[ProviderJob]]) -> bool:
         """Whether ``key`` is an earlier step of a job whose provider's memory was changed."""

@@ -11,10 +11,11 @@ import msgspec
 
 from papercutd.domain.decision import APPLICATION as CENTRE
 from papercutd.domain.job import device_owner
-from papercutd.storage.overlay import read_overlay
+from papercutd.storage.overlay import merged_accounts, read_overlay
 from papercutd.storage.records import COMPLETED
 from papercutd.storage.replicated import CHARGE, TABLES
 from tests.simulation.core_devices import DeviceChecks
+from tests.simulation.core_logic import POISON
 from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
 from tests.simulation.disk import Commit
 from tests.simulation.world import World
@@ -304,7 +305,7 @@ class RunningChecks:
         beyond: dict[int, int] = {}
         for (body,) in connection.execute("SELECT body FROM journal WHERE number > ?", (mark,)):
             record = msgspec.json.decode(body)
-            if record["kind"] != COMPLETED or record["key"] in settled:
+            if record["kind"] != COMPLETED or record["key"] in {*settled, POISON}:
                 continue
             decision = record["completion"]["decision"]
             amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])
@@ -317,6 +318,7 @@ class RunningChecks:
         ).fetchall():
             self._checked("I10")
             shown = read_overlay(connection, account)
-            expected = debits_e4 + beyond.get(account, 0)
+            mine = merged_accounts(connection, account)
+            expected = debits_e4 + sum(beyond.get(one, 0) for one in mine)
             if shown is None or shown.funds.debits_e4 != expected:
                 self._find("I10", f"account {account}: {shown} is shown, not {expected}", site)

@@ -301,6 +301,7 @@ _VERY_LATE = _both_ways(
     "delayed",
 )
 _COMMITS = {"commits": (1.0, 12.0)}
+_ANCHORS = {"commits": (1.0, 4.0), "down_s": (0.05, 15.0)}
 _ODD_YEARS = {"which": (0.0, 1.0), "start": (0.0, 1.0)}
 _CRASHES = {"commits": (1.0, 25.0), "down_s": (0.05, 15.0), "how": (0.0, 1.0)}
 
@@ -362,7 +363,7 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F61", "site box dead", "site", (2, 60), _crash(Crash.POWER)),
         FaultKind("F62", "provider reverted", "provider", (10, 50)),
         FaultKind("F63", "provider cloned", "provider", (10, 50)),
-        FaultKind("F16", "crash before the anchor", "site", (5, 40), crash_before_anchor, _CRASHES),
+        FaultKind("F16", "crash before the anchor", "site", (5, 40), crash_before_anchor, _ANCHORS),
         FaultKind("F24", "bits of a replica flip", "site", (3, 20)),
         FaultKind("F32", "centre restored, site cloned", "site link", (20, 60)),
         FaultKind("F38", "leap second, summer time", "node", (5, 60), leap, {"which": (0, 1)}),

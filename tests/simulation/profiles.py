@@ -24,6 +24,8 @@ class Profile:
     swarm: float = 0.6
     #: People copy at devices too.
     has_devices: bool = False
+    #: Some users come and go.
+    has_people: bool = False
     #: A run's own factor on all rates is drawn between these.
     intensity: tuple[float, float] = (0.4, 1.6)
 
@@ -76,9 +78,13 @@ DISKS = _restoring(
 )
 #: The application server goes back while a site runs twice.
 APP_RESTORE_CLONE = _restoring("app-restore-clone", {"F32": 1.0})
+#: People are merged, renamed and deleted, providers revoked.
+PEOPLE = attrs.evolve(
+    _restoring("people", {"F43": 1.0, "F49": 0.7, "F55": 1.5, "F42": 1.0}), has_people=True
+)
 _ALL = (
     *(BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
-    *(DISKS, APP_RESTORE_CLONE),
+    *(DISKS, APP_RESTORE_CLONE, PEOPLE),
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}
