@@ -17,6 +17,7 @@ from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
+from papercutd.services.allowance_operations import AllowanceOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
@@ -25,6 +26,7 @@ from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
+from protocols.codes import Code
 from protocols.errors import SessionLost
 
 #: How often, and how many times, it is looked whether a site was sent everything; then how
@@ -91,6 +93,7 @@ class StoreOperations:
             "statement": self.statement,
             "backup": self.backup,
             "revoke": self.revoke,
+            **AllowanceOperations(self.store).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -222,8 +225,8 @@ class StoreOperations:
             cap=None,
         )
         columns: dict[str, Any] = {k: given[k] for k in ("host", "policy") if given[k] is not None}
-        if given["policy"] not in (None, "capped", "closed"):
-            raise InvalidValue("policy", "is capped or closed")
+        if given["policy"] not in (None, "capped", "strict", "closed"):
+            raise InvalidValue("policy", "is capped, strict or closed")
         if given["cap"] is not None:
             words = {"default": CAP_DEFAULT, "none": CAP_NONE}
             cap = words.get(given["cap"])
@@ -253,7 +256,10 @@ class StoreOperations:
         with suppress(NotFound):
             # It never joined: there is nothing to revoke.
             await self.store.revoke("site", name)
-        return {"name": name, "providers": providers, "not_told": self.not_connected(providers)}
+        # What its streams hold goes back to its owners, once all have told what they retained.
+        held = {stream.escrow_e4 for stream in await self.store.ended_streams(name)}
+        result = {"name": name, "providers": providers, "not_told": self.not_connected(providers)}
+        return {**result, "retire_later": True} if any(held) else result
 
     def not_connected(self, providers: list[str]) -> list[str]:
         """Offline nobody is."""
@@ -444,10 +450,22 @@ class ApplicationOperations(StoreOperations):
             **super().all(),
             **held.all(),
             **self._lockouts.all(),
+            **AllowanceOperations(self.store, self._call_back, self._pause).all(),
             "token": self.token,
             "user.secret": self.user_secret,
             "status": self.status,
         }
+
+    def _call_back(self, identity: str) -> None:
+        """Let somebody connected come again, telling all it retained."""
+        server = self._server
+        for sessions in (server.providers, server.device_sessions, server.sites):
+            session = sessions.get(identity)
+            if session is not None:
+                session.end(Code.UNAVAILABLE)
+
+    async def _pause(self, pause_s: float) -> None:
+        await deferLater(self._server.env.clock, pause_s, lambda: None)
 
     async def user_secret(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Set a user's password or PIN; an empty one is none: nobody logs in with it."""
@@ -489,6 +507,8 @@ class ApplicationOperations(StoreOperations):
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
+            "recalls": server.recalls.sent,
+            "recalls_late": server.recalls.late,
             **self._lockouts.status(),
             **found,
         }

@@ -319,10 +319,21 @@ class SiteServer:
 
     def _applied(self, rows: list[Any]) -> None:
         self.on_rows(rows)
+        if any(row[0] == "site" for row in rows):
+            self.tasks.spawn(self._give_back_unneeded(), "giving back allowances")
         if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(
             row[0] == "stream" and row[2] is not None and row[2]["state"] != "live" for row in rows
         ):
             self.on_settings()
+
+    async def _give_back_unneeded(self) -> None:
+        """Under another policy than STRICT nothing of people's money has to be here."""
+        try:
+            if await self.store.give_back_unneeded():
+                self.uplink.journal_grew()
+        except StorageFull:
+            # It is asked back when it is needed.
+            return
 
     def _repair(self) -> None:
         """The next one waits for its time, not for the end of this one."""

@@ -158,6 +158,8 @@ class Uplink:
     def event(self, session: Session, event: Any) -> None:
         if isinstance(event, site.Changes):
             self._receive(session, event)
+        elif isinstance(event, site.Recall):
+            self._tasks.spawn(self._give_back(session, event), "giving back what was recalled")
 
     # The handshake's consequences.
 
@@ -182,6 +184,23 @@ class Uplink:
         await self._send_open(session)
         self._tasks.spawn(self._forward(session, seen), "forwarding the journal")
         await self._subscribe(session)
+        # The replica is of the application server's timeline now: nothing granted in another
+        # one is still to come.
+        if await self._store.tell_allowances():
+            self.journal_grew()
+
+    async def _give_back(self, session: Session, recall: site.Recall) -> None:
+        try:
+            number = await self._store.give_back(recall.users, recall.amount_e4)
+        except StorageError:
+            # What cannot be journalled is not given back.
+            number = 0
+        self.journal_grew()
+        try:
+            await session.call(site.Return(recall.recall, number))
+        except (SessionLost, Refusal):
+            # It was asked in vain: the money is free all the same.
+            return
 
     async def _take_new_stream_in_time(self) -> None:
         """Take a new stream: at once the first time, after a longer wait each time after."""

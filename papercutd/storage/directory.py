@@ -321,9 +321,13 @@ class Directory:
         connection.execute("UPDATE device SET site = NULL WHERE site = ?", (site,))
         connection.execute("UPDATE site SET removed = 1 WHERE id = ?", (site,))
         for (stream,) in connection.execute(
-            "SELECT id FROM stream WHERE site = ? AND state <> 'retired'", (site,)
+            "SELECT id FROM stream WHERE site = ? AND state = 'live'", (site,)
         ).fetchall():
-            connection.execute("UPDATE stream SET state = 'retired' WHERE id = ?", (stream,))
+            # Retired once nothing of it can come in any more: storage/retiring.py.
+            connection.execute(
+                "UPDATE stream SET state = 'frozen', ended = ? WHERE id = ?",
+                (self._log.number, stream),
+            )
             self._log.touch("stream", stream)
         self._log.touch("site", site)
         for provider, _ in providers:

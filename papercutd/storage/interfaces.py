@@ -19,11 +19,13 @@ from papercutd.domain.decision import Decision
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.pricing import PriceList
+from papercutd.storage.allowances import Shortage
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.overlay import Overlay
 from papercutd.storage.people import Device, Login
 from papercutd.storage.replicated import RangeDigest
+from papercutd.storage.retiring import EndedStream
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
     JournalBatch,
@@ -131,8 +133,12 @@ class IApplicationStore(IJobStore):
     def acknowledge_position(asker: SessionRef, position: str) -> Deferred[None]:
         """``asker`` knows our history up to ``position`` (``timeline.number``)."""
 
-    def authorize(asker: SessionRef, request: Request) -> Deferred[Decision]:
+    def authorize(
+        asker: SessionRef, request: Request, may_recall: bool = False
+    ) -> Deferred[Decision | Shortage]:
         """The stored answer to a key, else a new one with its reservation.
+
+        With ``may_recall`` nothing is decided while sites hold some of what is missing.
 
         Rejected ``voided``, ``settled``, ``not-yours``, ``unknown-printer``, ``stale-session``.
         """
@@ -256,6 +262,21 @@ class IApplicationStore(IJobStore):
     def remove_site(name: str) -> Deferred[list[str]]:
         """Its providers stand alone, its streams decide no more; the providers' names. NotFound."""
 
+    def allowances_of_sites() -> Deferred[list[Row]]:
+        """Each stream with what it was granted, returned and settled."""
+
+    def ended_streams(site: str) -> Deferred[list[EndedStream]]:
+        """Streams that a site left behind, and who may still bring something; NotFound."""
+
+    def retire_stream(stream: str) -> Deferred[int]:
+        """What it still held goes back to its owners; how much. NotFound, InvalidValue."""
+
+    def refill_site(site: str, after: int) -> Deferred[int | None]:
+        """Grant what it lacks of the next users' money; the last of them, None: there were none.
+
+        Rejected ``unavailable`` while nothing can be granted to it.
+        """
+
     def sites() -> Deferred[list[Row]]:
         """All of them."""
 
@@ -350,6 +371,15 @@ class ISiteStore(IJobStore):
 
     def take_new_stream(stream: str) -> Deferred[None]:
         """The old one was restored, cloned or lost: its records go on in the new one."""
+
+    def give_back(users: Sequence[int], amount_e4: int) -> Deferred[int]:
+        """Of what is held of a person's money; the number of the record that says so, or 0."""
+
+    def give_back_unneeded() -> Deferred[int]:
+        """What is held of people for whom another policy is in force now; how much."""
+
+    def tell_allowances() -> Deferred[bool]:
+        """Journal what was granted and returned, once for each timeline; whether it was due."""
 
     def salvage(bodies: Sequence[str]) -> Deferred[None]:
         """Records of a journal that was set aside, written again."""

@@ -59,7 +59,8 @@ class Replicated:
         """Less than every key of the table."""
         return (
             ""
-            if self.key in ("key", "serial", "hash", "name", "folded") or self.table == "stream"
+            if self.key in ("key", "serial", "hash", "name", "folded")
+            or self.table in ("stream", "allowance")
             else -1
         )
 
@@ -133,6 +134,12 @@ TABLES: dict[str, Replicated] = {
                 *("settled_e4", "spent_e4", "state"),
             ),
             "stream",
+        ),
+        Replicated(
+            "allowance",
+            "id",
+            ("id", "stream", "user", "granted_e4", "returned_e4", "settled_e4"),
+            "allowance",
         ),
         Replicated(
             "reservation",

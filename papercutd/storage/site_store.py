@@ -100,7 +100,7 @@ class SiteStore:
         self._writer = writer
         self._files = files
         self._wall_s = wall_s
-        self._deciding = Deciding(wall_s)
+        self._deciding = Deciding(wall_s, lambda: self.is_anchored)
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         return self._writer.submit(operation)
@@ -423,9 +423,11 @@ class SiteStore:
                 )
             ]
             connection.execute("DELETE FROM journal")
+            # What the old stream was granted stays with it, until it is retired.
+            connection.execute("DELETE FROM allowance")
             connection.execute(
                 "UPDATE identity SET stream = ?, number = 0, chain = ?, acked = 0,"
-                " acked_chain = ?, replaces = ?",
+                " acked_chain = ?, replaces = ?, reported_timeline = 0",
                 (stream, CHAIN_START, CHAIN_START, old),
             )
             for body in bodies:
@@ -436,6 +438,21 @@ class SiteStore:
                 )
 
         return self.write(begin)
+
+    def give_back(self, users: Sequence[int], amount_e4: int) -> Deferred[int]:
+        """Journal that so much of what is held of a person goes back, as far as it is there.
+
+        ``users``: the person and those merged into it. The record's number; 0: nothing was left.
+        """
+        return self.write(lambda c: self._deciding.give_back(c, users, amount_e4))
+
+    def give_back_unneeded(self) -> Deferred[int]:
+        """Give back what is held of people for whom another policy than STRICT is in force."""
+        return self.write(self._deciding.give_back_unneeded)
+
+    def tell_allowances(self) -> Deferred[bool]:
+        """Journal the totals of all allowances, once for each timeline; whether it was due."""
+        return self.write(self._deciding.tell_allowances)
 
     def salvage(self, bodies: Sequence[str]) -> Deferred[None]:
         """Records of a journal that was set aside, written again into this stream.
