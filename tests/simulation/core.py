@@ -19,6 +19,7 @@ from tests.simulation.core_logic import Logic
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
+from tests.simulation.core_strict import StrictFaults
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
@@ -43,7 +44,10 @@ class CoreScenario:
         world.expected_failures = (PapercutError,)
         self._rng = rng
         self.installation = CoreInstallation(
-            self.world, profile.has_devices, PEOPLE if profile.has_people else None
+            self.world,
+            profile.has_devices,
+            PEOPLE if profile.has_people else None,
+            profile.policy,
         )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
@@ -54,6 +58,8 @@ class CoreScenario:
         Restores(stage, self.oracle).register()
         self._logic = Logic(stage, self.installation, self.world.random("logic"))
         self._logic.register()
+        self._strict = StrictFaults(stage, self.installation, self.world.random("strict"))
+        self._strict.register()
         People(stage, self.installation, self.world.random("people")).register()
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
@@ -76,6 +82,10 @@ class CoreScenario:
         self.world.run_until(
             lambda: self._logic.is_over and self.oracle.is_settled(), self._profile.total_s
         )
+        if self._profile.policy == "strict":
+            self._strict.retire()
+            self.world.run(self.world.now + 20.0)
+            self.world.run_until(self.oracle.is_settled, self.world.now + 60.0)
         # What was settled must stay so.
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()

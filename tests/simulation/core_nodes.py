@@ -111,10 +111,15 @@ class CoreInstallation:
     """Nodes that boot into real servers, over their own disks."""
 
     def __init__(
-        self, world: World, has_devices: bool = False, people: Mapping[str, int] | None = None
+        self,
+        world: World,
+        has_devices: bool = False,
+        people: Mapping[str, int] | None = None,
+        policy: str = "capped",
     ) -> None:
-        """``people``: more users and what they have."""
+        """``people``: more users and what they have; ``policy``: of both sites."""
         self.world = world
+        self.policy = policy
         self.people = dict(people or {})
         self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
@@ -158,7 +163,7 @@ class CoreInstallation:
         def objects(c: Any) -> None:
             for name in SITES:
                 directory.add_site(c, name, name, PORT)
-            c.execute("UPDATE site SET cap_user_e4 = ?", (CAP_E4,))
+            c.execute("UPDATE site SET cap_user_e4 = ?, policy = ?", (CAP_E4, self.policy))
             for name, site in PROVIDERS.items():
                 directory.add_provider(c, name, site)
                 directory.add_printer(c, f"{site}-1", name, "sim://printer")

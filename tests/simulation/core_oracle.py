@@ -27,6 +27,7 @@ from tests.simulation.core_nodes import (
 from tests.simulation.core_people import RevokedChecks
 from tests.simulation.core_records import ProviderJob, Records, account_of, jobs_of, price_e4
 from tests.simulation.core_running import RunningChecks
+from tests.simulation.core_strict import StrictChecks
 from tests.simulation.disk import Commit
 from tests.simulation.node import Node
 
@@ -52,6 +53,7 @@ class CoreOracle:
         self._struck: set[str] = set()
         #: Each restore or copy of a site is one site more that can spend up to its cap.
         self._sites_more = 0
+        self._strict = StrictChecks(installation, self._struck)
         for node in self._world.nodes.values():
             node.disk.on_commit.append(self._committed)
 
@@ -72,6 +74,7 @@ class CoreOracle:
                 self._find("I11", problem, commit.node)
         self._running.committed(commit)
         self._revoked.committed(commit)
+        self._strict.committed(commit)
 
     # Restores and copies.
 
@@ -105,6 +108,7 @@ class CoreOracle:
         """See restores.Judge."""
         self._struck.add(node.name)
         self._running.struck(node.name)
+        self._strict.restored(node.name)
         if node.role == "site":
             self._sites_more += 1
 
@@ -244,6 +248,7 @@ class CoreOracle:
         self._check_paper(application)
         self._check_streams(application)
         self._check_reservations(application)
+        self._strict.check_end(application)
         for site in SITES:
             self._check_site(site, application)
         for key, reason in application.execute(

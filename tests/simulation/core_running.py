@@ -17,6 +17,7 @@ from papercutd.storage.replicated import CHARGE, TABLES
 from tests.simulation.core_devices import DeviceChecks
 from tests.simulation.core_logic import POISON
 from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
+from tests.simulation.core_strict import is_of_allowance
 from tests.simulation.disk import Commit
 from tests.simulation.world import World
 
@@ -311,6 +312,8 @@ class RunningChecks:
             amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])
             if record["completion"]["step"].startswith("run-"):
                 amount_e4 = record["completion"]["pages"] * decision["lines"][0]["unit_e4"]
+            if is_of_allowance(decision):
+                continue
             account = decision["account"]
             beyond[account] = beyond.get(account, 0) + amount_e4
         for account, debits_e4 in connection.execute(

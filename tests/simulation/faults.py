@@ -369,6 +369,8 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F38", "leap second, summer time", "node", (5, 60), leap, {"which": (0, 1)}),
         FaultKind("F40", "poison record", "site", (1, 10)),
         FaultKind("F43", "user deleted while cut", "none", (5, 40)),
+        FaultKind("F47", "policy changes", "site", (10, 60), None, {"cut": (0, 1)}),
+        FaultKind("F60", "recall races a cut", "site link", (10, 40)),
         FaultKind("F49", "revoked, and comes back", "provider", (10, 60)),
         FaultKind("F55", "user merged, renamed, name reused", "none", (5, 40)),
         FaultKind("F64", "site dies after forwarding", "site link", (5, 40)),

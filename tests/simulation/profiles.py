@@ -26,6 +26,8 @@ class Profile:
     has_devices: bool = False
     #: Some users come and go.
     has_people: bool = False
+    #: Of both sites.
+    policy: str = "capped"
     #: A run's own factor on all rates is drawn between these.
     intensity: tuple[float, float] = (0.4, 1.6)
 
@@ -82,9 +84,26 @@ APP_RESTORE_CLONE = _restoring("app-restore-clone", {"F32": 1.0})
 PEOPLE = attrs.evolve(
     _restoring("people", {"F43": 1.0, "F49": 0.7, "F55": 1.5, "F42": 1.0}), has_people=True
 )
+#: Sites spend what they were granted, and nothing else.
+STRICT = attrs.evolve(
+    BASE,
+    name="strict",
+    policy="strict",
+    rates={**_HALF, "F5": 2.0, "F6": 1.0, "F7": 1.0, "F60": 2.0},
+)
+#: The same while its memory goes back or runs twice.
+STRICT_RESTORE = attrs.evolve(
+    _restoring(
+        "strict-restore",
+        {"F23": 0.5, "F26": 0.7, "F27": 0.5, "F28": 0.5, "F30": 0.3, "F31": 0.3, "F60": 1.0},
+    ),
+    policy="strict",
+)
+#: The policy of a site changes under way.
+POLICY = attrs.evolve(BASE, name="policy", rates={**_HALF, "F5": 2.0, "F47": 2.0, "F60": 0.5})
 _ALL = (
     *(BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
-    *(DISKS, APP_RESTORE_CLONE, PEOPLE),
+    *(DISKS, APP_RESTORE_CLONE, PEOPLE, STRICT, STRICT_RESTORE, POLICY),
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}
