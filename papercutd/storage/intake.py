@@ -257,7 +257,10 @@ class Intake:
     ) -> None:
         """Totals of a stream of this site: its own, or one whose records it salvaged."""
         found = connection.execute("SELECT site FROM stream WHERE id = ?", (record.key,)).fetchone()
-        if found is None or found[0] != self._site_id(connection, asker.name):
+        if found is None:
+            # A former stream of which a restore has lost all, its grants too: nothing is held.
+            return
+        if found[0] != self._site_id(connection, asker.name):
             raise Rejected("not-yours")
         (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
         if not 0 <= record.timeline <= timeline:

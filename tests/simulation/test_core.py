@@ -126,6 +126,15 @@ class FoundTests(SeedCase):
         and a copy charges steps that its original does not know."""
         self.check(20, 29, 2008, profile="mixed")
 
+    def test_a_clock_that_jumps_makes_nothing_old(self) -> None:
+        """Jobs of 1970 were forgotten as soon as the provider was told the time."""
+        self.check(1, 16, profile="disks")
+
+    def test_totals_of_former_streams_after_a_restore(self) -> None:
+        """What a stream had been granted and the centre forgot was parked, told by its
+        successor; and a row made for what was paid ahead was in no change."""
+        self.check(3, 6, 8, 9, 15, profile="strict-restore")
+
 
 for _number in range(10):
     _add(_number)
