@@ -443,6 +443,21 @@ class RestoreContract(Strict):
         self.restore(is_seen=False)
         self.check_forgotten()
 
+    def test_a_timeline_that_is_not_known_is_no_last_word(self) -> None:
+        """The site heard of it from a server that was put back since."""
+        self.restore()
+        self.branch.load_snapshot(self.centre)
+        body = (
+            '{"kind":"allowance","key":"%s","position":"","at":0,"completion":null,'
+            '"request":null,"decision":null,"timeline":99,"totals":[]}' % self.branch.stream
+        )
+        self.result(self.branch.store.salvage([body]))
+        self.heal()
+        self.assertEqual(self.centre.query("SELECT reason FROM parked"), [])
+        told = "SELECT reported_timeline FROM stream WHERE id = ?"
+        # What it said of the first timeline stands.
+        self.assertEqual(self.centre.query(told, self.branch.stream), [(1,)])
+
     def test_what_is_paid_ahead_is_replicated(self) -> None:
         """A row is made for it, and whoever follows the changes has it too."""
         self.print_cut(20)
