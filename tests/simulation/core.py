@@ -66,6 +66,7 @@ class CoreScenario:
         )
         self.world.findings.plan = plan.lines()
         self._plan, self._stage = plan, stage
+        self.oracle.refusals.trouble_s = lambda: plan.trouble_until(self.world.now)
 
     def run(self) -> Findings:
         """Chaos, then quiet, then the questions."""

@@ -26,6 +26,7 @@ from tests.simulation.core_nodes import (
 )
 from tests.simulation.core_people import RevokedChecks
 from tests.simulation.core_records import ProviderJob, Records, account_of, jobs_of, price_e4
+from tests.simulation.core_refusals import Refusals
 from tests.simulation.core_running import RunningChecks
 from tests.simulation.core_strict import StrictChecks
 from tests.simulation.disk import Commit
@@ -54,6 +55,7 @@ class CoreOracle:
         #: Each restore or copy of a site is one site more that can spend up to its cap.
         self._sites_more = 0
         self._strict = StrictChecks(installation, self._struck)
+        self.refusals = Refusals(installation, self._struck)
         for node in self._world.nodes.values():
             node.disk.on_commit.append(self._committed)
 
@@ -75,6 +77,7 @@ class CoreOracle:
         self._running.committed(commit)
         self._revoked.committed(commit)
         self._strict.committed(commit)
+        self.refusals.committed(commit)
 
     # Restores and copies.
 

@@ -101,9 +101,24 @@ STRICT_RESTORE = attrs.evolve(
 )
 #: The policy of a site changes under way.
 POLICY = attrs.evolve(BASE, name="policy", rates={**_HALF, "F5": 2.0, "F47": 2.0, "F60": 0.5})
+#: Little goes wrong: who is refused then could not pay.
+CALM = attrs.evolve(BASE, name="calm", quiet_s=90.0, intensity=(0.0, 0.15))
+CALM_STRICT = attrs.evolve(CALM, name="calm-strict", policy="strict")
 _ALL = (
     *(BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
-    *(DISKS, APP_RESTORE_CLONE, PEOPLE, STRICT, STRICT_RESTORE, POLICY),
+    *(DISKS, APP_RESTORE_CLONE, PEOPLE, STRICT, STRICT_RESTORE, POLICY, CALM, CALM_STRICT),
 )
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}
+#: Of every night's seeds, in turn: the plain one four times as often.
+NIGHTLY = (BASE, BASE, BASE, *_ALL)
+#: What a whole night has to have met; each of its seeds is of another profile.
+_NIGHT = attrs.evolve(
+    BASE, name="nightly", rates={code: 1.0 for one in NIGHTLY for code in one.rates}
+)
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (*_ALL, _NIGHT)}
+
+
+def profile_of(name: str, seed: int) -> Profile:
+    """The profile that ``seed`` has in a run of profile ``name``."""
+    return NIGHTLY[seed % len(NIGHTLY)] if name == _NIGHT.name else PROFILES[name]
