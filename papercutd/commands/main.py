@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
+from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
 from papercutd.domain.money import show_amount
@@ -185,6 +186,8 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--wait-s", type=int, default=60, help="for those who are connected")
     add("token", "a new join token", _token("site"), site).add_argument("name")
+
+    add_policy_commands(add, group, _call)
 
     provider = group("provider", "print providers")
     one = add(

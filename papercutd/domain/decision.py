@@ -37,11 +37,13 @@ class Reason(enum.Enum):
     REFUSED = "refused"
     #: The queue holds every job until its person releases it.
     RELEASE = "release"
+    #: Nobody can be asked who pays: it waits for an account to be chosen at a printer.
+    ACCOUNT = "account"
 
 
 #: Reasons for which a second opinion is worth a wait (design 4.1): the server asked
 #: second, or a cut site, may only not know enough.
-SOFT_REASONS = frozenset({Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED})
+SOFT_REASONS = frozenset({Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED, Reason.ACCOUNT})
 
 
 @attrs.frozen

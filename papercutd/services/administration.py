@@ -19,9 +19,15 @@ from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.allowance_operations import AllowanceOperations
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.policy_operations import (
+    PolicyOperations,
+    SitePolicyOperations,
+    site_alarms,
+)
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
@@ -93,6 +99,8 @@ class StoreOperations:
             "statement": self.statement,
             "backup": self.backup,
             "revoke": self.revoke,
+            **GroupOperations(self.store.rules).all(),
+            **PolicyOperations(self.store.rules).all(),
             **AllowanceOperations(self.store).all(),
         }
 
@@ -497,6 +505,13 @@ class ApplicationOperations(StoreOperations):
                 None if session is None else server.feed.behind(session, server.position.number)
             )
             site["changes_to_send"] = behind
+        now = server.env.wall_s()
+        away_s = {
+            s["name"]: now - s["seen_at"] for s in sites if not s["connected"] and s["seen_at"]
+        }
+        alarms = await site_alarms(self.store.rules, away_s)
+        for site in sites:
+            site["alarms"] = alarms.get(site["name"], [])
         return {
             "role": "application",
             "version": __version__,
@@ -542,7 +557,8 @@ class SiteOperations:
         server = self._server
         held = HeldOperations(server.env, server.held, server.store.printer_id)
         own = {"status": self.status, "verify": self.verify}
-        return {**held.all(), **self._lockouts.all(), **own}
+        policy = SitePolicyOperations(server)
+        return {**held.all(), **self._lockouts.all(), **policy.all(), **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """How this site stands: online or cut, and what waits to be forwarded."""
@@ -554,7 +570,7 @@ class SiteOperations:
             "role": "site",
             "version": __version__,
             "site": identity.site,
-            "state": "cut" if server.link.suspect else "online",
+            "state": server.state,
             "connected": server.link.session is not None,
             "stream": identity.stream,
             "records": identity.mark.number,
@@ -566,6 +582,7 @@ class SiteOperations:
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
             **self._lockouts.status(),
+            **await server.policy.status(),
             "streams_taken": server.uplink.streams_taken,
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
@@ -594,9 +611,10 @@ class SiteOperations:
         """For monitoring: a cut site is not well, though it serves."""
         server = self._server
         checks = [
-            {"name": "application server", "ok": not server.link.suspect, "detail": ""},
+            {"name": "application server", "ok": not server.is_cut, "detail": server.state},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
             {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
+            *await server.policy.checks(),
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

@@ -10,7 +10,7 @@ from papercutd.services.sessions import Sessions
 from papercutd.storage.allowances import Shortage
 from protocols.site.messages import RECALL_USERS_MAX, Recall
 
-#: Seconds that a refusal waits for what sites give back, once.
+#: Seconds that a refusal waits for what sites give back, in all.
 RECALL_S = 0.3
 
 
@@ -22,6 +22,8 @@ class _Waiting:
     unanswered: set[str]
     #: Number of the awaited record, by stream.
     records: dict[str, int] = attrs.field(factory=dict)
+    #: Some site had something left.
+    has_returned: bool = False
 
     def check(self) -> None:
         if not self.unanswered and not self.records and not self.done.called:
@@ -41,8 +43,8 @@ class Recalls:
         self.sent = 0
         self.late = 0
 
-    async def recall(self, shortage: Shortage) -> None:
-        """Ask the sites that hold some of it; returns once they gave it back, or in 300 ms."""
+    async def recall(self, shortage: Shortage, limit_s: float = RECALL_S) -> bool:
+        """Ask the sites that hold some of it; whether they gave something back in time."""
         recall = self._env.new_id()
         waiting = self._waiting[recall] = _Waiting(Deferred(), set(shortage.sites))
         users = list(shortage.users[:RECALL_USERS_MAX])
@@ -54,9 +56,10 @@ class Recalls:
                 session.notify(Recall(recall, users, shortage.missing_e4))
         self.sent += 1
         waiting.check()
-        timer = self._env.clock.callLater(RECALL_S, self._late, waiting)
+        timer = self._env.clock.callLater(limit_s, self._late, waiting)
         try:
             await waiting.done
+            return waiting.has_returned
         finally:
             del self._waiting[recall]
             if timer.active():
@@ -68,6 +71,7 @@ class Recalls:
         if waiting is None or identity not in waiting.unanswered:
             return
         waiting.unanswered.discard(identity)
+        waiting.has_returned |= number > 0
         if number > self._applied.get(stream, 0):
             waiting.records[stream] = number
         waiting.check()

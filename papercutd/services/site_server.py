@@ -21,11 +21,13 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
 from papercutd.services.devices import Devices
+from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
+from papercutd.services.site_policy import SitePolicy
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
 from papercutd.storage.askers import Seen
@@ -90,7 +92,9 @@ class SiteServer:
         #: Where the application server is, as providers are told it.
         self.on_settings = lambda: None
         self.on_rows = lambda rows: None
-        self.uplink = Uplink(env, store, self.tasks, on_applied=self._applied)
+        self.freshness = Freshness(env, store, lambda: self.is_cut)
+        self.policy = SitePolicy(store, self.freshness, self.tasks)
+        self.uplink = Uplink(env, store, self.tasks, self.freshness, on_applied=self._applied)
         self.link = Link(env, application, SITE, self.uplink, settings.link)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
         self._repairing = LoopingCall(self._repair)
@@ -104,9 +108,17 @@ class SiteServer:
         return self.uplink.stream
 
     @property
+    def is_cut(self) -> bool:
+        """The application server is not asked: this site decides."""
+        return self.link.suspect or self.link.session is None
+
+    @property
     def state(self) -> str:
-        """``online`` or ``cut``, as people at devices are shown it."""
-        return "cut" if self.link.suspect or self.link.session is None else "online"
+        """``online``, ``cut`` or ``cut-and-stale``, as everybody is shown it."""
+        return self.policy.state.value
+
+    async def takes_passwords(self, user: int) -> bool:
+        return await self.policy.takes_passwords(user)
 
     @property
     def position(self) -> Position | None:
@@ -115,6 +127,8 @@ class SiteServer:
 
     async def start(self) -> None:
         await self.store.start()
+        await self.freshness.start()
+        await self.policy.refresh()
         await self.uplink.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
@@ -135,6 +149,7 @@ class SiteServer:
         self.providers.end_all(Code.UNAVAILABLE)
         self.device_sessions.end_all(Code.UNAVAILABLE)
         await self.link.stop()
+        await self.freshness.stop()
         await self.tasks.stop()
 
     # For the provider face.
@@ -319,7 +334,8 @@ class SiteServer:
 
     def _applied(self, rows: list[Any]) -> None:
         self.on_rows(rows)
-        if any(row[0] == "site" for row in rows):
+        self.policy.applied(rows)
+        if any(row[0] in ("site", "site_policy", "group_member") for row in rows):
             self.tasks.spawn(self._give_back_unneeded(), "giving back allowances")
         if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(
             row[0] == "stream" and row[2] is not None and row[2]["state"] != "live" for row in rows

@@ -16,6 +16,7 @@ from papercutd.domain.chain import CHAIN_START, Mark, Position, next_chain
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services import wire
+from papercutd.services.freshness import Freshness
 from papercutd.services.patience import Patience
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import ISiteStore
@@ -59,12 +60,14 @@ class Uplink:
         env: Environment,
         store: ISiteStore,
         tasks: Tasks,
+        freshness: Freshness,
         on_trust: Callable[[bool], None] = lambda suspect: None,
         on_applied: Callable[[list[Any]], None] = lambda rows: None,
     ) -> None:
         self._env = env
         self._store = store
         self._tasks = tasks
+        self._freshness = freshness
         self._on_trust = on_trust
         self._on_applied = on_applied
         self._identity: SiteIdentity | None = None
@@ -133,7 +136,8 @@ class Uplink:
         return messages.Ping(self._env.wall_s(), wire.position_out(self._resumable()))
 
     def pong(self, pong: messages.Pong) -> None:
-        """The application server's clock and position: shown, not used."""
+        """The application server's clock and position: so old is the replica, once it is there."""
+        self._freshness.told(wire.position_in(pong.position), pong.clock, self.position)
 
     def refused(self, code: Code) -> None:
         if code in (Code.NEW_STREAM, Code.JOURNAL_BEHIND):
@@ -142,10 +146,16 @@ class Uplink:
     def link_up(self, session: Session) -> None:
         self._session = session
         self._incoming = _Incoming()
+        welcome = session.welcome
+        if welcome is not None:
+            self._freshness.told(
+                wire.position_in(welcome.position), welcome.clock, self._resumable()
+            )
         self._tasks.spawn(self._synchronise(session), "synchronising")
 
     def link_down(self, reason: str) -> None:
         self._session = None
+        self._freshness.link_down()
         self._in_flight = 0
         self.journal_grew()
 
@@ -353,6 +363,7 @@ class Uplink:
         assert position is not None
         await self._store.finish_snapshot(position)
         self.position = position
+        self._freshness.reached(position)
         # The rows of a snapshot pass nobody by: what is followed row by row is told again.
         serials = await self._store.revoked_serials()
         self._on_applied(
@@ -395,5 +406,6 @@ class Uplink:
             session.abort()
             raise
         self.position = position
+        self._freshness.reached(position)
         session.notify(site.Credit(size))
         self._on_applied(rows)

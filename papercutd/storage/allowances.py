@@ -21,6 +21,7 @@ from papercutd.storage.accounts import REVENUE, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user, merged_users
+from papercutd.storage.policies import MAY_BE_STRICT, is_strict
 from papercutd.storage.records import Total
 from papercutd.storage.timeline import next_id
 
@@ -99,10 +100,6 @@ class Allowances:
 
     # What moves it.
 
-    def is_strict(self, connection: sqlite3.Connection, site: int) -> bool:
-        query = "SELECT 1 FROM site WHERE id = ? AND policy = 'strict' AND removed = 0"
-        return connection.execute(query, (site,)).fetchone() is not None
-
     def note_use(self, connection: sqlite3.Connection, user: int, site: int) -> None:
         """The person printed or copied at ``site``."""
         connection.execute(
@@ -135,7 +132,7 @@ class Allowances:
         for place, site in enumerate(site for site in sites if site is not None):
             wanted_e4 = target_e4(balance_e4, page_e4, place)
             stream = self._stream_to_grant(connection, site) if wanted_e4 > 0 else None
-            if stream is None:
+            if stream is None or not is_strict(connection, site, user):
                 continue
             held_e4 = sum(row.escrow_e4 for row in rows if row.stream == stream)
             # Not with every page printed: once half of it is gone.
@@ -230,7 +227,7 @@ class Allowances:
             row[0]
             for row in connection.execute(
                 "SELECT user FROM last_use JOIN site ON site.id IN (last_use.site, before)"
-                " WHERE site.name = ? AND policy = 'strict' AND user > ? ORDER BY user LIMIT ?",
+                f" WHERE site.name = ? AND {MAY_BE_STRICT} AND user > ? ORDER BY user LIMIT ?",
                 (site, after, USERS_AT_ONCE),
             )
         ]
@@ -347,7 +344,7 @@ class Allowances:
         found = connection.execute(
             "SELECT stream.id FROM stream JOIN site ON site.id = stream.site"
             " JOIN asker ON asker.journal = stream.id AND asker.identity = 'site:' || site.name"
-            " WHERE site.id = ? AND site.policy = 'strict' AND site.removed = 0"
+            f" WHERE site.id = ? AND {MAY_BE_STRICT} AND site.removed = 0"
             " AND stream.state = 'live' AND asker.connected = 1"
             " AND stream.reported_timeline = (SELECT timeline FROM head)",
             (site,),
@@ -355,9 +352,10 @@ class Allowances:
         return None if found is None else str(found[0])
 
     def _is_unreported(self, connection: sqlite3.Connection, stream: str) -> bool:
+        """Whether a restore may have lost what the stream was granted: never in timeline 1."""
         found = connection.execute(
             "SELECT 1 FROM stream WHERE id = ? AND state = 'live'"
-            " AND reported_timeline < (SELECT timeline FROM head)",
+            " AND reported_timeline < (SELECT timeline FROM head WHERE timeline > 1)",
             (stream,),
         ).fetchone()
         return found is not None

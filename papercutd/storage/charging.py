@@ -40,6 +40,7 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
+from papercutd.storage.policies import is_strict
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
 from papercutd.storage.timeline import is_lost
 
@@ -568,7 +569,7 @@ class Charging:
     def _note_use(self, connection: sqlite3.Connection, owner: str, user: int) -> None:
         """Somebody printed or copied: a STRICT site of the owner should hold some of theirs."""
         site = site_of_owner(connection, owner)
-        if site is not None and self._allowances.is_strict(connection, site):
+        if site is not None and is_strict(connection, site, heir_of_user(connection, "", user)):
             self._allowances.note_use(connection, user, site)
             self.refill(connection, user)
 

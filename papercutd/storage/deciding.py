@@ -13,7 +13,6 @@ from papercutd.domain.decision import (
     Decision,
     Policy,
     Reason,
-    SiteMoney,
     Verdict,
     available_cut_e4,
     decide_cut,
@@ -25,7 +24,9 @@ from papercutd.domain.job import (
     Request,
     SessionRef,
     is_run,
+    is_submit,
 )
+from papercutd.domain.policy import Account, Effective, Payer, UnknownUsers
 from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
@@ -37,9 +38,10 @@ from papercutd.domain.pricing import (
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import allowances_here, askers, replica, runs
-from papercutd.storage.directory import cap_of, decode_prices
-from papercutd.storage.overlay import Overlay, read_overlay
-from papercutd.storage.people import find_user, merged_users
+from papercutd.storage.directory import decode_prices
+from papercutd.storage.overlay import read_overlay
+from papercutd.storage.people import find_user, heir_of_user, merged_users
+from papercutd.storage.policies import read_effective
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
@@ -69,6 +71,8 @@ class Deciding:
     ) -> None:
         """Without an anchor allowances are not spent: a restore could spend them twice."""
         self._wall_s = wall_s
+        #: The clock of what is dated: prices and promises (design 4.10).
+        self.dated_s = wall_s
         self._is_anchored = is_anchored
 
     def stored(
@@ -99,7 +103,7 @@ class Deciding:
         identity = connection.execute("SELECT site, stream FROM identity").fetchone()
         waits = check_printer(connection, "replica.", request, None)
         position = replica.read_position(connection)
-        prices, capable = _prices_now(connection, self._wall_s())
+        prices, capable = _prices_now(connection, self.dated_s())
         decision = Decision(
             verdict=Verdict.HOLD,
             reason=Reason.UNKNOWN_USER,
@@ -115,21 +119,26 @@ class Deciding:
         person = connection.execute(
             "SELECT id, account, disabled FROM replica.user WHERE id = ?", (user,)
         ).fetchone()
-        if not capable:
+        policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
+        if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
-            return decision
-        account = _payer(connection, person[1], request.account)
+            return _decide_unknown(decision, policy, waits)
+        choice = _choice(request, policy)
+        account = _payer(connection, person[1], choice.shared)
         decision = attrs.evolve(decision, user=person[0], account=account)
         if person[2] or account is None:
             # Closed, or the account that the person chose is: nobody else is charged instead.
             return attrs.evolve(decision, reason=Reason.CLOSED)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
+        if choice.payer in (Payer.HOLD, Payer.DENY) and policy.policy is not Policy.CLOSED:
+            verdict = Verdict.HOLD if choice.payer is Payer.HOLD else Verdict.DENY
+            return attrs.evolve(decision, verdict=verdict, reason=Reason.ACCOUNT)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
-        money = _site_money(connection, identity[0], prices, overlay)
+        money = policy.money(overlay.unsettled_e4)
         is_strict = money.policy is Policy.STRICT and overlay.funds.restricted
         # A shared account is nobody's: no stream is granted anything of it.
         if is_strict and account == person[1] and self._is_anchored():
@@ -287,10 +296,8 @@ class Deciding:
         return True
 
     def _is_strict(self, connection: sqlite3.Connection, user: int) -> bool:
-        found = connection.execute(
-            "SELECT policy FROM replica.site WHERE name = (SELECT site FROM identity)"
-        ).fetchone()
-        return found is not None and found[0] == Policy.STRICT.value
+        heir = heir_of_user(connection, "replica.", user)
+        return read_policy(connection, heir, self.dated_s()).policy is Policy.STRICT
 
     def _tell(
         self, connection: sqlite3.Connection, totals: Sequence[Total], timeline: int = 0
@@ -316,15 +323,19 @@ class Deciding:
         return append_body(connection, encode_record(record), self._wall_s())
 
 
-def _prices_now(connection: sqlite3.Connection, wall_s: float) -> tuple[PriceList, bool]:
-    """The version in force and whether this release can evaluate it."""
+def _prices_now(connection: sqlite3.Connection, dated_s: float) -> tuple[PriceList, bool]:
+    """The version in force and whether this release can evaluate it.
+
+    Where none is, the application server's clock was wrong when it was heard last: then the
+    first one, for no printing stops for a clock.
+    """
     found = connection.execute(
-        "SELECT body, needs FROM replica.price WHERE effective_from <= ?"
-        " ORDER BY version DESC LIMIT 1",
-        (wall_s,),
+        "SELECT body, needs FROM replica.price ORDER BY effective_from > ?,"
+        " CASE WHEN effective_from > ?1 THEN effective_from ELSE -version END, version LIMIT 1",
+        (dated_s,),
     ).fetchone()
     if found is None:
-        raise Rejected("unavailable", "the replica holds no price list in force")
+        raise Rejected("unavailable", "the replica holds no price list")
     return decode_prices(found[0]), found[1] == ""
 
 
@@ -342,19 +353,34 @@ def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) ->
     return personal if found is None or found[0] is None else int(found[0])
 
 
-def _site_money(
-    connection: sqlite3.Connection, site: str, prices: PriceList, overlay: Overlay
-) -> SiteMoney:
-    found = connection.execute(
-        "SELECT policy, cap_user_e4, deny_beyond_cap FROM replica.site WHERE name = ?", (site,)
-    ).fetchone()
-    policy, cap, deny = found or ("closed", 0, 0)
-    return SiteMoney(
-        policy=Policy(policy),
-        cap_user_e4=cap_of(cap, prices.grey_a4_e4),
-        unsettled_e4=overlay.unsettled_e4,
-        deny_beyond_cap=bool(deny),
-    )
+def _choice(request: Request, policy: Effective) -> Account:
+    """Who is to pay: whom the person chose; where nobody stands at a printer, by the policy."""
+    if request.account is not None:
+        return Account(Payer.SHARED, request.account)
+    return policy.account if is_submit(request.step) else Account()
+
+
+def _decide_unknown(held: Decision, policy: Effective, waits: bool) -> Decision:
+    """Of somebody whom this replica does not know; ``held`` is the answer that holds it.
+
+    Where jobs wait for their person it is held: nothing proves who comes for it.
+    """
+    if policy.policy is Policy.CLOSED:
+        return attrs.evolve(held, reason=Reason.CLOSED)
+    if not policy.can_decide_unknown:
+        return attrs.evolve(held, reason=Reason.CAPABILITY)
+    if policy.unknown_users is UnknownUsers.DENY:
+        return attrs.evolve(held, verdict=Verdict.DENY)
+    if policy.unknown_users is UnknownUsers.UNCOLLECTED and not waits:
+        return attrs.evolve(held, verdict=Verdict.ALLOW, reason=Reason.NONE)
+    return held
+
+
+def read_policy(connection: sqlite3.Connection, user: int | None, dated_s: float) -> Effective:
+    """What holds at this site for ``user``; None: for anybody in no group."""
+    (site,) = connection.execute("SELECT site FROM identity").fetchone()
+    prices, _ = _prices_now(connection, dated_s)
+    return read_effective(connection, site, user, prices.grey_a4_e4)
 
 
 def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine, ...]:
@@ -367,17 +393,18 @@ def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine,
     return reprice_pages(decision.lines, pages)
 
 
-def read_purse(connection: sqlite3.Connection, account: int, wall_s: float) -> Purse:
+def read_purse(connection: sqlite3.Connection, account: int, dated_s: float) -> Purse:
     """What an account holds, shown by a site, and what the site may allow of it by itself."""
     overlay = read_overlay(connection, account)
     if overlay is None:
         raise NotFound("account", str(account))
     funds = overlay.funds
-    (site,) = connection.execute("SELECT site FROM identity").fetchone()
-    prices, _ = _prices_now(connection, wall_s)
-    money = _site_money(connection, site, prices, overlay)
+    (user,) = connection.execute(
+        "SELECT user FROM replica.account WHERE id = ?", (account,)
+    ).fetchone()
+    policy = read_policy(connection, user, dated_s)
     held_e4 = allowances_here.available_of_account(connection, account)
-    money = attrs.evolve(money, allowance_e4=held_e4)
+    money = attrs.evolve(policy.money(overlay.unsettled_e4), allowance_e4=held_e4)
+    cut_e4 = available_cut_e4(funds, money) if policy.can_decide else 0
     spendable_e4 = funds.spendable_e4 + overlay.escrow_e4 if funds.restricted else None
-    balance_e4 = funds.balance_e4 + overlay.escrow_e4
-    return Purse(balance_e4, spendable_e4, available_cut_e4(funds, money))
+    return Purse(funds.balance_e4 + overlay.escrow_e4, spendable_e4, cut_e4)

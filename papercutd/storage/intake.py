@@ -13,6 +13,7 @@ from papercutd.domain.job import SessionRef
 from papercutd.errors import NotFound, PapercutError, Rejected
 from papercutd.storage import askers
 from papercutd.storage.accounts import Entry
+from papercutd.storage.alarms import list_alarms
 from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
@@ -155,7 +156,9 @@ class Intake:
             ).fetchone()
             if found is not None:
                 return
-        self._link_event(connection, asker.identity, "", "reported")
+        is_news = self._link_event(connection, asker.identity, "", "reported")
+        if is_news and asker.role == "site":
+            list_alarms(connection, self._log.number, self._wall_s(), asker.name, asker.journal)
 
     def _note_link(self, connection: sqlite3.Connection, asker: SessionRef, record: Record) -> None:
         role, _, name = record.key.partition(":")
@@ -174,7 +177,7 @@ class Intake:
 
     def _link_event(
         self, connection: sqlite3.Connection, identity: str, via: str, event: str
-    ) -> None:
+    ) -> bool:
         """Write it down, unless it says nothing new; of a device wherever it was said."""
         found = connection.execute(
             "SELECT event FROM link_event WHERE identity = ?1 AND event <> 'up'"
@@ -182,13 +185,14 @@ class Intake:
             (identity, via),
         ).fetchone()
         if found == (event,) or (found is None and event == "reported"):
-            return
+            return False
         connection.execute(
             "INSERT INTO link_event (identity, via, event, at, number) VALUES (?, ?, ?, ?, ?)",
             (identity, via, event, self._wall_s(), self._log.number),
         )
         # A statement is closed at a place of the history.
         self._log.place()
+        return True
 
     def _apply_one(
         self,

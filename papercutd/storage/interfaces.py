@@ -8,7 +8,7 @@ StorageClosed once the store closes. No call blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,7 +18,9 @@ from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
+from papercutd.domain.policy import Effective, Rule
 from papercutd.domain.pricing import PriceList
+from papercutd.domain.staleness import Kept
 from papercutd.storage.allowances import Shortage
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
@@ -26,6 +28,7 @@ from papercutd.storage.overlay import Overlay
 from papercutd.storage.people import Device, Login
 from papercutd.storage.replicated import RangeDigest
 from papercutd.storage.retiring import EndedStream
+from papercutd.storage.rule_store import GroupedUser, RuleView
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
     JournalBatch,
@@ -199,6 +202,8 @@ class IApplicationStore(IJobStore):
 
     # Administration.
 
+    rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
+
     def ensure_secret(name: str, value: str) -> Deferred[None]:
         """``value`` becomes the secret called ``name``, unless there is one."""
 
@@ -334,6 +339,36 @@ class IApplicationStore(IJobStore):
         """A whole copy at ``path``, made while the server works."""
 
 
+class IRuleStore(Interface):
+    """Groups of users, and what cut sites may do for them."""
+
+    def add_group(name: str) -> Deferred[int]:
+        """AlreadyExists, InvalidValue."""
+
+    def remove_group(name: str) -> Deferred[int]:
+        """Gone with its rules; how many users it had. NotFound."""
+
+    def change_group(
+        name: str, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> Deferred[int]:
+        """Users put in and taken out, all or none; how many changed. NotFound."""
+
+    def groups() -> Deferred[list[Row]]:
+        """All of them, with how many users each has."""
+
+    def members(name: str, after: str = "") -> Deferred[list[Row]]:
+        """At most 500 of its users, by name; NotFound."""
+
+    def change_rules(set: Iterable[Rule] = (), clear: Iterable[Rule] = ()) -> Deferred[None]:
+        """All or none of them; NotFound for one to clear that there is not."""
+
+    def view() -> Deferred[RuleView]:
+        """Rules, and the names of what they are about, at one moment."""
+
+    def grouped_user(name: str) -> Deferred[GroupedUser]:
+        """Whether restricted, and in which groups; NotFound."""
+
+
 class ISiteStore(IJobStore):
     """A site's: journal, replica, and the decisions taken from both."""
 
@@ -354,6 +389,25 @@ class ISiteStore(IJobStore):
 
     def supersede(key: str, answer: Decision) -> Deferred[None]:
         """The application server's ``answer`` came after we had decided: give it back."""
+
+    def go_by(dated_s: Callable[[], float]) -> None:
+        """The clock of what is dated: prices, promises; may be read in another thread."""
+
+    def staleness() -> Deferred[Kept | None]:
+        """The staleness clock as it was last written; None: it never was."""
+
+    def keep_staleness(kept: Kept) -> Deferred[None]:
+        """Write it down."""
+
+    def policy_of(user: int | None) -> Deferred[Effective]:
+        """What holds at this site for a user; None: for anybody in no group."""
+
+    def rules_not_understood() -> Deferred[list[str]]:
+        """Rules that concern this site and that this release cannot evaluate: what they touch
+        is held."""
+
+    def unsettled_total_e4() -> Deferred[int]:
+        """Spent at this site and not in its replica yet."""
 
     def overlay(account: int) -> Deferred[Overlay | None]:
         """What an account shows here; None: not one of the replica's."""

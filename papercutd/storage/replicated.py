@@ -98,6 +98,14 @@ TABLES: dict[str, Replicated] = {
             _USERS,
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
+        Replicated("user_group", "id", ("id", "name", "folded"), "user_group", "removed = 0"),
+        Replicated("group_member", "key", ("key", "user_group", "user"), "group_member"),
+        Replicated(
+            "site_policy",
+            "key",
+            ("key", "site", "user_group", "knob", "value", "needs"),
+            "site_policy",
+        ),
         Replicated("card", "hash", ("hash", "user"), "card"),
         Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(

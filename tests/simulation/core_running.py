@@ -17,7 +17,6 @@ from papercutd.storage.replicated import CHARGE, TABLES
 from tests.simulation.core_devices import DeviceChecks
 from tests.simulation.core_logic import POISON
 from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
-from tests.simulation.core_strict import is_of_allowance
 from tests.simulation.disk import Commit
 from tests.simulation.world import World
 
@@ -304,6 +303,7 @@ class RunningChecks:
             return
         settled = {row[0] for row in connection.execute("SELECT key FROM replica.charged")}
         beyond: dict[int, int] = {}
+        of_escrow: dict[int, int] = {}
         for (body,) in connection.execute("SELECT body FROM journal WHERE number > ?", (mark,)):
             record = msgspec.json.decode(body)
             if record["kind"] != COMPLETED or record["key"] in {*settled, POISON}:
@@ -312,16 +312,23 @@ class RunningChecks:
             amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])
             if record["completion"]["step"].startswith("run-"):
                 amount_e4 = record["completion"]["pages"] * decision["lines"][0]["unit_e4"]
-            if is_of_allowance(decision):
-                continue
             account = decision["account"]
-            beyond[account] = beyond.get(account, 0) + amount_e4
-        for account, debits_e4 in connection.execute(
-            "SELECT id, debits_e4 FROM replica.account WHERE kind = 'personal'"
-        ).fetchall():
+            paid = of_escrow if decision["allowance"] else beyond
+            paid[account] = paid.get(account, 0) + amount_e4
+        rows = connection.execute(
+            "SELECT id, debits_e4, COALESCE((SELECT SUM(granted_e4 - returned_e4 - settled_e4)"
+            " FROM replica.allowance WHERE allowance.user = account.user), 0)"
+            " FROM replica.account WHERE kind = 'personal'"
+        ).fetchall()
+        held = {account: held_e4 for account, _, held_e4 in rows}
+        for account, debits_e4, _ in rows:
             self._checked("I10")
             shown = read_overlay(connection, account)
+            # What was decided for those who were merged into it is its own.
             mine = merged_accounts(connection, account)
-            expected = debits_e4 + sum(beyond.get(one, 0) for one in mine)
-            if shown is None or shown.funds.debits_e4 != expected:
+            expected = (
+                debits_e4 + sum(beyond.get(one, 0) for one in mine),
+                sum(held[one] - of_escrow.get(one, 0) for one in mine),
+            )
+            if shown is None or (shown.funds.debits_e4, shown.escrow_e4) != expected:
                 self._find("I10", f"account {account}: {shown} is shown, not {expected}", site)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -265,8 +264,3 @@ class StrictChecks:
             " AND granted_e4 <> returned_e4 + settled_e4"
         ):
             self._world.find("I19", f"{row[0]} is retired and holds money", APPLICATION)
-
-
-def is_of_allowance(decision: dict[str, Any]) -> bool:
-    """Whether a site decided it by what its stream was granted."""
-    return bool(decision.get("allowance"))
