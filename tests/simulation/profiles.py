@@ -104,9 +104,13 @@ POLICY = attrs.evolve(BASE, name="policy", rates={**_HALF, "F5": 2.0, "F47": 2.0
 #: Little goes wrong: who is refused then could not pay.
 CALM = attrs.evolve(BASE, name="calm", quiet_s=90.0, intensity=(0.0, 0.15))
 CALM_STRICT = attrs.evolve(CALM, name="calm-strict", policy="strict")
+#: What was denied or given back is asked for again and again.
+AGAIN = attrs.evolve(
+    BASE, name="again", swarm=1.0, rates={"F5": 2.0, "F11": 2.0, "F44": 3.0, "F45": 8.0}
+)
 _ALL = (
     *(BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
-    *(DISKS, APP_RESTORE_CLONE, PEOPLE, STRICT, STRICT_RESTORE, POLICY, CALM, CALM_STRICT),
+    *(DISKS, APP_RESTORE_CLONE, PEOPLE, STRICT, STRICT_RESTORE, POLICY, CALM, CALM_STRICT, AGAIN),
 )
 
 #: Of every night's seeds, in turn: the plain one four times as often.

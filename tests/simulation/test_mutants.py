@@ -154,7 +154,7 @@ class MutantTests(MutantCase):
                 original(self, connection, key, *rest)
 
         self.patch(Charging, "_store", store)
-        self.assertFound("I5")
+        self.assertFound("I5", profile="again")
 
     def test_open_counts_page_by_page(self) -> None:
         """Each page ends what it does not list, as if it were the whole list."""

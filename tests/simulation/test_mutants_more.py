@@ -84,9 +84,11 @@ class LedgerMutants(MutantCase):
         """The stored ALLOW comes back, and its money was given away."""
         original = Charging.authorize
 
-        def authorize(self: Any, connection: Any, asker: Any, request: Any, *rest: Any) -> Any:
+        def authorize(
+            self: Any, connection: Any, asker: Any, request: Any, *rest: Any, **more: Any
+        ) -> Any:
             try:
-                return original(self, connection, asker, request, *rest)
+                return original(self, connection, asker, request, *rest, **more)
             except Rejected as rejected:
                 stored = read_decision(connection, request.key)
                 if rejected.code == "voided" and stored is not None:
@@ -94,7 +96,7 @@ class LedgerMutants(MutantCase):
                 raise
 
         self.patch(charging.Charging, "authorize", authorize)
-        self.assertFound("I5")
+        self.assertFound("I5", profile="again")
 
 
 class StreamMutants(MutantCase):
