@@ -108,9 +108,28 @@ CALM_STRICT = attrs.evolve(CALM, name="calm-strict", policy="strict")
 AGAIN = attrs.evolve(
     BASE, name="again", swarm=1.0, rates={"F5": 2.0, "F11": 2.0, "F44": 3.0, "F45": 8.0}
 )
+#: A site's disk is lost with what it has forwarded to nobody.
+GONE = attrs.evolve(
+    BASE,
+    name="gone",
+    quiet_s=180.0,
+    swarm=1.0,
+    rates={"F5": 4.0, "F6": 2.0, "F7": 2.0, "F33": 3.0},
+)
 _ALL = (
     *(BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
-    *(DISKS, APP_RESTORE_CLONE, PEOPLE, STRICT, STRICT_RESTORE, POLICY, CALM, CALM_STRICT, AGAIN),
+    *(
+        DISKS,
+        APP_RESTORE_CLONE,
+        PEOPLE,
+        STRICT,
+        STRICT_RESTORE,
+        POLICY,
+        CALM,
+        CALM_STRICT,
+        AGAIN,
+        GONE,
+    ),
 )
 
 #: Of every night's seeds, in turn: the plain one four times as often.

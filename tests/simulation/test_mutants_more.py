@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from papercutd.domain.document import Document, PageGroup
@@ -113,7 +112,7 @@ class StreamMutants(MutantCase):
     def test_what_a_gone_stream_decided_is_not_offered_again(self) -> None:
         """Its provider goes on waiting for a stream that is no more."""
         self.patch(provider_journal, "_turn_to_application", lambda connection, stream: 0)
-        self.assertFound("I3", "I14", profile="site-restore")
+        self.assertFound("I3", "I14", profile="gone")
 
     def test_a_revoked_provider_goes_on(self) -> None:
         self.patch(Revocations, "is_revoked", lambda self, serial: False)
@@ -155,13 +154,3 @@ class StrictMutants(MutantCase):
 
         self.patch(Recalls, "recall", recall)
         self.assertFound("I22", profile="calm-strict")
-
-    def test_half_of_the_balance_is_not_there(self) -> None:
-        original = Accounts.funds
-
-        def funds(self: Any, connection: Any, account: int) -> Any:
-            found = original(self, connection, account)
-            return attrs.evolve(found, credits_e4=found.credits_e4 // 2)
-
-        self.patch(Accounts, "funds", funds)
-        self.assertFound("I22", "I2", profile="calm")
