@@ -14,6 +14,7 @@ from papercutd.domain.job import SessionRef
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.storage import timeline
 from papercutd.storage.allowances import Shortage
+from papercutd.storage.records import ALLOWANCE, Record, encode_record
 from tests.support.engines import ENGINES, Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
@@ -447,10 +448,7 @@ class RestoreContract(Strict):
         """The site heard of it from a server that was put back since."""
         self.restore()
         self.branch.load_snapshot(self.centre)
-        body = (
-            '{"kind":"allowance","key":"%s","position":"","at":0,"completion":null,'
-            '"request":null,"decision":null,"timeline":99,"totals":[]}' % self.branch.stream
-        )
+        body = encode_record(Record(ALLOWANCE, self.branch.stream, "", 0.0, timeline=99))
         self.result(self.branch.store.salvage([body]))
         self.heal()
         self.assertEqual(self.centre.query("SELECT reason FROM parked"), [])

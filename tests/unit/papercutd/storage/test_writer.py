@@ -1,4 +1,4 @@
-"""The writer's thread: an error of the disk at a commit ends the process, and is not tried again."""
+"""The writer's thread: an error of the disk at a commit ends it, and is not tried again."""
 
 from __future__ import annotations
 
