@@ -14,6 +14,7 @@ from papercutd.errors import Rejected, StorageError
 from papercutd.services.site_server import SiteServer
 from protocols.errors import Refusal, SessionLost
 from tests.simulation.core_nodes import CoreInstallation
+from tests.simulation.faults_disk import anchor_full, crash_before_anchor
 from tests.simulation.stage import End, Fault, Stage
 
 #: In every record that nobody can read; the oracle lets it be parked.
@@ -34,9 +35,11 @@ class Logic:
 
     def register(self) -> None:
         logic = self._stage.logic
+        logic["F16"] = lambda fault: crash_before_anchor(self._stage, fault)
         logic["F24"] = self._flip
         logic["F40"] = self._poison
         logic["F64"] = self._die_after_forwarding
+        logic["F65"] = lambda fault: anchor_full(self._stage, fault)
 
     @property
     def is_over(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from tests.simulation.faults_disk import anchor_full, crash_before_anchor, leap, odd_year
+from tests.simulation.faults_disk import leap, odd_year
 from tests.simulation.links import Trouble
 from tests.simulation.node import Crash
 from tests.simulation.scheduler import Call
@@ -363,7 +363,7 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F61", "site box dead", "site", (2, 60), _crash(Crash.POWER)),
         FaultKind("F62", "provider reverted", "provider", (10, 50)),
         FaultKind("F63", "provider cloned", "provider", (10, 50)),
-        FaultKind("F16", "crash before the anchor", "site", (5, 40), crash_before_anchor, _ANCHORS),
+        FaultKind("F16", "crash before the anchor", "site", (5, 40), None, _ANCHORS),
         FaultKind("F24", "bits of a replica flip", "site", (3, 20)),
         FaultKind("F32", "centre restored, site cloned", "site link", (20, 60)),
         FaultKind("F38", "leap second, summer time", "node", (5, 60), leap, {"which": (0, 1)}),
@@ -374,7 +374,7 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F49", "revoked, and comes back", "provider", (10, 60)),
         FaultKind("F55", "user merged, renamed, name reused", "none", (5, 40)),
         FaultKind("F64", "site dies after forwarding", "site link", (5, 40)),
-        FaultKind("F65", "no space for the anchor", "site", (3, 40), anchor_full),
+        FaultKind("F65", "no space for the anchor", "site", (3, 40)),
         FaultKind("F66", "1970 or 2099 at a handshake", "link", (5, 60), odd_year, _ODD_YEARS),
     )
 }
