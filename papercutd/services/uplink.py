@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd import __version__
@@ -17,6 +18,7 @@ from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services import wire
 from papercutd.services.freshness import Freshness
+from papercutd.services.patience import Patience
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.values import SiteIdentity
@@ -39,6 +41,9 @@ _BATCH_BYTES = CHUNK_LENGTH_MAX - 1_024
 _BATCH_RECORDS = 200
 #: The version of the wire that brought allowances.
 ALLOWANCES_SINCE = since_of(site.Recall)
+#: Between new streams, each of which writes the journal again: a live clone and its original
+#: take them from each other for as long as both run.
+NEW_STREAM_FIRST_S, NEW_STREAM_LONGEST_S, NEW_STREAM_CALM_S = 5.0, 900.0, 3_600.0
 
 
 @attrs.define
@@ -79,8 +84,10 @@ class Uplink:
         self._received = 0
         self._wake: Deferred[None] | None = None
         self._in_flight = 0
-        #: When the last new stream was taken: shown by status.
+        #: New streams taken since the start: shown by status.
         self.streams_taken = 0
+        self._patience = Patience(env, NEW_STREAM_FIRST_S, NEW_STREAM_LONGEST_S, NEW_STREAM_CALM_S)
+        self._is_waiting = False
 
     @property
     def stream(self) -> str:
@@ -138,7 +145,7 @@ class Uplink:
 
     def refused(self, code: Code) -> None:
         if code in (Code.NEW_STREAM, Code.JOURNAL_BEHIND):
-            self._tasks.spawn(self.take_new_stream(), "taking a new stream")
+            self._tasks.spawn(self._take_new_stream_in_time(), "taking a new stream")
 
     def link_up(self, session: Session) -> None:
         self._session = session
@@ -185,7 +192,7 @@ class Uplink:
         seen = Mark(0, CHAIN_START) if welcome.seen is None else wire.mark_in(welcome.seen)
         if not await self._store.rewind(seen):
             # The application server has records of this stream that are not ours.
-            await self.take_new_stream()
+            await self._take_new_stream_in_time()
             return
         self.acked = seen
         await self._send_open(session)
@@ -209,6 +216,25 @@ class Uplink:
             # It was asked in vain: the money is free all the same.
             return
 
+    async def _take_new_stream_in_time(self) -> None:
+        """Take a new stream: at once the first time, after a longer wait each time after."""
+        wrong, wait_s = self.stream, self._patience.wait_s()
+        if wait_s > 0:
+            if self._session is not None:
+                self._session.abort()
+            if self._is_waiting:
+                return
+            _log.error(
+                "another new stream in {wait_s:.0f} s: does a copy of this site run?", wait_s=wait_s
+            )
+            self._is_waiting = True
+            try:
+                await deferLater(self._env.clock, wait_s, lambda: None)
+            finally:
+                self._is_waiting = False
+        if self.stream == wrong:
+            await self.take_new_stream()
+
     async def take_new_stream(self) -> None:
         """This site's journal was restored, cloned or lost: the session begins anew with it."""
         stream = self._env.new_id()
@@ -217,6 +243,7 @@ class Uplink:
         )
         await self._store.take_new_stream(stream)
         self.streams_taken += 1
+        self._patience.done()
         await self._read_identity()
         if self._session is not None:
             self._session.abort()
@@ -272,7 +299,7 @@ class Uplink:
         except Refusal as refusal:
             _log.warn("the journal was refused: {code}", code=refusal.code.value)
             if refusal.code in (Code.NEW_STREAM, Code.CHAIN) and stream == self.stream:
-                await self.take_new_stream()
+                await self._take_new_stream_in_time()
             # A gap, or a server that cannot write: the next session begins at its mark.
             session.abort()
             return

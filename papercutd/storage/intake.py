@@ -312,12 +312,17 @@ class Intake:
         self, connection: sqlite3.Connection, asker: SessionRef, record: Record
     ) -> None:
         """Totals of a stream of this site: its own, or one whose records it salvaged."""
+        (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
         found = connection.execute("SELECT site FROM stream WHERE id = ?", (record.key,)).fetchone()
+        if found is None and timeline > 1:
+            # A former stream of which a restore has lost all, its grants too: nothing is held.
+            return
         if found is None or found[0] != self._site_id(connection, asker.name):
             raise Rejected("not-yours")
-        (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
-        if not 0 <= record.timeline <= timeline:
-            raise Rejected("bad-fields", "a timeline to come")
+        if record.timeline < 0:
+            raise Rejected("bad-fields", "no such timeline")
+        # Of a timeline that we lost to a restore nobody has told us of yet: not the last word.
+        told = record.timeline if record.timeline <= timeline else 0
         entry = Entry(
             key="",
             price_version=self._charging.prices_now(connection).version,
@@ -326,7 +331,7 @@ class Intake:
             claimed_at=record.at,
             received_at=self._wall_s(),
         )
-        self._allowances.take_totals(connection, record.key, record.totals, record.timeline, entry)
+        self._allowances.take_totals(connection, record.key, record.totals, told, entry)
 
     def _site_id(self, connection: sqlite3.Connection, site: str) -> int:
         found = connection.execute(

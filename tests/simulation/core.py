@@ -16,8 +16,11 @@ from papercutd.provider.provider import Submission
 from papercutd.services import wire
 from tests.simulation.core_devices import LOGIN_S, DeviceLoad
 from tests.simulation.core_held_stage import Held
+from tests.simulation.core_logic import Logic
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
+from tests.simulation.core_people import PEOPLE, People
+from tests.simulation.core_strict import StrictFaults
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
@@ -41,7 +44,12 @@ class CoreScenario:
         world.expected_failures = (PapercutError,)
         self._rng = rng
         self.installation = CoreInstallation(
-            self.world, profile.has_devices, profile.has_held, profile.has_cups
+            self.world,
+            profile.has_devices,
+            has_held=profile.has_held,
+            has_cups=profile.has_cups,
+            people=PEOPLE if profile.has_people else None,
+            policy=profile.policy,
         )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
@@ -53,11 +61,17 @@ class CoreScenario:
         self.held: Held | None = None
         if profile.has_held:
             self.held = Held(self.installation, stage, self.oracle, self._hand_in)
+        self._logic = Logic(stage, self.installation, self.world.random("logic"))
+        self._logic.register()
+        self._strict = StrictFaults(stage, self.installation, self.world.random("strict"))
+        self._strict.register()
+        People(stage, self.installation, self.world.random("people")).register()
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
         )
         self.world.findings.plan = plan.lines()
         self._plan, self._stage = plan, stage
+        self.oracle.refusals.trouble_s = lambda: plan.trouble_until(self.world.now)
 
     def run(self) -> Findings:
         """Chaos, then quiet, then the questions."""
@@ -77,7 +91,11 @@ class CoreScenario:
         if self.held is not None:
             self.held.weekend.pass_by()
         until_s = self.world.now + self._profile.quiet_s
-        self.world.run_until(self.oracle.is_settled, until_s)
+        self.world.run_until(lambda: self._logic.is_over and self.oracle.is_settled(), until_s)
+        if self._profile.policy == "strict":
+            self._strict.retire()
+            self.world.run(self.world.now + 20.0)
+            self.world.run_until(self.oracle.is_settled, self.world.now + 60.0)
         # What was settled must stay so.
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()
@@ -95,6 +113,8 @@ class CoreScenario:
         user = rng.choice(
             [*sorted(USERS), "staff", "stranger"] if rng.random() < 0.1 else sorted(USERS)
         )
+        if self.installation.people and rng.random() < 0.6:
+            user = rng.choice(sorted(self.installation.people))
         pages = rng.randint(1, PAGES_MAX)
         node = self.world.nodes[name]
         self._documents += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -36,6 +36,7 @@ from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 from protocols.handshake import VERSIONS
 from protocols.machine import ProtocolSpec
+from tests.simulation.core_certificates import Certificates
 from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.core_held import add_printers
@@ -127,9 +128,13 @@ class CoreInstallation:
         self,
         world: World,
         has_devices: bool = False,
+        *,
         has_held: bool = False,
         has_cups: bool = False,
+        people: Mapping[str, int] | None = None,
+        policy: str = "capped",
     ) -> None:
+        """``people``: more users and what they have; ``policy``: of both sites."""
         self.world = world
         self.has_held = has_held
         self.cups = CupsMachines(self) if has_cups else None
@@ -137,6 +142,9 @@ class CoreInstallation:
         self.reruns: Counter[tuple[str, str]] = Counter()
         #: Print servers whose printers have no paper: ``out``, or ``off`` and take nothing.
         self.paper_out: dict[str, str] = {}
+        self.policy = policy
+        self.people = dict(people or {})
+        self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
         self.topology = Topology(APPLICATION, SITES, PROVIDERS, devices)
@@ -187,11 +195,13 @@ class CoreInstallation:
         for name, balance_e4 in USERS.items():
             store.add_user(name, balance_e4=balance_e4)
         store.add_user("staff", restricted=False)
+        for name, balance_e4 in self.people.items():
+            store.add_user(name, balance_e4=balance_e4)
 
         def objects(c: Any) -> None:
             for name in SITES:
                 directory.add_site(c, name, name, PORT)
-            c.execute("UPDATE site SET cap_user_e4 = ?", (CAP_E4,))
+            c.execute("UPDATE site SET cap_user_e4 = ?, policy = ?", (CAP_E4, self.policy))
             for name, site in PROVIDERS.items():
                 directory.add_provider(c, name, site)
                 directory.add_printer(c, f"{site}-1", name, "sim://printer")
@@ -257,13 +267,21 @@ class CoreInstallation:
 
         async def start() -> None:
             await server.start()
+            revocations = self.certificates.revocations(
+                server.providers, server.sites, server.device_sessions
+            )
+            revocations.add(await store.revoked_serials())
+            server.on_change = lambda change: revocations.add(
+                str(row[1]) for row in change.rows if row[0] == "revocation"
+            )
+            identified = self.certificates.identifier(revocations)
             provider_face = ProviderFace(env, server, APPLICATION)
             server.on_settings = provider_face.push_settings
             server.address = (APPLICATION, PORT)
             face = LinksFace(
                 {"provider": provider_face, "site": SiteLinkFace(env, server, APPLICATION)}
             )
-            factory = SessionServerFactory(self._spec(node, LINKS), clock, face, identify)
+            factory = SessionServerFactory(self._spec(node, LINKS), clock, face, identified)
             self.world.network.listen(node, PORT, factory)
             self._listen_to_devices(node, env, server, APPLICATION)
 
@@ -293,12 +311,18 @@ class CoreInstallation:
         self.sites[node.name] = server
 
         async def start() -> None:
+            revocations = self.certificates.revocations(server.providers, server.device_sessions)
+            server.on_rows = lambda rows: revocations.add(
+                str(row[1]) for row in rows if row[0] == "revocation"
+            )
             await server.start()
+            revocations.add(await store.revoked_serials())
+            identified = self.certificates.identifier(revocations)
             face = ProviderFace(env, server, node.identity)
             server.on_settings = face.push_settings
             server.address = (APPLICATION, PORT)
             links = LinksFace({"provider": face})
-            factory = SessionServerFactory(self._spec(node, LINKS), clock, links, identify)
+            factory = SessionServerFactory(self._spec(node, LINKS), clock, links, identified)
             self.world.network.listen(node, PORT, factory)
             self._listen_to_devices(node, env, server, node.identity)
 

@@ -60,6 +60,12 @@ def price_e4(decision: bytes) -> int:
     return sum(line["quantity"] * line["unit_e4"] for line in lines)
 
 
+def account_of(decision: bytes) -> int | None:
+    """Who pays, as it was decided."""
+    account = msgspec.json.decode(decision)["account"]
+    return None if account is None else int(account)
+
+
 class Records:
     """Follows every restore; says at the end what may be missing."""
 

@@ -11,10 +11,11 @@ import msgspec
 
 from papercutd.domain.decision import APPLICATION as CENTRE
 from papercutd.domain.job import device_owner
-from papercutd.storage.overlay import read_overlay
+from papercutd.storage.overlay import merged_accounts, read_overlay
 from papercutd.storage.records import COMPLETED
 from papercutd.storage.replicated import CHARGE, TABLES
 from tests.simulation.core_devices import DeviceChecks
+from tests.simulation.core_logic import POISON
 from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
 from tests.simulation.disk import Commit
 from tests.simulation.world import World
@@ -315,7 +316,7 @@ class RunningChecks:
         of_escrow: dict[int, int] = {}
         for (body,) in connection.execute("SELECT body FROM journal WHERE number > ?", (mark,)):
             record = msgspec.json.decode(body)
-            if record["kind"] != COMPLETED or record["key"] in settled:
+            if record["kind"] != COMPLETED or record["key"] in {*settled, POISON}:
                 continue
             decision = record["completion"]["decision"]
             amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])
@@ -327,14 +328,21 @@ class RunningChecks:
             account = decision["account"]
             paid = of_escrow if decision["allowance"] else beyond
             paid[account] = paid.get(account, 0) + amount_e4
-        for account, debits_e4, held_e4 in connection.execute(
+        rows = connection.execute(
             "SELECT id, debits_e4, COALESCE((SELECT SUM(granted_e4 - returned_e4 - settled_e4)"
             " FROM replica.allowance WHERE allowance.user = account.user), 0)"
             " FROM replica.account WHERE kind = 'personal'"
-        ).fetchall():
+        ).fetchall()
+        held = {account: held_e4 for account, _, held_e4 in rows}
+        for account, debits_e4, _ in rows:
             self._checked("I10")
             shown = read_overlay(connection, account)
-            expected = debits_e4 + beyond.get(account, 0), held_e4 - of_escrow.get(account, 0)
+            # What was decided for those who were merged into it is its own.
+            mine = merged_accounts(connection, account)
+            expected = (
+                debits_e4 + sum(beyond.get(one, 0) for one in mine),
+                sum(held[one] - of_escrow.get(one, 0) for one in mine),
+            )
             if shown is None or (shown.funds.debits_e4, shown.escrow_e4) != expected:
                 self._find("I10", f"account {account}: {shown} is shown, not {expected}", site)
 

@@ -80,6 +80,7 @@ class SimDisk:
         self._in_use: set[str] = set()
         self._armed: list[_Armed] = []
         self._full = 0
+        self._full_for_files = 0
         self._delays_s: list[float] = []
         #: How often a full or slow disk was felt.
         self.refused = 0
@@ -123,6 +124,9 @@ class SimDisk:
     def write_file(self, name: str, data: bytes) -> None:
         """Write and sync a small file; a full disk raises StorageFull."""
         self._fail_if_full()
+        if self._full_for_files:
+            self.refused += 1
+            raise StorageFull()
         self._run_armed(f"file {name}", is_before=True)
         self.files[name] = data
         self._run_armed(f"file {name}", is_before=False)
@@ -162,6 +166,15 @@ class SimDisk:
 
         def free() -> None:
             self._full -= 1
+
+        return free
+
+    def fill_files(self) -> Callable[[], None]:
+        """The file system of the small files is full, that of the databases is not."""
+        self._full_for_files += 1
+
+        def free() -> None:
+            self._full_for_files -= 1
 
         return free
 

@@ -138,6 +138,24 @@ class FoundTests(SeedCase):
         """It was charged at the one in force, though its person had been told another."""
         self.check(96, profile="app-restore")
 
+    def test_late_answer_of_a_stream_that_is_gone(self) -> None:
+        """It settled what another server had allowed: the paper was never charged."""
+        self.check(44, profile="mixed")
+
+    def test_held_by_what_was_lost_and_printed_by_a_copy(self) -> None:
+        """The tester's: a dead clone's asker comes back late, lost journals hold what they held,
+        and a copy charges steps that its original does not know."""
+        self.check(20, 29, 2008, profile="mixed")
+
+    def test_a_clock_that_jumps_makes_nothing_old(self) -> None:
+        """Jobs of 1970 were forgotten as soon as the provider was told the time."""
+        self.check(1, 16, profile="disks")
+
+    def test_totals_of_former_streams_after_a_restore(self) -> None:
+        """What a stream had been granted and the centre forgot was parked, told by its
+        successor; and a row made for what was paid ahead was in no change."""
+        self.check(3, 6, 8, 9, 15, profile="strict-restore")
+
 
 for _number in range(10):
     _add(_number)
