@@ -22,6 +22,7 @@ from papercutd.identity.authority import Authority, make_request
 from papercutd.identity.joining import JoinService
 from papercutd.identity.names import APPLICATION
 from papercutd.identity.renewal import NodeIdentity, Renewer
+from papercutd.identity.signing import Signer
 from papercutd.identity.tls import Credentials, Revocations, identifier
 from papercutd.identity.verifiers import ArgonVerifiers
 from papercutd.roles.common import (
@@ -40,6 +41,7 @@ from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import Change, ChangeLog
 from papercutd.storage.migrate import connect, open_database
@@ -123,6 +125,9 @@ class ApplicationRole:
 
         self._log.on_commit = committed
         await server.start()
+        signer = Signer(self._env, self._authority, self._data.path / "signing")
+        self._statements = Statements(self._env, self._store, signer, self._data.path / "heads")
+        self._statements.start()
         self._revocations.add(await self._store.revoked_serials())
         self._revocations.subscribe(self._end_revoked)
         self._plain = PlainPort(self._env, self._config.plain, self._data, server)
@@ -141,6 +146,7 @@ class ApplicationRole:
 
     async def _stop(self) -> None:
         assert self._server is not None
+        self._statements.stop()
         await self._server.stop()
 
     def _load_identity(self) -> None:
@@ -167,7 +173,9 @@ class ApplicationRole:
         assert identity is not None
         shown = shown_to_browsers(env, self._config.web, identity, self._listeners)
         joining = JoinService(self._authority, store, env, lambda: pin_shown(shown))
-        operations = ApplicationOperations(server, joining.make_token, self._verifiers)
+        operations = ApplicationOperations(
+            server, joining.make_token, self._verifiers, self._statements
+        )
         provider_face = ProviderFace(env, server, NAME)
         site_face = SiteLinkFace(env, server, NAME)
         if store.intake.sabotage == "double-post":

@@ -22,6 +22,7 @@ from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.site_server import SiteServer
+from papercutd.services.statements import Statements
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
@@ -52,8 +53,9 @@ def check_printer_uri(uri: str) -> None:
 class StoreOperations:
     """Operations that need the store alone: they work before the first start too."""
 
-    def __init__(self, store: IApplicationStore) -> None:
+    def __init__(self, store: IApplicationStore, statements: Statements) -> None:
         self.store = store
+        self.statements = statements
 
     def all(self) -> dict[str, Operation]:
         """Every operation by its name."""
@@ -88,7 +90,7 @@ class StoreOperations:
             "account.list": self.account_list,
             "printer.list": self.printer_list,
             "verify": self.verify,
-            "statement": self.statement,
+            **self.statements.all(),
             "backup": self.backup,
             "revoke": self.revoke,
         }
@@ -388,12 +390,6 @@ class StoreOperations:
             found["not_reported_yet"] = missing
         return found
 
-    async def statement(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """The statement of the last outage, or of a span of time."""
-        given = take(arguments, since=None, until=None)
-        since, until = (None if v is None else float(v) for v in given.values())
-        return await self.store.statement(since, until)
-
     async def backup(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A copy of the database, made while the server works."""
         path = take(arguments, "path")["path"]
@@ -414,9 +410,13 @@ class ApplicationOperations(StoreOperations):
     """Operations of a running application server."""
 
     def __init__(
-        self, server: ApplicationServer, make_token: MakeToken, verifiers: Verifiers
+        self,
+        server: ApplicationServer,
+        make_token: MakeToken,
+        verifiers: Verifiers,
+        statements: Statements,
     ) -> None:
-        super().__init__(server.store)
+        super().__init__(server.store, statements)
         self._verifiers = verifiers
         self._server = server
         self._lockouts = LockoutOperations(server.devices)

@@ -26,7 +26,7 @@ from papercutd.domain.job import (
     owner_identity,
 )
 from papercutd.errors import Rejected
-from papercutd.storage import askers, runs, timeline
+from papercutd.storage import askers, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.certificates import Certificates
@@ -134,6 +134,7 @@ class ApplicationStore(AdministeredStore):
                     (identity, at, self.log.number),
                 )
             askers.disconnect_all(connection)
+            outages.gather(connection)
 
         return self.write(start)
 
@@ -194,6 +195,8 @@ class ApplicationStore(AdministeredStore):
             ended = askers.end_session(connection, asker, self._wall_s())
             if ended and not askers.owes_nothing(connection, asker.identity):
                 self._link_event(connection, asker.identity, "down")
+                # It is numbered while the sites stand as they do.
+                outages.gather(connection)
             return ended
 
         return self.write(end)

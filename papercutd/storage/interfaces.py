@@ -8,7 +8,7 @@ StorageClosed once the store closes. No call blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +19,7 @@ from papercutd.domain.decision import Decision
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.pricing import PriceList
+from papercutd.domain.signed import Signature
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.overlay import Overlay
@@ -300,8 +301,22 @@ class IApplicationStore(IJobStore):
     def site_states() -> Deferred[list[Row]]:
         """Each site with its stream and when it was last seen."""
 
-    def statement(since: float | None, until: float | None) -> Deferred[dict[str, Any]]:
-        """Of a span of time, else of the latest outage."""
+    def settle_outages(sign: Callable[[bytes], Signature] | None = None) -> Deferred[None]:
+        """Number outages that began, close those nobody is missing from, sign what is closed."""
+
+    async def statement(
+        since: float | None, until: float | None, outage: int | None = None
+    ) -> dict[str, Any]:
+        """Of a span of time, else of an outage by its number, or of the latest; NotFound."""
+
+    async def outages(count_max: int) -> list[Row]:
+        """Outages, newest first."""
+
+    def installation() -> Deferred[str]:
+        """The id of this installation."""
+
+    def state_again(outage: int) -> Deferred[dict[str, Any]]:
+        """What the books say of an outage now, whatever was kept of it; NotFound."""
 
     def verify() -> Deferred[list[str]]:
         """Problems of books, charges and change log; empty: none."""
