@@ -26,6 +26,7 @@ KINDS = {
         "asked at the application server after all, in a drill",
         "the application server's answer was taken",
     ),
+    "drill-ended": Kind("drills that ended", "the journal was forwarded"),
     "count-set-aside": Kind(
         "printer counted far more than was analysed", "charged as analysed", is_conflict=True
     ),

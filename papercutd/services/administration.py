@@ -18,6 +18,7 @@ from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.drill import DrillOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
@@ -522,7 +523,7 @@ class SiteOperations:
         server = self._server
         held = HeldOperations(server.env, server.held, server.store.printer_id)
         own = {"status": self.status, "verify": self.verify}
-        return {**held.all(), **self._lockouts.all(), **own}
+        return {**held.all(), **self._lockouts.all(), **DrillOperations(server.drill).all(), **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """How this site stands: online or cut, and what waits to be forwarded."""
@@ -534,7 +535,11 @@ class SiteOperations:
             "role": "site",
             "version": __version__,
             "site": identity.site,
-            "state": "cut" if server.link.suspect else "online",
+            "state": "drill"
+            if server.drill.is_on and not server.link.suspect
+            else "cut"
+            if server.link.suspect
+            else "online",
             "connected": server.link.session is not None,
             "stream": identity.stream,
             "records": identity.mark.number,
@@ -549,6 +554,7 @@ class SiteOperations:
             "streams_taken": server.uplink.streams_taken,
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
+            **await server.drill.status(),
             **lag,
         }
 
@@ -577,6 +583,7 @@ class SiteOperations:
             {"name": "application server", "ok": not server.link.suspect, "detail": ""},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
             {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
+            server.drill.check(),
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

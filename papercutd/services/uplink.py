@@ -75,6 +75,7 @@ class Uplink:
         self._in_flight = 0
         #: When the last new stream was taken: shown by status.
         self.streams_taken = 0
+        self._is_paused = False
 
     @property
     def stream(self) -> str:
@@ -104,6 +105,11 @@ class Uplink:
         if self._wake is not None:
             wake, self._wake = self._wake, None
             wake.callback(None)
+
+    def pause(self, is_paused: bool) -> None:
+        """Keep the journal back, in a drill; what is in flight is still acknowledged."""
+        self._is_paused = is_paused
+        self.journal_grew()
 
     # As a LinkHandler.
 
@@ -202,7 +208,7 @@ class Uplink:
         """Send what is journalled, several batches in flight, until the session ends."""
         stream = self.stream
         while session.is_open:
-            if self._in_flight >= JOURNAL_BATCHES_MAX:
+            if self._is_paused or self._in_flight >= JOURNAL_BATCHES_MAX:
                 await self._woken()
                 continue
             batch = await self._store.journal_after(sent, _BATCH_RECORDS, _BATCH_BYTES)

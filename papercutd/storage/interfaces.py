@@ -22,6 +22,7 @@ from papercutd.domain.pricing import PriceList
 from papercutd.domain.signed import Signature
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
+from papercutd.storage.drills import DrillRead
 from papercutd.storage.overlay import Overlay
 from papercutd.storage.people import Device, Login
 from papercutd.storage.replicated import RangeDigest
@@ -390,6 +391,18 @@ class ISiteStore(IJobStore):
 
     async def finish_snapshot(position: Position) -> None:
         """What was loaded is in force; the old replica served until now."""
+
+    def begin_drill() -> Deferred[None]:
+        """Journal that a drill has begun."""
+
+    def note_drill_asked(key: str, answer: Decision) -> Deferred[None]:
+        """A step that was asked at the application server after all."""
+
+    def end_drill(reason: str) -> Deferred[bool]:
+        """False when there is none to end."""
+
+    def drill() -> Deferred[DrillRead | None]:
+        """The newest drill."""
 
     def lag() -> Deferred[dict[str, float | None]]:
         """How late the last batches were applied, in milliseconds."""

@@ -350,4 +350,8 @@ def _open(connection: sqlite3.Connection) -> list[Outage]:
 
 
 def _outage(row: Any) -> Outage:
-    return Outage(row[0], bool(row[1]), *row[2:7], json.loads(row[7]))
+    id, drill, since, first_event, last_event, last_down_at, first, sites = row
+    return Outage(
+        *(id, bool(drill), since, first_event, last_event, last_down_at, first),
+        sites=json.loads(sites),
+    )

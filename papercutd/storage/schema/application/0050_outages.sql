@@ -21,3 +21,5 @@ CREATE INDEX @outage_open ON outage (id) WHERE body = x'';
 CREATE INDEX @outage_unsigned ON outage (id) WHERE signature = '';
 
 ALTER TABLE @link_event ADD COLUMN drill INTEGER NOT NULL DEFAULT 0;
+-- A drill of a site: down while it lasts, up when it ends.
+CREATE INDEX @link_event_drill ON link_event (identity, id) WHERE drill = 1;
