@@ -152,7 +152,7 @@ class RenewPage(_Async):
 class _Front(Resource):
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        return b"papercutd. Health: /api/health\n"
+        return b"papercutd. Health: /api/health. Statements, over HTTPS: /outages\n"
 
 
 class _NoIcon(Resource):
@@ -214,8 +214,13 @@ class QuietSite(Site):
         """No access log: the reactor's thread has better things to do."""
 
 
-def make_web(env: Environment, health: Health, joining: JoinService | None = None) -> Site:
-    """The web face; joining is offered only where it is given (over TLS)."""
+def make_web(
+    env: Environment,
+    health: Health,
+    joining: JoinService | None = None,
+    pages: Callable[[Resource], None] = lambda root: None,
+) -> Site:
+    """The web face; joining and ``pages``, which are added, only where they are given (TLS)."""
     root = Resource()
     root.putChild(b"", _Front())
     root.putChild(b"favicon.ico", _NoIcon())
@@ -225,4 +230,5 @@ def make_web(env: Environment, health: Health, joining: JoinService | None = Non
     if joining is not None:
         api.putChild(b"join", JoinPage(joining, env))
         api.putChild(b"renew", RenewPage(joining))
+    pages(root)
     return QuietSite(root)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 
 from papercutd.config.model import AppConfig
 from papercutd.environment import real_environment
@@ -17,6 +18,7 @@ from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
+from papercutd.faces.statement_pages import Door, add_statement_pages
 from papercutd.faces.web import make_web
 from papercutd.identity.authority import Authority, make_request
 from papercutd.identity.joining import JoinService
@@ -166,6 +168,11 @@ class ApplicationRole:
 
         self._renewer = Renewer(env, identity, issue)
 
+    def _add_pages(self, root: Resource) -> None:
+        assert self._store is not None
+        door = Door(self._env, self._store, self._verifiers)
+        add_statement_pages(root, door, self._statements)
+
     async def _listen(self) -> None:
         server, store, env, listen = self._server, self._store, self._env, self._config.listen
         assert server is not None and store is not None
@@ -200,7 +207,7 @@ class ApplicationRole:
             clock=self._reactor,
             shown=shown,
             identity=identity,
-            web=make_web(env, operations.health, joining),
+            web=make_web(env, operations.health, joining, self._add_pages),
             links=over_https,
         )
         devices = SessionServerFactory(

@@ -80,16 +80,26 @@ class Statements:
         """The statement of the last outage, of one by its number, or of a span of time."""
         given = take(arguments, since=None, until=None, outage=0)
         since, until = (None if given[k] is None else float(given[k]) for k in ("since", "until"))
+        if since is None and until is None:
+            return await self.signed_statement(given["outage"] or None)
+        return await self._store.statement(since, until)
+
+    async def signed_statement(self, outage: int | None = None) -> dict[str, Any]:
+        """Of one outage, or of the latest; raises NotFound."""
         await self._store.settle_outages(self._signs.sign)
-        return await self._store.statement(since, until, given["outage"] or None)
+        return await self._store.statement(None, None, outage)
+
+    async def signed_outages(self, count: int) -> list[dict[str, Any]]:
+        """Newest first."""
+        await self._store.settle_outages(self._signs.sign)
+        return await self._store.outages(count)
 
     async def outages(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Outages, newest first."""
         count = take(arguments, count=20)["count"]
         if not 0 < count <= 500:
             raise InvalidValue("count", "is a number from 1 to 500")
-        await self._store.settle_outages(self._signs.sign)
-        return await self._store.outages(count)
+        return await self.signed_outages(count)
 
     async def head(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Where the history stands, signed."""
