@@ -99,8 +99,6 @@ def _credentials(header: bytes | None) -> tuple[str, str] | None:
 class _Page(Resource):
     """One page behind the door."""
 
-    isLeaf = True
-
     def __init__(self, door: Door, make: Callable[[], Awaitable[Answer]]) -> None:
         super().__init__()
         self._door = door

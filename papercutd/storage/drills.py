@@ -22,7 +22,7 @@ from papercutd.storage.records import (
 )
 from papercutd.storage.site_journal import append_body
 
-_DRILL_RECORDS = """substr(body, 1, 15) = '{"kind":"drill-'"""
+_DRILL_RECORDS = """instr(body, '"kind":"drill-') > 0"""
 
 
 @attrs.frozen
