@@ -18,15 +18,17 @@ from twisted.internet.interfaces import IReactorTime
 class Environment:
     """Clock, wall clock and randomness of one node."""
 
-    #: Monotonic time in seconds and delayed calls. Intervals are measured here only.
+    #: Delayed calls, and monotonic time in seconds. Intervals are measured by ``now`` only.
     clock: IReactorTime
     #: Wall time, seconds since 1970. Shown and recorded, never used for order.
     wall_s: Callable[[], float]
     rng: random.Random
+    #: Monotonic time where ``clock`` is none: a reactor's follows the wall clock.
+    monotonic_s: Callable[[], float] | None = None
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return float(self.clock.seconds())
+        return float((self.monotonic_s or self.clock.seconds)())
 
     def new_id(self) -> str:
         """A new UUIDv7 (RFC 9562): 48 bits of wall milliseconds, 74 random bits."""
@@ -39,4 +41,4 @@ class Environment:
 
 def real_environment(clock: IReactorTime) -> Environment:
     """The environment of a real process on ``clock`` (its reactor)."""
-    return Environment(clock=clock, wall_s=time.time, rng=random.SystemRandom())
+    return Environment(clock, time.time, random.SystemRandom(), time.monotonic)

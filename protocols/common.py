@@ -94,3 +94,5 @@ class Decision:
     lines: list[PriceLine] = attrs.field(validator=max_len(128))
     #: ``timeline.number`` of the application server's state the decider knew.
     position: str = attrs.field(default="", validator=max_len(64))
+    #: A site's: it is paid from what its stream was granted for this user.
+    allowance: bool = False

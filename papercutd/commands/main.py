@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
+from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.statement import add_statement_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
@@ -167,12 +168,27 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--host")
     one.add_argument("--port", type=int)
     one.add_argument("--device-port", type=int)
-    one.add_argument("--policy", choices=("capped", "closed"), help="of money while cut")
+    one.add_argument("--policy", choices=("capped", "strict", "closed"), help="of money while cut")
     one.add_argument("--cap", help="for each user while cut: an amount, default or none")
     one.add_argument("--deny-beyond-cap", type=lambda text: text == "yes", metavar="yes|no")
     add("list", "list sites", _operation("site.list"), site)
     add("remove", "take a site away", _operation("site.remove"), site).add_argument("name")
+    held = "what each site holds of people's money (strict)"
+    add("allowances", held, _operation("site.allowances"), site)
+    one = add(
+        "retire",
+        "give back what streams hold that a site left behind (restored, lost, taken away)",
+        _operation("site.retire"),
+        site,
+    )
+    one.add_argument("name")
+    one.add_argument(
+        "--now", action="store_true", help="though somebody may still bring what was printed there"
+    )
+    one.add_argument("--wait-s", type=int, default=60, help="for those who are connected")
     add("token", "a new join token", _token("site"), site).add_argument("name")
+
+    add_policy_commands(add, group, _call)
 
     provider = group("provider", "print providers")
     one = add(

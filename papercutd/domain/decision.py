@@ -37,11 +37,13 @@ class Reason(enum.Enum):
     REFUSED = "refused"
     #: The queue holds every job until its person releases it.
     RELEASE = "release"
+    #: Nobody can be asked who pays: it waits for an account to be chosen at a printer.
+    ACCOUNT = "account"
 
 
 #: Reasons for which a second opinion is worth a wait (design 4.1): the server asked
 #: second, or a cut site, may only not know enough.
-SOFT_REASONS = frozenset({Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED})
+SOFT_REASONS = frozenset({Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED, Reason.ACCOUNT})
 
 
 @attrs.frozen
@@ -59,6 +61,8 @@ class Decision:
     lines: tuple[PriceLine, ...]
     #: The application server's position known to the decider: ``timeline.number``.
     position: str = ""
+    #: It is paid from what the decider's stream was granted for this user (STRICT).
+    allowance: bool = False
 
     @property
     def amount_e4(self) -> int:
@@ -110,6 +114,8 @@ class SiteMoney:
     unsettled_e4: int
     #: Deny rather than hold what exceeds the cap.
     deny_beyond_cap: bool = False
+    #: What the site was granted for this user and has neither spent, reserved nor returned.
+    allowance_e4: int = 0
 
 
 def decide_online(funds: Funds, amount_e4: int) -> tuple[Verdict, Reason]:
@@ -126,7 +132,7 @@ def available_cut_e4(funds: Funds, site: SiteMoney) -> int | None:
     if not funds.restricted:
         return None
     if site.policy is Policy.STRICT:
-        return 0
+        return max(0, site.allowance_e4)
     if site.cap_user_e4 is None:
         return max(0, funds.spendable_e4)
     return max(0, min(funds.spendable_e4, site.cap_user_e4 - site.unsettled_e4))
@@ -135,8 +141,7 @@ def available_cut_e4(funds: Funds, site: SiteMoney) -> int | None:
 def decide_cut(funds: Funds, site: SiteMoney, amount_e4: int) -> tuple[Verdict, Reason]:
     """A site's own decision on money; ``funds`` include the overlay.
 
-    STRICT holds everything restricted until allowances exist: a site never spends
-    escrow it does not hold.
+    Under STRICT a site spends only what it was granted, whatever the balance says.
     """
     if site.policy is Policy.CLOSED:
         return Verdict.HOLD, Reason.CLOSED
@@ -144,7 +149,8 @@ def decide_cut(funds: Funds, site: SiteMoney, amount_e4: int) -> tuple[Verdict, 
         return Verdict.ALLOW, Reason.NONE
     beyond = Verdict.DENY if site.deny_beyond_cap else Verdict.HOLD
     if site.policy is Policy.STRICT:
-        return (Verdict.ALLOW, Reason.NONE) if amount_e4 == 0 else (beyond, Reason.FUNDS)
+        is_covered = amount_e4 <= max(0, site.allowance_e4)
+        return (Verdict.ALLOW, Reason.NONE) if is_covered else (beyond, Reason.FUNDS)
     if amount_e4 > funds.spendable_e4:
         return Verdict.HOLD, Reason.FUNDS
     if site.cap_user_e4 is not None and site.unsettled_e4 + amount_e4 > site.cap_user_e4:

@@ -200,7 +200,13 @@ def decider(one: dict[str, Any]) -> str:
 
 
 def policy(one: dict[str, Any]) -> str:
-    """A site's policy with its cap."""
+    """A site's policy with its cap; those of groups behind it."""
+    own = _one_policy(one)
+    groups = [f"{group['group']}: {_one_policy(group)}" for group in one.get("groups", ())]
+    return "; ".join([own, *groups])
+
+
+def _one_policy(one: dict[str, Any]) -> str:
     word = _POLICIES.get(one["policy"], str(one["policy"]))
     if one["policy"] != "capped":
         return word

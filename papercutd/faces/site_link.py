@@ -53,6 +53,7 @@ class SiteLinkFace:
             site.Chunk: self._chunk,
             site.Digests: self._digests,
             site.Resend: self._resend,
+            site.Return: self._return,
         }
 
     async def hello(self, session: Session, hello: Hello) -> Welcome:
@@ -179,6 +180,15 @@ class SiteLinkFace:
     ) -> Any:
         chunk = self._service.chunk(message.snapshot, message.index)
         return site.ChunkRows(msgspec.json.decode(chunk))
+
+    async def _return(
+        self, session: Session, conversation: _Conversation, message: site.Return
+    ) -> Any:
+        asker = conversation.asker
+        self._service.recalls.returned(
+            asker.identity, message.recall, asker.journal, message.number
+        )
+        return site.Returned()
 
     async def _digests(
         self, session: Session, conversation: _Conversation, message: site.Digests

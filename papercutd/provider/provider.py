@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd.domain.chain import Position
-from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
+from papercutd.domain.decision import APPLICATION, SOFT_REASONS, Decision, Reason, Verdict
 from papercutd.domain.document import Document
 from papercutd.domain.job import Completion, Request
 from papercutd.environment import Environment
@@ -44,9 +44,7 @@ PRUNE_INTERVAL_S = 86_400.0
 #: Seconds between two looks for what was held too long.
 EXPIRE_INTERVAL_S = 60.0
 #: Reasons of a site's hold that the application server may see otherwise.
-_ASK_CENTRE_AGAIN = frozenset(
-    {Reason.FUNDS.value, Reason.CLOSED.value, Reason.UNKNOWN_USER.value, Reason.CAPABILITY.value}
-)
+_ASK_CENTRE_AGAIN = frozenset(reason.value for reason in (*SOFT_REASONS, Reason.CAPABILITY))
 
 
 #: A way to the site of that name, at that host and port.

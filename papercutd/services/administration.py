@@ -17,16 +17,24 @@ from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
+from papercutd.services.allowance_operations import AllowanceOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.drill import DrillOperations
+from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.policy_operations import (
+    PolicyOperations,
+    SitePolicyOperations,
+    site_alarms,
+)
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
+from protocols.codes import Code
 from protocols.errors import SessionLost
 
 #: How often, and how many times, it is looked whether a site was sent everything; then how
@@ -54,7 +62,8 @@ def check_printer_uri(uri: str) -> None:
 class StoreOperations:
     """Operations that need the store alone: they work before the first start too."""
 
-    def __init__(self, store: IApplicationStore, statements: Statements) -> None:
+    def __init__(self, store: IApplicationStore, statements: Statements | None = None) -> None:
+        """Without ``statements`` there are no operations on them."""
         self.store = store
         self.statements = statements
 
@@ -91,9 +100,12 @@ class StoreOperations:
             "account.list": self.account_list,
             "printer.list": self.printer_list,
             "verify": self.verify,
-            **self.statements.all(),
+            **({} if self.statements is None else self.statements.all()),
             "backup": self.backup,
             "revoke": self.revoke,
+            **GroupOperations(self.store.rules).all(),
+            **PolicyOperations(self.store.rules).all(),
+            **AllowanceOperations(self.store).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -225,8 +237,8 @@ class StoreOperations:
             cap=None,
         )
         columns: dict[str, Any] = {k: given[k] for k in ("host", "policy") if given[k] is not None}
-        if given["policy"] not in (None, "capped", "closed"):
-            raise InvalidValue("policy", "is capped or closed")
+        if given["policy"] not in (None, "capped", "strict", "closed"):
+            raise InvalidValue("policy", "is capped, strict or closed")
         if given["cap"] is not None:
             words = {"default": CAP_DEFAULT, "none": CAP_NONE}
             cap = words.get(given["cap"])
@@ -256,7 +268,10 @@ class StoreOperations:
         with suppress(NotFound):
             # It never joined: there is nothing to revoke.
             await self.store.revoke("site", name)
-        return {"name": name, "providers": providers, "not_told": self.not_connected(providers)}
+        # What its streams hold goes back to its owners, once all have told what they retained.
+        held = {stream.escrow_e4 for stream in await self.store.ended_streams(name)}
+        result = {"name": name, "providers": providers, "not_told": self.not_connected(providers)}
+        return {**result, "retire_later": True} if any(held) else result
 
     def not_connected(self, providers: list[str]) -> list[str]:
         """Offline nobody is."""
@@ -445,10 +460,22 @@ class ApplicationOperations(StoreOperations):
             **super().all(),
             **held.all(),
             **self._lockouts.all(),
+            **AllowanceOperations(self.store, self._call_back, self._pause).all(),
             "token": self.token,
             "user.secret": self.user_secret,
             "status": self.status,
         }
+
+    def _call_back(self, identity: str) -> None:
+        """Let somebody connected come again, telling all it retained."""
+        server = self._server
+        for sessions in (server.providers, server.device_sessions, server.sites):
+            session = sessions.get(identity)
+            if session is not None:
+                session.end(Code.UNAVAILABLE)
+
+    async def _pause(self, pause_s: float) -> None:
+        await deferLater(self._server.env.clock, pause_s, lambda: None)
 
     async def user_secret(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Set a user's password or PIN; an empty one is none: nobody logs in with it."""
@@ -480,6 +507,13 @@ class ApplicationOperations(StoreOperations):
                 None if session is None else server.feed.behind(session, server.position.number)
             )
             site["changes_to_send"] = behind
+        now = server.env.wall_s()
+        away_s = {
+            s["name"]: now - s["seen_at"] for s in sites if not s["connected"] and s["seen_at"]
+        }
+        alarms = await site_alarms(self.store.rules, away_s)
+        for site in sites:
+            site["alarms"] = alarms.get(site["name"], [])
         return {
             "role": "application",
             "version": __version__,
@@ -490,6 +524,8 @@ class ApplicationOperations(StoreOperations):
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
+            "recalls": server.recalls.sent,
+            "recalls_late": server.recalls.late,
             **self._lockouts.status(),
             **found,
         }
@@ -523,7 +559,9 @@ class SiteOperations:
         server = self._server
         held = HeldOperations(server.env, server.held, server.store.printer_id)
         own = {"status": self.status, "verify": self.verify}
-        return {**held.all(), **self._lockouts.all(), **DrillOperations(server.drill).all(), **own}
+        policy = SitePolicyOperations(server)
+        drill = DrillOperations(server.drill)
+        return {**held.all(), **self._lockouts.all(), **policy.all(), **drill.all(), **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """How this site stands: online or cut, and what waits to be forwarded."""
@@ -535,11 +573,7 @@ class SiteOperations:
             "role": "site",
             "version": __version__,
             "site": identity.site,
-            "state": "drill"
-            if server.drill.is_on and not server.link.suspect
-            else "cut"
-            if server.link.suspect
-            else "online",
+            "state": "drill" if server.drill.is_on and not server.is_cut else server.state,
             "connected": server.link.session is not None,
             "stream": identity.stream,
             "records": identity.mark.number,
@@ -551,6 +585,7 @@ class SiteOperations:
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
             **self._lockouts.status(),
+            **await server.policy.status(),
             "streams_taken": server.uplink.streams_taken,
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
@@ -580,10 +615,11 @@ class SiteOperations:
         """For monitoring: a cut site is not well, though it serves."""
         server = self._server
         checks = [
-            {"name": "application server", "ok": not server.link.suspect, "detail": ""},
+            {"name": "application server", "ok": not server.is_cut, "detail": server.state},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
             {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
             server.drill.check(),
+            *await server.policy.checks(),
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

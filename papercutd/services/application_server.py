@@ -13,11 +13,12 @@ from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.grant import GRANT_KEY
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.environment import Environment
-from papercutd.errors import Rejected, StorageFull
+from papercutd.errors import Rejected, StorageError, StorageFull
 from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
+from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
@@ -74,6 +75,7 @@ class ApplicationServer:
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         self.sites = Sessions(env)
+        self.recalls = Recalls(env, self.sites)
         self.tasks = Tasks()
         self.feed = ChangeFeed(store, self.tasks)
         self.position = Position(1, 0, CHAIN_START)
@@ -86,6 +88,12 @@ class ApplicationServer:
         self._snapshots: dict[str, KeptSnapshot] = {}
         self._unseen = LoopingCall(self._count_unseen)
         self._unseen.clock = env.clock
+        #: STRICT sites that may lack allowances of people who used them before.
+        self._to_refill: set[str] = set()
+
+    async def takes_passwords(self, user: int) -> bool:
+        """What proves a password is kept here: it always counts."""
+        return True
 
     async def start(self) -> None:
         """Ready to serve: the store is open, nobody is connected."""
@@ -120,6 +128,12 @@ class ApplicationServer:
             # Whoever comes back is told, and offers again what it retained.
             for sessions in (self.providers, self.device_sessions, self.sites):
                 sessions.end_all(Code.UNAVAILABLE)
+        self._to_refill.update(
+            row[2]["name"] for row in change.rows if row[0] == "site" and row[2] is not None
+        )
+        if any(row[0] in ("site_policy", "group_member") for row in change.rows):
+            connected = self.sites.identities()
+            self._to_refill.update(one.removeprefix("site:") for one in connected)
         if any(row[0] in SETTINGS_TABLES for row in change.rows):
             # A stream's mark moves with every batch; only its end concerns providers.
             if any(
@@ -145,7 +159,17 @@ class ApplicationServer:
         await until_space(self.env, lambda: self.store.end_session(asker))
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
-        return await self.store.authorize(asker, request)
+        """The answer to a key; nobody is refused for money that a site only holds for them."""
+        began = self.env.now()
+        may_recall = True
+        while True:
+            answer = await self.store.authorize(asker, request, may_recall)
+            if isinstance(answer, Decision):
+                return answer
+            # Two jobs of one person recall what each of them lacks: when both are in, the
+            # second may lack what the first has taken.
+            left_s = RECALL_S - (self.env.now() - began)
+            may_recall = left_s > 0 and await self.recalls.recall(answer, left_s)
 
     async def complete(self, asker: SessionRef, completion: Completion) -> Receipt:
         receipt = await self.store.complete(asker, completion)
@@ -196,12 +220,16 @@ class ApplicationServer:
     async def begin_site(
         self, name: str, stream: str, mark: Mark, position: Position | None, software: str
     ) -> StreamWelcome:
-        return await self.store.begin_site(name, stream, mark, position, software)
+        welcome = await self.store.begin_site(name, stream, mark, position, software)
+        self._to_refill.add(name)
+        return welcome
 
     async def apply_journal(
         self, asker: SessionRef, stream: str, after: int, chain: str, records: Sequence[str]
     ) -> Mark:
-        return await self.store.apply_journal(asker, stream, after, chain, records)
+        mark = await self.store.apply_journal(asker, stream, after, chain, records)
+        self.recalls.applied(stream, mark.number)
+        return mark
 
     async def subscribe(self, session: Session, position: Position, credit_bytes: int) -> Position:
         """Raises Rejected ``snapshot-gone`` when ``position`` is not in our history."""
@@ -240,3 +268,19 @@ class ApplicationServer:
             return
         except Exception:
             _log.failure("counting absences failed")
+        for site in sorted(self._to_refill):
+            await self._refill(site)
+
+    async def _refill(self, site: str) -> None:
+        """Bring a STRICT site's allowances up to what they should be, some people at a time."""
+        if self.sites.get(f"site:{site}") is None:
+            self._to_refill.discard(site)
+            return
+        after: int | None = 0
+        try:
+            while after is not None:
+                after = await self.store.refill_site(site, after)
+        except (Rejected, StorageError):
+            # Not told its totals yet, or not STRICT: looked at again.
+            return
+        self._to_refill.discard(site)

@@ -39,6 +39,10 @@ class DeviceServer(Protocol):
     @property
     def state(self) -> str: ...
 
+    async def takes_passwords(self, user: int) -> bool:
+        """Whether a password of ``user`` counts here now; a cut site may take none."""
+        ...
+
 
 @attrs.frozen
 class Credentials:
@@ -94,6 +98,9 @@ class Devices:
             person = await self._known(device, shown)
         if person.disabled:
             raise Rejected("closed")
+        # Only who knows the password learns that it does not count here now.
+        if shown.method == "password" and not await self._server.takes_passwords(person.user):
+            raise Rejected("not-allowed")
         purse = await self._store.purse(person.account)
         if sum(v.device.name == device.name for v in self._visits.values()) >= VISITS_MAX:
             raise Rejected("busy")

@@ -22,11 +22,13 @@ from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
 from papercutd.services.devices import Devices
 from papercutd.services.drill import Drill
+from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
+from papercutd.services.site_policy import SitePolicy
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
 from papercutd.storage.askers import Seen
@@ -91,7 +93,9 @@ class SiteServer:
         #: Where the application server is, as providers are told it.
         self.on_settings = lambda: None
         self.on_rows = lambda rows: None
-        self.uplink = Uplink(env, store, self.tasks, on_applied=self._applied)
+        self.freshness = Freshness(env, store, lambda: self.is_cut)
+        self.policy = SitePolicy(store, self.freshness, self.tasks)
+        self.uplink = Uplink(env, store, self.tasks, self.freshness, on_applied=self._applied)
         self.link = Link(env, application, SITE, self.uplink, settings.link)
         self.drill = Drill(env, store, self.uplink, self.tasks)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
@@ -106,10 +110,17 @@ class SiteServer:
         return self.uplink.stream
 
     @property
+    def is_cut(self) -> bool:
+        """The application server is not asked: this site decides."""
+        return self.link.suspect or self.link.session is None
+
+    @property
     def state(self) -> str:
-        """``online`` or ``cut``, as people at devices are shown it."""
-        is_cut = self.drill.is_on or self.link.suspect or self.link.session is None
-        return "cut" if is_cut else "online"
+        """``online``, ``cut`` or ``cut-and-stale``, as everybody is shown it; cut in a drill."""
+        return "cut" if self.drill.is_on and not self.is_cut else self.policy.state.value
+
+    async def takes_passwords(self, user: int) -> bool:
+        return await self.policy.takes_passwords(user)
 
     @property
     def position(self) -> Position | None:
@@ -119,6 +130,8 @@ class SiteServer:
     async def start(self) -> None:
         await self.store.start()
         await self.drill.recover()
+        await self.freshness.start()
+        await self.policy.refresh()
         await self.uplink.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
@@ -140,6 +153,7 @@ class SiteServer:
         self.device_sessions.end_all(Code.UNAVAILABLE)
         await self.drill.stop()
         await self.link.stop()
+        await self.freshness.stop()
         await self.tasks.stop()
 
     # For the provider face.
@@ -352,10 +366,22 @@ class SiteServer:
 
     def _applied(self, rows: list[Any]) -> None:
         self.on_rows(rows)
+        self.policy.applied(rows)
+        if any(row[0] in ("site", "site_policy", "group_member") for row in rows):
+            self.tasks.spawn(self._give_back_unneeded(), "giving back allowances")
         if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(
             row[0] == "stream" and row[2] is not None and row[2]["state"] != "live" for row in rows
         ):
             self.on_settings()
+
+    async def _give_back_unneeded(self) -> None:
+        """Under another policy than STRICT nothing of people's money has to be here."""
+        try:
+            if await self.store.give_back_unneeded():
+                self.uplink.journal_grew()
+        except StorageFull:
+            # It is asked back when it is needed.
+            return
 
     def _repair(self) -> None:
         """The next one waits for its time, not for the end of this one."""

@@ -15,6 +15,7 @@ from papercutd.domain.chain import CHAIN_START, Mark, Position, next_chain
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services import wire
+from papercutd.services.freshness import Freshness
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.values import SiteIdentity
@@ -54,12 +55,14 @@ class Uplink:
         env: Environment,
         store: ISiteStore,
         tasks: Tasks,
+        freshness: Freshness,
         on_trust: Callable[[bool], None] = lambda suspect: None,
         on_applied: Callable[[list[Any]], None] = lambda rows: None,
     ) -> None:
         self._env = env
         self._store = store
         self._tasks = tasks
+        self._freshness = freshness
         self._on_trust = on_trust
         self._on_applied = on_applied
         self._identity: SiteIdentity | None = None
@@ -132,7 +135,8 @@ class Uplink:
         return messages.Ping(self._env.wall_s(), wire.position_out(self._resumable()))
 
     def pong(self, pong: messages.Pong) -> None:
-        """The application server's clock and position: shown, not used."""
+        """The application server's clock and position: so old is the replica, once it is there."""
+        self._freshness.told(wire.position_in(pong.position), pong.clock, self.position)
 
     def refused(self, code: Code) -> None:
         if code in (Code.NEW_STREAM, Code.JOURNAL_BEHIND):
@@ -141,10 +145,16 @@ class Uplink:
     def link_up(self, session: Session) -> None:
         self._session = session
         self._incoming = _Incoming()
+        welcome = session.welcome
+        if welcome is not None:
+            self._freshness.told(
+                wire.position_in(welcome.position), welcome.clock, self._resumable()
+            )
         self._tasks.spawn(self._synchronise(session), "synchronising")
 
     def link_down(self, reason: str) -> None:
         self._session = None
+        self._freshness.link_down()
         self._in_flight = 0
         self.journal_grew()
 
@@ -157,6 +167,8 @@ class Uplink:
     def event(self, session: Session, event: Any) -> None:
         if isinstance(event, site.Changes):
             self._receive(session, event)
+        elif isinstance(event, site.Recall):
+            self._tasks.spawn(self._give_back(session, event), "giving back what was recalled")
 
     # The handshake's consequences.
 
@@ -181,6 +193,23 @@ class Uplink:
         await self._send_open(session)
         self._tasks.spawn(self._forward(session, seen), "forwarding the journal")
         await self._subscribe(session)
+        # The replica is of the application server's timeline now: nothing granted in another
+        # one is still to come.
+        if await self._store.tell_allowances():
+            self.journal_grew()
+
+    async def _give_back(self, session: Session, recall: site.Recall) -> None:
+        try:
+            number = await self._store.give_back(recall.users, recall.amount_e4)
+        except StorageError:
+            # What cannot be journalled is not given back.
+            number = 0
+        self.journal_grew()
+        try:
+            await session.call(site.Return(recall.recall, number))
+        except (SessionLost, Refusal):
+            # It was asked in vain: the money is free all the same.
+            return
 
     async def take_new_stream(self) -> None:
         """This site's journal was restored, cloned or lost: the session begins anew with it."""
@@ -313,6 +342,7 @@ class Uplink:
         assert position is not None
         await self._store.finish_snapshot(position)
         self.position = position
+        self._freshness.reached(position)
         # The rows of a snapshot pass nobody by: what is followed row by row is told again.
         serials = await self._store.revoked_serials()
         self._on_applied(
@@ -355,5 +385,6 @@ class Uplink:
             session.abort()
             raise
         self.position = position
+        self._freshness.reached(position)
         session.notify(site.Credit(size))
         self._on_applied(rows)

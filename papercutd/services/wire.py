@@ -98,6 +98,7 @@ def decision_in(decision: common.Decision) -> Decision:
         price_version=decision.price_version,
         lines=tuple(PriceLine(n.what, n.quantity, n.unit_e4) for n in decision.lines),
         position=decision.position,
+        allowance=decision.allowance,
     )
 
 
@@ -112,6 +113,7 @@ def decision_out(decision: Decision) -> common.Decision:
         price_version=decision.price_version,
         lines=[common.PriceLine(n.what, n.quantity, n.unit_e4) for n in decision.lines],
         position=decision.position,
+        allowance=decision.allowance,
     )
 
 

@@ -11,9 +11,12 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.pricing import PriceList
-from papercutd.storage import listings, outages
+from papercutd.errors import Rejected
+from papercutd.storage import listings, outages, retiring
 from papercutd.storage.accounts import Entry, verify_accounts
-from papercutd.storage.change_log import verify_chain
+from papercutd.storage.allowances import Allowances, verify_allowances
+from papercutd.storage.change_log import ChangeLog, verify_chain
+from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
@@ -28,6 +31,9 @@ class AdministeredStore:
 
     directory: Directory
     merging: Merging
+    charging: Charging
+    allowances: Allowances
+    log: ChangeLog
     _wall_s: Callable[[], float]
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
@@ -70,6 +76,7 @@ class AdministeredStore:
         def adjust(connection: sqlite3.Connection) -> None:
             account = self.directory.account_of_user(connection, user)
             self.directory.adjust(connection, account, amount_e4, entry)
+            self.charging.refill(connection, self.directory.id_of_user(connection, user))
 
         return self.write(adjust)
 
@@ -191,6 +198,41 @@ class AdministeredStore:
     def devices(self) -> Deferred[list[Row]]:
         return self.read(listings.read_devices)
 
+    # What sites hold in escrow, and streams that are theirs no more.
+
+    def allowances_of_sites(self) -> Deferred[list[Row]]:
+        """Each stream that was granted something, with its totals."""
+        return self.read(retiring.read_streams)
+
+    def ended_streams(self, site: str) -> Deferred[list[retiring.EndedStream]]:
+        """Streams that a site left behind and that are not retired; NotFound for the site."""
+        return self.read(lambda c: retiring.read_ended(c, site))
+
+    def retire_stream(self, stream: str) -> Deferred[int]:
+        """What the stream still held goes back to its owners; how much that was."""
+
+        def retire(connection: sqlite3.Connection) -> int:
+            entry = self.admin_entry("returned")
+            return retiring.retire(connection, self.log, self.allowances, stream, entry)
+
+        return self.write(retire)
+
+    def refill_site(self, site: str, after: int) -> Deferred[int | None]:
+        """Grant to a STRICT site what it lacks of the next users' money; None: all were seen.
+
+        Raises Rejected ``unavailable`` while nothing can be granted to it.
+        """
+
+        def refill(connection: sqlite3.Connection) -> int | None:
+            users = self.allowances.users_after(connection, site, after)
+            if users and not self.allowances.can_grant(connection, site):
+                raise Rejected("unavailable")
+            for user in users:
+                self.charging.refill(connection, user)
+            return users[-1] if users else None
+
+        return self.write(refill)
+
     # How everything stands.
 
     def counts(self) -> Deferred[dict[str, int]]:
@@ -241,6 +283,7 @@ class AdministeredStore:
                     *verify_chain(connection),
                     *verify_ledger(connection),
                     *verify_accounts(connection),
+                    *verify_allowances(connection),
                     *_verify_charges(connection),
                 ]
 

@@ -29,6 +29,7 @@ from papercutd.errors import Rejected
 from papercutd.storage import askers, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
+from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.certificates import Certificates
 from papercutd.storage.change_log import (
     Change,
@@ -52,6 +53,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
+from papercutd.storage.rule_store import RuleStore
 from papercutd.storage.scope import check_spoken_for
 from papercutd.storage.seals import one_moment
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
@@ -99,9 +101,11 @@ class ApplicationStore(AdministeredStore):
         self.accounts = Accounts(log)
         self.directory = Directory(log, self.accounts)
         self.merging = Merging(log, self.accounts, self.directory)
-        self.charging = Charging(log, self.accounts, self.directory, wall_s)
-        self.intake = Intake(log, self.charging, wall_s)
+        self.allowances = Allowances(log, self.accounts, wall_s)
+        self.charging = Charging(log, self.accounts, self.directory, self.allowances, wall_s)
+        self.intake = Intake(log, self.charging, self.allowances, wall_s)
         self.certificates = Certificates(log)
+        self.rules = RuleStore(self, log, self.directory, wall_s)
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""
@@ -207,7 +211,15 @@ class ApplicationStore(AdministeredStore):
 
     def report(self, asker: SessionRef) -> Deferred[None]:
         """``asker`` has told all it retained: it is missing from no statement."""
-        return self.write(lambda c: self.intake.note_reported(c, asker))
+
+        def report(connection: sqlite3.Connection) -> None:
+            self.intake.note_reported(connection, asker)
+            connection.execute(
+                "UPDATE asker SET reported = ? WHERE identity = ? AND session = ?",
+                (self.log.number, asker.identity, asker.session),
+            )
+
+        return self.write(report)
 
     def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
         """(key, job-uuid) that a lost journal held open."""
@@ -229,9 +241,11 @@ class ApplicationStore(AdministeredStore):
 
     # Jobs.
 
-    def authorize(self, asker: SessionRef, request: Request) -> Deferred[Decision]:
+    def authorize(
+        self, asker: SessionRef, request: Request, may_recall: bool = False
+    ) -> Deferred[Decision | Shortage]:
         """The answer to a key, durable when it arrives; raises Rejected."""
-        return self.write(lambda c: self.charging.authorize(c, asker, request))
+        return self.write(lambda c: self.charging.authorize(c, asker, request, may_recall))
 
     def complete(self, asker: SessionRef, completion: Completion) -> Deferred[Receipt]:
         """Post what was printed; ``asker`` is the job's owner, or the site that relays."""
@@ -324,7 +338,9 @@ class ApplicationStore(AdministeredStore):
     def purse(self, account: int) -> Deferred[Purse]:
         def read(connection: sqlite3.Connection) -> Purse:
             funds = self.accounts.funds(connection, account)
-            return Purse(funds.balance_e4, funds.spendable_e4 if funds.restricted else None)
+            escrow_e4 = self.allowances.escrow_of(connection, account)
+            spendable_e4 = funds.spendable_e4 + escrow_e4 if funds.restricted else None
+            return Purse(funds.balance_e4 + escrow_e4, spendable_e4)
 
         return self.read(read)
 

@@ -34,11 +34,14 @@ from papercutd.domain.pricing import (
 )
 from papercutd.errors import Rejected
 from papercutd.storage import askers, runs
-from papercutd.storage.accounts import UNCOLLECTED, Accounts, Entry
+from papercutd.storage.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
+from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
-from papercutd.storage.scope import check_printer, check_step
+from papercutd.storage.policies import is_strict
+from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
 from papercutd.storage.timeline import is_lost
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -102,11 +105,13 @@ class Charging:
         log: ChangeLog,
         accounts: Accounts,
         directory: Directory,
+        allowances: Allowances,
         wall_s: Callable[[], float],
     ) -> None:
         self._log = log
         self._accounts = accounts
         self._directory = directory
+        self._allowances = allowances
         self._wall_s = wall_s
         self._prices: dict[int, PriceList] = {}
         #: The demo's deliberate fault ``double-post``: charge a key again, under another id.
@@ -136,9 +141,17 @@ class Charging:
         return prices
 
     def authorize(
-        self, connection: sqlite3.Connection, asker: SessionRef, request: Request
-    ) -> Decision:
-        """The answer to a key: the stored one, or a new one made durable with its reservation."""
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        request: Request,
+        may_recall: bool = False,
+    ) -> Decision | Shortage:
+        """The answer to a key: the stored one, or a new one made durable with its reservation.
+
+        With ``may_recall`` nobody is refused, or given less, while sites hold some of
+        their money: nothing is decided then, and what is missing is told.
+        """
         askers.check_session(connection, asker)
         key = request.key
         stored = read_decision(connection, key)
@@ -168,8 +181,13 @@ class Charging:
             verdict, reason = Verdict.HOLD, Reason.RELEASE
         elif person is not None:
             account = self._payer(connection, person.account, request.account)
+            funds = self._accounts.funds(connection, account)
+            missing_e4 = total_e4(lines) - funds.spendable_e4
+            if may_recall and funds.restricted and missing_e4 > 0:
+                shortage = self._allowances.shortage(connection, account, missing_e4)
+                if shortage is not None:
+                    return shortage
             if is_run(request.step):
-                funds = self._accounts.funds(connection, account)
                 lines = fit_lines(lines, funds.spendable_e4 if funds.restricted else None)
             entry = Entry(
                 key=key,
@@ -252,7 +270,7 @@ class Charging:
         )
         if opened and stored is not None and stored.transfer is not None:
             assert stored.account is not None
-            if stored.account == account:
+            if stored.account == account and not decision.allowance:
                 self._accounts.post(
                     connection, stored.transfer, account, stored.reserved_e4, amount_e4, entry
                 )
@@ -260,9 +278,9 @@ class Charging:
                 self._accounts.void(
                     connection, stored.transfer, stored.account, stored.reserved_e4, entry
                 )
-                self._pay(connection, account, amount_e4, entry)
+                forced |= self._pay(connection, account, amount_e4, completion, decision, entry)
         else:
-            self._pay(connection, account, amount_e4, entry)
+            forced |= self._pay(connection, account, amount_e4, completion, decision, entry)
         if owner_known and not forced:
             funds = self._accounts.funds(connection, account)
             forced = funds.restricted and funds.balance_e4 < funds.floor_e4 and amount_e4 > 0
@@ -270,6 +288,8 @@ class Charging:
         self._settle(connection, completion, stored, decision)
         for kind in (*listed, *self._flags(forced, completion, owner_known)):
             self.list_item(connection, kind, key, source.who, "", amount_e4)
+        if decision.user is not None:
+            self._note_use(connection, completion.provider, decision.user)
         return Receipt("posted", amount_e4, pages)
 
     def cancel(
@@ -338,11 +358,7 @@ class Charging:
         amount_e4: int = 0,
     ) -> None:
         """Put something into the statement."""
-        connection.execute(
-            "INSERT INTO listed (kind, key, who, detail, amount_e4, at, number)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (kind, key, who, detail, amount_e4, self._wall_s(), self._log.number),
-        )
+        list_item(connection, self._log.number, self._wall_s(), kind, key, who, detail, amount_e4)
 
     # Parts of the above.
 
@@ -498,9 +514,73 @@ class Charging:
         return max((prices.dearest_e4 for prices in found if prices is not None), default=0)
 
     def _pay(
-        self, connection: sqlite3.Connection, account: int, amount_e4: int, entry: Entry
-    ) -> None:
-        self._accounts.transfer(connection, account, 1, amount_e4, entry)
+        self,
+        connection: sqlite3.Connection,
+        account: int,
+        amount_e4: int,
+        completion: Completion,
+        decision: Decision,
+        entry: Entry,
+    ) -> bool:
+        """Pay what was printed, from the decider's escrow where it decided so; whether forced.
+
+        Under STRICT pages beyond the reservation are paid as far as the account admits,
+        the rest by nobody (design 4.4).
+        """
+        if not decision.allowance or decision.user is None:
+            self._accounts.transfer(connection, account, REVENUE, amount_e4, entry)
+            return False
+        within_e4 = min(amount_e4, decision.amount_e4)
+        paid_e4 = 0
+        if self._is_own_stream(connection, decision.decider, completion.provider):
+            paid_e4 = self._allowances.settle(
+                connection, decision.decider, decision.user, within_e4, entry
+            )
+        if paid_e4 < within_e4 or not amount_e4:
+            forced = attrs.evolve(entry, forced=paid_e4 < within_e4)
+            self._accounts.transfer(connection, account, REVENUE, within_e4 - paid_e4, forced)
+        excess_e4 = amount_e4 - within_e4
+        if excess_e4 > 0:
+            funds = self._accounts.funds(connection, account)
+            own_e4 = min(excess_e4, max(0, funds.spendable_e4)) if funds.restricted else excess_e4
+            entry = attrs.evolve(entry, reason="excess")
+            self._accounts.transfer(connection, account, REVENUE, own_e4, entry)
+            if own_e4 < excess_e4:
+                rest_e4 = excess_e4 - own_e4
+                self._accounts.transfer(connection, UNCOLLECTED, REVENUE, rest_e4, entry)
+                self.list_item(
+                    connection, "uncollected", entry.key, entry.who, "beyond an allowance", rest_e4
+                )
+        return paid_e4 < within_e4
+
+    @staticmethod
+    def _is_own_stream(connection: sqlite3.Connection, stream: str, owner: str) -> bool:
+        """Whether ``stream`` is of a site at which the job's owner stands or stood."""
+        found = connection.execute(
+            "SELECT site.name FROM stream JOIN site ON site.id = stream.site WHERE stream.id = ?",
+            (stream,),
+        ).fetchone()
+        try:
+            check_spoken_for(connection, "" if found is None else found[0], owner)
+        except Rejected:
+            return False
+        return True
+
+    def _note_use(self, connection: sqlite3.Connection, owner: str, user: int) -> None:
+        """Somebody printed or copied: a STRICT site of the owner should hold some of theirs."""
+        site = site_of_owner(connection, owner)
+        if site is not None and is_strict(connection, site, heir_of_user(connection, "", user)):
+            self._allowances.note_use(connection, user, site)
+            self.refill(connection, user)
+
+    def refill(self, connection: sqlite3.Connection, user: int) -> None:
+        """Grant what the STRICT sites of the person's last uses should hold."""
+        try:
+            prices = self.prices_now(connection)
+        except Rejected:
+            # Nothing has a price yet, so nobody has used a printer.
+            return
+        self._allowances.refill(connection, user, prices.grey_a4_e4, prices.version)
 
     def _already(
         self, connection: sqlite3.Connection, completion: Completion, source: Source

@@ -4,7 +4,7 @@ transaction (design 4.1 to 4.4, 4.10)."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 import msgspec
@@ -13,7 +13,6 @@ from papercutd.domain.decision import (
     Decision,
     Policy,
     Reason,
-    SiteMoney,
     Verdict,
     available_cut_e4,
     decide_cut,
@@ -25,7 +24,9 @@ from papercutd.domain.job import (
     Request,
     SessionRef,
     is_run,
+    is_submit,
 )
+from papercutd.domain.policy import Account, Effective, Payer, UnknownUsers
 from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
@@ -36,22 +37,27 @@ from papercutd.domain.pricing import (
     total_pages,
 )
 from papercutd.errors import NotFound, Rejected
-from papercutd.storage import askers, replica, runs
-from papercutd.storage.directory import cap_of, decode_prices
-from papercutd.storage.overlay import Overlay, read_overlay
-from papercutd.storage.people import find_user
+from papercutd.storage import allowances_here, askers, replica, runs
+from papercutd.storage.directory import decode_prices
+from papercutd.storage.overlay import read_overlay
+from papercutd.storage.people import find_user, heir_of_user, merged_users
+from papercutd.storage.policies import read_effective
 from papercutd.storage.records import (
+    ALLOWANCE,
     CANCELED,
     COMPLETED,
     REFUSED,
     SUPERSEDED,
     Record,
+    Total,
     encode_record,
 )
 from papercutd.storage.scope import check_printer, check_step
-from papercutd.storage.site_journal import append_body, read_mark
+from papercutd.storage.site_journal import append_body, current_stream, read_mark
 from papercutd.storage.values import Purse
 
+#: Users of one record of totals.
+TOTALS_MAX = 100
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 _DECODE_REQUEST = msgspec.json.Decoder(Request).decode
@@ -60,8 +66,14 @@ _DECODE_REQUEST = msgspec.json.Decoder(Request).decode
 class Deciding:
     """What a site answers, and what it keeps of it."""
 
-    def __init__(self, wall_s: Callable[[], float]) -> None:
+    def __init__(
+        self, wall_s: Callable[[], float], is_anchored: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Without an anchor allowances are not spent: a restore could spend them twice."""
         self._wall_s = wall_s
+        #: The clock of what is dated: prices and promises (design 4.10).
+        self.dated_s = wall_s
+        self._is_anchored = is_anchored
 
     def stored(
         self, connection: sqlite3.Connection, asker: SessionRef, request: Request
@@ -91,7 +103,7 @@ class Deciding:
         identity = connection.execute("SELECT site, stream FROM identity").fetchone()
         waits = check_printer(connection, "replica.", request, None)
         position = replica.read_position(connection)
-        prices, capable = _prices_now(connection, self._wall_s())
+        prices, capable = _prices_now(connection, self.dated_s())
         decision = Decision(
             verdict=Verdict.HOLD,
             reason=Reason.UNKNOWN_USER,
@@ -107,26 +119,40 @@ class Deciding:
         person = connection.execute(
             "SELECT id, account, disabled FROM replica.user WHERE id = ?", (user,)
         ).fetchone()
-        if not capable:
+        policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
+        if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
-            return decision
-        account = _payer(connection, person[1], request.account)
+            return _decide_unknown(decision, policy, waits)
+        choice = _choice(request, policy)
+        account = _payer(connection, person[1], choice.shared)
         decision = attrs.evolve(decision, user=person[0], account=account)
         if person[2] or account is None:
             # Closed, or the account that the person chose is: nobody else is charged instead.
             return attrs.evolve(decision, reason=Reason.CLOSED)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
+        if choice.payer in (Payer.HOLD, Payer.DENY) and policy.policy is not Policy.CLOSED:
+            verdict = Verdict.HOLD if choice.payer is Payer.HOLD else Verdict.DENY
+            return attrs.evolve(decision, verdict=verdict, reason=Reason.ACCOUNT)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
-        money = _site_money(connection, identity[0], prices, overlay)
+        money = policy.money(overlay.unsettled_e4)
+        is_strict = money.policy is Policy.STRICT and overlay.funds.restricted
+        # A shared account is nobody's: no stream is granted anything of it.
+        if is_strict and account == person[1] and self._is_anchored():
+            held_e4 = allowances_here.available_e4(connection, person[0])
+            money = attrs.evolve(money, allowance_e4=held_e4)
+        if is_strict and not request.document.analysed:
+            # What it costs is known when it is printed: too late for who spends only what is there.
+            return attrs.evolve(decision, reason=Reason.FUNDS)
         if is_run(request.step):
             available_e4 = available_cut_e4(overlay.funds, money)
             decision = attrs.evolve(decision, lines=fit_lines(decision.lines, available_e4))
         verdict, reason = decide_cut(overlay.funds, money, decision.amount_e4)
-        return attrs.evolve(decision, verdict=verdict, reason=reason)
+        is_paid = verdict is Verdict.ALLOW and is_strict and decision.amount_e4 > 0
+        return attrs.evolve(decision, verdict=verdict, reason=reason, allowance=is_paid)
 
     def keep(
         self,
@@ -145,16 +171,19 @@ class Deciding:
                 connection,
                 Record(REFUSED, request.key, *self._now(connection), None, request, decision),
             )
+        escrow_e4 = decision.amount_e4 if decision.allowance else 0
         connection.execute(
             "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4, state,"
-            " origin, body, request, number, decided_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " origin, body, request, number, decided_at, escrow_e4)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(request.key, request.provider, request.job_uuid, decision.user),
                 *(decision.account, decision.amount_e4 if decision.allowed else 0, state, origin),
-                *(_ENCODE(decision), _ENCODE(request), number, self._wall_s()),
+                *(_ENCODE(decision), _ENCODE(request), number, self._wall_s(), escrow_e4),
             ),
         )
+        if escrow_e4 and decision.user is not None:
+            allowances_here.reserve(connection, decision.user, escrow_e4)
         if decision.allowed:
             askers.hold(connection, request.key, asker)
 
@@ -179,27 +208,34 @@ class Deciding:
         decision = _DECODE_DECISION(found[4]) if found is not None else completion.decision
         if decision is None:
             raise Rejected("not-allowed", "a tracker's record is for the application server")
+        if found is not None and found[1] != "open":
+            # Its reservation was given back: what held the money holds it no more.
+            decision = attrs.evolve(decision, allowance=False)
         completion = attrs.evolve(completion, decision=decision)
         record = Record(COMPLETED, key, *self._now(connection), completion)
         number = self._append(connection, record)
         lines = _final_lines(completion, decision)
         amount_e4, pages = total_e4(lines), total_pages(lines)
+        escrow_e4 = min(amount_e4, decision.amount_e4) if decision.allowance else 0
         if found is None:
             connection.execute(
                 "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4,"
-                " state, origin, body, request, pages, number, decided_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, 'settled', 'own', ?, x'', ?, ?, ?)",
+                " state, origin, body, request, pages, number, decided_at, escrow_e4)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'settled', 'own', ?, x'', ?, ?, ?, ?)",
                 (
                     *(key, completion.provider, completion.job_uuid, decision.user),
                     *(decision.account, amount_e4, _ENCODE(decision), pages, number),
-                    self._wall_s(),
+                    *(self._wall_s(), escrow_e4),
                 ),
             )
+            allowances_here.spend_unreserved(connection, decision, escrow_e4)
         else:
+            if decision.allowance:
+                allowances_here.resolve(connection, decision, escrow_e4)
             connection.execute(
-                "UPDATE decision SET state = 'settled', reserved_e4 = ?, pages = ?, number = ?"
-                " WHERE key = ?",
-                (amount_e4, pages, number, key),
+                "UPDATE decision SET state = 'settled', reserved_e4 = ?, pages = ?, number = ?,"
+                " escrow_e4 = ? WHERE key = ?",
+                (amount_e4, pages, number, escrow_e4, key),
             )
             askers.release_all(connection, key)
         return Receipt("journalled", amount_e4, pages, mark=read_mark(connection))
@@ -221,9 +257,55 @@ class Deciding:
             _DECODE_DECISION(found[1]),
         )
         number = self._append(connection, record)
+        decision = _DECODE_DECISION(found[1])
+        if decision.allowance:
+            allowances_here.resolve(connection, decision, 0)
         connection.execute(
-            "UPDATE decision SET state = 'voided', number = ? WHERE key = ?", (number, key)
+            "UPDATE decision SET state = 'voided', number = ?, escrow_e4 = 0 WHERE key = ?",
+            (number, key),
         )
+
+    def give_back(
+        self, connection: sqlite3.Connection, users: Sequence[int], amount_e4: int
+    ) -> int:
+        totals = allowances_here.give_back(connection, users, amount_e4)
+        return self._tell(connection, totals) if totals else 0
+
+    def give_back_unneeded(self, connection: sqlite3.Connection) -> int:
+        given_e4 = 0
+        for user in allowances_here.holders(connection):
+            if self._is_strict(connection, user):
+                continue
+            users = merged_users(connection, "replica.", user)
+            held_e4 = allowances_here.available_e4(connection, user)
+            if held_e4 > 0 and self.give_back(connection, users, held_e4):
+                given_e4 += held_e4
+        return given_e4
+
+    def tell_allowances(self, connection: sqlite3.Connection) -> bool:
+        position = replica.read_position(connection)
+        (told,) = connection.execute("SELECT reported_timeline FROM identity").fetchone()
+        if position is None or position.timeline <= told:
+            return False
+        totals = allowances_here.read_totals(connection)
+        while len(totals) > TOTALS_MAX:
+            self._tell(connection, totals[:TOTALS_MAX])
+            totals = totals[TOTALS_MAX:]
+        self._tell(connection, totals, position.timeline)
+        connection.execute("UPDATE identity SET reported_timeline = ?", (position.timeline,))
+        return True
+
+    def _is_strict(self, connection: sqlite3.Connection, user: int) -> bool:
+        heir = heir_of_user(connection, "replica.", user)
+        return read_policy(connection, heir, self.dated_s()).policy is Policy.STRICT
+
+    def _tell(
+        self, connection: sqlite3.Connection, totals: Sequence[Total], timeline: int = 0
+    ) -> int:
+        stream = current_stream(connection)
+        record = Record(ALLOWANCE, stream, *self._now(connection))
+        record = attrs.evolve(record, totals=tuple(totals), timeline=timeline)
+        return self._append(connection, record)
 
     def note_link(self, connection: sqlite3.Connection, identity: str, kind: str) -> None:
         """An asker's session ended here, or has told all it retained: for the statement."""
@@ -241,15 +323,19 @@ class Deciding:
         return append_body(connection, encode_record(record), self._wall_s())
 
 
-def _prices_now(connection: sqlite3.Connection, wall_s: float) -> tuple[PriceList, bool]:
-    """The version in force and whether this release can evaluate it."""
+def _prices_now(connection: sqlite3.Connection, dated_s: float) -> tuple[PriceList, bool]:
+    """The version in force and whether this release can evaluate it.
+
+    Where none is, the application server's clock was wrong when it was heard last: then the
+    first one, for no printing stops for a clock.
+    """
     found = connection.execute(
-        "SELECT body, needs FROM replica.price WHERE effective_from <= ?"
-        " ORDER BY version DESC LIMIT 1",
-        (wall_s,),
+        "SELECT body, needs FROM replica.price ORDER BY effective_from > ?,"
+        " CASE WHEN effective_from > ?1 THEN effective_from ELSE -version END, version LIMIT 1",
+        (dated_s,),
     ).fetchone()
     if found is None:
-        raise Rejected("unavailable", "the replica holds no price list in force")
+        raise Rejected("unavailable", "the replica holds no price list")
     return decode_prices(found[0]), found[1] == ""
 
 
@@ -267,19 +353,34 @@ def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) ->
     return personal if found is None or found[0] is None else int(found[0])
 
 
-def _site_money(
-    connection: sqlite3.Connection, site: str, prices: PriceList, overlay: Overlay
-) -> SiteMoney:
-    found = connection.execute(
-        "SELECT policy, cap_user_e4, deny_beyond_cap FROM replica.site WHERE name = ?", (site,)
-    ).fetchone()
-    policy, cap, deny = found or ("closed", 0, 0)
-    return SiteMoney(
-        policy=Policy(policy),
-        cap_user_e4=cap_of(cap, prices.grey_a4_e4),
-        unsettled_e4=overlay.unsettled_e4,
-        deny_beyond_cap=bool(deny),
-    )
+def _choice(request: Request, policy: Effective) -> Account:
+    """Who is to pay: whom the person chose; where nobody stands at a printer, by the policy."""
+    if request.account is not None:
+        return Account(Payer.SHARED, request.account)
+    return policy.account if is_submit(request.step) else Account()
+
+
+def _decide_unknown(held: Decision, policy: Effective, waits: bool) -> Decision:
+    """Of somebody whom this replica does not know; ``held`` is the answer that holds it.
+
+    Where jobs wait for their person it is held: nothing proves who comes for it.
+    """
+    if policy.policy is Policy.CLOSED:
+        return attrs.evolve(held, reason=Reason.CLOSED)
+    if not policy.can_decide_unknown:
+        return attrs.evolve(held, reason=Reason.CAPABILITY)
+    if policy.unknown_users is UnknownUsers.DENY:
+        return attrs.evolve(held, verdict=Verdict.DENY)
+    if policy.unknown_users is UnknownUsers.UNCOLLECTED and not waits:
+        return attrs.evolve(held, verdict=Verdict.ALLOW, reason=Reason.NONE)
+    return held
+
+
+def read_policy(connection: sqlite3.Connection, user: int | None, dated_s: float) -> Effective:
+    """What holds at this site for ``user``; None: for anybody in no group."""
+    (site,) = connection.execute("SELECT site FROM identity").fetchone()
+    prices, _ = _prices_now(connection, dated_s)
+    return read_effective(connection, site, user, prices.grey_a4_e4)
 
 
 def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine, ...]:
@@ -292,14 +393,18 @@ def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine,
     return reprice_pages(decision.lines, pages)
 
 
-def read_purse(connection: sqlite3.Connection, account: int, wall_s: float) -> Purse:
+def read_purse(connection: sqlite3.Connection, account: int, dated_s: float) -> Purse:
     """What an account holds, shown by a site, and what the site may allow of it by itself."""
     overlay = read_overlay(connection, account)
     if overlay is None:
         raise NotFound("account", str(account))
     funds = overlay.funds
-    (site,) = connection.execute("SELECT site FROM identity").fetchone()
-    prices, _ = _prices_now(connection, wall_s)
-    money = _site_money(connection, site, prices, overlay)
-    spendable_e4 = funds.spendable_e4 if funds.restricted else None
-    return Purse(funds.balance_e4, spendable_e4, available_cut_e4(funds, money))
+    (user,) = connection.execute(
+        "SELECT user FROM replica.account WHERE id = ?", (account,)
+    ).fetchone()
+    policy = read_policy(connection, user, dated_s)
+    held_e4 = allowances_here.available_of_account(connection, account)
+    money = attrs.evolve(policy.money(overlay.unsettled_e4), allowance_e4=held_e4)
+    cut_e4 = available_cut_e4(funds, money) if policy.can_decide else 0
+    spendable_e4 = funds.spendable_e4 + overlay.escrow_e4 if funds.restricted else None
+    return Purse(funds.balance_e4 + overlay.escrow_e4, spendable_e4, cut_e4)

@@ -11,6 +11,7 @@ import msgspec
 from papercutd.domain.card import hash_card, normalise_card
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
+from papercutd.domain.policy import CAP_DEFAULT_PAGES
 from papercutd.domain.pricing import PriceList
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
@@ -22,7 +23,6 @@ from papercutd.storage.timeline import next_id
 #: ``cap_user_e4`` of a site: the default of 200 grey A4 sides, and none at all.
 CAP_DEFAULT = -1
 CAP_NONE = -2
-CAP_DEFAULT_PAGES = 200
 #: Seconds for which a name that was somebody's is given to nobody else.
 NAME_KEPT_S = 35 * 86_400.0
 SITE_COLUMNS = frozenset(
@@ -321,9 +321,13 @@ class Directory:
         connection.execute("UPDATE device SET site = NULL WHERE site = ?", (site,))
         connection.execute("UPDATE site SET removed = 1 WHERE id = ?", (site,))
         for (stream,) in connection.execute(
-            "SELECT id FROM stream WHERE site = ? AND state <> 'retired'", (site,)
+            "SELECT id FROM stream WHERE site = ? AND state = 'live'", (site,)
         ).fetchall():
-            connection.execute("UPDATE stream SET state = 'retired' WHERE id = ?", (stream,))
+            # Retired once nothing of it can come in any more: storage/retiring.py.
+            connection.execute(
+                "UPDATE stream SET state = 'frozen', ended = ? WHERE id = ?",
+                (self._log.number, stream),
+            )
             self._log.touch("stream", stream)
         self._log.touch("site", site)
         for provider, _ in providers:

@@ -12,9 +12,13 @@ from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
 from papercutd.domain.job import SessionRef
 from papercutd.errors import NotFound, PapercutError, Rejected
 from papercutd.storage import askers, outages
+from papercutd.storage.accounts import Entry
+from papercutd.storage.alarms import list_alarms
+from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.records import (
+    ALLOWANCE,
     CANCELED,
     COMPLETED,
     DRILL_ASKED,
@@ -40,9 +44,16 @@ class StreamSeen:
 class Intake:
     """The application server's end of every site's journal."""
 
-    def __init__(self, log: ChangeLog, charging: Charging, wall_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        log: ChangeLog,
+        charging: Charging,
+        allowances: Allowances,
+        wall_s: Callable[[], float],
+    ) -> None:
         self._log = log
         self._charging = charging
+        self._allowances = allowances
         self._wall_s = wall_s
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
@@ -63,7 +74,10 @@ class Intake:
             for (old,) in connection.execute(
                 "SELECT id FROM stream WHERE site = ? AND state = 'live'", (site_id,)
             ).fetchall():
-                connection.execute("UPDATE stream SET state = 'frozen' WHERE id = ?", (old,))
+                connection.execute(
+                    "UPDATE stream SET state = 'frozen', ended = ? WHERE id = ?",
+                    (self._log.number, old),
+                )
                 self._log.touch("stream", old)
                 self._charging.list_item(
                     connection, "stream-replaced", "", f"site:{site}", f"{old} by {stream}"
@@ -147,7 +161,9 @@ class Intake:
             ).fetchone()
             if found is not None or self._is_in_drill(connection, asker.identity):
                 return
-        self._link_event(connection, asker.identity, "", "reported")
+        is_news = self._link_event(connection, asker.identity, "", "reported")
+        if is_news and asker.role == "site":
+            list_alarms(connection, self._log.number, self._wall_s(), asker.name, asker.journal)
 
     def _note_link(self, connection: sqlite3.Connection, asker: SessionRef, record: Record) -> None:
         role, _, name = record.key.partition(":")
@@ -166,7 +182,7 @@ class Intake:
 
     def _link_event(
         self, connection: sqlite3.Connection, identity: str, via: str, event: str
-    ) -> None:
+    ) -> bool:
         """Write it down, unless it says nothing new; of a device wherever it was said."""
         found = connection.execute(
             "SELECT event FROM link_event WHERE identity = ?1 AND event <> 'up'"
@@ -174,13 +190,14 @@ class Intake:
             (identity, via),
         ).fetchone()
         if found == (event,) or (found is None and event == "reported"):
-            return
+            return False
         connection.execute(
             "INSERT INTO link_event (identity, via, event, at, number) VALUES (?, ?, ?, ?, ?)",
             (identity, via, event, self._wall_s(), self._log.number),
         )
         # A statement is closed at a place of the history.
         self._log.place()
+        return True
 
     def _is_in_drill(self, connection: sqlite3.Connection, identity: str) -> bool:
         found = connection.execute(
@@ -276,8 +293,30 @@ class Intake:
             self._note_link(connection, asker, record)
         elif record.kind in (DRILL_BEGUN, DRILL_ASKED, DRILL_ENDED):
             self._apply_drill(connection, asker, record)
+        elif record.kind == ALLOWANCE:
+            self._take_totals(connection, asker, record)
         else:
             raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
+
+    def _take_totals(
+        self, connection: sqlite3.Connection, asker: SessionRef, record: Record
+    ) -> None:
+        """Totals of a stream of this site: its own, or one whose records it salvaged."""
+        found = connection.execute("SELECT site FROM stream WHERE id = ?", (record.key,)).fetchone()
+        if found is None or found[0] != self._site_id(connection, asker.name):
+            raise Rejected("not-yours")
+        (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
+        if not 0 <= record.timeline <= timeline:
+            raise Rejected("bad-fields", "a timeline to come")
+        entry = Entry(
+            key="",
+            price_version=self._charging.prices_now(connection).version,
+            who=asker.identity,
+            place=f"stream:{record.key}",
+            claimed_at=record.at,
+            received_at=self._wall_s(),
+        )
+        self._allowances.take_totals(connection, record.key, record.totals, record.timeline, entry)
 
     def _site_id(self, connection: sqlite3.Connection, site: str) -> int:
         found = connection.execute(

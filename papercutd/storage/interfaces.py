@@ -18,14 +18,19 @@ from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
+from papercutd.domain.policy import Effective, Rule
 from papercutd.domain.pricing import PriceList
 from papercutd.domain.signed import Signature
+from papercutd.domain.staleness import Kept
+from papercutd.storage.allowances import Shortage
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.drills import DrillRead
 from papercutd.storage.overlay import Overlay
 from papercutd.storage.people import Device, Login
 from papercutd.storage.replicated import RangeDigest
+from papercutd.storage.retiring import EndedStream
+from papercutd.storage.rule_store import GroupedUser, RuleView
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
     JournalBatch,
@@ -133,8 +138,12 @@ class IApplicationStore(IJobStore):
     def acknowledge_position(asker: SessionRef, position: str) -> Deferred[None]:
         """``asker`` knows our history up to ``position`` (``timeline.number``)."""
 
-    def authorize(asker: SessionRef, request: Request) -> Deferred[Decision]:
+    def authorize(
+        asker: SessionRef, request: Request, may_recall: bool = False
+    ) -> Deferred[Decision | Shortage]:
         """The stored answer to a key, else a new one with its reservation.
+
+        With ``may_recall`` nothing is decided while sites hold some of what is missing.
 
         Rejected ``voided``, ``settled``, ``not-yours``, ``unknown-printer``, ``stale-session``.
         """
@@ -194,6 +203,8 @@ class IApplicationStore(IJobStore):
         """Revoke all certificates of an identity; their serials. NotFound."""
 
     # Administration.
+
+    rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
 
     def ensure_secret(name: str, value: str) -> Deferred[None]:
         """``value`` becomes the secret called ``name``, unless there is one."""
@@ -257,6 +268,21 @@ class IApplicationStore(IJobStore):
 
     def remove_site(name: str) -> Deferred[list[str]]:
         """Its providers stand alone, its streams decide no more; the providers' names. NotFound."""
+
+    def allowances_of_sites() -> Deferred[list[Row]]:
+        """Each stream with what it was granted, returned and settled."""
+
+    def ended_streams(site: str) -> Deferred[list[EndedStream]]:
+        """Streams that a site left behind, and who may still bring something; NotFound."""
+
+    def retire_stream(stream: str) -> Deferred[int]:
+        """What it still held goes back to its owners; how much. NotFound, InvalidValue."""
+
+    def refill_site(site: str, after: int) -> Deferred[int | None]:
+        """Grant what it lacks of the next users' money; the last of them, None: there were none.
+
+        Rejected ``unavailable`` while nothing can be granted to it.
+        """
 
     def sites() -> Deferred[list[Row]]:
         """All of them."""
@@ -329,6 +355,36 @@ class IApplicationStore(IJobStore):
         """A whole copy at ``path``, made while the server works."""
 
 
+class IRuleStore(Interface):
+    """Groups of users, and what cut sites may do for them."""
+
+    def add_group(name: str) -> Deferred[int]:
+        """AlreadyExists, InvalidValue."""
+
+    def remove_group(name: str) -> Deferred[int]:
+        """Gone with its rules; how many users it had. NotFound."""
+
+    def change_group(
+        name: str, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> Deferred[int]:
+        """Users put in and taken out, all or none; how many changed. NotFound."""
+
+    def groups() -> Deferred[list[Row]]:
+        """All of them, with how many users each has."""
+
+    def members(name: str, after: str = "") -> Deferred[list[Row]]:
+        """At most 500 of its users, by name; NotFound."""
+
+    def change_rules(set: Iterable[Rule] = (), clear: Iterable[Rule] = ()) -> Deferred[None]:
+        """All or none of them; NotFound for one to clear that there is not."""
+
+    def view() -> Deferred[RuleView]:
+        """Rules, and the names of what they are about, at one moment."""
+
+    def grouped_user(name: str) -> Deferred[GroupedUser]:
+        """Whether restricted, and in which groups; NotFound."""
+
+
 class ISiteStore(IJobStore):
     """A site's: journal, replica, and the decisions taken from both."""
 
@@ -350,6 +406,25 @@ class ISiteStore(IJobStore):
     def supersede(key: str, answer: Decision) -> Deferred[None]:
         """The application server's ``answer`` came after we had decided: give it back."""
 
+    def go_by(dated_s: Callable[[], float]) -> None:
+        """The clock of what is dated: prices, promises; may be read in another thread."""
+
+    def staleness() -> Deferred[Kept | None]:
+        """The staleness clock as it was last written; None: it never was."""
+
+    def keep_staleness(kept: Kept) -> Deferred[None]:
+        """Write it down."""
+
+    def policy_of(user: int | None) -> Deferred[Effective]:
+        """What holds at this site for a user; None: for anybody in no group."""
+
+    def rules_not_understood() -> Deferred[list[str]]:
+        """Rules that concern this site and that this release cannot evaluate: what they touch
+        is held."""
+
+    def unsettled_total_e4() -> Deferred[int]:
+        """Spent at this site and not in its replica yet."""
+
     def overlay(account: int) -> Deferred[Overlay | None]:
         """What an account shows here; None: not one of the replica's."""
 
@@ -366,6 +441,15 @@ class ISiteStore(IJobStore):
 
     def take_new_stream(stream: str) -> Deferred[None]:
         """The old one was restored, cloned or lost: its records go on in the new one."""
+
+    def give_back(users: Sequence[int], amount_e4: int) -> Deferred[int]:
+        """Of what is held of a person's money; the number of the record that says so, or 0."""
+
+    def give_back_unneeded() -> Deferred[int]:
+        """What is held of people for whom another policy is in force now; how much."""
+
+    def tell_allowances() -> Deferred[bool]:
+        """Journal what was granted and returned, once for each timeline; whether it was due."""
 
     def salvage(bodies: Sequence[str]) -> Deferred[None]:
         """Records of a journal that was set aside, written again."""

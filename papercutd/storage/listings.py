@@ -11,9 +11,16 @@ from papercutd.storage.people import merged_users
 
 #: Rows of one page of a list.
 PAGE_ROWS = 500
+#: What STRICT sites hold of a user's money: it is theirs, and part of what they have.
+_AT_SITES = (
+    "COALESCE((SELECT SUM(granted_e4 - returned_e4 - settled_e4) FROM allowance"
+    " WHERE allowance.user = user.id OR allowance.user IN"
+    " (SELECT id FROM user AS former WHERE former.merged_into = user.id)), 0)"
+)
 _USER = (
     "SELECT user.id, user.name, full_name, restricted, disabled, administrator,"
-    " credits_e4 - debits_e4 AS balance_e4, pending_e4, -floor_e4 AS overdraft_e4"
+    f" credits_e4 - debits_e4 + {_AT_SITES} AS balance_e4, {_AT_SITES} AS at_sites_e4,"
+    " pending_e4, -floor_e4 AS overdraft_e4"
     " FROM user JOIN account ON account.id = user.account"
 )
 Row = dict[str, Any]

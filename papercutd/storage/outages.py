@@ -13,10 +13,12 @@ from typing import Any
 
 import attrs
 
+from papercutd.domain.policy import Effective, resolve
 from papercutd.domain.signed import Signature, canonical
 from papercutd.errors import NotFound
 from papercutd.storage.change_log import read_head
-from papercutd.storage.directory import cap_of, decode_prices
+from papercutd.storage.directory import decode_prices
+from papercutd.storage.policies import read_rules
 from papercutd.storage.statement import gone, read_figures, span_of_numbers
 
 #: Links of sites that went down within so many seconds of each other are one outage.
@@ -227,8 +229,10 @@ def _state(connection: sqlite3.Connection, outage: Outage, closing: Closing) -> 
 
 def _overspend(connection: sqlite3.Connection, outage: Outage, last: int) -> dict[str, Any]:
     """How far below their floor people may have come at cut sites, and how far they did."""
-    caps = [one["cap_user_e4"] for one in outage.sites if one["policy"] == "capped"]
-    bound_e4 = None if None in caps else sum(caps)
+    bound_e4: int | None = 0
+    for site in outage.sites:
+        caps = [p["cap_user_e4"] for p in (site, *site["groups"]) if p["policy"] == "capped"]
+        bound_e4 = None if bound_e4 is None or None in caps else bound_e4 + max(caps, default=0)
     over = connection.execute(
         "SELECT account.name, MIN(spent.amount_e4, account.floor_e4 - account.credits_e4"
         " + account.debits_e4) AS over_e4 FROM (SELECT account, SUM(amount_e4) AS amount_e4"
@@ -294,26 +298,39 @@ def _nothing(connection: sqlite3.Connection) -> dict[str, Any]:
 
 def _site_as_it_stands(connection: sqlite3.Connection, identity: str, at: float) -> dict[str, Any]:
     name = identity.partition(":")[2]
-    policy, cap = connection.execute(
-        "SELECT policy, cap_user_e4 FROM site WHERE name = ?", (name,)
+    (site,) = connection.execute("SELECT id FROM site WHERE name = ?", (name,)).fetchone()
+    prices = connection.execute(
+        "SELECT body FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1", (at,)
     ).fetchone()
+    grey_e4 = 0 if prices is None else decode_prices(prices[0]).grey_a4_e4
+    rules = read_rules(connection)
+    own = _policy(resolve(rules, site, (), grey_e4))
+    named = {rule.group for rule in rules}
+    groups = [
+        {"group": group, **policy}
+        for id, group in connection.execute(
+            "SELECT id, name FROM user_group WHERE removed = 0 ORDER BY name"
+        )
+        if id in named and (policy := _policy(resolve(rules, site, (id,), grey_e4))) != own
+    ]
     stream = connection.execute(
         "SELECT stream.id, number FROM stream JOIN site ON site.id = stream.site"
         " WHERE site.name = ? AND state = 'live'",
         (name,),
     ).fetchone()
-    prices = connection.execute(
-        "SELECT body FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1", (at,)
-    ).fetchone()
-    grey_e4 = 0 if prices is None else decode_prices(prices[0]).grey_a4_e4
     return {
         "site": name,
         "since": at,
-        "policy": policy,
-        "cap_user_e4": cap_of(cap, grey_e4),
+        **own,
+        # Of groups for whom another policy holds there.
+        "groups": groups,
         "stream": "" if stream is None else stream[0],
         "records": 0 if stream is None else stream[1],
     }
+
+
+def _policy(effective: Effective) -> dict[str, Any]:
+    return {"policy": effective.policy.value, "cap_user_e4": effective.cap_user_e4}
 
 
 def _belongs(

@@ -22,6 +22,8 @@ class Overlay:
     funds: Funds
     #: Debits at this site the replica does not contain, and open reservations here.
     unsettled_e4: int
+    #: What sites hold of it in escrow: it belongs to the person, and is none of ``funds``.
+    escrow_e4: int = 0
 
 
 def replicated_mark(connection: sqlite3.Connection) -> int:
@@ -62,13 +64,13 @@ def read_overlay(connection: sqlite3.Connection, account: int) -> Overlay | None
     mine = merged_accounts(connection, account)
     places = ", ".join("?" * len(mine))
     (settled_e4,) = connection.execute(
-        "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision"
+        "SELECT COALESCE(SUM(reserved_e4 - escrow_e4), 0) FROM decision"
         f" WHERE account IN ({places}) AND state = 'settled' AND number > ?"
         " AND key NOT IN (SELECT key FROM replica.charged)",
         (*mine, mark),
     ).fetchone()
     (open_e4,) = connection.execute(
-        "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision"
+        "SELECT COALESCE(SUM(reserved_e4 - escrow_e4), 0) FROM decision"
         f" WHERE account IN ({places}) AND state = 'open'"
         " AND key NOT IN (SELECT key FROM replica.charged)",
         mine,
@@ -88,4 +90,22 @@ def read_overlay(connection: sqlite3.Connection, account: int) -> Overlay | None
         pending_e4=pending_e4 - twice_e4 + open_e4,
         floor_e4=floor_e4,
     )
-    return Overlay(funds, settled_e4 + open_e4)
+    return Overlay(funds, settled_e4 + open_e4, _escrow(connection, mine, mark))
+
+
+def _escrow(connection: sqlite3.Connection, accounts: list[int], mark: int) -> int:
+    """What sites hold for the owners of personal ``accounts``, less what was spent of it here."""
+    places = ", ".join("?" * len(accounts))
+    (held_e4,) = connection.execute(
+        "SELECT COALESCE(SUM(granted_e4 - returned_e4 - settled_e4), 0) FROM replica.allowance"
+        f" WHERE user IN (SELECT user FROM replica.account WHERE id IN ({places})"
+        " AND kind = 'personal')",
+        accounts,
+    ).fetchone()
+    (spent_e4,) = connection.execute(
+        "SELECT COALESCE(SUM(escrow_e4), 0) FROM decision"
+        f" WHERE account IN ({places}) AND state = 'settled' AND number > ?"
+        " AND key NOT IN (SELECT key FROM replica.charged)",
+        (*accounts, mark),
+    ).fetchone()
+    return int(held_e4 - spent_e4)

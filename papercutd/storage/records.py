@@ -25,6 +25,17 @@ LINK_REPORTED = "link-reported"
 DRILL_BEGUN = "drill-begun"
 DRILL_ASKED = "drill-asked"
 DRILL_ENDED = "drill-ended"
+#: What a stream was granted of people's money, and has given back. ``key`` is the stream.
+ALLOWANCE = "allowance"
+
+
+@attrs.frozen
+class Total:
+    """Of one user, since the stream began."""
+
+    user: int
+    granted_e4: int
+    returned_e4: int
 
 
 @attrs.frozen
@@ -39,6 +50,9 @@ class Record:
     completion: Completion | None = None
     request: Request | None = None
     decision: Decision | None = None
+    totals: tuple[Total, ...] = ()
+    #: With this record the totals of all users are told, for that timeline; 0: they are not.
+    timeline: int = 0
 
 
 _ENCODER = msgspec.json.Encoder()

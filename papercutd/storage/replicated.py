@@ -59,7 +59,8 @@ class Replicated:
         """Less than every key of the table."""
         return (
             ""
-            if self.key in ("key", "serial", "hash", "name", "folded") or self.table == "stream"
+            if self.key in ("key", "serial", "hash", "name", "folded")
+            or self.table in ("stream", "allowance")
             else -1
         )
 
@@ -97,6 +98,14 @@ TABLES: dict[str, Replicated] = {
             _USERS,
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
+        Replicated("user_group", "id", ("id", "name", "folded"), "user_group", "removed = 0"),
+        Replicated("group_member", "key", ("key", "user_group", "user"), "group_member"),
+        Replicated(
+            "site_policy",
+            "key",
+            ("key", "site", "user_group", "knob", "value", "needs"),
+            "site_policy",
+        ),
         Replicated("card", "hash", ("hash", "user"), "card"),
         Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(
@@ -133,6 +142,12 @@ TABLES: dict[str, Replicated] = {
                 *("settled_e4", "spent_e4", "state"),
             ),
             "stream",
+        ),
+        Replicated(
+            "allowance",
+            "id",
+            ("id", "stream", "user", "granted_e4", "returned_e4", "settled_e4"),
+            "allowance",
         ),
         Replicated(
             "reservation",

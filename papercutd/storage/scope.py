@@ -75,6 +75,14 @@ def check_spoken_for(connection: sqlite3.Connection, site: str, owner: str) -> N
         raise Rejected("not-yours")
 
 
+def site_of_owner(connection: sqlite3.Connection, owner: str) -> int | None:
+    """The id of the site at which a print provider or device stands; None: at none."""
+    device = device_owner(owner)
+    kind, name = ("provider", owner) if device is None else ("device", device)
+    found = connection.execute(f"SELECT site FROM {kind} WHERE name = ?", (name,)).fetchone()
+    return None if found is None else found[0]
+
+
 def note_stood(connection: sqlite3.Connection, kind: str, id: int) -> None:
     """A ``provider`` or ``device`` is about to be moved: remember where it stood."""
     connection.execute(

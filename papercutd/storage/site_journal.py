@@ -27,6 +27,11 @@ def append_body(connection: sqlite3.Connection, body: str, wall_s: float) -> int
     return int(number)
 
 
+def current_stream(connection: sqlite3.Connection) -> str:
+    """The stream under way: what this site's decisions name as decider."""
+    return str(connection.execute("SELECT stream FROM identity").fetchone()[0])
+
+
 def read_identity(connection: sqlite3.Connection) -> SiteIdentity:
     """Who this site is and how far it has come."""
     site, stream, number, chain, acked, acked_chain, replaces = connection.execute(

@@ -28,10 +28,12 @@ from papercutd.domain.job import (
     SessionRef,
     Told,
 )
+from papercutd.domain.policy import Effective
+from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, drills, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
-from papercutd.storage.deciding import Deciding, read_purse
+from papercutd.storage.deciding import Deciding, read_policy, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
 from papercutd.storage.overlay import Overlay, read_overlay
@@ -44,6 +46,7 @@ from papercutd.storage.people import (
     find_site_device,
     read_secret,
 )
+from papercutd.storage.policies import rules_not_understood, unsettled_total_e4
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, read_range
 from papercutd.storage.seals import verify_replica
@@ -54,6 +57,7 @@ from papercutd.storage.site_journal import (
     read_journal,
     verify_journal,
 )
+from papercutd.storage.staleness import read_staleness, write_staleness
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
     JournalBatch,
@@ -100,7 +104,8 @@ class SiteStore:
         self._writer = writer
         self._files = files
         self._wall_s = wall_s
-        self._deciding = Deciding(wall_s)
+        self._dated_s = wall_s
+        self._deciding = Deciding(wall_s, lambda: self.is_anchored)
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         return self._writer.submit(operation)
@@ -139,6 +144,25 @@ class SiteStore:
     def is_anchored(self) -> bool:
         """Whether what was answered last is anchored; False: the anchor cannot be written."""
         return self._anchor is None or not self._anchor.is_broken
+
+    def go_by(self, dated_s: Callable[[], float]) -> None:
+        """The clock of prices and of dated promises; until then it is the wall clock."""
+        self._dated_s = self._deciding.dated_s = dated_s
+
+    def staleness(self) -> Deferred[Kept | None]:
+        return self.read(read_staleness)
+
+    def keep_staleness(self, kept: Kept) -> Deferred[None]:
+        return self.write(lambda c: write_staleness(c, kept))
+
+    def policy_of(self, user: int | None) -> Deferred[Effective]:
+        return self.read(lambda c: read_policy(c, user, self._dated_s()))
+
+    def rules_not_understood(self) -> Deferred[list[str]]:
+        return self.read(rules_not_understood)
+
+    def unsettled_total_e4(self) -> Deferred[int]:
+        return self.read(unsettled_total_e4)
 
     def identity(self) -> Deferred[SiteIdentity]:
         return self.read(read_identity)
@@ -234,7 +258,7 @@ class SiteStore:
         return self.read(lambda c: find_by_card(c, "replica.", number))
 
     def purse(self, account: int) -> Deferred[Purse]:
-        return self.read(lambda c: read_purse(c, account, self._wall_s()))
+        return self.read(lambda c: read_purse(c, account, self._dated_s()))
 
     def begin_device(
         self, name: str, journal: str, mark: Mark, software: str
@@ -440,9 +464,11 @@ class SiteStore:
                 )
             ]
             connection.execute("DELETE FROM journal")
+            # What the old stream was granted stays with it, until it is retired.
+            connection.execute("DELETE FROM allowance")
             connection.execute(
                 "UPDATE identity SET stream = ?, number = 0, chain = ?, acked = 0,"
-                " acked_chain = ?, replaces = ?",
+                " acked_chain = ?, replaces = ?, reported_timeline = 0",
                 (stream, CHAIN_START, CHAIN_START, old),
             )
             for body in bodies:
@@ -453,6 +479,21 @@ class SiteStore:
                 )
 
         return self.write(begin)
+
+    def give_back(self, users: Sequence[int], amount_e4: int) -> Deferred[int]:
+        """Journal that so much of what is held of a person goes back, as far as it is there.
+
+        ``users``: the person and those merged into it. The record's number; 0: nothing was left.
+        """
+        return self.write(lambda c: self._deciding.give_back(c, users, amount_e4))
+
+    def give_back_unneeded(self) -> Deferred[int]:
+        """Give back what is held of people for whom another policy than STRICT is in force."""
+        return self.write(self._deciding.give_back_unneeded)
+
+    def tell_allowances(self) -> Deferred[bool]:
+        """Journal the totals of all allowances, once for each timeline; whether it was due."""
+        return self.write(self._deciding.tell_allowances)
 
     def salvage(self, bodies: Sequence[str]) -> Deferred[None]:
         """Records of a journal that was set aside, written again into this stream.

@@ -12,6 +12,7 @@ import sqlite3
 
 from papercutd.domain.chain import Position
 from papercutd.storage.change_log import ChangeLog, in_history
+from papercutd.storage.listed import list_item
 
 #: Ids and versions left free at a new timeline: what was made in the part of the history that
 #: is lost had some of them, and records still name them. Nobody else may be given those.
@@ -74,11 +75,8 @@ def begin_timeline(
         (timeline, max(tops), ID_GAP),
     )
     log.begin_timeline(timeline)
-    connection.execute(
-        "INSERT INTO listed (kind, key, who, detail, at, number)"
-        " VALUES ('restored', '', ?, ?, ?, ?)",
-        (who, f"timeline {timeline} begins after change {log.number - 1}", wall_s, log.number),
-    )
+    detail = f"timeline {timeline} begins after change {log.number - 1}"
+    list_item(connection, log.number, wall_s, "restored", "", who, detail)
     return timeline
 
 

@@ -17,6 +17,8 @@ from protocols.provider.messages import Authorize, Bye, Open, Ping, Relay
 #: Rows that one DIGESTS lists, and one RESEND names.
 DIGEST_ROWS_MAX = 120
 RESEND_MAX = 100
+#: People who were merged into one and are named with it by a RECALL.
+RECALL_USERS_MAX = 500
 _KEY_LENGTH_MAX = 1_024
 
 
@@ -186,10 +188,42 @@ class Resend:
     keys: list[int | str] = attrs.field(validator=and_(max_len(RESEND_MAX), _are_row_keys))
 
 
+@attrs.frozen
+class Recall:
+    """``* RECALL {recall, users, amount_e4}``: give back so much of what is held of a person.
+
+    ``users`` are the person and those merged into it. The site journals what it gives back
+    of what is neither spent nor reserved, and says so with ``RETURN``.
+    """
+
+    EVENT: ClassVar[str] = "RECALL"
+    recall: str = attrs.field(validator=is_id)
+    users: list[int] = attrs.field(validator=max_len(RECALL_USERS_MAX))
+    amount_e4: int = attrs.field(validator=is_number)
+
+
+@attrs.frozen
+class Returned:
+    """The answer to ``RETURN``."""
+
+
+@attrs.frozen
+class Return:
+    """``TAG RETURN {recall, number}``: what was recalled is given back by record ``number``.
+
+    0: nothing was left to give. The record itself travels by ``JOURNAL``, before or after.
+    """
+
+    VERB: ClassVar[str] = "RETURN"
+    ANSWER: ClassVar[type] = Returned
+    recall: str = attrs.field(validator=is_id)
+    number: int = attrs.field(validator=is_number)
+
+
 #: Verbs a site may send, and the events of each side.
 REQUESTS: tuple[type, ...] = (
     *(Authorize, Open, Journal, Subscribe, Snapshot, Chunk),
-    *(Digests, Resend, Relay, Ping),
+    *(Digests, Resend, Relay, Ping, Return),
 )
-SERVER_EVENTS: tuple[type, ...] = (Changes, Bye)
+SERVER_EVENTS: tuple[type, ...] = (Changes, Recall, Bye)
 CLIENT_EVENTS: tuple[type, ...] = (Credit, Bye)

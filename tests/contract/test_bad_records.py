@@ -18,11 +18,13 @@ from papercutd.domain.job import SessionRef
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import InvalidValue, Rejected
 from papercutd.storage.records import (
+    ALLOWANCE,
     CANCELED,
     COMPLETED,
     REFUSED,
     SUPERSEDED,
     Record,
+    Total,
     encode_record,
 )
 from tests.support.engines import Engine, on_every_engine
@@ -360,6 +362,66 @@ class AmountContract(_Forwarded):
         for number, position in enumerate(("1.²", "1." + "9" * 60, "x", "1.-4", ".", "1.1.1"), 1):
             self.forward(self.record(number, decision=None, position=position))
         self.assertEqual(self.centre.listed().count("parked"), 0)
+
+
+class AllowanceContract(_Forwarded):
+    """Totals of allowances that this site was never given."""
+
+    def totals(self, *totals: Total, stream: str = STREAM, timeline: int = 0) -> str:
+        return encode_record(
+            Record(ALLOWANCE, stream, "1.1", 0.0, totals=totals, timeline=timeline)
+        )
+
+    def granted(self) -> list[Any]:
+        return self.centre.query("SELECT * FROM allowance")
+
+    def test_more_than_was_granted(self) -> None:
+        for timeline in (0, 1):
+            self.parked(self.totals(Total(self.anna, 5_000, 0), timeline=timeline))
+        self.parked(self.totals(Total(self.anna, 5_000, 5_000)))
+        self.assertEqual(self.granted(), [])
+
+    def test_what_cannot_be(self) -> None:
+        for total in (
+            *(Total(self.anna, 0, 1), Total(self.anna, -5, -5), Total(self.anna, 0, -1)),
+            Total(4_711, 10, 0),
+        ):
+            self.parked(self.totals(total))
+        self.parked(self.totals(timeline=2), self.totals(timeline=-1))
+        self.assertEqual(self.granted(), [])
+
+    def test_another_sites_stream(self) -> None:
+        self.centre.site(OTHER_STREAM, "south")
+        self.parked(self.totals(stream=OTHER_STREAM, timeline=1), self.totals(stream="none"))
+
+    def test_paid_by_what_was_never_granted(self) -> None:
+        """It happened, so it posts; on the person, forced and listed."""
+        before = self.centre.account()["debits_e4"]
+        self.forward(self.record(1, decision=self.decision(allowance=True)))
+        charged_e4 = self.centre.account()["debits_e4"] - before
+        self.assertEqual(charged_e4, 500 * 3)
+        self.assertEqual(self.centre.listed().count("forced"), 1)
+
+    def test_paid_by_anothers_stream(self) -> None:
+        """What south holds of anna's money is not north's to spend."""
+        south = self.centre.site(OTHER_STREAM, "south")
+        self.turner.result(self.centre.store.set_site("south", {"policy": "strict"}))
+        self.apply(
+            [self.totals(stream=OTHER_STREAM, timeline=1)],
+            Mark(0, CHAIN_START),
+            OTHER_STREAM,
+            south,
+        )
+        asked = request(1, provider="p2", printer=2)
+        online = self.centre.provider("p2")
+        decision = self.turner.result(self.centre.store.authorize(online, asked))
+        self.turner.result(self.centre.store.complete(online, completion(asked, decision)))
+        (held,) = self.centre.query("SELECT granted_e4 - settled_e4 FROM allowance")
+        self.assertGreater(held[0], 0)
+        forged = self.decision(allowance=True, decider=OTHER_STREAM)
+        self.forward(self.record(2, decision=forged))
+        self.assertEqual(self.centre.query("SELECT granted_e4 - settled_e4 FROM allowance"), [held])
+        self.assertEqual(self.centre.listed().count("forced"), 1)
 
 
 on_every_engine(globals())

@@ -6,6 +6,7 @@ from typing import Any
 
 from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
+from papercutd.domain.policy import Rule
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
@@ -56,6 +57,27 @@ class StatementContract:
     def test_nothing_has_happened(self) -> None:
         found = self.statement()
         self.assertEqual((found["state"], found["jobs"], found["missing"]), ("closed", 0, []))
+
+    def test_alarms(self) -> None:
+        """What the policy calls unusual is listed once, as it was when all was told."""
+        rules = [Rule("alarm-age", "99"), Rule("alarm-total", "pages:2")]
+        self.turner.result(self.centre.store.rules.change_rules(set=rules))
+        self.cut()
+        self.print_at_site(2)
+        self.heal()
+        self.forward()
+        self.assertEqual(self.alarms(), [("alarm-replica-age", 1_000)])
+        self.turner.result(self.centre.store.rules.change_rules(set=[Rule("alarm-age", "never")]))
+        self.assertEqual(self.alarms(), [("alarm-replica-age", 1_000)])
+        self.cut()
+        self.print_at_site(3)
+        self.heal()
+        self.forward()
+        self.assertEqual(self.alarms(), [("alarm-site-total", 1_500)])
+
+    def alarms(self) -> list[tuple[str, int]]:
+        items = self.statement()["items"]
+        return [(i["kind"], i["amount_e4"]) for i in items if i["kind"].startswith("alarm")]
 
     def test_open_until_all_is_forwarded(self) -> None:
         """Its figures only grow, and stand once it is closed."""

@@ -302,6 +302,7 @@ class RunningChecks:
             return
         settled = {row[0] for row in connection.execute("SELECT key FROM replica.charged")}
         beyond: dict[int, int] = {}
+        of_escrow: dict[int, int] = {}
         for (body,) in connection.execute("SELECT body FROM journal WHERE number > ?", (mark,)):
             record = msgspec.json.decode(body)
             if record["kind"] != COMPLETED or record["key"] in settled:
@@ -311,12 +312,15 @@ class RunningChecks:
             if record["completion"]["step"].startswith("run-"):
                 amount_e4 = record["completion"]["pages"] * decision["lines"][0]["unit_e4"]
             account = decision["account"]
-            beyond[account] = beyond.get(account, 0) + amount_e4
-        for account, debits_e4 in connection.execute(
-            "SELECT id, debits_e4 FROM replica.account WHERE kind = 'personal'"
+            paid = of_escrow if decision["allowance"] else beyond
+            paid[account] = paid.get(account, 0) + amount_e4
+        for account, debits_e4, held_e4 in connection.execute(
+            "SELECT id, debits_e4, COALESCE((SELECT SUM(granted_e4 - returned_e4 - settled_e4)"
+            " FROM replica.allowance WHERE allowance.user = account.user), 0)"
+            " FROM replica.account WHERE kind = 'personal'"
         ).fetchall():
             self._checked("I10")
             shown = read_overlay(connection, account)
-            expected = debits_e4 + beyond.get(account, 0)
-            if shown is None or shown.funds.debits_e4 != expected:
+            expected = debits_e4 + beyond.get(account, 0), held_e4 - of_escrow.get(account, 0)
+            if shown is None or (shown.funds.debits_e4, shown.escrow_e4) != expected:
                 self._find("I10", f"account {account}: {shown} is shown, not {expected}", site)

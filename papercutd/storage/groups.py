@@ -1,0 +1,132 @@
+"""Groups of users, at the application server; the same tables stand in a replica.
+
+A group has users, no groups; who was merged into somebody else is no member any more.
+``schema`` is empty for the application server's database, ``replica.`` at a site.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from papercutd.errors import AlreadyExists, InvalidValue, NotFound
+from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.directory import Directory
+from papercutd.storage.listings import PAGE_ROWS, Row, rows
+from papercutd.storage.timeline import next_id
+
+#: So many rules may each be resolved for every decision.
+GROUPS_MAX = 1_000
+
+
+def groups_of_user(connection: sqlite3.Connection, schema: str, user: int) -> list[int]:
+    """Ids of the groups that ``user`` is in."""
+    found = connection.execute(
+        f"SELECT user_group FROM {schema}group_member WHERE user = ? ORDER BY user_group", (user,)
+    )
+    return [row[0] for row in found]
+
+
+def find_group(connection: sqlite3.Connection, name: str) -> int:
+    """The id of the group called ``name``; raises NotFound."""
+    found = connection.execute(
+        "SELECT id FROM user_group WHERE folded = ?", (_fold(name),)
+    ).fetchone()
+    if found is None:
+        raise NotFound("group", name)
+    return int(found[0])
+
+
+class Groups:
+    """Each method is one step of the writer's transaction."""
+
+    def __init__(self, log: ChangeLog, directory: Directory) -> None:
+        self._log = log
+        self._directory = directory
+
+    def add(self, connection: sqlite3.Connection, name: str) -> int:
+        """A new group; raises AlreadyExists, InvalidValue."""
+        if not name.strip() or len(name) > 63 or not name.isprintable():
+            raise InvalidValue("name", "is empty, longer than 63 or holds control characters")
+        (count,) = connection.execute(
+            "SELECT COUNT(*) FROM user_group WHERE removed = 0"
+        ).fetchone()
+        if count >= GROUPS_MAX:
+            raise InvalidValue("name", f"would be the group beyond {GROUPS_MAX}")
+        taken = connection.execute("SELECT 1 FROM user_group WHERE folded = ?", (_fold(name),))
+        if taken.fetchone() is not None:
+            raise AlreadyExists("group", name)
+        id = next_id(connection, "user_group")
+        connection.execute(
+            "INSERT INTO user_group (id, name, folded) VALUES (?, ?, ?)", (id, name, _fold(name))
+        )
+        self._log.touch("user_group", id)
+        return id
+
+    def remove(self, connection: sqlite3.Connection, name: str) -> int:
+        """The group is gone, with its rules; how many users it had. Raises NotFound."""
+        group = find_group(connection, name)
+        count = 0
+        for table in ("group_member", "site_policy"):
+            for (key,) in connection.execute(
+                f"SELECT key FROM {table} WHERE user_group = ?", (group,)
+            ).fetchall():
+                connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+                self._log.touch(table, key)
+                count += table == "group_member"
+        # What no name can be: names hold no control characters.
+        connection.execute(
+            "UPDATE user_group SET removed = 1, folded = ? WHERE id = ?", (f"\x01{group}", group)
+        )
+        self._log.touch("user_group", group)
+        return count
+
+    def change(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+    ) -> int:
+        """Users put into a group and taken out, all or none; how many changed. Raises NotFound."""
+        group = find_group(connection, name)
+        changed = 0
+        for user in add:
+            id = self._directory.id_of_user(connection, user)
+            key = f"{group}.{id}"
+            done = connection.execute(
+                "INSERT OR IGNORE INTO group_member VALUES (?, ?, ?)", (key, group, id)
+            )
+            changed += done.rowcount
+            self._log.touch("group_member", key)
+        for user in remove:
+            key = f"{group}.{self._directory.id_of_user(connection, user)}"
+            done = connection.execute("DELETE FROM group_member WHERE key = ?", (key,))
+            changed += done.rowcount
+            self._log.touch("group_member", key)
+        return changed
+
+
+def read_groups(connection: sqlite3.Connection) -> list[Row]:
+    """All of them with how many users each has, by name."""
+    return rows(
+        connection,
+        "SELECT id, name, (SELECT COUNT(*) FROM group_member JOIN user ON user.id = user"
+        " WHERE user_group = user_group.id AND merged_into IS NULL AND deleted_at IS NULL) AS users"
+        f" FROM user_group WHERE removed = 0 ORDER BY folded LIMIT {GROUPS_MAX}",
+    )
+
+
+def read_members(connection: sqlite3.Connection, name: str, after: str) -> list[Row]:
+    """Users of a group beyond the folded name ``after``, by name; raises NotFound."""
+    return rows(
+        connection,
+        "SELECT user.name, full_name FROM group_member JOIN user ON user.id = user"
+        " WHERE user_group = ? AND merged_into IS NULL AND deleted_at IS NULL AND folded > ?"
+        f" ORDER BY folded LIMIT {PAGE_ROWS}",
+        *(find_group(connection, name), after),
+    )
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold()

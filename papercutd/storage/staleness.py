@@ -1,0 +1,20 @@
+"""The staleness clock in a site's journal: one row, written once a minute at the most."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from papercutd.domain.staleness import Kept
+
+
+def read_staleness(connection: sqlite3.Connection) -> Kept | None:
+    """As it was last written; None: it never was."""
+    found = connection.execute("SELECT told_s, stale_s, wall_s FROM staleness").fetchone()
+    return None if found is None else Kept(*found)
+
+
+def write_staleness(connection: sqlite3.Connection, kept: Kept) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO staleness VALUES (1, ?, ?, ?)",
+        (kept.told_s, kept.stale_s, kept.wall_s),
+    )
