@@ -41,8 +41,6 @@ class Drill:
         #: When it ends by itself, wall clock.
         self.until = 0.0
         self._timer: IDelayedCall | None = None
-        #: Steps for which the journal is being forwarded now.
-        self._forwarding = 0
 
     async def recover(self) -> None:
         """A restart ends it: before the uplink starts."""
@@ -67,6 +65,7 @@ class Drill:
         # The administrator of the application server sees it begin.
         await self.forward_first()
         if self.is_on:
+            self._uplink.pause(True)
             self._timer = self._env.clock.callLater(
                 max(self.until - self._env.wall_s(), 0.0), self.end, "time"
             )
@@ -95,16 +94,11 @@ class Drill:
 
     async def forward_first(self) -> None:
         """Have the application server hear of what was journalled, within ``FORWARD_S``."""
-        self._forwarding += 1
-        try:
-            self._uplink.pause(False)
-            ends_at = self._env.now() + FORWARD_S
-            number = (await self._store.identity()).mark.number
-            while self._uplink.acked.number < number and self._env.now() < ends_at:
-                await deferLater(self._env.clock, _LOOK_S, lambda: None)
-        finally:
-            self._forwarding -= 1
-            self._uplink.pause(self.is_on and not self._forwarding)
+        number = (await self._store.identity()).mark.number
+        self._uplink.forward_up_to(number)
+        ends_at = self._env.now() + FORWARD_S
+        while self._uplink.acked.number < number and self._env.now() < ends_at:
+            await deferLater(self._env.clock, _LOOK_S, lambda: None)
 
     async def note_asked(self, key: str, answer: Decision) -> None:
         await self._store.note_drill_asked(key, answer)

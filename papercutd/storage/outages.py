@@ -137,11 +137,17 @@ def statement_of(connection: sqlite3.Connection, number: int | None = None) -> d
 
 def state_again(connection: sqlite3.Connection, number: int) -> dict[str, Any]:
     """What the books say of an outage now, whatever was kept of it; raises NotFound."""
-    row = connection.execute(f"SELECT {_COLUMNS} FROM outage WHERE id = ?", (number,)).fetchone()
+    row = connection.execute(
+        f"SELECT {_COLUMNS}, body FROM outage WHERE id = ?", (number,)
+    ).fetchone()
     if row is None:
         raise NotFound("outage", str(number))
-    outage = _outage(row)
-    return _state(connection, outage, read_closing(connection, outage))
+    outage, body = _outage(row[:-1]), row[-1]
+    if not body:
+        return _state(connection, outage, read_closing(connection, outage))
+    kept = json.loads(body)
+    closing = Closing([], kept["until"], kept["changes"]["last"])
+    return _state(connection, outage, closing)
 
 
 def list_outages(connection: sqlite3.Connection, count_max: int) -> list[dict[str, Any]]:
