@@ -62,6 +62,9 @@ def _verify(operation: Callable[[str], Run]) -> Run:
                 raise InvalidValue("ca", "is for --statement")
             return operation("verify")(options, config)
         text = _read(path)
+        if ca is None and hasattr(config, "application"):
+            # Sites and print providers have no books to compare, but the CA's certificate.
+            ca = str(Path(config.data_dir) / "identity" / "ca.pem")
         if ca is not None:
             return verify_offline(text, Path(ca).read_bytes())
         # Of the command's other arguments none is for this.

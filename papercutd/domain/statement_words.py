@@ -22,6 +22,13 @@ KINDS = {
     "uncollected": Kind("user not known", "booked to uncollected until it is assigned"),
     "parked": Kind("records that could not be applied", "kept beside the books, not applied"),
     "unseen": Kind("askers away for seven days", "their reservations ended"),
+    "granted-again": Kind(
+        "allowances that the application server had forgotten",
+        "booked again from the site's own totals",
+        is_conflict=True,
+    ),
+    "alarm-replica-age": Kind("sites cut for longer than their policy likes", "nothing stopped"),
+    "alarm-site-total": Kind("sites that spent more than their policy likes", "nothing stopped"),
     "drill-asked": Kind(
         "asked at the application server after all, in a drill",
         "the application server's answer was taken",

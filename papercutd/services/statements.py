@@ -7,6 +7,7 @@ a copy can prove later that nothing before it was changed.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 from papercutd.domain.chain import Position
 from papercutd.domain.signed import Signature, as_printed, canonical
 from papercutd.environment import Environment
-from papercutd.errors import InvalidValue, NotFound, StorageError
+from papercutd.errors import InvalidValue, NotFound, StorageError, StorageFull
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.interfaces import IApplicationStore
 
@@ -86,12 +87,14 @@ class Statements:
 
     async def signed_statement(self, outage: int | None = None) -> dict[str, Any]:
         """Of one outage, or of the latest; raises NotFound."""
-        await self._store.settle_outages(self._signs.sign)
+        with suppress(StorageFull):
+            await self._store.settle_outages(self._signs.sign)
         return await self._store.statement(None, None, outage)
 
     async def signed_outages(self, count: int) -> list[dict[str, Any]]:
         """Newest first."""
-        await self._store.settle_outages(self._signs.sign)
+        with suppress(StorageFull):
+            await self._store.settle_outages(self._signs.sign)
         return await self._store.outages(count)
 
     async def outages(self, arguments: dict[str, Any], progress: Progress) -> Any:

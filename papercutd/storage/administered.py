@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import attrs
@@ -11,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.pricing import PriceList
-from papercutd.errors import Rejected
+from papercutd.errors import Rejected, StorageFull
 from papercutd.storage import listings, outages, retiring
 from papercutd.storage.accounts import Entry, verify_accounts
 from papercutd.storage.allowances import Allowances, verify_allowances
@@ -258,13 +259,18 @@ class AdministeredStore:
         """Of a span of time, else of an outage by its number, or of the latest."""
         if since is not None or until is not None:
             return await self.read(lambda c: make_statement(c, since, until))
-        await self.settle_outages()
+        await self._settle_if_possible()
         return await self.read(lambda c: _at_one_moment(c, outages.statement_of, outage))
 
     async def outages(self, count_max: int) -> list[Row]:
         """Newest first."""
-        await self.settle_outages()
+        await self._settle_if_possible()
         return await self.read(lambda c: _at_one_moment(c, outages.list_outages, count_max))
+
+    async def _settle_if_possible(self) -> None:
+        """On a full disk what is known is told all the same."""
+        with suppress(StorageFull):
+            await self.settle_outages()
 
     def installation(self) -> Deferred[str]:
         """The id of this installation."""

@@ -6,9 +6,10 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import fail
 
 from papercutd.domain.signed import Signature, canonical
-from papercutd.errors import NotFound
+from papercutd.errors import NotFound, StorageFull
 from tests.contract.test_statement import StatementContract as _Outage
 from tests.support.engines import on_every_engine
 from tests.support.stores import Turner
@@ -111,6 +112,16 @@ class OutagesContract:
         self.assertEqual((stream["stream"], stream["first"]), (self.branch.stream, 1))
         self.assertEqual(stream["last"], stream["told"])
         self.assertEqual([one["site"] for one in stated["by_site"]], ["north"])
+
+    def test_a_full_disk(self) -> None:
+        """What is known is told; nothing more is closed."""
+        self.one_outage()
+        self.stated()
+        self.cut()
+        store = self.centre.store
+        store.settle_outages = lambda sign=None: fail(StorageFull("full"))
+        self.assertEqual([one["state"] for one in self.outages()], ["open", "closed"])
+        self.assertEqual(self.stated(1)["jobs"], 2)
 
     def test_the_books_say_it_again(self) -> None:
         self.one_outage()
