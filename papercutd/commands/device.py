@@ -32,7 +32,7 @@ from papercutd.device.runs import Work
 from papercutd.device.shown import readable
 from papercutd.device.words import explain
 from papercutd.domain.money import show_amount
-from papercutd.environment import real_environment
+from papercutd.environment import keep_time, real_environment
 from papercutd.errors import ConfigError, PapercutError
 from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.renewal import NodeIdentity, Renewer
@@ -214,6 +214,7 @@ class Running:
                 redirectStandardIO=False,
                 discardBuffer=True,
             )
+            keep_time(reactor)
             self._make()
             reactor.callWhenRunning(self._begin)
             reactor.addSystemEventTrigger("before", "shutdown", self._end)

@@ -150,9 +150,14 @@ class RenewPage(_Async):
 
 
 class _Front(Resource):
+    def __init__(self, state: Callable[[], str]) -> None:
+        super().__init__()
+        self._state = state
+
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        return b"papercutd. Health: /api/health. Statements, over HTTPS: /outages\n"
+        request.setHeader(b"cache-control", b"no-store")
+        return f"papercutd: {self._state()}. Health: /api/health\n".encode()
 
 
 class _NoIcon(Resource):
@@ -218,11 +223,15 @@ def make_web(
     env: Environment,
     health: Health,
     joining: JoinService | None = None,
+    state: Callable[[], str] = lambda: "online",
     pages: Callable[[Resource], None] = lambda root: None,
 ) -> Site:
-    """The web face; joining and ``pages``, which are added, only where they are given (TLS)."""
+    """The web face; joining and ``pages``, which are added, only where they are given (TLS).
+
+    ``state``: online, cut or cut-and-stale, as the first page says it.
+    """
     root = Resource()
-    root.putChild(b"", _Front())
+    root.putChild(b"", _Front(state))
     root.putChild(b"favicon.ico", _NoIcon())
     api = Resource()
     root.putChild(b"api", api)

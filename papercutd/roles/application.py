@@ -207,7 +207,7 @@ class ApplicationRole:
             clock=self._reactor,
             shown=shown,
             identity=identity,
-            web=make_web(env, operations.health, joining, self._add_pages),
+            web=make_web(env, operations.health, joining, pages=self._add_pages),
             links=over_https,
         )
         devices = SessionServerFactory(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.application.service import IService
 
 from papercutd.config.model import SiteConfig
+from papercutd.environment import keep_time
 from papercutd.roles.common import RoleOptions
 
 
@@ -21,4 +22,5 @@ def makeService(options: Options) -> IService:
 
     from papercutd.roles.site_server import build
 
+    keep_time(reactor)
     return build(options["loaded"], reactor)

@@ -168,7 +168,7 @@ class SiteRole:
         )
         self._listeners.tcp(listen.interface, listen.links, links, self._identity.server_tls())
         server.address = (self._config.application.host, self._config.application.port)
-        web = make_web(env, operations.health)
+        web = make_web(env, operations.health, state=lambda: server.state)
         self._plain.listen(self._listeners, listen, web, face)
         shown = shown_to_browsers(env, self._config.web, self._identity, self._listeners)
         listen_https(

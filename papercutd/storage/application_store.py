@@ -182,6 +182,10 @@ class ApplicationStore(AdministeredStore):
         def begin(connection: sqlite3.Connection) -> StreamWelcome:
             self.directory.id_of(connection, "site", name)
             self._compare(connection, identity, position)
+            if askers.is_connected(connection, identity):
+                # It lost its session before we did: that was an outage all the same.
+                self._link_event(connection, identity, "down")
+                outages.gather(connection)
             applied = self.intake.begin_stream(connection, name, stream, mark)
             seen = askers.begin_session(
                 connection, identity, stream, mark, self._wall_s(), software

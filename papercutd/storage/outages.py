@@ -86,7 +86,7 @@ def gather(connection: sqlite3.Connection) -> None:
 
 def close(connection: sqlite3.Connection) -> None:
     """Keep the statements of outages that nobody is missing from any more."""
-    for outage in _open(connection):
+    for outage in read_open(connection):
         closing = read_closing(connection, outage)
         if closing.number is None:
             continue
@@ -363,7 +363,8 @@ def _newest(connection: sqlite3.Connection) -> Outage | None:
     return None if row is None else _outage(row)
 
 
-def _open(connection: sqlite3.Connection) -> list[Outage]:
+def read_open(connection: sqlite3.Connection) -> list[Outage]:
+    """Those that are not closed yet, oldest first."""
     return [
         _outage(row)
         for row in connection.execute(

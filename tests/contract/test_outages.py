@@ -93,6 +93,14 @@ class OutagesContract:
         self.forward()
         self.assertEqual([one["state"] for one in self.outages()], ["open", "closed"])
 
+    def test_a_session_that_is_replaced(self) -> None:
+        """The site noticed its link going down, this server did not: it was down."""
+        self.print_at_site()
+        self.heal()
+        self.forward()
+        (found,) = self.outages()
+        self.assertEqual((found["state"], found["jobs"]), ("closed", 1))
+
     def test_evidence_and_bound(self) -> None:
         """What was overspent, beside what could have been."""
         self.cut()

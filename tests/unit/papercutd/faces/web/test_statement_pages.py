@@ -61,7 +61,7 @@ class StatementPagesTests(WebCase):
 
         door = Door(self.env, store, PlainVerifiers())
         site: Any = make_web(
-            *(self.env, health, None, lambda root: add_statement_pages(root, door, Told(self)))
+            self.env, health, pages=lambda root: add_statement_pages(root, door, Told(self))
         )
         site.reactor = self.clock
         site._updateLogDateTime = lambda: None

@@ -28,13 +28,14 @@ class WebCase(SynchronousTestCase):
             make_authority(WALL_S), MemoryCertificates(), self.env, lambda: "ab" * 32
         )
         self.health: dict[str, Any] = {"ok": True, "checks": []}
+        self.state = "online"
         self.site = self.make(self.joining)
 
     def make(self, joining: JoinService | None) -> Any:
         async def health() -> dict[str, Any]:
             return self.health
 
-        site: Any = make_web(self.env, health, joining)
+        site: Any = make_web(self.env, health, joining, lambda: self.state)
         # HTTPFactory looks for the global reactor, to date its answers and time them.
         site.reactor = self.clock
         site._updateLogDateTime = lambda: None
@@ -82,6 +83,12 @@ class WebCase(SynchronousTestCase):
 
 
 class HealthTests(WebCase):
+    def test_the_state(self) -> None:
+        for self.state in ("online", "cut", "cut-and-stale"):
+            status, _, body = self.ask("GET", "/")
+            self.assertEqual(status, 200)
+            self.assertIn(f"papercutd: {self.state}.", body.decode())
+
     def test_well_and_not(self) -> None:
         code, headers, content = self.ask("GET", "/api/health")
         self.assertEqual((code, json.loads(content)), (200, self.health))
