@@ -46,6 +46,7 @@ class Code(enum.StrEnum):
     NO_RUN = "no-run"
     FEWER_PAGES = "fewer-pages"
     BAD_GRANT = "bad-grant"
+    CARD_TAKEN = "card-taken"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     INTERNAL = "internal"
@@ -86,6 +87,7 @@ WORDS: dict[Code, str] = {
     Code.NO_RUN: "no such run is open in this session",
     Code.FEWER_PAGES: "more pages of that run were counted before",
     Code.BAD_GRANT: "that grant was not given by this installation",
+    Code.CARD_TAKEN: "that card is another person's",
     Code.UNREACHABLE: "the peer that holds it has no session here",
     Code.TIMEOUT: "nothing came in time, or the handshake was not finished in time",
     Code.INTERNAL: "the server failed at this request, its log says why",

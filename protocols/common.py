@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import attrs
-from attrs.validators import and_, ge, in_, le, matches_re, max_len, optional
+from attrs.validators import and_, ge, le, matches_re, max_len, optional
 
 ID_PATTERN = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 STEP_PATTERN = r"(submit|release|run)-[1-9][0-9]{0,5}"
@@ -83,7 +83,8 @@ class PriceLine:
 class Decision:
     """One answer to one key, whole."""
 
-    verdict: str = attrs.field(validator=in_(("allow", "hold", "deny")))
+    #: ``allow``, ``hold`` or ``deny``; another word is a newer release's, and holds.
+    verdict: str = attrs.field(validator=matches_re(r"[a-z][a-z-]{0,31}"))
     reason: str = attrs.field(validator=max_len(64))
     #: ``application`` or a site's stream id.
     decider: str = attrs.field(validator=max_len(64))

@@ -17,7 +17,7 @@ from protocols.codes import Code
 from protocols.errors import Challenge, LocalProtocolError, Refusal
 from protocols.handlers import ClientHandler, NamedPeer, Peer, ServerHandler, SessionHandler
 from protocols.handshake import Hello, Welcome
-from protocols.machine import ProtocolSpec, Side
+from protocols.machine import ProtocolSpec, Side, Unspoken
 from protocols.session.endpoint import ABORT_AFTER_S, Session
 
 __all__ = [
@@ -66,8 +66,11 @@ class _SessionFactory(Factory, Generic[_H]):
     async def welcome(self, session: Session, hello: Hello) -> Welcome:
         raise NotImplementedError
 
-    def refused(self, code: Code) -> None:
+    def refused(self, refusal: Refusal) -> None:
         """The peer ended it before it was open."""
+
+    def unspoken(self, session: Session, unspoken: Unspoken) -> None:
+        """The peer's HELLO had no version in common and was refused."""
 
 
 class SessionServerFactory(_SessionFactory[ServerHandler]):
@@ -102,6 +105,15 @@ class SessionServerFactory(_SessionFactory[ServerHandler]):
         """Who that is; raises Refusal."""
         assert session.transport is not None
         return self._identify(session.transport)
+
+    def unspoken(self, session: Session, unspoken: Unspoken) -> None:
+        assert session.transport is not None
+        try:
+            peer = self._identify(session.transport)
+        except Refusal:
+            # Nobody proves who that is, or the certificate counts no more.
+            return
+        self.handler.unspoken(peer, unspoken)
 
     async def welcome(self, session: Session, hello: Hello) -> Welcome:
         peer = self.identify(session, hello)
@@ -158,5 +170,5 @@ class SessionClientFactory(_SessionFactory[ClientHandler]):
     def greet(self, session: Session) -> None:
         session.greet(self.handler.make_hello)
 
-    def refused(self, code: Code) -> None:
-        self.handler.refused(code)
+    def refused(self, refusal: Refusal) -> None:
+        self.handler.refused(refusal)

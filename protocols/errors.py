@@ -22,6 +22,10 @@ class LocalProtocolError(ProtocolError):
         self.why = why
 
 
+class NotSpoken(LocalProtocolError):
+    """What was to be sent came with a later version than the session's."""
+
+
 class RemoteProtocolError(ProtocolError):
     """The peer sent what it may not; ``code`` is what it is told.
 

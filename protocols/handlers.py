@@ -8,8 +8,9 @@ from typing import Protocol as Interface
 
 import attrs
 
-from protocols.codes import Code
+from protocols.errors import Refusal
 from protocols.handshake import Hello, Welcome
+from protocols.received import Unspoken
 
 if TYPE_CHECKING:
     from protocols.endpoint import Session
@@ -66,6 +67,9 @@ class ServerHandler(SessionHandler, Interface):
         over already (``session.is_over``); ``closed`` is not called for it then.
         """
 
+    def unspoken(self, peer: Peer, unspoken: Unspoken) -> None:
+        """``peer``, as its certificate says, was refused: no version in common."""
+
 
 class ClientHandler(SessionHandler, Interface):
     """The handler of a connecting side."""
@@ -73,5 +77,5 @@ class ClientHandler(SessionHandler, Interface):
     def make_hello(self) -> Hello:
         """The HELLO to send now."""
 
-    def refused(self, code: Code) -> None:
+    def refused(self, refusal: Refusal) -> None:
         """The server did not open the session; the connection closes."""

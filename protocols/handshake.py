@@ -2,13 +2,18 @@
 
 Grammar::
 
-    TAG HELLO {"versions": [1], "role": "provider", "name": "p1", ...}
-    TAG OK {"version": 1, "role": "application", "name": "application", ...}
-    TAG NO version {...}                     and the connection is closed
+    TAG HELLO {"versions": [1, 2], "role": "provider", "name": "p1", ...}
+    TAG OK {"version": 2, "role": "application", "name": "application", ...}
+    TAG NO version {"spoken": [1, 2], "offered": [4]}    and the connection is closed
     TAG NO prove {"nonce": ...}              in plaintext only: HELLO again, with its proof
 
 The client lists every version it speaks; the server answers the highest both
-speak. Centre, sites and providers may be one release apart in either order.
+speak. Centre, sites and providers may be one release apart in either order:
+each release speaks its own version and the one before.
+
+What a version brought says so: a message class by ``SINCE``. A field that was
+added has a default, and a word that was added to a closed list goes only to
+who speaks the version it came with.
 """
 
 from __future__ import annotations
@@ -22,7 +27,9 @@ from attrs.validators import ge, in_, le, max_len
 from protocols.common import Mark, Position, is_id, is_name, is_number
 
 #: Versions of the wire this release speaks, newest last.
-VERSIONS: tuple[int, ...] = (1,)
+VERSIONS: tuple[int, ...] = (1, 2)
+VERSION_MAX = 65_535
+VERSIONS_LISTED_MAX = 16
 
 
 @attrs.frozen
@@ -38,7 +45,7 @@ class Hello:
     """``HELLO``: what the connecting side is and where its journal stands."""
 
     VERB: ClassVar[str] = "HELLO"
-    versions: list[int] = attrs.field(validator=max_len(16))
+    versions: list[int] = attrs.field(validator=max_len(VERSIONS_LISTED_MAX))
     role: str = attrs.field(validator=in_(("provider", "site", "device")))
     name: str = attrs.field(validator=is_name)
     #: The id of this incarnation of the journal; a site's is its stream id.
@@ -64,7 +71,7 @@ class Hello:
 class Welcome:
     """The answer to ``HELLO``."""
 
-    version: int = attrs.field(validator=[ge(0), le(65_535)])
+    version: int = attrs.field(validator=[ge(0), le(VERSION_MAX)])
     role: str = attrs.field(validator=in_(("application", "site")))
     name: str = attrs.field(validator=is_name)
     #: ``application``, or the stream of the site: what a decision's decider will say.
@@ -87,3 +94,27 @@ def choose_version(offered: Sequence[int], spoken: Sequence[int] = VERSIONS) -> 
     """The highest version both speak, or None."""
     both = set(offered) & set(spoken)
     return max(both) if both else None
+
+
+def since_of(message_class: type) -> int:
+    """The version that brought a message."""
+    return int(getattr(message_class, "SINCE", 1))
+
+
+def shown_versions(versions: Sequence[object]) -> list[int]:
+    """Those of a peer's list that can be versions, the first of them."""
+    found = [v for v in versions if isinstance(v, int) and 0 <= v <= VERSION_MAX]
+    return found[:VERSIONS_LISTED_MAX]
+
+
+def say_versions(versions: Sequence[int]) -> str:
+    """``1 and 2``, for people."""
+    words = [str(version) for version in sorted(versions)]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words) or "none"
+
+
+def advise(who: str, theirs: Sequence[int], ours: Sequence[int] = VERSIONS) -> str:
+    """What a person reads who has to end a refusal for versions: which side to upgrade."""
+    is_newer = bool(theirs) and max(theirs) > max(ours)
+    side = "this side" if is_newer else who
+    return f"{who} speaks {say_versions(theirs)}, we speak {say_versions(ours)}: upgrade {side}"

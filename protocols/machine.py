@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import attrs
 import msgspec
@@ -18,9 +18,9 @@ import msgspec
 from protocols import envelope
 from protocols.codes import Code
 from protocols.envelope import Kind, Line
-from protocols.errors import LocalProtocolError, Refusal, RemoteProtocolError
+from protocols.errors import LocalProtocolError, NotSpoken, Refusal, RemoteProtocolError
 from protocols.framing import LineBuffer
-from protocols.handshake import choose_version
+from protocols.handshake import choose_version, shown_versions
 from protocols.limits import BAD_LINES_MAX, TAGS_IN_FLIGHT_MAX
 from protocols.proof import NONCE
 from protocols.received import (
@@ -36,6 +36,7 @@ from protocols.received import (
     Received,
     Refused,
     Requested,
+    Unspoken,
     WelcomeReceived,
 )
 from protocols.spec import Decoder, Outgoing, ProtocolSpec, Side, tables_of
@@ -59,6 +60,7 @@ __all__ = [
     "Requested",
     "Side",
     "State",
+    "Unspoken",
     "WelcomeReceived",
 ]
 
@@ -132,9 +134,10 @@ del TRANSITIONS[State.CLOSED, Input.RECEIVE_BYE]
 
 @attrs.frozen
 class _Versions:
-    """The one field of HELLO that is read whatever the others are."""
+    """What is read of a HELLO whatever the others are: its versions, and for people its release."""
 
     versions: list[int]
+    software: Any = ""
 
 
 _VERSIONS = msgspec.json.Decoder(_Versions)
@@ -151,6 +154,8 @@ class Connection:
         self.spec = spec
         self.side = side
         self.state = State.AWAITING_HELLO if side is Side.SERVER else State.GREETING
+        #: The version of this session; 0 before the handshake.
+        self.version = 0
         #: Lines of the peer that were refused for their form or order.
         self.bad_lines = 0
         self._tables = tables_of(spec, side)
@@ -217,6 +222,8 @@ class Connection:
         if known is None:
             raise RemoteProtocolError(Code.UNKNOWN_VERB)
         after = self._after(Input.RECEIVE_REQUEST)
+        if known.since > self.version:
+            raise RemoteProtocolError(Code.UNKNOWN_VERB)
         if line.tag in self._owed:
             # Under the tag itself this would be taken for the answer of the first.
             return self._bad(Code.DUPLICATE_TAG, envelope.NO_TAG, {"tag": line.tag})
@@ -232,16 +239,21 @@ class Connection:
     def _receive_hello(self, line: Line) -> Received:
         after = self._after(Input.RECEIVE_HELLO)
         # The versions first: a HELLO of another age may have other fields.
-        offered = envelope.decode(_VERSIONS, line.body).versions
-        version = choose_version(offered, self.spec.versions)
+        read = envelope.decode(_VERSIONS, line.body)
+        version = choose_version(read.versions, self.spec.versions)
         if version is None:
             self._hello_tag = line.tag
             self.state = after
-            fields = {"spoken": list(self.spec.versions), "offered": offered[:16]}
-            return Fatal(Code.VERSION, self.refuse_hello(Refusal(Code.VERSION, fields)))
+            spoken, offered = list(self.spec.versions), shown_versions(read.versions)
+            refusal = Refusal(Code.VERSION, {"spoken": spoken, "offered": offered})
+            # Shown to people: no control characters of a peer.
+            software = read.software[:64] if isinstance(read.software, str) else ""
+            unspoken = Unspoken(offered, spoken, "".join(filter(str.isprintable, software)))
+            return Fatal(Code.VERSION, self.refuse_hello(refusal), unspoken)
         hello = envelope.decode(self._tables.hello, line.body)
         self._hello_tag = line.tag
         self.state = after
+        self.version = version
         return HelloReceived(hello, version)
 
     def _receive_answer(self, line: Line) -> Received:
@@ -273,10 +285,13 @@ class Connection:
                     return HelloChallenged(nonce)
             else:
                 welcome = envelope.decode(self._tables.welcome, line.body)
-                if getattr(welcome, "version", None) in self.spec.versions:
+                version = getattr(welcome, "version", 0)
+                if version in self.spec.versions:
                     self.state = self._after(Input.RECEIVE_WELCOME)
+                    self.version = version
                     return WelcomeReceived(welcome)
-                refusal = Refusal(Code.VERSION)
+                fields = {"spoken": [version], "offered": list(self.spec.versions)}
+                refusal = Refusal(Code.VERSION, fields)
         except RemoteProtocolError as error:
             refusal = Refusal(error.code)
         self.state = self._after(Input.RECEIVE_HELLO_REFUSAL)
@@ -288,6 +303,8 @@ class Connection:
             raise RemoteProtocolError(Code.UNKNOWN_VERB)
         is_bye = line.word == "BYE"
         after = self._after(Input.RECEIVE_BYE if is_bye else Input.RECEIVE_EVENT)
+        if known.since > self.version and not is_bye:
+            raise RemoteProtocolError(Code.UNKNOWN_VERB)
         message = envelope.decode(known.decoder, line.body)
         self.state = after
         if is_bye:
@@ -427,6 +444,8 @@ class Connection:
             raise LocalProtocolError(
                 f"{type(message).__name__} is not for a {self.side.value} of {self.spec.name}"
             )
+        if known.since > self.version and known.word != "BYE":
+            raise NotSpoken(f"{known.word} came with version {known.since}")
         return known
 
     def _body(self, message: object, message_class: type, decoder: Decoder) -> bytes:

@@ -80,11 +80,21 @@ class Bad(NamedTuple):
     line: bytes
 
 
+class Unspoken(NamedTuple):
+    """A HELLO without a version in common, as far as it can be read."""
+
+    offered: list[int]
+    spoken: list[int]
+    #: The peer's release, as it says.
+    software: str
+
+
 class Fatal(NamedTuple):
     """Input after which the session is over; ``line`` tells the peer, then disconnect."""
 
     code: Code
     line: bytes
+    unspoken: Unspoken | None = None
 
 
 Received = (

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from protocols.handshake import VERSIONS, Hello, Welcome
+from protocols.handshake import VERSIONS, Hello, Welcome, since_of
 
 Decoder = msgspec.json.Decoder[Any]
 
@@ -27,6 +27,7 @@ class ProtocolSpec:
 
     Requests have ``VERB`` and ``ANSWER`` (the class of the answer), events ``EVENT``.
     Both sides' events hold ``bye``, which has the fields ``code`` and ``retry_after_s``.
+    ``SINCE`` is the version a message came with, 1 where nothing is said.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Outgoing:
     word: str
     decoder: Decoder
     answer: Decoder | None = None
+    since: int = 1
 
 
 @attrs.frozen
@@ -56,6 +58,7 @@ class Incoming:
     decoder: Decoder
     answer_class: type | None = None
     answer: Decoder | None = None
+    since: int = 1
 
 
 @attrs.frozen
@@ -87,15 +90,24 @@ def tables_of(spec: ProtocolSpec, side: Side) -> Tables:
         events_out, events_in = spec.server_events, spec.client_events
     return Tables(
         requests_out={
-            cls: Outgoing(_word(cls, "VERB"), decoder_of(cls), decoder_of(_answer(cls)))
+            cls: Outgoing(
+                *(_word(cls, "VERB"), decoder_of(cls), decoder_of(_answer(cls)), since_of(cls))
+            )
             for cls in requests_out
         },
-        events_out={cls: Outgoing(_word(cls, "EVENT"), decoder_of(cls)) for cls in events_out},
+        events_out={
+            cls: Outgoing(_word(cls, "EVENT"), decoder_of(cls), since=since_of(cls))
+            for cls in events_out
+        },
         requests_in={
-            _word(cls, "VERB"): Incoming(decoder_of(cls), _answer(cls), decoder_of(_answer(cls)))
+            _word(cls, "VERB"): Incoming(
+                *(decoder_of(cls), _answer(cls), decoder_of(_answer(cls)), since_of(cls))
+            )
             for cls in requests_in
         },
-        events_in={_word(cls, "EVENT"): Incoming(decoder_of(cls)) for cls in events_in},
+        events_in={
+            _word(cls, "EVENT"): Incoming(decoder_of(cls), since=since_of(cls)) for cls in events_in
+        },
         hello=decoder_of(spec.hello),
         welcome=decoder_of(spec.welcome),
     )

@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--printer", required=True, help="where it releases")
     one.add_argument("--site", help="the site it stands at")
     one.add_argument(
-        "--functions", default="copy release", help="words of: copy, scan, fax, release"
+        "--functions", default="copy release", help="words of: copy, scan, fax, release, link"
     )
     one.add_argument("--logins", default="card password", help="words of: card, card-pin, password")
     one.add_argument("--idle", dest="idle_s", type=int, default=60, metavar="SECONDS")
@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     one.add_argument("--printer", help="where it releases and copies")
     one.add_argument("--site", help="the site it stands at; empty: none")
-    one.add_argument("--functions", help="words of: copy, scan, fax, release")
+    one.add_argument("--functions", help="words of: copy, scan, fax, release, link")
     one.add_argument("--logins", help="words of: card, card-pin, password")
     one.add_argument("--idle", dest="idle_s", type=int, metavar="SECONDS")
     add("list", "list devices", _operation("device.list"), device)
@@ -152,7 +152,9 @@ def parser() -> argparse.ArgumentParser:
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)
     one.add_argument(
-        "line", nargs="+", help="PAPER=GREY,COLOUR, such as A4=0.05,0.20; * for others"
+        "line",
+        nargs="+",
+        help="PAPER=GREY,COLOUR[,GREY,COLOUR of duplex], such as A4=0.05,0.20; * for others",
     )
     one.add_argument("--currency", default="EUR")
     add("show", "all versions", _operation("price.show"), price)
@@ -238,6 +240,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     _add_release_arguments(one)
     add("list", "list printers", _operation("printer.list"), printer)
+
+    parked = group("parked", "records of sites that could not be applied")
+    add("list", "list them; at a site its own", _operation("parked.list"), parked)
+    retry = "apply what can be applied by now, such as after an upgrade"
+    add("retry", retry, _operation("parked.retry"), parked)
 
     job = group("job", "jobs of a provider")
     add("list", "list jobs", _operation("job.list"), job)

@@ -42,6 +42,8 @@ class Role:
         self.log = directory / "log"
         directory.mkdir(parents=True, exist_ok=True)
         self.config.write_text(f"data_dir = {str(self.data)!r}\n{config}".replace("'", '"'))
+        #: On top of the environment of this process, whenever it is started.
+        self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> None:
@@ -64,7 +66,7 @@ class Role:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, **environment},
+                env={**os.environ, **self.environment, **environment},
             )
 
     def until_ready(self) -> None:

@@ -34,6 +34,7 @@ NOTICES_MAX = 100
 
 HELP = """\
 login card NUMBER [pin]     log in by a card; with `pin` its PIN is asked for
+link card NUMBER            the card is yours from now on (logged in by password)
 login NAME                  log in by name; the password is asked for
 logout                      leave
 list                        your held jobs
@@ -107,6 +108,7 @@ class Console:
     def _commands(self) -> dict[str, Callable[[list[str]], Coroutine[Any, Any, Result]]]:
         return {
             "login": self._login,
+            "link": self._link,
             "logout": self._logout,
             "list": self._list,
             "release": self._release,
@@ -158,8 +160,14 @@ class Console:
             else person.available_e4 - visit.spent_e4,
             "held": person.held,
             "state": person.state,
+            "told": person.notices,
             "server": visit.server.address.name,
         }
+
+    async def _link(self, words: list[str]) -> Result:
+        if words[:1] != ["card"] or len(words) != 2:
+            raise BadInput("usage")
+        return {"card": await self.device.link_card(words[1])}
 
     async def _balance(self, words: list[str]) -> Result:
         return self._purse()

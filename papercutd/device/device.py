@@ -25,6 +25,7 @@ from papercutd.device.servers import Server, Servers
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services.link import LinkSettings
+from papercutd.services.peer_versions import refused_by
 from papercutd.services.tasks import Tasks
 from protocols.codes import ASK_ELSEWHERE, Code
 from protocols.device import messages
@@ -232,6 +233,19 @@ class Device:
             self.visit.spent_e4 += answer.amount_e4
         return answer
 
+    async def link_card(self, card: str) -> str:
+        """Link a card to who is logged in: ``linked``, ``claimed`` or ``already``.
+
+        Raises DeviceError.
+        """
+        try:
+            answer: messages.Linked = await self._ask_here(
+                lambda login: messages.LinkCard(login, card), ANSWER_WAIT_S
+            )
+        except ValueError:
+            raise DeviceError(Code.BAD_FIELDS.value) from None
+        return answer.state
+
     async def discard(self, job: str) -> messages.ReleaseAnswer:
         """Delete a held job; raises DeviceError."""
         release = self._env.new_id()
@@ -359,6 +373,7 @@ class Device:
                     "address": f"{server.address.host}:{server.address.port}",
                     "state": _state(server, active),
                     "problem": server.problem,
+                    "refused_versions": refused_by(server.link, server.address.name),
                 }
                 for server in self.servers.all
             ],

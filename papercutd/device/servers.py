@@ -28,7 +28,7 @@ from protocols.device import messages
 from protocols.device.spec import DEVICE
 from protocols.endpoint import Session
 from protocols.errors import Refusal, SessionLost
-from protocols.handshake import Hello
+from protocols.handshake import VERSIONS, Hello
 from protocols.provider.messages import Ping, Pong, ServerAddress
 
 _log = Logger()
@@ -105,7 +105,7 @@ class Server:
     def make_hello(self) -> Hello:
         identity = self._owner.identity
         return Hello(
-            versions=[1],
+            versions=list(VERSIONS),
             role="device",
             name=identity.name,
             journal=identity.journal,

@@ -29,9 +29,18 @@ def _show_person(result: Result) -> str:
         lines.append(f"available here: {show_amount(result['available_e4'])}")
     if result["state"] != "online":
         lines.append(f"the site is {result['state'].replace('-', ' ')}: it decides alone")
+    lines += [explain(notice) for notice in result["told"] if result["command"] == "login"]
     if result["held"] and result["command"] == "login":
         lines.append(f"jobs held for you: {result['held']} (`list`)")
     return "\n".join(lines)
+
+
+def _show_link(result: Result) -> str:
+    return {
+        "linked": "the card is yours from now on",
+        "claimed": "the card is yours here from now on, and everywhere once the link is up",
+        "already": "the card was yours already",
+    }[result["card"]]
 
 
 def _show_jobs(result: Result) -> str:
@@ -95,6 +104,7 @@ def _show_status(result: Result) -> str:
             f"  {server['role']} {server['name']} at {server['address']}:"
             f" {server['state']}{problem}"
         )
+        lines += [f"    {text}" for text in server["refused_versions"]]
     lines.append(f"logged in: {result['user_name'] or 'nobody'}")
     if result["running"] is not None:
         lines.append(_show_run({"started": True, **result["running"]}))
@@ -114,6 +124,7 @@ def _show_counters(result: Result) -> str:
 _SHOWN: dict[str, Callable[[Result], str]] = {
     "login": _show_person,
     "balance": _show_person,
+    "link": _show_link,
     "logout": lambda result: "logged out",
     "list": _show_jobs,
     "release": _show_answers,

@@ -28,6 +28,7 @@ TEXTS: dict[str, str] = {
     Code.NO_LOGIN: "Nobody is logged in. Type `login card NUMBER` or `login NAME`.",
     Code.NOT_ALLOWED: "That is not allowed here. The administrator may allow it.",
     Code.NOT_YOURS: "That belongs to somebody else.",
+    Code.CARD_TAKEN: "That card is another person's. " + _ADMINISTRATOR,
     Code.UNREACHABLE: "The print server that holds the job is not in reach. The job is kept: try"
     " again later.",
     Code.TIMEOUT: "No answer came. " + _AGAIN,
@@ -47,6 +48,10 @@ TEXTS: dict[str, str] = {
     + _ADMINISTRATOR,
     Code.FEWER_PAGES: "The server has counted more pages of it; the copy is kept aside. "
     + _ADMINISTRATOR,
+    # What people are told when they log in.
+    "card-claimed-twice": "Somebody else linked your new card at another place at the same time:"
+    " it is nobody's. Link it again, or see the administrator.",
+    "card-refused": "The card you linked is another person's: it is not yours.",
     # What servers say of a run or a job.
     "funds": "There is not enough credit for it.",
     "unknown-user": "The server does not know you. " + _ADMINISTRATOR,
@@ -55,6 +60,8 @@ TEXTS: dict[str, str] = {
     "printed-before": "It was printed before; the administrator decides what becomes of it.",
     "canceled": "It was canceled.",
     "refused": "It was refused, and is held on.",
+    "held": "It is held, for a reason that this release does not know.",
+    "version": "The server speaks no version that this device does: one of them is to be upgraded.",
     "unanswered": "The print server got no answer; the job is held on. " + _AGAIN,
     "already-released": "It has been released already, perhaps at another printer.",
     "unknown-job": "There is no such job any more. Type `list`.",

@@ -37,13 +37,17 @@ class Reason(enum.Enum):
     REFUSED = "refused"
     #: The queue holds every job until its person releases it.
     RELEASE = "release"
+    #: For a reason that a newer release knows.
+    HELD = "held"
     #: Nobody can be asked who pays: it waits for an account to be chosen at a printer.
     ACCOUNT = "account"
 
 
 #: Reasons for which a second opinion is worth a wait (design 4.1): the server asked
 #: second, or a cut site, may only not know enough.
-SOFT_REASONS = frozenset({Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED, Reason.ACCOUNT})
+SOFT_REASONS = frozenset(
+    {Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED, Reason.ACCOUNT, Reason.CAPABILITY}
+)
 
 
 @attrs.frozen

@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from papercutd.domain.capabilities import CAPABILITIES
 from papercutd.domain.decision import Policy, SiteMoney
 from papercutd.domain.money import AMOUNT_LIMIT_E4
 
@@ -27,8 +28,6 @@ CAP_DEFAULT_PAGES = 200
 CAP_PAGES_MAX = 1_000_000
 DAY_S = 86_400
 SECONDS_MAX = 366 * DAY_S
-#: What this release can evaluate beyond the knobs below: words of a rule's ``needs``.
-CAPABILITIES: frozenset[str] = frozenset()
 
 
 class Knob(enum.Enum):

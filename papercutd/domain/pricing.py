@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from papercutd.domain.capabilities import DUPLEX_PRICES
 from papercutd.domain.document import UNPRICED_FORMATS, Document
 
 
@@ -20,6 +21,15 @@ class PagePrice:
     paper: str
     grey_e4: int
     colour_e4: int
+    #: Of paper printed on both sides; None: the same.
+    grey_duplex_e4: int | None = None
+    colour_duplex_e4: int | None = None
+
+    @property
+    def units_e4(self) -> tuple[int, ...]:
+        """Every price that is stated."""
+        stated = (self.grey_e4, self.colour_e4, self.grey_duplex_e4, self.colour_duplex_e4)
+        return tuple(unit for unit in stated if unit is not None)
 
 
 @attrs.frozen
@@ -43,7 +53,13 @@ class PriceList:
     def dearest_e4(self) -> int:
         """The dearest side of this version: what no honest page exceeds."""
         lines = (*self.papers, self.other)
-        return max(max(line.grey_e4, line.colour_e4) for line in lines)
+        return max(max(line.units_e4) for line in lines)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What a release must be able to evaluate to use these prices."""
+        has_duplex = any(len(line.units_e4) > 2 for line in (*self.papers, self.other))
+        return (DUPLEX_PRICES,) if has_duplex else ()
 
     @property
     def grey_a4_e4(self) -> int:
@@ -83,10 +99,15 @@ def price_document(document: Document, prices: PriceList) -> tuple[PriceLine, ..
         price = prices.price_of(group.paper)
         grey = (group.pages - group.colour) * document.copies
         colour = group.colour * document.copies
-        if grey:
-            lines.append(PriceLine(f"{group.paper} grey", grey, price.grey_e4))
-        if colour:
-            lines.append(PriceLine(f"{group.paper} colour", colour, price.colour_e4))
+        sides = (
+            ("grey", grey, price.grey_e4, price.grey_duplex_e4),
+            ("colour", colour, price.colour_e4, price.colour_duplex_e4),
+        )
+        for what, quantity, unit_e4, duplex_e4 in sides:
+            if quantity and document.duplex and duplex_e4 is not None:
+                lines.append(PriceLine(f"{group.paper} {what} duplex", quantity, duplex_e4))
+            elif quantity:
+                lines.append(PriceLine(f"{group.paper} {what}", quantity, unit_e4))
     return tuple(lines)
 
 

@@ -27,6 +27,15 @@ KINDS = {
         "booked again from the site's own totals",
         is_conflict=True,
     ),
+    "applied-later": Kind("parked records that could be applied later", "applied, once each"),
+    "card-claimed-twice": Kind(
+        "cards that two people linked at cut sites",
+        "neither stands, both were told",
+        is_conflict=True,
+    ),
+    "card-refused": Kind(
+        "cards linked at a site that were another's", "they stay the other's", is_conflict=True
+    ),
     "alarm-replica-age": Kind("sites cut for longer than their policy likes", "nothing stopped"),
     "alarm-site-total": Kind("sites that spent more than their policy likes", "nothing stopped"),
     "drill-asked": Kind(

@@ -27,7 +27,9 @@ from protocols.codes import Code
 from protocols.device import messages
 from protocols.endpoint import Session
 from protocols.errors import Refusal
+from protocols.handlers import Peer
 from protocols.handshake import Hello, Welcome
+from protocols.machine import Unspoken
 from protocols.provider import messages as provider
 
 #: Jobs and accounts of one page.
@@ -78,6 +80,7 @@ class DeviceFace:
             type, Callable[[Session, _Conversation, Any], Coroutine[Any, Any, Any]]
         ] = {
             messages.Login: self._login,
+            messages.LinkCard: self._link,
             messages.Logout: self._logout,
             messages.Accounts: self._accounts,
             messages.Run: self._run,
@@ -110,6 +113,9 @@ class DeviceFace:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker, device)
         return make_welcome(self._env, service, self._name, session, seen)
+
+    def unspoken(self, peer: Peer, unspoken: Unspoken) -> None:
+        self._service.device_sessions.refuse(f"{peer.role}:{peer.name}", unspoken)
 
     def opened(self, session: Session) -> None:
         conversation = self._conversations[session]
@@ -207,7 +213,19 @@ class DeviceFace:
             available_e4=self._available(purse),
             held=len(self._service.devices.jobs(visit)),
             state=state,
+            notices=visit.notices,
         )
+
+    async def _link(
+        self, session: Session, conversation: _Conversation, message: messages.LinkCard
+    ) -> Any:
+        devices = self._service.devices
+        visit = devices.visit(message.login, conversation.device)
+        try:
+            return messages.Linked(await devices.link(visit, message.card))
+        except LockedOut as locked:
+            left = {"retry_after_s": round(locked.left_s, 1)}
+            raise Refusal(Code.LOCKED_OUT, left) from None
 
     async def _logout(
         self, session: Session, conversation: _Conversation, message: messages.Logout

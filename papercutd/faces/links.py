@@ -8,8 +8,9 @@ from typing import Any
 from protocols.codes import Code
 from protocols.endpoint import ServerHandler, Session
 from protocols.errors import Refusal
+from protocols.handlers import Peer
 from protocols.handshake import Hello, Welcome
-from protocols.machine import ProtocolSpec
+from protocols.machine import ProtocolSpec, Unspoken
 from protocols.provider import messages as provider
 from protocols.site import messages as site
 
@@ -43,6 +44,10 @@ class LinksFace:
         if hello.role not in self._faces:
             raise Refusal(Code.NOT_ALLOWED)
         return await self._face(session).hello(session, hello)
+
+    def unspoken(self, peer: Peer, unspoken: Unspoken) -> None:
+        if peer.role in self._faces:
+            self._faces[peer.role].unspoken(peer, unspoken)
 
     def opened(self, session: Session) -> None:
         self._face(session).opened(session)

@@ -22,8 +22,10 @@ from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.endpoint import Session
 from protocols.errors import Refusal
+from protocols.handlers import Peer
 from protocols.handshake import Hello, Welcome
 from protocols.limits import PAGE_ENTRIES_MAX
+from protocols.machine import Unspoken
 from protocols.provider import messages
 
 _log = Logger()
@@ -172,6 +174,9 @@ class ProviderFace:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker, seen.replaced)
         return make_welcome(self._env, service, self._name, session, seen)
+
+    def unspoken(self, peer: Peer, unspoken: Unspoken) -> None:
+        self._service.providers.refuse(f"{peer.role}:{peer.name}", unspoken)
 
     def opened(self, session: Session) -> None:
         conversation = self._conversations[session]

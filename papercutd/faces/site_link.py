@@ -19,7 +19,9 @@ from papercutd.services.application_server import ApplicationServer
 from protocols.codes import Code
 from protocols.endpoint import Session
 from protocols.errors import Refusal
+from protocols.handlers import Peer
 from protocols.handshake import Hello, Welcome
+from protocols.machine import Unspoken
 from protocols.provider import messages
 from protocols.site import messages as site
 
@@ -54,6 +56,7 @@ class SiteLinkFace:
             site.Digests: self._digests,
             site.Resend: self._resend,
             site.Return: self._return,
+            site.Parked: self._parked,
         }
 
     async def hello(self, session: Session, hello: Hello) -> Welcome:
@@ -87,6 +90,9 @@ class SiteLinkFace:
             software=__version__,
             clock=self._env.wall_s(),
         )
+
+    def unspoken(self, peer: Peer, unspoken: Unspoken) -> None:
+        self._service.sites.refuse(f"{peer.role}:{peer.name}", unspoken)
 
     def opened(self, session: Session) -> None:
         self._service.sites.enter(self._conversations[session].asker.identity, session)
@@ -195,7 +201,7 @@ class SiteLinkFace:
     ) -> Any:
         try:
             position, found = await self._service.store.digests(
-                message.table, message.after, message.until
+                *(message.table, message.after, message.until, session.version)
             )
         except (NotFound, InvalidValue):
             raise Refusal(Code.BAD_FIELDS) from None
@@ -216,6 +222,14 @@ class SiteLinkFace:
         except NotFound:
             raise Refusal(Code.BAD_FIELDS) from None
         return site.Resent(_wire_position(position))
+
+    async def _parked(
+        self, session: Session, conversation: _Conversation, message: site.Parked
+    ) -> Any:
+        rows = await self._service.store.parked_of(conversation.asker.journal, message.after)
+        return site.ParkedPage(
+            [site.ParkedRecord(row["number"], row["kind"], row["code"]) for row in rows]
+        )
 
 
 def shown_key(key: int | bytes) -> int | str:

@@ -30,6 +30,7 @@ from papercutd.provider.releasing import Releases
 from papercutd.provider.servers import Known, ServerSession
 from papercutd.services import wire
 from papercutd.services.link import LinkSettings
+from papercutd.services.peer_versions import refused_by
 from papercutd.services.tasks import Tasks, until_space
 from protocols.provider import messages
 
@@ -375,6 +376,8 @@ class PrintProvider:
                     "connected": server.link.session is not None,
                     "suspect": server.link.suspect,
                     "decider": server.decider,
+                    "speaks": server.link.speaks,
+                    "refused_versions": refused_by(server.link, f"the {role} server"),
                 }
                 for role, server in self.servers.items()
             },

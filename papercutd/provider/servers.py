@@ -26,7 +26,7 @@ from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session
 from protocols.errors import Refusal, SessionLost
-from protocols.handshake import Acked, Hello
+from protocols.handshake import VERSIONS, Acked, Hello
 from protocols.limits import PAGE_ENTRIES_MAX
 from protocols.provider import messages
 from protocols.provider.spec import PROVIDER
@@ -146,7 +146,7 @@ class ServerSession:
     def make_hello(self) -> Hello:
         identity = self._known.identity
         return Hello(
-            versions=[1],
+            versions=list(VERSIONS),
             role="provider",
             name=identity.name,
             journal=identity.journal,

@@ -24,17 +24,21 @@ from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.parked_operations import ParkedOperations, parked_of_site
+from papercutd.services.peer_versions import refused_by, versions_check, versions_status
 from papercutd.services.policy_operations import (
     PolicyOperations,
     SitePolicyOperations,
     site_alarms,
 )
+from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
 from protocols.codes import Code
+from protocols.endpoint import Session
 from protocols.errors import SessionLost
 
 #: How often, and how many times, it is looked whether a site was sent everything; then how
@@ -99,6 +103,7 @@ class StoreOperations:
             "account.add": self.account_add,
             "account.list": self.account_list,
             "printer.list": self.printer_list,
+            **ParkedOperations(self.store).all(),
             "verify": self.verify,
             **({} if self.statements is None else self.statements.all()),
             "backup": self.backup,
@@ -197,12 +202,17 @@ class StoreOperations:
         return {"added": await self.store.import_users(users), "of": len(users)}
 
     async def price_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """A new version of the prices: ``{"A4": ["0.05", "0.20"], "*": [...]}``."""
+        """A new version of the prices: ``{"A4": ["0.05", "0.20"], "*": [...]}``.
+
+        Two more prices of a line are those of paper printed on both sides.
+        """
         given = take(arguments, prices={}, currency="EUR", effective_from=0.0)
         lines = {}
         for paper, pair in given["prices"].items():
-            if not isinstance(pair, list) or len(pair) != 2:
-                raise InvalidValue(paper, "needs a grey and a colour price")
+            if not isinstance(pair, list) or len(pair) not in (2, 4):
+                raise InvalidValue(
+                    paper, "needs a grey and a colour price, and for duplex both or neither"
+                )
             lines[paper] = PagePrice(paper, *(parse_amount_e4(str(p), field=paper) for p in pair))
         other = lines.pop("*", None)
         if other is None:
@@ -507,6 +517,7 @@ class ApplicationOperations(StoreOperations):
                 None if session is None else server.feed.behind(session, server.position.number)
             )
             site["changes_to_send"] = behind
+            site["cannot_evaluate"] = [] if session is None else await self._beyond(session)
         now = server.env.wall_s()
         away_s = {
             s["name"]: now - s["seen_at"] for s in sites if not s["connected"] and s["seen_at"]
@@ -524,11 +535,21 @@ class ApplicationOperations(StoreOperations):
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
+            **versions_status(*self._registries()),
             "recalls": server.recalls.sent,
             "recalls_late": server.recalls.late,
             **self._lockouts.status(),
             **found,
         }
+
+    async def _beyond(self, session: Session) -> list[str]:
+        """Rules that a connected site cannot evaluate: it holds what they are about."""
+        assert session.hello is not None
+        found = await self.store.lacking(session.hello.capabilities, session.version)
+        return [f"{row['table']} {row['key']} needs {row['needs']}" for row in found]
+
+    def _registries(self) -> tuple[Sessions, ...]:
+        return self._server.sites, self._server.providers, self._server.device_sessions
 
     def _fighting(self) -> set[str]:
         server = self._server
@@ -543,6 +564,7 @@ class ApplicationOperations(StoreOperations):
             {"name": "database", "ok": True, "detail": ""},
             {"name": "sites", "ok": not missing, "detail": ", ".join(missing)},
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
+            versions_check(*self._registries()),
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}
@@ -558,7 +580,7 @@ class SiteOperations:
     def all(self) -> dict[str, Operation]:
         server = self._server
         held = HeldOperations(server.env, server.held, server.store.printer_id)
-        own = {"status": self.status, "verify": self.verify}
+        own = {"status": self.status, "verify": self.verify, "parked.list": self.parked}
         policy = SitePolicyOperations(server)
         drill = DrillOperations(server.drill)
         return {**held.all(), **self._lockouts.all(), **policy.all(), **drill.all(), **own}
@@ -584,17 +606,36 @@ class SiteOperations:
             "open_runs": server.runs.count,
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
+            **self._versions(),
             **self._lockouts.status(),
             **await server.policy.status(),
             "streams_taken": server.uplink.streams_taken,
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
             **await server.drill.status(),
+            "cannot_evaluate": [
+                f"{row['table']} {row['key']} needs {row['needs']}: upgrade this site"
+                for row in await server.store.lacking()
+            ],
+            "revoked": await server.store.revocations(),
             **lag,
         }
 
+    def _versions(self) -> dict[str, Any]:
+        server = self._server
+        found = versions_status(
+            *(server.providers, server.device_sessions),
+            refused=refused_by(server.link, "the application server"),
+        )
+        return {**found, "application_speaks": server.link.speaks}
+
     def _fighting(self) -> set[str]:
         return self._server.providers.fighting | self._server.device_sessions.fighting
+
+    async def parked(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Records of this site that the application server could not apply."""
+        take(arguments)
+        return await parked_of_site(self._server.link)
 
     async def verify(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Check journal and replica; with ``repair`` against the application server, and mend."""
@@ -619,6 +660,10 @@ class SiteOperations:
             {"name": "replica", "ok": server.position is not None, "detail": ""},
             {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
             server.drill.check(),
+            versions_check(
+                *(server.providers, server.device_sessions),
+                refused=refused_by(server.link, "the application server"),
+            ),
             *await server.policy.checks(),
             *self._lockouts.checks(self._fighting()),
         ]

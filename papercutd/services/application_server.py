@@ -209,6 +209,9 @@ class ApplicationServer:
     async def device(self, name: str) -> Device | None:
         return await self.store.device(name)
 
+    async def link_card(self, user: int, number: str) -> str:
+        return await self.store.link_card(user, number, self.env.new_id())
+
     def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""
         site, own = device.site, self.device_address

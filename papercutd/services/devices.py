@@ -43,6 +43,10 @@ class DeviceServer(Protocol):
         """Whether a password of ``user`` counts here now; a cut site may take none."""
         ...
 
+    async def link_card(self, user: int, number: str) -> str:
+        """``linked``, ``claimed`` or ``already``; raises as the store does."""
+        ...
+
 
 @attrs.frozen
 class Credentials:
@@ -68,6 +72,10 @@ class Visit:
     #: The job of this visit's runs, and how many there were.
     job: str = ""
     runs: int = 0
+    #: How the person proved who they are.
+    method: str = ""
+    #: What they should hear.
+    notices: list[str] = attrs.field(factory=list)
 
 
 class Devices:
@@ -102,9 +110,11 @@ class Devices:
         if shown.method == "password" and not await self._server.takes_passwords(person.user):
             raise Rejected("not-allowed")
         purse = await self._store.purse(person.account)
+        notices = await self._store.notices(person.user)
         if sum(v.device.name == device.name for v in self._visits.values()) >= VISITS_MAX:
             raise Rejected("busy")
         visit = Visit(self._env.new_id(), device, person, ended, job=self._env.new_id())
+        visit.method, visit.notices = shown.method, notices
         self._visits[visit.id] = visit
         self._touch(visit)
         return visit, purse
@@ -138,6 +148,24 @@ class Devices:
         """Shared accounts that may be charged: (id, name, purse), by name."""
         found = await self._store.shared_accounts(find, after, count_max)
         return [(id, name, await self._store.purse(id)) for id, name in found]
+
+    async def link(self, visit: Visit, card: str) -> str:
+        """Link a card to who is logged in by password: ``linked``, ``claimed`` or ``already``.
+
+        Raises Rejected ``not-allowed``, ``card-taken``, ``bad-fields`` or ``unavailable``.
+        """
+        if "link" not in visit.device.functions or visit.method != "password":
+            raise Rejected("not-allowed")
+        with self._by_device.trying(visit.device.name):
+            try:
+                return await self._server.link_card(visit.person.user, card)
+            except InvalidValue:
+                raise Rejected("bad-fields") from None
+            except Rejected as rejected:
+                if rejected.code == "card-taken":
+                    # Nobody finds out by trying which cards there are.
+                    self._by_device.failed(visit.device.name)
+                raise
 
     # Who is locked out.
 

@@ -19,10 +19,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.environment import Environment
+from papercutd.services.peer_versions import told_versions
 from protocols.codes import ASK_ELSEWHERE, Code
 from protocols.endpoint import Session, SessionClientFactory
 from protocols.errors import Refusal, SessionLost
-from protocols.handshake import Hello
+from protocols.handshake import VERSIONS, Hello, advise
 from protocols.limits import PING_INTERVAL_S, PING_SUSPECT_INTERVAL_S, TAGS_IN_FLIGHT_MAX
 from protocols.machine import ProtocolSpec
 from protocols.provider.messages import Ping, Pong
@@ -46,6 +47,8 @@ class LinkSettings:
     ping_suspect_interval_s: float = attrs.field(default=PING_SUSPECT_INTERVAL_S, validator=gt(0))
     #: A session whose ping is unanswered for so long is half-open, and aborted.
     ping_timeout_s: float = attrs.field(default=10.0, validator=gt(0))
+    #: Versions of the wire that are offered; fewer than there are only to try an older one.
+    versions: tuple[int, ...] = VERSIONS
 
 
 class LinkHandler(Protocol):
@@ -94,7 +97,11 @@ class Link:
         self._endpoint = endpoint
         self._handler = handler
         self._settings = settings if settings is not None else LinkSettings()
+        self._versions = list(self._settings.versions)
+        spec = attrs.evolve(spec, versions=self._settings.versions)
         self._factory = SessionClientFactory(spec, env.clock, _Sessions(self, handler))
+        #: How the server refused the last handshake; None: it did not.
+        self.refusal: Refusal | None = None
         #: True until the first answer.
         self.suspect = True
         self._session: Session | None = None
@@ -120,6 +127,12 @@ class Link:
         """The open session (handshake done), or None."""
         session = self._session
         return session if session is not None and session.is_open else None
+
+    @property
+    def speaks(self) -> int | None:
+        """The version of the open session."""
+        session = self.session
+        return None if session is None else session.version
 
     def start(self) -> None:
         """Connect, and go on connecting until ``stop``."""
@@ -271,6 +284,7 @@ class Link:
             session.abort()
             return
         self._session = session
+        self.refusal = None
         self._waits = 0
         self._welcomes += 1
         # The HELLO was sent after whatever made the server suspect.
@@ -373,11 +387,18 @@ class _Sessions:
     handler: LinkHandler
 
     def make_hello(self) -> Hello:
-        return self.handler.make_hello()
+        return attrs.evolve(self.handler.make_hello(), versions=self.link._versions)
 
-    def refused(self, code: Code) -> None:
-        _log.info("the server refused the session: {code}", code=code.value)
-        self.handler.refused(code)
+    def refused(self, refusal: Refusal) -> None:
+        before, self.link.refusal = told_versions(self.link.refusal), refusal
+        found = told_versions(refusal)
+        if found is not None:
+            # Said once, and shown by status until it is over.
+            if found != before:
+                _log.error("{advice}", advice=advise("the server", found, self.link._versions))
+        else:
+            _log.info("the server refused the session: {code}", code=refusal.code.value)
+        self.handler.refused(refusal.code)
 
     def opened(self, session: Session) -> None:
         self.link._opened(session)

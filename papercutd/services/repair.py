@@ -22,7 +22,8 @@ from papercutd.services import wire
 from papercutd.services.link import Link
 from papercutd.services.uplink import Uplink
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.replicated import RANGE_MAX, TABLES, RangeDigest
+from papercutd.storage.replicated import RANGE_MAX, RangeDigest, tables_at
+from protocols.errors import SessionLost
 from protocols.site import messages as site
 
 _log = Logger()
@@ -57,6 +58,7 @@ class ReplicaRepair:
         self._link = link
         self._uplink = uplink
         self._is_running = False
+        self._version = 1
         #: The last one that came to its end; None: none yet.
         self.last: Repaired | None = None
 
@@ -71,7 +73,9 @@ class ReplicaRepair:
         self._is_running = True
         try:
             found = Repaired(self._env.wall_s())
-            for table in TABLES:
+            # Columns and tables that only one side has are not compared.
+            self._version = self._link.speaks or 1
+            for table in tables_at(self._version):
                 await self._table(table, found)
             self.last = found
         finally:
@@ -91,7 +95,7 @@ class ReplicaRepair:
             _name(found, table, illegible)
         after: Bound = None
         while True:
-            own = await self._store.replica_range(table, after, None, RANGE_ROWS)
+            own = await self._held(table, after, None, RANGE_ROWS)
             until = _key(own.rows[-1][0]) if own.count == RANGE_ROWS else None
             await self._range(table, after, until, found)
             if until is None:
@@ -107,7 +111,7 @@ class ReplicaRepair:
             page, own = await self._look(table, after, until, listed=True)
             bound = page.rows[-1][0] if page.more else until
             if page.more:
-                own = await self._store.replica_range(table, after, bound)
+                own = await self._held(table, after, bound)
             await self._rows(table, (after, bound), (page, own), found)
             if not page.more:
                 return
@@ -139,7 +143,7 @@ class ReplicaRepair:
             sent = await self._ask(site.Resend(table, keys))
             await self._follow(wire.position_in(sent.position))
         if damaged:
-            own = await self._store.replica_range(table, *bounds)
+            own = await self._held(table, *bounds)
             now = {_key(key): digest for key, digest in own.rows}
             mended = [k for k in damaged if now.get(k) != held.get(k)]
             found.repaired_rows += len(mended)
@@ -150,9 +154,17 @@ class ReplicaRepair:
         """What the application server says of the range, and what we hold at that or later."""
         page = await self._ask(site.Digests(table, after, until, listed))
         await self._follow(wire.position_in(page.position))
-        return page, await self._store.replica_range(table, after, until, page_max(until))
+        return page, await self._held(table, after, until, page_max(until))
+
+    def _held(
+        self, table: str, after: Bound, until: Bound, count_max: int | None = None
+    ) -> Deferred[RangeDigest]:
+        return self._store.replica_range(table, after, until, count_max, self._version)
 
     def _ask(self, message: Any) -> Deferred[Any]:
+        if self._link.speaks not in (None, self._version):
+            # The other side was upgraded meanwhile: what was compared before means nothing now.
+            raise SessionLost("the application server speaks another version now")
         return self._link.request(message)
 
     async def _follow(self, position: Position | None) -> None:

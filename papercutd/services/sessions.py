@@ -9,6 +9,8 @@ from twisted.logger import Logger
 from papercutd.environment import Environment
 from protocols.codes import Code
 from protocols.endpoint import Session
+from protocols.handshake import advise
+from protocols.received import Unspoken
 
 _log = Logger()
 #: So many replacements of one identity within a minute mean two of them (design 4.12).
@@ -26,6 +28,8 @@ class Sessions:
         self._live: dict[str, Session] = {}
         self._replaced: dict[str, deque[float]] = {}
         self._fought_at: dict[str, float] = {}
+        #: Who was refused since it last had a session: no version in common.
+        self.unspoken: dict[str, Unspoken] = {}
 
     @property
     def fighting(self) -> set[str]:
@@ -37,6 +41,7 @@ class Sessions:
         """``session`` is the newest of ``identity``: an older one is ended."""
         older = self._live.get(identity)
         self._live[identity] = session
+        self.unspoken.pop(identity, None)
         if older is not None and older is not session:
             self._count(identity)
             older.end(Code.REPLACED)
@@ -60,6 +65,12 @@ class Sessions:
     def end_all(self, code: Code, retry_after_s: float = 0.0) -> None:
         for session in list(self._live.values()):
             session.end(code, retry_after_s)
+
+    def refuse(self, identity: str, unspoken: Unspoken) -> None:
+        """``identity`` speaks no version of ours: said once, and shown until it does."""
+        if self.unspoken.get(identity) != unspoken:
+            _log.error("{advice}", advice=advise(identity, unspoken.offered, unspoken.spoken))
+        self.unspoken[identity] = unspoken
 
     def _count(self, identity: str) -> None:
         times = self._replaced.setdefault(identity, deque(maxlen=FIGHT_COUNT))

@@ -358,6 +358,12 @@ class SiteServer:
     async def device(self, name: str) -> Device | None:
         return await self.store.device(name)
 
+    async def link_card(self, user: int, number: str) -> str:
+        """Theirs here at once; online and cut the same, the application server decides."""
+        state = await self.store.link_card(user, number, self.env.new_id())
+        self.uplink.journal_grew()
+        return state
+
     def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""
         own, centre, site = self.device_address, self.application_devices, device.site

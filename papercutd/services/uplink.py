@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from papercutd import __version__
+from papercutd.domain.capabilities import CAPABILITIES
 from papercutd.domain.chain import CHAIN_START, Mark, Position, next_chain
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
@@ -23,7 +24,7 @@ from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session
 from protocols.errors import Refusal, SessionLost
-from protocols.handshake import Hello
+from protocols.handshake import VERSIONS, Hello, since_of
 from protocols.limits import (
     CHANGES_CREDIT_BYTES,
     CHUNK_LENGTH_MAX,
@@ -36,6 +37,8 @@ from protocols.site import messages as site
 _log = Logger()
 _BATCH_BYTES = CHUNK_LENGTH_MAX - 1_024
 _BATCH_RECORDS = 200
+#: The version of the wire that brought allowances.
+ALLOWANCES_SINCE = since_of(site.Recall)
 
 
 @attrs.define
@@ -127,7 +130,7 @@ class Uplink:
         identity = self._identity
         assert identity is not None
         return Hello(
-            versions=[1],
+            versions=list(VERSIONS),
             role="site",
             name=identity.site,
             journal=identity.stream,
@@ -136,6 +139,7 @@ class Uplink:
             replaces=identity.replaces,
             software=__version__,
             clock=self._env.wall_s(),
+            capabilities=sorted(CAPABILITIES),
         )
 
     def make_ping(self) -> messages.Ping:
@@ -201,8 +205,8 @@ class Uplink:
         self._tasks.spawn(self._forward(session, seen), "forwarding the journal")
         await self._subscribe(session)
         # The replica is of the application server's timeline now: nothing granted in another
-        # one is still to come.
-        if await self._store.tell_allowances():
+        # one is still to come. One of version 1 grants nothing, and would park the record.
+        if session.version >= ALLOWANCES_SINCE and await self._store.tell_allowances():
             self.journal_grew()
 
     async def _give_back(self, session: Session, recall: site.Recall) -> None:
@@ -314,7 +318,10 @@ class Uplink:
 
     async def _subscribe(self, session: Session) -> None:
         resumable = self._resumable()
-        if resumable is not None:
+        assert self._identity is not None
+        # Rows of an older release lacked columns, and whole tables, that ours have.
+        is_of_now = self._identity.replica_version == session.version
+        if resumable is not None and is_of_now:
             if await self._try_subscribe(session, resumable):
                 return
         await self._load_snapshot(session)
@@ -350,7 +357,9 @@ class Uplink:
             await self._store.load_chunk(offer.snapshot, index, chunk.rows)
         position = wire.position_in(offer.position)
         assert position is not None
-        await self._store.finish_snapshot(position)
+        await self._store.finish_snapshot(position, session.version)
+        assert self._identity is not None
+        self._identity = attrs.evolve(self._identity, replica_version=session.version)
         self.position = position
         self._freshness.reached(position)
         # The rows of a snapshot pass nobody by: what is followed row by row is told again.

@@ -21,6 +21,8 @@ from protocols.provider import messages
 
 _ENCODE = msgspec.json.Encoder().encode
 _CODES = {code.value: code for code in Code}
+_REASONS = {reason.value: reason for reason in Reason}
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
 
 
 def to_refusal(error: Exception) -> Refusal | None:
@@ -83,14 +85,10 @@ def document_out(document: Document) -> common.Document:
 
 
 def decision_in(decision: common.Decision) -> Decision:
-    """A reason of another release reads as ``refused``: what was decided must still post."""
-    try:
-        reason = Reason(decision.reason)
-    except ValueError:
-        reason = Reason.REFUSED
+    """Words of a newer release read as a hold: what was decided must still post."""
     return Decision(
-        verdict=Verdict(decision.verdict),
-        reason=reason,
+        verdict=_VERDICTS.get(decision.verdict, Verdict.HOLD),
+        reason=_REASONS.get(decision.reason, Reason.HELD),
         decider=decision.decider,
         user=decision.user,
         account=decision.account,

@@ -201,7 +201,8 @@ class Allowances:
                 self._make_up(connection, stream, total.user, entry)
         if timeline:
             connection.execute(
-                "UPDATE stream SET reported_timeline = ? WHERE id = ?", (timeline, stream)
+                "UPDATE stream SET reported_timeline = MAX(reported_timeline, ?) WHERE id = ?",
+                (timeline, stream),
             )
 
     def retire(self, connection: sqlite3.Connection, stream: str, entry: Entry) -> int:

@@ -39,16 +39,20 @@ from papercutd.storage.change_log import (
     read_head,
 )
 from papercutd.storage.charging import Charging, Source
+from papercutd.storage.claims import Claims
 from papercutd.storage.directory import Directory
 from papercutd.storage.intake import Intake
-from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.merging import Merging
+from papercutd.storage.needs import read_lacking
+from papercutd.storage.parked import Retried, read_parked, retry_parked
 from papercutd.storage.people import (
     Device,
     Login,
     find_by_card,
     find_by_name,
     find_device,
+    find_notices,
     find_shared_accounts,
     read_secret,
 )
@@ -103,7 +107,8 @@ class ApplicationStore(AdministeredStore):
         self.merging = Merging(log, self.accounts, self.directory)
         self.allowances = Allowances(log, self.accounts, wall_s)
         self.charging = Charging(log, self.accounts, self.directory, self.allowances, wall_s)
-        self.intake = Intake(log, self.charging, self.allowances, wall_s)
+        self.claims = Claims(log, wall_s)
+        self.intake = Intake(log, self.charging, self.allowances, self.claims, wall_s)
         self.certificates = Certificates(log)
         self.rules = RuleStore(self, log, self.directory, wall_s)
 
@@ -237,6 +242,7 @@ class ApplicationStore(AdministeredStore):
             for completion in runs.abandoned(connection, self._wall_s()):
                 self._settle_run(connection, completion)
             lost = askers.end_unseen(connection, self.charging.void)
+            self.claims.forget_old(connection)
             for identity in lost:
                 self.charging.list_item(connection, "unseen", "", identity, "holds ended")
             return lost
@@ -300,11 +306,32 @@ class ApplicationStore(AdministeredStore):
     def snapshot(self) -> Deferred[SnapshotImage]:
         return self.read(read_snapshot)
 
+    def parked(self, after: tuple[str, int] = ("", 0)) -> Deferred[list[Row]]:
+        return self.read(lambda c: read_parked(c, after))
+
+    def lacking(self, capabilities: Sequence[str], version: int) -> Deferred[list[Row]]:
+        """Rules that a site with these capabilities, which speaks ``version``, cannot evaluate."""
+        return self.read(
+            lambda c: read_lacking(c, self._wall_s(), known=capabilities, version=version)
+        )
+
+    def parked_of(self, stream: str, after: int) -> Deferred[list[Row]]:
+        return self.read(lambda c: read_parked(c, (stream, after), stream))
+
+    def retry_parked(self, after: tuple[str, int]) -> Deferred[Retried]:
+        return self.write(lambda c: retry_parked(c, self.intake, after))
+
     def digests(
-        self, table: str, after: int | str | None, until: int | str | None
+        self,
+        table: str,
+        after: int | str | None,
+        until: int | str | None,
+        version: int | None = None,
     ) -> Deferred[tuple[Position, RangeDigest]]:
-        """What a replica should hold in that range, and at which position; raises NotFound."""
-        spec = find_table(table)
+        """What a replica of who speaks ``version`` should hold in that range, and at which
+        position; raises NotFound.
+        """
+        spec = find_table(table, version)
 
         def read(connection: sqlite3.Connection) -> tuple[Position, RangeDigest]:
             with one_moment(connection):
@@ -338,6 +365,13 @@ class ApplicationStore(AdministeredStore):
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
         return self.read(lambda c: find_by_card(c, "", number))
+
+    def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
+        """Here it is no claim: it is linked."""
+        return self.write(lambda c: self.directory.link_card(c, self.claims, user, number))
+
+    def notices(self, user: int) -> Deferred[list[str]]:
+        return self.read(lambda c: find_notices(c, "", user))
 
     def purse(self, account: int) -> Deferred[Purse]:
         def read(connection: sqlite3.Connection) -> Purse:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import msgspec
 
+from papercutd.domain.capabilities import lacking
 from papercutd.domain.decision import (
     Decision,
     Policy,
@@ -28,6 +29,7 @@ from papercutd.domain.job import (
 )
 from papercutd.domain.policy import Account, Effective, Payer, UnknownUsers
 from papercutd.domain.pricing import (
+    PagePrice,
     PriceLine,
     PriceList,
     fit_lines,
@@ -37,7 +39,7 @@ from papercutd.domain.pricing import (
     total_pages,
 )
 from papercutd.errors import NotFound, Rejected
-from papercutd.storage import allowances_here, askers, replica, runs
+from papercutd.storage import allowances_here, askers, claims_here, replica, runs
 from papercutd.storage.directory import decode_prices
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.people import find_user, heir_of_user, merged_users
@@ -45,9 +47,11 @@ from papercutd.storage.policies import read_effective
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
+    CARD_CLAIM,
     COMPLETED,
     REFUSED,
     SUPERSEDED,
+    Linked,
     Record,
     Total,
     encode_record,
@@ -265,6 +269,16 @@ class Deciding:
             (number, key),
         )
 
+    def claim_card(self, connection: sqlite3.Connection, id: str, user: int, number: str) -> str:
+        """``user`` links a card here: ``claimed``, or ``already``; raises as check_claim does."""
+        claim = claims_here.check_claim(connection, id, user, number)
+        if claim is None:
+            return "already"
+        card = Linked(claim.hash, claim.user)
+        record = Record(CARD_CLAIM, claim.id, *self._now(connection), card=card)
+        claims_here.keep_claim(connection, claim, self._append(connection, record))
+        return "claimed"
+
     def give_back(
         self, connection: sqlite3.Connection, users: Sequence[int], amount_e4: int
     ) -> int:
@@ -330,13 +344,16 @@ def _prices_now(connection: sqlite3.Connection, dated_s: float) -> tuple[PriceLi
     first one, for no printing stops for a clock.
     """
     found = connection.execute(
-        "SELECT body, needs FROM replica.price ORDER BY effective_from > ?,"
+        "SELECT version, body, needs FROM replica.price ORDER BY effective_from > ?,"
         " CASE WHEN effective_from > ?1 THEN effective_from ELSE -version END, version LIMIT 1",
         (dated_s,),
     ).fetchone()
     if found is None:
         raise Rejected("unavailable", "the replica holds no price list")
-    return decode_prices(found[0]), found[1] == ""
+    if not lacking(found[2].split()):
+        return decode_prices(found[1]), True
+    # Held whatever it says: what else is in a newer release's prices is not for us to read.
+    return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
 def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) -> int | None:

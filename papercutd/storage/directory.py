@@ -13,9 +13,10 @@ from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
 from papercutd.domain.policy import CAP_DEFAULT_PAGES
 from papercutd.domain.pricing import PriceList
-from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound
+from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Rejected
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.claims import Claims
 from papercutd.storage.people import CARD_KEY, find_user, heir_of_user, read_secret
 from papercutd.storage.scope import note_stood
 from papercutd.storage.timeline import next_id
@@ -28,7 +29,8 @@ NAME_KEPT_S = 35 * 86_400.0
 SITE_COLUMNS = frozenset(
     {"host", "port", "device_port", "policy", "cap_user_e4", "deny_beyond_cap"}
 )
-DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release")
+#: ``link``: people may link a card that nobody has to themselves.
+DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release", "link")
 DEVICE_LOGINS = ("card", "card-pin", "password")
 
 
@@ -258,15 +260,15 @@ class Directory:
         """A new version of the prices, in force from its ``effective_from``."""
         version = next_id(connection, "price", "version")
         lines = (*prices.papers, prices.other)
-        if any(not 0 <= unit < 10**9 for line in lines for unit in (line.grey_e4, line.colour_e4)):
+        if any(not 0 <= unit < 10**9 for line in lines for unit in line.units_e4):
             raise InvalidValue("price", "is negative or out of bounds")
         if len({line.paper for line in prices.papers}) != len(prices.papers):
             raise InvalidValue("paper", "occurs twice")
         self._check_currency(connection, prices.currency)
         prices = attrs.evolve(prices, version=version)
         connection.execute(
-            "INSERT INTO price (version, effective_from, body) VALUES (?, ?, ?)",
-            (version, prices.effective_from, encode_prices(prices)),
+            "INSERT INTO price (version, effective_from, body, needs) VALUES (?, ?, ?, ?)",
+            (version, prices.effective_from, encode_prices(prices), " ".join(prices.needs)),
         )
         self._log.touch("price", version)
         return version
@@ -463,6 +465,22 @@ class Directory:
             (hashed, user, added_at),
         )
         self._log.touch("card", hashed)
+
+    def link_card(
+        self, connection: sqlite3.Connection, claims: Claims, user: int, number: str
+    ) -> str:
+        """``user`` links a card at a device here: ``linked``, or ``already``.
+
+        Raises Rejected ``card-taken``, InvalidValue.
+        """
+        hashed = self._hash_card(connection, number)
+        found = connection.execute("SELECT user FROM card WHERE hash = ?", (hashed,)).fetchone()
+        if found is None:
+            claims.link(connection, hashed, user)
+            return "linked"
+        if heir_of_user(connection, "", found[0]) != user:
+            raise Rejected("card-taken")
+        return "already"
 
     def remove_card(self, connection: sqlite3.Connection, number: str) -> None:
         """A card is nobody's from now on; raises NotFound."""

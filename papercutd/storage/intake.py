@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import msgspec
 
+from papercutd.domain.capabilities import lacking
 from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
 from papercutd.domain.job import SessionRef
 from papercutd.errors import NotFound, PapercutError, Rejected
@@ -17,9 +18,11 @@ from papercutd.storage.alarms import list_alarms
 from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
+from papercutd.storage.claims import Claim, Claims
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
+    CARD_CLAIM,
     COMPLETED,
     DRILL_ASKED,
     DRILL_BEGUN,
@@ -49,11 +52,13 @@ class Intake:
         log: ChangeLog,
         charging: Charging,
         allowances: Allowances,
+        claims: Claims,
         wall_s: Callable[[], float],
     ) -> None:
         self._log = log
         self._charging = charging
         self._allowances = allowances
+        self._claims = claims
         self._wall_s = wall_s
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
@@ -242,10 +247,59 @@ class Intake:
         number: int,
         body: str,
     ) -> None:
+        why = self._try(connection, asker, stream, number, body)
+        if why is not None:
+            # Whatever a record makes us stumble over, the records behind it must come in.
+            connection.execute(
+                "INSERT OR IGNORE INTO parked VALUES (?, ?, ?, ?, ?)",
+                (stream, number, body, why, self._wall_s()),
+            )
+            self._charging.list_item(
+                connection, "parked", "", asker.identity, f"record {number} of {stream}"
+            )
+
+    def apply_again(
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        stream: str,
+        number: int,
+        body: str,
+    ) -> bool:
+        """Apply a record that was parked; False: it stays so, for the reason it has now."""
+        why = self._try(connection, asker, stream, number, body, again=True)
+        place = (stream, number)
+        if why is not None:
+            connection.execute(
+                "UPDATE parked SET reason = ? WHERE stream = ? AND number = ?", (why, *place)
+            )
+            return False
+        connection.execute("DELETE FROM parked WHERE stream = ? AND number = ?", place)
+        self._charging.list_item(
+            connection, "applied-later", "", asker.identity, f"record {number} of {stream}"
+        )
+        return True
+
+    def _try(
+        self,
+        connection: sqlite3.Connection,
+        asker: SessionRef,
+        stream: str,
+        number: int,
+        body: str,
+        again: bool = False,
+    ) -> str | None:
+        """Apply one record, or nothing of it: then why not."""
         connection.execute("SAVEPOINT record")
         mark = self._log.mark()
         try:
-            self._apply_record(connection, asker, decode_record(body), stream, number)
+            record = decode_record(body)
+            missing = lacking(record.needs)
+            if missing:
+                raise Rejected("capability", f"it needs {' '.join(missing)[:200]}")
+            if not (again and record.kind in (LINK_DOWN, LINK_REPORTED)):
+                # How a link stood then says nothing of now.
+                self._apply_record(connection, asker, record, stream, number)
         except (
             PapercutError,
             msgspec.DecodeError,
@@ -255,17 +309,12 @@ class Intake:
             TypeError,
             ValueError,
         ) as error:
-            # Whatever a record makes us stumble over, the records behind it must come in.
             connection.execute("ROLLBACK TO record")
             self._log.undo(mark)
-            connection.execute(
-                "INSERT OR IGNORE INTO parked VALUES (?, ?, ?, ?, ?)",
-                (stream, number, body, f"{type(error).__name__}: {error}", self._wall_s()),
-            )
-            self._charging.list_item(
-                connection, "parked", "", asker.identity, f"record {number} of {stream}"
-            )
-        connection.execute("RELEASE record")
+            return f"{type(error).__name__}: {error}"
+        finally:
+            connection.execute("RELEASE record")
+        return None
 
     def _apply_record(
         self,
@@ -295,8 +344,11 @@ class Intake:
             self._apply_drill(connection, asker, record)
         elif record.kind == ALLOWANCE:
             self._take_totals(connection, asker, record)
+        elif record.kind == CARD_CLAIM and record.card is not None:
+            claim = Claim(record.key, record.card.hash, record.card.user)
+            self._claims.decide(connection, claim, asker.name, record.position)
         else:
-            raise Rejected("bad-fields", f"no such kind of record: {record.kind[:32]}")
+            raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 
     def _take_totals(
         self, connection: sqlite3.Connection, asker: SessionRef, record: Record

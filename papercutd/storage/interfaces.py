@@ -27,6 +27,7 @@ from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.drills import DrillRead
 from papercutd.storage.overlay import Overlay
+from papercutd.storage.parked import Retried
 from papercutd.storage.people import Device, Login
 from papercutd.storage.replicated import RangeDigest
 from papercutd.storage.retiring import EndedStream
@@ -106,6 +107,15 @@ class IJobStore(Interface):
     def purse(account: int) -> Deferred[Purse]:
         """What an account holds, and what can be spent of it here; NotFound."""
 
+    def link_card(user: int, number: str, claim: str) -> Deferred[str]:
+        """``user`` links a card: ``linked``, at a site ``claimed`` under that id, or ``already``.
+
+        Rejected ``card-taken``, InvalidValue.
+        """
+
+    def notices(user: int) -> Deferred[list[str]]:
+        """What the person is to be told at a log-in, at most 8 words."""
+
     def begin_device(name: str, journal: str, mark: Mark, software: str) -> Deferred[Seen]:
         """A device's handshake; Rejected ``journal-behind`` or ``not-yours``."""
 
@@ -168,15 +178,36 @@ class IApplicationStore(IJobStore):
         """Entries of the change log after ``number``, in order, at least one if there is one."""
 
     def digests(
-        table: str, after: int | str | None, until: int | str | None
+        table: str,
+        after: int | str | None,
+        until: int | str | None,
+        version: int | None = None,
     ) -> Deferred[tuple[Position, RangeDigest]]:
-        """What a replica should hold in that range, and at which position; raises NotFound."""
+        """What a replica of who speaks ``version`` should hold in that range, and at which
+        position; raises NotFound.
+        """
 
     def resend(table: str, keys: Sequence[int | str]) -> Deferred[Position]:
         """Send these rows again as changes, all of them at the position or before."""
 
     def snapshot() -> Deferred[SnapshotImage]:
         """All replicated rows at one position."""
+
+    # Records that were parked.
+
+    def parked(after: tuple[str, int] = ("", 0)) -> Deferred[list[Row]]:
+        """At most 500 of them after that (stream, number): why each could not be applied."""
+
+    def lacking(capabilities: Sequence[str], version: int) -> Deferred[list[Row]]:
+        """Rules that a site with these capabilities, which speaks ``version``, cannot evaluate:
+        table, key, needs.
+        """
+
+    def parked_of(stream: str, after: int) -> Deferred[list[Row]]:
+        """The same of one stream, for its site."""
+
+    def retry_parked(after: tuple[str, int]) -> Deferred[Retried]:
+        """Apply what can be applied by now of the next ones, in order, each once."""
 
     # Certificates.
 
@@ -473,8 +504,10 @@ class ISiteStore(IJobStore):
     def load_chunk(snapshot: str, index: int, rows: Iterable[Sequence[Any]]) -> Deferred[None]:
         """One chunk, and that it is loaded, together."""
 
-    async def finish_snapshot(position: Position) -> None:
-        """What was loaded is in force; the old replica served until now."""
+    async def finish_snapshot(position: Position, version: int = 1) -> None:
+        """What was loaded, by ``version`` of the wire, is in force; the old replica served
+        until now.
+        """
 
     def begin_drill() -> Deferred[None]:
         """Journal that a drill has begun."""
@@ -495,9 +528,21 @@ class ISiteStore(IJobStore):
         """Problems of the journal and the replica; empty: none."""
 
     def replica_range(
-        table: str, after: int | str | None, until: int | str | None, count_max: int | None = None
+        table: str,
+        after: int | str | None,
+        until: int | str | None,
+        count_max: int | None = None,
+        version: int | None = None,
     ) -> Deferred[RangeDigest]:
-        """What the replica holds there, the first ``count_max`` rows at the most."""
+        """What the replica holds there, the first ``count_max`` rows at the most; of their
+        columns those that who speaks ``version`` knows.
+        """
+
+    def lacking() -> Deferred[list[Row]]:
+        """Rules of the replica that this release cannot evaluate: table, key, needs."""
+
+    def revocations() -> Deferred[list[Row]]:
+        """The certificates revoked last: role, name, at."""
 
     def drop_illegible(table: str) -> Deferred[list[str]]:
         """Take rows away whose key is no text any more; their keys as far as read."""

@@ -108,6 +108,20 @@ def find_by_id(connection: sqlite3.Connection, schema: str, user: int) -> Login 
     return attrs.evolve(person, users=frozenset(users), names=names)
 
 
+def find_notices(connection: sqlite3.Connection, schema: str, user: int) -> list[str]:
+    """What the person is to be told at a log-in: kinds of notices, each once."""
+    users = merged_users(connection, schema, user)
+    places = ", ".join("?" * len(users))
+    return [
+        row[0]
+        for row in connection.execute(
+            f"SELECT DISTINCT kind FROM {schema}notice WHERE user IN ({places})"
+            " ORDER BY kind LIMIT 8",
+            users,
+        )
+    ]
+
+
 def read_secret(connection: sqlite3.Connection, schema: str, name: str) -> str | None:
     found = connection.execute(
         f"SELECT value FROM {schema}secret WHERE name = ?", (name,)

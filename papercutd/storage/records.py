@@ -29,6 +29,18 @@ DRILL_ENDED = "drill-ended"
 ALLOWANCE = "allowance"
 
 
+#: Somebody linked a card there. ``key`` is the claim's id.
+CARD_CLAIM = "card-claim"
+
+
+@attrs.frozen
+class Linked:
+    """A card, by the keyed hash of its number, and whose it is."""
+
+    hash: str
+    user: int
+
+
 @attrs.frozen
 class Total:
     """Of one user, since the stream began."""
@@ -51,8 +63,11 @@ class Record:
     request: Request | None = None
     decision: Decision | None = None
     totals: tuple[Total, ...] = ()
+    card: Linked | None = None
     #: With this record the totals of all users are told, for that timeline; 0: they are not.
     timeline: int = 0
+    #: What a release must be able to evaluate to apply it: who lacks it parks the record.
+    needs: tuple[str, ...] = ()
 
 
 _ENCODER = msgspec.json.Encoder()

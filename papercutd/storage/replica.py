@@ -90,7 +90,9 @@ def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, dat
         else:
             connection.execute(f"UPDATE {database}.position SET chain = ''")
     connection.execute(
-        f"INSERT OR IGNORE INTO {database}.position VALUES (1, 0, 0, ?, '', 0, 0)", (CHAIN_START,)
+        f"INSERT OR IGNORE INTO {database}.position (one, timeline, number, chain)"
+        " VALUES (1, 0, 0, ?)",
+        (CHAIN_START,),
     )
 
 
@@ -100,6 +102,11 @@ def read_position(connection: sqlite3.Connection, database: str = IN_FORCE) -> P
         f"SELECT timeline, number, chain, complete FROM {database}.position"
     ).fetchone()
     return Position(timeline, number, chain) if complete else None
+
+
+def read_version(connection: sqlite3.Connection) -> int:
+    """The version of the wire by which the replica in force came."""
+    return int(connection.execute(f"SELECT version FROM {IN_FORCE}.position").fetchone()[0])
 
 
 def apply_batch(
@@ -167,9 +174,10 @@ def snapshot_progress(connection: sqlite3.Connection) -> tuple[str, int]:
     return (str(found[0]), int(found[1]))
 
 
-def finish_snapshot(connection: sqlite3.Connection, position: Position) -> None:
-    """All chunks are in: the incoming replica is whole at ``position``."""
+def finish_snapshot(connection: sqlite3.Connection, position: Position, version: int) -> None:
+    """All chunks are in: the incoming replica is whole at ``position``, and came by ``version``."""
     connection.execute(
-        "UPDATE incoming.position SET timeline = ?, number = ?, chain = ?, complete = 1",
-        (position.timeline, position.number, position.chain),
+        "UPDATE incoming.position SET timeline = ?, number = ?, chain = ?, complete = 1,"
+        " version = ?",
+        (position.timeline, position.number, position.chain, version),
     )

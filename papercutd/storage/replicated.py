@@ -8,8 +8,9 @@ was posted.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -22,6 +23,9 @@ RANGE_MAX = 2_000
 
 
 Row = tuple[str, int | str, dict[str, Any] | None]
+
+#: For tables without any.
+NONE_NEWER: Mapping[str, int] = MappingProxyType({})
 
 #: Event of the stream that has no table of its own.
 CHARGE = "charge"
@@ -36,6 +40,14 @@ class Replicated:
     columns: tuple[str, ...]
     source: str
     condition: str = "1"
+    #: The version of the wire that brought the table, and those that brought columns later:
+    #: who speaks an older one has no such rows, and rows without such columns.
+    since: int = 1
+    newer: Mapping[str, int] = NONE_NEWER
+
+    def columns_at(self, version: int) -> tuple[str, ...]:
+        """The columns that who speaks ``version`` knows."""
+        return tuple(name for name in self.columns if self.newer.get(name, self.since) <= version)
 
     @property
     def select_one(self) -> str:
@@ -60,7 +72,7 @@ class Replicated:
         return (
             ""
             if self.key in ("key", "serial", "hash", "name", "folded")
-            or self.table in ("stream", "allowance")
+            or self.table in ("stream", "allowance", "notice")
             else -1
         )
 
@@ -98,15 +110,19 @@ TABLES: dict[str, Replicated] = {
             _USERS,
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
-        Replicated("user_group", "id", ("id", "name", "folded"), "user_group", "removed = 0"),
-        Replicated("group_member", "key", ("key", "user_group", "user"), "group_member"),
+        Replicated(
+            *("user_group", "id", ("id", "name", "folded"), "user_group", "removed = 0"), since=2
+        ),
+        Replicated("group_member", "key", ("key", "user_group", "user"), "group_member", since=2),
         Replicated(
             "site_policy",
             "key",
             ("key", "site", "user_group", "knob", "value", "needs"),
             "site_policy",
+            since=2,
         ),
         Replicated("card", "hash", ("hash", "user"), "card"),
+        Replicated("notice", "id", ("id", "user", "kind", "at"), "notice", since=2),
         Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(
             "device",
@@ -148,6 +164,7 @@ TABLES: dict[str, Replicated] = {
             "id",
             ("id", "stream", "user", "granted_e4", "returned_e4", "settled_e4"),
             "allowance",
+            since=2,
         ),
         Replicated(
             "reservation",
@@ -159,9 +176,10 @@ TABLES: dict[str, Replicated] = {
         Replicated(
             "revocation",
             "serial",
-            ("serial", "role", "name"),
+            ("serial", "role", "name", "revoked_at"),
             "certificate",
             "revoked_at IS NOT NULL",
+            newer={"revoked_at": 2},
         ),
     )
 }
@@ -173,12 +191,17 @@ def digest_of(values: Iterable[Any]) -> str:
     return blake2b(msgspec.json.encode(row), digest_size=16).hexdigest()
 
 
-def find_table(table: str) -> Replicated:
-    """The replicated table of that name; raises NotFound."""
+def find_table(table: str, version: int | None = None) -> Replicated:
+    """The replicated table of that name, as who speaks ``version`` knows it; raises NotFound."""
     spec = TABLES.get(table)
-    if spec is None:
+    if spec is None or (version is not None and spec.since > version):
         raise NotFound("replicated table", table)
-    return spec
+    return spec if version is None else attrs.evolve(spec, columns=spec.columns_at(version))
+
+
+def tables_at(version: int) -> list[str]:
+    """The replicated tables that who speaks ``version`` knows."""
+    return [spec.table for spec in TABLES.values() if spec.since <= version]
 
 
 def read_row(connection: sqlite3.Connection, table: str, key: int | str) -> Row:
@@ -266,7 +289,7 @@ def _apply_row(
     columns: dict[str, Any] | None,
 ) -> None:
     """One row. Tables and columns of a newer release are passed over: they travel with the
-    capabilities they need.
+    capabilities they need. A column that an older release does not send has its default.
     """
     spec = TABLES.get(table)
     if spec is None:
@@ -277,15 +300,15 @@ def _apply_row(
         return
     if columns[spec.key] != key:
         raise BadRows(f"a row of {table} has another key than it travels under")
-    names = ", ".join(spec.columns)
-    places = ", ".join("?" * len(spec.columns))
+    sent = [name for name in spec.columns if name in columns or name not in spec.newer]
+    places = ", ".join("?" * len(sent))
     connection.execute(
-        f"INSERT OR REPLACE INTO {database}.{table} ({names}) VALUES ({places})",
-        [columns[name] for name in spec.columns],
+        f"INSERT OR REPLACE INTO {database}.{table} ({', '.join(sent)}) VALUES ({places})",
+        [columns[name] for name in sent],
     )
     # As the columns stand: a REAL given as 5 is 5.0.
     stored = connection.execute(
-        f"SELECT {names} FROM {database}.{table} WHERE {spec.key} = ?", (key,)
+        f"SELECT {', '.join(spec.columns)} FROM {database}.{table} WHERE {spec.key} = ?", (key,)
     ).fetchone()
     connection.execute(
         f"INSERT OR REPLACE INTO {database}.seal VALUES (?, ?, ?)",

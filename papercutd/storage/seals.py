@@ -7,13 +7,16 @@ connection note it. The rows of a replica have their digests beside them.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import msgspec
 
-from papercutd.storage.replicated import TABLES, digest_of
+from papercutd.storage.replicated import TABLES, Replicated, digest_of
 
 #: Sealed tables of the application server, and their keys.
 LEDGER = {
@@ -132,20 +135,61 @@ def verify_ledger(connection: sqlite3.Connection) -> list[str]:
     connection.execute("DELETE FROM sealed WHERE digest IS NULL")
     problems: list[str] = []
     for table, key in LEDGER.items():
+        defaults = list(_defaults(connection, "main", table).values())
         problems += compare(
             *(connection, table, f"SELECT * FROM {table} ORDER BY {key}", key),
             f"SELECT key, digest FROM sealed WHERE tbl = '{table}' ORDER BY key",
+            partial(_shorter, defaults),
         )
     connection.execute("DROP TABLE sealed")
     return problems
 
 
+def _defaults(connection: sqlite3.Connection, database: str, table: str) -> dict[str, Any]:
+    """What each column holds where nothing was said, in the order of the columns, as stored."""
+    with as_stored(connection):
+        columns = connection.execute(f"PRAGMA {database}.table_info({table})").fetchall()
+        return {
+            name.decode(): connection.execute(
+                f"SELECT {default.decode() if default is not None else 'NULL'}"
+            ).fetchone()[0]
+            for _, name, _, _, default, _ in columns
+        }
+
+
+def _shorter(defaults: list[Any], row: tuple[Any, ...]) -> Iterator[str]:
+    """Digests of ``row`` as it was before its last columns were added by a newer release.
+
+    A column that was added holds its default until it is written; then all are sealed.
+    """
+    for length in range(len(row) - 1, 0, -1):
+        if row[length] != defaults[length]:
+            return
+        yield digest_of(row[:length])
+
+
+def _earlier(spec: Replicated, defaults: dict[str, Any], row: tuple[Any, ...]) -> Iterator[str]:
+    """The same of a row of a replica, whose columns say which version brought them."""
+    values = dict(zip(spec.columns, row, strict=True))
+    for version in sorted({*spec.newer.values()}, reverse=True):
+        kept = spec.columns_at(version - 1)
+        if any(values[name] != defaults[name] for name in spec.columns if name not in kept):
+            return
+        yield digest_of(values[name] for name in kept)
+
+
 def compare(
-    connection: sqlite3.Connection, table: str, rows: str, key: str, seals: str
+    connection: sqlite3.Connection,
+    table: str,
+    rows: str,
+    key: str,
+    seals: str,
+    earlier: Callable[[tuple[Any, ...]], Iterable[str]] = lambda row: (),
 ) -> list[str]:
     """Differences of the ``rows`` of a table from its ``seals`` (key, digest): two queries.
 
-    Both come in the order of their keys, so neither is held in memory.
+    Both come in the order of their keys, so neither is held in memory. ``earlier``: digests
+    that a row had before a newer release added columns to it.
     """
     problems: list[str] = []
     with as_stored(connection):
@@ -163,7 +207,8 @@ def compare(
             if seal is None or _order(found[place]) < _order(seal[0]):
                 problems.append(f"{table}: row {own} was not written by this server")
             else:
-                if seal[1] != digest_of(found).encode():
+                digests = itertools.chain((digest_of(found),), earlier(found))
+                if seal[1].decode() not in digests:
                     problems.append(f"{table}: row {own} is not what was written")
                 seal = next(sealed, None)
             found = next(cursor, None)
@@ -193,11 +238,13 @@ def verify_replica(connection: sqlite3.Connection, database: str) -> list[str]:
     problems: list[str] = []
     for spec in TABLES.values():
         columns = ", ".join(spec.columns)
+        defaults = _defaults(connection, database, spec.table)
         problems += compare(
             *(connection, spec.table),
             f"SELECT {columns} FROM {database}.{spec.table} ORDER BY {spec.key}",
             spec.key,
             f"SELECT key, digest FROM {database}.seal WHERE tbl = '{spec.table}' ORDER BY key",
+            partial(_earlier, spec, defaults),
         )
     return [f"replica: {problem}" for problem in problems]
 

@@ -44,6 +44,7 @@ def read_identity(connection: sqlite3.Connection) -> SiteIdentity:
         Mark(acked, acked_chain),
         replaces,
         replica.read_position(connection),
+        replica.read_version(connection),
     )
 
 

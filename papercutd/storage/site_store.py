@@ -33,22 +33,24 @@ from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import askers, drills, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
+from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
+from papercutd.storage.needs import read_lacking
 from papercutd.storage.overlay import Overlay, read_overlay
 from papercutd.storage.people import (
     Device,
     Login,
-    find_by_card,
     find_by_name,
+    find_notices,
     find_shared_accounts,
     find_site_device,
     read_secret,
 )
 from papercutd.storage.policies import rules_not_understood, unsettled_total_e4
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
-from papercutd.storage.replicated import TABLES, RangeDigest, read_range
+from papercutd.storage.replicated import TABLES, RangeDigest, find_table, read_range
 from papercutd.storage.seals import verify_replica
 from papercutd.storage.site_journal import (
     append_body,
@@ -255,7 +257,14 @@ class SiteStore:
         return self.read(lambda c: find_by_name(c, "replica.", name))
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
-        return self.read(lambda c: find_by_card(c, "replica.", number))
+        return self.read(lambda c: owner_here(c, number))
+
+    def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
+        """Journal that the card is theirs: ``claimed``, or ``already``; Rejected ``card-taken``."""
+        return self.write(lambda c: self._deciding.claim_card(c, claim, user, number))
+
+    def notices(self, user: int) -> Deferred[list[str]]:
+        return self.read(lambda c: find_notices(c, "replica.", user))
 
     def purse(self, account: int) -> Deferred[Purse]:
         return self.read(lambda c: read_purse(c, account, self._dated_s()))
@@ -318,11 +327,31 @@ class SiteStore:
         after: int | str | None,
         until: int | str | None,
         count_max: int | None = None,
+        version: int | None = None,
     ) -> Deferred[RangeDigest]:
-        """What the replica holds there, the first ``count_max`` rows at the most."""
-        spec = TABLES[table]
+        """What the replica holds there, the first ``count_max`` rows at the most.
+
+        Of their columns those that who speaks ``version`` knows; None: all.
+        """
+        spec = find_table(table, version)
         source = f"{replica.IN_FORCE}.{table}"
         return self.read(lambda c: read_range(c, (source, spec), after, until, count_max))
+
+    def lacking(self) -> Deferred[list[dict[str, Any]]]:
+        """Rules of the replica that this release cannot evaluate."""
+        return self.read(lambda c: read_lacking(c, self._wall_s(), f"{replica.IN_FORCE}."))
+
+    def revocations(self) -> Deferred[list[dict[str, Any]]]:
+        """The certificates revoked last, at most 20."""
+        return self.read(
+            lambda c: [
+                {"role": role, "name": name, "at": at}
+                for role, name, at in c.execute(
+                    "SELECT role, name, revoked_at FROM replica.revocation"
+                    " ORDER BY revoked_at DESC, serial LIMIT 20"
+                )
+            ]
+        )
 
     def drop_illegible(self, table: str) -> Deferred[list[str]]:
         """Take rows away whose key is no text any more: nothing else can name them."""
@@ -477,6 +506,7 @@ class SiteStore:
                 connection.execute(
                     "UPDATE decision SET number = ? WHERE key = ? AND number > 0", (number, key)
                 )
+                connection.execute("UPDATE card_claim SET number = ? WHERE id = ?", (number, key))
 
         return self.write(begin)
 
@@ -562,9 +592,11 @@ class SiteStore:
     ) -> Deferred[None]:
         return self._writer.submit(lambda c: replica.load_chunk(c, snapshot, index, rows), REPLICA)
 
-    async def finish_snapshot(self, position: Position) -> None:
-        """Put the incoming replica in force; the old one served until now."""
-        await self._writer.submit(lambda c: replica.finish_snapshot(c, position), REPLICA)
+    async def finish_snapshot(self, position: Position, version: int = 1) -> None:
+        """Put the incoming replica, which came by ``version``, in force; the old one served
+        until now.
+        """
+        await self._writer.submit(lambda c: replica.finish_snapshot(c, position, version), REPLICA)
         await self.write(lambda c: c.execute("UPDATE identity SET replica = replica + 1"))
 
         def swap(connection: sqlite3.Connection) -> None:

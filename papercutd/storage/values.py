@@ -61,6 +61,8 @@ class SiteIdentity:
     acked: Mark
     replaces: str
     position: Position | None
+    #: The version of the wire by which the replica came.
+    replica_version: int = 1
 
 
 @attrs.frozen

@@ -43,6 +43,8 @@ class Person:
     held: int = attrs.field(default=0, validator=is_number)
     #: ``online``, ``cut`` or ``cut-and-stale``: how the server stands.
     state: str = attrs.field(default="online", validator=in_(("online", "cut", "cut-and-stale")))
+    #: What the person should hear: ``card-claimed-twice``, ``card-refused``.
+    notices: list[str] = attrs.field(factory=list, validator=max_len(8))
 
 
 @attrs.frozen
@@ -56,6 +58,25 @@ class Login:
     pin: str = attrs.field(default="", repr=False, validator=is_secret)
     user_name: str = attrs.field(default="", validator=is_name)
     password: str = attrs.field(default="", repr=False, validator=is_secret)
+
+
+@attrs.frozen
+class Linked:
+    """The answer to ``LINK``."""
+
+    #: ``claimed`` at a site: theirs there at once; the application server has the last word.
+    state: str = attrs.field(validator=in_(("linked", "claimed", "already")))
+
+
+@attrs.frozen
+class LinkCard:
+    """``TAG LINK {login, card}``: the card is theirs from now on; nobody else may have it."""
+
+    VERB: ClassVar[str] = "LINK"
+    SINCE: ClassVar[int] = 2
+    ANSWER: ClassVar[type] = Linked
+    login: str = attrs.field(validator=is_id)
+    card: str = attrs.field(repr=False, validator=is_secret)
 
 
 @attrs.frozen
@@ -317,7 +338,7 @@ class Ended:
 
 
 REQUESTS: tuple[type, ...] = (
-    *(Login, Logout, Accounts, Jobs, ReleaseJob, DiscardJob),
+    *(Login, LinkCard, Logout, Accounts, Jobs, ReleaseJob, DiscardJob),
     *(Run, Pages, Finish, OpenRuns, Ping),
 )
 SERVER_EVENTS: tuple[type, ...] = (DeviceConfig, Stop, Ended, Bye)

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from protocols.codes import Code
-from protocols.errors import Challenge, LocalProtocolError, Refusal, SessionLost
+from protocols.errors import Challenge, LocalProtocolError, NotSpoken, Refusal, SessionLost
 from protocols.handlers import NamedPeer, Peer, SessionHandler
 from protocols.handshake import Hello, Welcome
 from protocols.keepalive import Deadlines
@@ -41,6 +41,7 @@ from protocols.machine import (
     Refused,
     Requested,
     Side,
+    Unspoken,
     WelcomeReceived,
 )
 from protocols.outbound import OutboundQueue
@@ -77,7 +78,9 @@ class Owner(Interface):
 
     async def welcome(self, session: Session, hello: Hello) -> Welcome: ...
 
-    def refused(self, code: Code) -> None: ...
+    def refused(self, refusal: Refusal) -> None: ...
+
+    def unspoken(self, session: Session, unspoken: Unspoken) -> None: ...
 
 
 @implementer(IPushProducer)
@@ -127,8 +130,9 @@ class Session(Protocol):
         """Send ``request``; fires with its answer.
 
         Errbacks with Refusal (the peer's, or BUSY at once when 32 are in flight),
-        SessionLost, or LocalProtocolError when ``request`` may not be sent. Cancelling
-        forgets the answer, not the request: its tag stays in flight.
+        SessionLost, or LocalProtocolError when ``request`` may not be sent. What came with a
+        later version than the session's is refused at once, as the peer would: UNKNOWN_VERB.
+        Cancelling forgets the answer, not the request: its tag stays in flight.
         """
         if not self.is_open:
             return fail(SessionLost("the session is not open"))
@@ -136,6 +140,8 @@ class Session(Protocol):
             return fail(Refusal(Code.BUSY))
         try:
             tag, line = self._machine.send_request(request)
+        except NotSpoken:
+            return fail(Refusal(Code.UNKNOWN_VERB))
         except LocalProtocolError as error:
             return fail(error)
         answer: Deferred[Any] = Deferred()
@@ -144,9 +150,14 @@ class Session(Protocol):
         return answer
 
     def notify(self, event: object) -> None:
-        """Send ``event``; dropped silently unless the session is open."""
-        if self.is_open:
-            self._write(self._machine.send_event(event))
+        """Send ``event``; dropped silently unless the session is open and its version has it."""
+        if not self.is_open:
+            return
+        try:
+            line = self._machine.send_event(event)
+        except NotSpoken:
+            return
+        self._write(line)
 
     def end(self, code: Code, retry_after_s: float = 0.0) -> None:
         """Say BYE and close; abort if that takes longer than 5 s."""
@@ -295,7 +306,7 @@ class Session(Protocol):
         assert self.hello is not None
         if self.prove is None or self.hello.proof:
             # There is nothing to prove with, or what we had does not do.
-            self._not_wanted(Code.PROVE, 0.0)
+            self._not_wanted(Refusal(Code.PROVE), 0.0)
             return
         try:
             self.hello = attrs.evolve(self.hello, proof=self.prove(received.nonce))
@@ -308,14 +319,14 @@ class Session(Protocol):
 
     def _on_hello_refused(self, received: HelloRefused) -> None:
         retry = received.refusal.fields.get("retry_after_s")
-        self._not_wanted(received.refusal.code, retry if isinstance(retry, int | float) else 0.0)
+        self._not_wanted(received.refusal, retry if isinstance(retry, int | float) else 0.0)
 
-    def _not_wanted(self, code: Code, retry_after_s: float) -> None:
+    def _not_wanted(self, refusal: Refusal, retry_after_s: float) -> None:
         self.retry_after_s = min(max(float(retry_after_s), 0.0), 3600.0)
         self._owner.count("refused")
         self._close(b"")
-        self._guard("refused", lambda: self._owner.refused(code))
-        self._finish(f"refused: {code.value}")
+        self._guard("refused", lambda: self._owner.refused(refusal))
+        self._finish(f"refused: {refusal.code.value}")
 
     def _on_request(self, received: Requested) -> None:
         self._owner.count("requests")
@@ -355,7 +366,7 @@ class Session(Protocol):
     def _on_bye(self, received: ByeReceived) -> None:
         if not self._was_opened:
             code = Code(received.code) if received.code in set(Code) else Code.INTERNAL
-            self._not_wanted(code, received.retry_after_s)
+            self._not_wanted(Refusal(code), received.retry_after_s)
             return
         self.retry_after_s = received.retry_after_s
         self._close(b"")
@@ -378,6 +389,9 @@ class Session(Protocol):
         _log.info("{id}: disconnected for {code}", id=self.id, code=received.code.value)
         self._close(received.line)
         self._finish(f"disconnected: {received.code.value}")
+        unspoken = received.unspoken
+        if unspoken is not None:
+            self._guard("unspoken", lambda: self._owner.unspoken(self, unspoken))
 
     _dispatch: ClassVar[dict[type, Callable[[Session, Any], None]]] = {
         HelloReceived: _on_hello,

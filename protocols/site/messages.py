@@ -12,6 +12,7 @@ import attrs
 from attrs.validators import and_, ge, le, max_len
 
 from protocols.common import Position, is_id, is_number
+from protocols.limits import PAGE_ENTRIES_MAX
 from protocols.provider.messages import Authorize, Bye, Open, Ping, Relay
 
 #: Rows that one DIGESTS lists, and one RESEND names.
@@ -197,6 +198,7 @@ class Recall:
     """
 
     EVENT: ClassVar[str] = "RECALL"
+    SINCE: ClassVar[int] = 2
     recall: str = attrs.field(validator=is_id)
     users: list[int] = attrs.field(validator=max_len(RECALL_USERS_MAX))
     amount_e4: int = attrs.field(validator=is_number)
@@ -215,15 +217,43 @@ class Return:
     """
 
     VERB: ClassVar[str] = "RETURN"
+    SINCE: ClassVar[int] = 2
     ANSWER: ClassVar[type] = Returned
     recall: str = attrs.field(validator=is_id)
     number: int = attrs.field(validator=is_number)
 
 
+@attrs.frozen
+class ParkedRecord:
+    """One record of the stream that could not be applied, and waits."""
+
+    number: int = attrs.field(validator=is_number)
+    kind: str = attrs.field(validator=max_len(64))
+    #: Why, as a code.
+    code: str = attrs.field(validator=max_len(64))
+
+
+@attrs.frozen
+class ParkedPage:
+    """The answer to ``PARKED``; there may be more after the last number."""
+
+    records: list[ParkedRecord] = attrs.field(validator=max_len(PAGE_ENTRIES_MAX))
+
+
+@attrs.frozen
+class Parked:
+    """``TAG PARKED {after}``: the records of this site's stream that wait to be applied."""
+
+    VERB: ClassVar[str] = "PARKED"
+    SINCE: ClassVar[int] = 2
+    ANSWER: ClassVar[type] = ParkedPage
+    after: int = attrs.field(default=0, validator=is_number)
+
+
 #: Verbs a site may send, and the events of each side.
 REQUESTS: tuple[type, ...] = (
     *(Authorize, Open, Journal, Subscribe, Snapshot, Chunk),
-    *(Digests, Resend, Relay, Ping, Return),
+    *(Digests, Resend, Relay, Ping, Return, Parked),
 )
 SERVER_EVENTS: tuple[type, ...] = (Changes, Recall, Bye)
 CLIENT_EVENTS: tuple[type, ...] = (Credit, Bye)

@@ -51,8 +51,8 @@ class Provider:
     def closed(self, session: Session, reason: str) -> None:
         """The run is over."""
 
-    def refused(self, code: Any) -> None:
-        self.ready.errback(RuntimeError(f"refused: {code}"))
+    def refused(self, refusal: Any) -> None:
+        self.ready.errback(refusal)
 
     async def request(self, session: Session, message: Any) -> Any:
         raise NotImplementedError

@@ -108,6 +108,7 @@ class _Handler:
         return await succeed(message)
 
     def opened(self, session: object) -> None: ...
+    def unspoken(self, peer: object, unspoken: object) -> None: ...
     def event(self, session: object, event: object) -> None:
         self.taken.append(event)
 

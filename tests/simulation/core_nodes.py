@@ -34,6 +34,8 @@ from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
+from protocols.handshake import VERSIONS
+from protocols.machine import ProtocolSpec
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.network import identify
 from tests.simulation.node import Node
@@ -116,6 +118,9 @@ class CoreInstallation:
         self.topology = Topology(APPLICATION, SITES, PROVIDERS, devices)
         self.devices: dict[str, Device] = {}
         self.paper: list[Paper] = []
+        #: Versions of the wire that a node speaks from its next start on, by identity; all of
+        #: them where nothing is said. A rolling upgrade: set before, removed, then restarted.
+        self.speaks: dict[str, tuple[int, ...]] = {}
         self.providers: dict[str, PrintProvider] = {}
         self.sites: dict[str, SiteServer] = {}
         self.application: ApplicationServer | None = None
@@ -166,6 +171,14 @@ class CoreInstallation:
             clock.advance(0)
         node.disk.crashed()
 
+    def settings(self, node: Node) -> LinkSettings:
+        """Of the node's links, at the versions it speaks."""
+        return attrs.evolve(SETTINGS, versions=self.speaks.get(node.identity, VERSIONS))
+
+    def _spec(self, node: Node, spec: ProtocolSpec) -> ProtocolSpec:
+        """Of what the node listens to, the same."""
+        return attrs.evolve(spec, versions=self.speaks.get(node.identity, VERSIONS))
+
     def _start(self, node: Node, starting: Any) -> None:
         """A start that fails ends the process, and what watches over it starts it again."""
         clock = node.clock
@@ -210,7 +223,7 @@ class CoreInstallation:
             face = LinksFace(
                 {"provider": provider_face, "site": SiteLinkFace(env, server, APPLICATION)}
             )
-            factory = SessionServerFactory(LINKS, clock, face, identify)
+            factory = SessionServerFactory(self._spec(node, LINKS), clock, face, identify)
             self.world.network.listen(node, PORT, factory)
             self._listen_to_devices(node, env, server, APPLICATION)
 
@@ -219,11 +232,11 @@ class CoreInstallation:
     def _listen_to_devices(self, node: Node, env: Environment, server: Any, name: str) -> None:
         if self.device_names:
             face = DeviceFace(env, server, name)
-            factory = SessionServerFactory(DEVICE, env.clock, face, identify)
+            factory = SessionServerFactory(self._spec(node, DEVICE), env.clock, face, identify)
             self.world.network.listen(node, DEVICE_PORT, factory)
 
     def _boot_device(self, node: Node) -> None:
-        device = boot_device(self, node, SETTINGS)
+        device = boot_device(self, node, self.settings(node))
         self.devices[node.name] = device
         self._start(node, device.start())
 
@@ -236,7 +249,7 @@ class CoreInstallation:
         writer = node.disk.writer("journal.db", clock, anchor)
         store = SiteStore(writer, node.disk.replicas, env.wall_s, anchor)
         endpoint = self.world.network.endpoint(node, APPLICATION, PORT)
-        server = SiteServer(env, store, endpoint, SiteSettings(link=SETTINGS))
+        server = SiteServer(env, store, endpoint, SiteSettings(link=self.settings(node)))
         self.sites[node.name] = server
 
         async def start() -> None:
@@ -244,7 +257,8 @@ class CoreInstallation:
             face = ProviderFace(env, server, node.identity)
             server.on_settings = face.push_settings
             server.address = (APPLICATION, PORT)
-            factory = SessionServerFactory(LINKS, clock, LinksFace({"provider": face}), identify)
+            links = LinksFace({"provider": face})
+            factory = SessionServerFactory(self._spec(node, LINKS), clock, links, identify)
             self.world.network.listen(node, PORT, factory)
             self._listen_to_devices(node, env, server, node.identity)
 
@@ -265,7 +279,7 @@ class CoreInstallation:
             SimAnalyser(node.disk.spool),
             network.endpoint(node, APPLICATION, PORT),
             network.endpoint(node, PROVIDERS[node.identity], PORT),
-            SETTINGS,
+            self.settings(node),
             remove=node.disk.spool.remove,
         )
         self._start(node, provider.start())

@@ -78,7 +78,7 @@ class ToyServer(Toy):
     async def hello(self, session: Session, hello: Hello) -> Welcome:
         self.alive()
         role = "application" if self.node.role == "application" else "site"
-        return Welcome(1, role, self.node.name, self.node.name, self.clock.number)
+        return Welcome(session.version, role, self.node.name, self.node.name, self.clock.number)
 
     def opened(self, session: Session) -> None:
         self.alive()

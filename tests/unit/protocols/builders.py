@@ -14,11 +14,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from protocols.codes import Code
 from protocols.common import Decision, Document, PageGroup
 from protocols.endpoint import NamedPeer, Session, SessionServerFactory
+from protocols.errors import Refusal
 from protocols.handshake import Hello, Mark, Welcome
-from protocols.machine import Connection, Side
+from protocols.machine import Connection, Side, Unspoken
 from protocols.provider.messages import Authorize, Ping, Pong
 from protocols.provider.spec import PROVIDER
 
@@ -135,8 +135,10 @@ class Recorder:
         self.calls: list[str] = []
         self.sessions: list[Session] = []
         self.events: list[Any] = []
+        self.refusals: list[Refusal] = []
         self.respond: Callable[[Any], Any] = self.pong
-        self.greet: Callable[[Hello], Any] = lambda _: welcome()
+        #: The WELCOME, or what becomes of the HELLO; None: welcome, at the session's version.
+        self.greet: Callable[[Hello], Any] | None = None
 
     @staticmethod
     def pong(message: Any) -> Any:
@@ -144,6 +146,8 @@ class Recorder:
         return Pong(clock=message.clock)
 
     async def hello(self, session: Session, hello: Hello) -> Welcome:
+        if self.greet is None:
+            return welcome(version=session.version)
         answer = self.greet(hello)
         if isinstance(answer, Deferred):
             answer = await answer
@@ -153,8 +157,12 @@ class Recorder:
     def make_hello(self) -> Hello:
         return hello()
 
-    def refused(self, code: Code) -> None:
-        self.calls.append(f"refused {code.value}")
+    def refused(self, refusal: Refusal) -> None:
+        self.refusals.append(refusal)
+        self.calls.append(f"refused {refusal.code.value}")
+
+    def unspoken(self, peer: Any, unspoken: Unspoken) -> None:
+        self.calls.append(f"{peer.role} {peer.name} speaks {unspoken.offered}")
 
     def opened(self, session: Session) -> None:
         self.sessions.append(session)

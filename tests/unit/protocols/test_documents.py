@@ -17,7 +17,7 @@ from protocols.codes import WORDS, Code
 from protocols.device.spec import DEVICE
 from protocols.diagram import to_dot
 from protocols.envelope import Kind
-from protocols.handshake import VERSIONS, Hello, Welcome
+from protocols.handshake import VERSIONS, Hello, Welcome, say_versions, since_of
 from protocols.machine import (
     TRANSITIONS,
     Bad,
@@ -147,10 +147,16 @@ class PageTests(SynchronousTestCase):
                 self.assertIn(line, text)
 
     def test_versions_and_states(self) -> None:
-        self.assertEqual(VERSIONS, (1,))
-        for name in PAGES:
+        self.assertEqual(VERSIONS, (1, 2))
+        for name, spec in PAGES.items():
             text = page(name)
-            self.assertIn("This release speaks version 1.", text)
+            self.assertIn(f"This release speaks versions {say_versions(VERSIONS)}:", text)
+            messages = (*spec.client_requests, *spec.server_requests)
+            for cls in (*messages, *spec.client_events, *spec.server_events):
+                said = re.findall(
+                    r"^Since version (\d+)\.", section(text, self.heading(name, cls)), re.M
+                )
+                self.assertEqual(said, [str(since_of(cls))] if since_of(cls) > 1 else [], cls)
             states = section(text, "## States")
             for state in State:
                 self.assertIn(f"`{state.value}`", states)

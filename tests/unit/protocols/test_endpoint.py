@@ -17,6 +17,7 @@ from protocols.endpoint import (
     SessionServerFactory,
 )
 from protocols.errors import Refusal, SessionLost
+from protocols.handshake import VERSIONS
 from protocols.limits import HANDSHAKE_TIMEOUT_S, IDLE_TIMEOUT_S
 from protocols.machine import Connection, Side
 from protocols.provider.messages import Bye, Config, Ping, Pong
@@ -131,6 +132,9 @@ class JoinedTests(SynchronousTestCase):
         self.patch(self.at_client, "make_hello", lambda: hello(versions=[7]))
         self.join()
         self.assertEqual(self.at_client.calls, ["refused version"])
+        (refusal,) = self.at_client.refusals
+        self.assertEqual(refusal.fields, {"spoken": list(VERSIONS), "offered": [7]})
+        self.assertEqual(self.at_server.calls, ["provider p1 speaks [7]"])
         self.assertTrue(self.wire.is_gone)
 
     def test_bye_before_the_welcome_is_a_refusal(self) -> None:

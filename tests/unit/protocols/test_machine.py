@@ -200,7 +200,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertIs(server.state, State.READY)
 
     def test_no_version_in_common_names_both(self) -> None:
-        for offered in ([2, 3], [], [0]):
+        for offered in ([3, 4], [], [0]):
             server = Connection(PROVIDER, Side.SERVER)
             client = Connection(PROVIDER, Side.CLIENT)
             (fatal,) = feed(server, client.send_hello(hello(versions=offered)))
@@ -210,7 +210,7 @@ class HandshakeTests(SynchronousTestCase):
             (refused,) = feed(client, fatal.line)
             assert isinstance(refused, HelloRefused)
             self.assertIs(refused.refusal.code, Code.VERSION)
-            self.assertEqual(refused.refusal.fields, {"spoken": [1], "offered": offered})
+            self.assertEqual(refused.refusal.fields, {"spoken": [1, 2], "offered": offered})
             self.assertIs(client.state, State.CLOSED)
 
     def test_the_versions_are_read_whatever_else_is_there(self) -> None:
@@ -272,7 +272,7 @@ class HandshakeTests(SynchronousTestCase):
     def test_a_welcome_that_cannot_be_used(self) -> None:
         for line, code in (
             (b"1 OK {}\n", Code.BAD_FIELDS),
-            (WELCOME_LINE.replace(b'"version":1', b'"version":2'), Code.VERSION),
+            (WELCOME_LINE.replace(b'"version":1', b'"version":3'), Code.VERSION),
             (b'1 NO busy {"retry_after_s":4}\n', Code.BUSY),
             (b"1 NO busy {]\n", Code.BAD_JSON),
         ):

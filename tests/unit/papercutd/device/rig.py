@@ -67,7 +67,7 @@ class FakeServer:
             raise Refusal(self.refuse_hello.pop(0))
         decider = STREAM if self.address.role == "site" else "application"
         return Welcome(
-            version=1,
+            version=session.version,
             role=self.address.role,
             name=self.address.name,
             decider=decider,

@@ -28,7 +28,7 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual(set(KINDS) - kinds, counted)
 
     def test_a_kind_of_a_later_release(self) -> None:
-        self.assertEqual(words_of("card-claimed-twice").title, "card claimed twice")
+        self.assertEqual(words_of("seen-in-2031").title, "seen in 2031")
 
     def test_overspend(self) -> None:
         found = {"people": 0, "in_all_e4": 0, "most_per_user_e4": 0, "within_bound": True}

@@ -20,10 +20,10 @@ from protocols.device.spec import DEVICE
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
 PROVIDER_VERBS = {"AUTHORIZE", "COMPLETE", "CANCEL", "OPEN", "PING", "RELAY"} | {"HELD", "RELEASED"}
-DEVICE_VERBS = {"LOGIN", "LOGOUT", "ACCOUNTS", "JOBS", "RELEASE", "DISCARD"}
+DEVICE_VERBS = {"LOGIN", "LINK", "LOGOUT", "ACCOUNTS", "JOBS", "RELEASE", "DISCARD"}
 DEVICE_VERBS |= {"RUN", "PAGES", "FINISH", "OPEN", "PING"}
 SITE_VERBS = {"AUTHORIZE", "OPEN", "JOURNAL", "SUBSCRIBE", "SNAPSHOT", "CHUNK", "RELAY", "PING"} | {
-    *("DIGESTS", "RESEND", "RETURN")
+    *("DIGESTS", "RESEND", "RETURN", "PARKED")
 }
 
 

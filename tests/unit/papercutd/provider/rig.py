@@ -74,7 +74,7 @@ class FakeServer:
         if self.refuse_hello:
             raise Refusal(self.refuse_hello.pop(0))
         return Welcome(
-            version=1,
+            version=session.version,
             role=self.role,
             name="north" if self.role == "site" else "application",
             decider=self.decider,

@@ -137,6 +137,17 @@ class AskingTests(AskingCase):
         self.assertEqual(self.taken(), (Outcome.DECIDED, "application"))
         self.assertEqual(self.others, [("stream", FUNDS)])
 
+    def test_who_cannot_evaluate_a_rule_waits_for_who_can(self) -> None:
+        """A second server of the release before holds; the first, of this one, is slow."""
+        older = attrs.evolve(FUNDS, verdict=Verdict.HOLD, reason=Reason.CAPABILITY)
+        self.ask()
+        self.clock.advance(1)
+        self.second.answer(older)
+        self.assertEqual(self.answers, [])
+        self.first.answer(ALLOW)
+        self.assertEqual(self.taken(), (Outcome.DECIDED, "application"))
+        self.assertEqual(self.others, [("stream", older)])
+
     def test_soft_refusal_is_final_at_1_6_s(self) -> None:
         self.ask()
         self.clock.advance(1)

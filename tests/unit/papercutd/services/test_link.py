@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.environment import Environment
 from papercutd.services.link import Link, LinkSettings
+from papercutd.services.peer_versions import refused_by
 from protocols.codes import ASK_ELSEWHERE, Code
-from protocols.endpoint import Session
+from protocols.endpoint import NamedPeer, Session, SessionServerFactory
 from protocols.errors import LocalProtocolError, Refusal, SessionLost
 from protocols.handshake import Hello
 from protocols.limits import TAGS_IN_FLIGHT_MAX
@@ -25,7 +27,6 @@ from tests.unit.protocols.builders import (
     decision,
     hello,
     server_factory,
-    welcome,
 )
 
 #: A power of two, so that the clock adds up exactly.
@@ -588,6 +589,38 @@ class ConnectingTests(LinkTestCase):
         # No welcome: the delay grows.
         self.assertEqual(self.rng.asked, [(1.0, 2.0), (1.0, 4.0), (1.0, 8.0)])
 
+    def test_refused_for_its_versions(self) -> None:
+        """What both speak is kept, until there is a session: people are told which to upgrade."""
+        spec = attrs.evolve(PROVIDER, versions=(3, 4))
+        newer = SessionServerFactory(
+            spec, self.clock, self.server, lambda _: NamedPeer("provider", "p1")
+        )
+        ours, self.endpoint.server = self.endpoint.server, newer
+        self.link.start()
+        self.run_for(0.1)
+        self.assertEqual(
+            self.asker.calls,
+            ["refused version"],
+        )
+        self.assertEqual(
+            refused_by(self.link, "the application server"),
+            ["the application server speaks 3 and 4, we speak 1 and 2: upgrade this side"],
+        )
+        self.assertEqual(self.server.calls, ["provider p1 speaks [1, 2]"])
+        self.assertIsNone(self.link.speaks)
+        self.endpoint.server = ours
+        self.run_for(3.0)
+        self.assertEqual(refused_by(self.link, "the application server"), [])
+        self.assertEqual(self.link.speaks, 2)
+
+    def test_fewer_versions_offered(self) -> None:
+        """As the simulator has it, to run a node at an older one."""
+        settings = LinkSettings(versions=(1,))
+        env = Environment(self.clock, lambda: 1e9, self.rng)
+        self.link = Link(env, self.endpoint, PROVIDER, self.asker, settings)
+        self.asker.link = self.link
+        self.assertEqual(self.up().version, 1)
+
     def test_refused_for_now(self) -> None:
         def busy(_: Any) -> Any:
             raise Refusal(Code.BUSY, {"retry_after_s": 20})
@@ -596,7 +629,7 @@ class ConnectingTests(LinkTestCase):
         self.link.start()
         self.run_for(20.0)
         self.assertEqual(len(self.endpoint.tried_at), 1)
-        self.server.greet = lambda _: welcome()
+        self.server.greet = None
         self.run_for(1.0)
         self.assertIsNotNone(self.link.session)
 

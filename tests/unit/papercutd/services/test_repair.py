@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ from twisted.internet.defer import Deferred
 from papercutd.faces.site_link import SiteLinkFace
 from papercutd.services.repair import Repaired
 from papercutd.storage.replicated import TABLES
+from protocols.errors import SessionLost
 from protocols.site import messages as site
 from tests.support.stores import request
 from tests.unit.papercutd.services.test_runs import RunCase
@@ -25,11 +27,14 @@ class Wire:
     asked: list[Any] = attrs.field(factory=list)
     #: Called before each request: what happens at the application server meanwhile.
     meanwhile: Any = lambda: None
+    #: The version of the session.
+    speaks: int = 2
 
     def request(self, message: Any) -> Deferred[Any]:
         self.asked.append(message)
         self.meanwhile()
-        answer = self.face._verbs[type(message)](None, None, message)  # type: ignore[arg-type]
+        session: Any = SimpleNamespace(version=self.speaks)
+        answer = self.face._verbs[type(message)](session, None, message)  # type: ignore[arg-type]
         return Deferred.fromCoroutine(answer)
 
 
@@ -72,6 +77,29 @@ class RepairTests(RunCase):
         self.assertGreater(found.compared_rows, 630)
         # One range of each table, none listed.
         self.assertEqual(len(self.wire.asked), len(TABLES))
+
+    def test_another_version_compares_what_both_have(self) -> None:
+        """A column that the other side lacks is no difference, and is not sent again for ever."""
+        self.turner.result(self.centre.store.record_certificate("5", "site", "south", "f", 1e10))
+        self.turner.result(self.centre.store.revoke("site", "south"))
+        self.follow()
+        self.branch.query("UPDATE replica.revocation SET revoked_at = 0")
+        self.wire.speaks = 1
+        self.assertEqual(self.repaired().damaged_rows, 0)
+        self.wire.speaks = 2
+        self.assertEqual(self.repaired().named, ["revocation: row 5"])
+
+    def test_upgraded_in_the_midst_of_it(self) -> None:
+        """What was compared before means nothing: the next night compares it all."""
+
+        def upgraded() -> None:
+            self.wire.speaks = 2
+
+        self.wire.speaks = 1
+        self.wire.meanwhile = upgraded
+        running = Deferred.fromCoroutine(self.site.repair.run())
+        self.turner.settle()
+        self.failureResultOf(running, SessionLost)
 
     def test_bytes_that_were_flipped(self) -> None:
         """Even where somebody has made their seals again."""

@@ -8,8 +8,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.environment import Environment
+from papercutd.services.peer_versions import versions_check, versions_status
 from papercutd.services.sessions import FIGHT_SHOWN_S, Sessions
 from protocols.codes import Code
+from protocols.handshake import VERSIONS
+from protocols.received import Unspoken
 
 
 class Ended:
@@ -17,9 +20,31 @@ class Ended:
 
     def __init__(self) -> None:
         self.codes: list[Code] = []
+        self.version = max(VERSIONS)
+        self.hello = None
 
     def end(self, code: Code, retry_after_s: float = 0.0) -> None:
         self.codes.append(code)
+
+
+class UnspokenTests(SynchronousTestCase):
+    def test_shown_until_it_speaks_what_we_do(self) -> None:
+        sessions = Sessions(Environment(Clock(), lambda: 0.0, random.Random(1)))
+        sessions.refuse("provider:p1", Unspoken([4], [1, 2], "4.0.0"))
+        sessions.refuse("provider:p1", Unspoken([4], [1, 2], "4.0.0"))
+        said = "provider p1 speaks 4, we speak 1 and 2: upgrade this side (its release is 4.0.0)"
+        status = versions_status(sessions, refused=["x"])
+        self.assertEqual(status["refused_versions"], ["x", said])
+        check = versions_check(sessions)
+        self.assertEqual((check["ok"], check["detail"]), (False, said))
+        session = Ended()
+        sessions.enter("provider:p1", session)  # type: ignore[arg-type]
+        self.assertTrue(versions_check(sessions)["ok"])
+        status = versions_status(sessions)
+        self.assertEqual((status["refused_versions"], status["older_peers"]), ([], []))
+        session.version = 1
+        older = [{"name": "provider:p1", "speaks": 1, "software": ""}]
+        self.assertEqual(versions_status(sessions)["older_peers"], older)
 
 
 class FightTests(SynchronousTestCase):

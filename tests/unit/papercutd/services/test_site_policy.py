@@ -34,6 +34,7 @@ class Always:
 class FakeLink:
     suspect: bool = True
     session: Any = None
+    refusal = speaks = None
 
 
 class SitePolicyCase(RunCase):

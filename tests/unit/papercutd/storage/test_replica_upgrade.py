@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 from unittest import mock
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import Position
 from papercutd.storage import migrate, replica
+from papercutd.storage.replicated import TABLES, apply_rows
+from papercutd.storage.seals import verify_replica
 
 
 class UpgradeTests(SynchronousTestCase):
@@ -31,6 +34,26 @@ class UpgradeTests(SynchronousTestCase):
         self.attach_older(replica.IN_FORCE)
         replica.attach(self.connection, self.files, 1, replica.IN_FORCE)
         self.assertEqual(replica.read_position(self.connection), Position(0, 9, ""))
+
+    def test_its_rows_are_as_they_were_written(self) -> None:
+        """A column that was added since is no byte that somebody changed; a changed one is."""
+        before = attrs.evolve(TABLES["revocation"], columns=("serial", "role", "name"), newer={})
+        older = migrate.migrations("replica")
+        older = [one for one in older if not one[1].startswith("0060")]
+        row = ("revocation", "5", {"serial": "5", "role": "site", "name": "north"})
+        with (
+            mock.patch.object(migrate, "migrations", return_value=older),
+            mock.patch.dict(TABLES, {"revocation": before}),
+        ):
+            replica.attach(self.connection, self.files, 1, replica.IN_FORCE)
+            apply_rows(self.connection, replica.IN_FORCE, [row], 1)
+        self.connection.execute("DETACH DATABASE replica")
+        replica.attach(self.connection, self.files, 1, replica.IN_FORCE)
+        self.assertEqual(verify_replica(self.connection, replica.IN_FORCE), [])
+        named = ["replica: revocation: row 5 is not what was written"]
+        for change in ("revoked_at = 1", "revoked_at = 0, name = 'south'"):
+            self.connection.execute(f"UPDATE replica.revocation SET {change}")
+            self.assertEqual(verify_replica(self.connection, replica.IN_FORCE), named)
 
     def test_half_filled_it_begins_anew(self) -> None:
         self.attach_older(replica.INCOMING)

@@ -113,6 +113,22 @@ class SealTests(SynchronousTestCase):
             decision = result(self.branch.store.decide(local, asked))
             result(self.branch.store.complete(local, completion(asked, decision)))
 
+    def test_columns_that_an_upgrade_adds(self) -> None:
+        """Rows sealed before are as they were written; another value than the default is not."""
+        connection = self.application()
+        self.assertEqual(verify_application(connection), [])
+        for table in LEDGER:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN later TEXT NOT NULL DEFAULT 'no'")
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN later_still INTEGER DEFAULT 7")
+        self.assertEqual(verify_application(connection), [])
+        for change in ("later = 'x'", "later_still = NULL", "later = 'no', name = name || 'x'"):
+            connection.execute("SAVEPOINT changed")
+            connection.execute(f"UPDATE account SET {change} WHERE name = 'bert'")
+            (problem,) = verify_application(connection)
+            self.assertIn("account: row", problem)
+            connection.execute("ROLLBACK TO changed")
+        self.assertEqual(verify_application(connection), [])
+
     def tampered(
         self, connection: sqlite3.Connection, table: str, key: str, check: Check, **more: Any
     ) -> None:

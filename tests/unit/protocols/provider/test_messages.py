@@ -120,7 +120,7 @@ class BoundsTests(SynchronousTestCase):
         ):
             self.refused(Authorize, asked, **fields)
         for fields in (
-            {"verdict": "perhaps"},
+            {"verdict": "Perhaps!"},
             {"user": -1},
             {"account": 2**60},
             {"lines": [{"what": "x", "quantity": 1, "unit_e4": -1}]},
@@ -145,7 +145,8 @@ class VersionTests(SynchronousTestCase):
     def test_the_highest_of_both(self) -> None:
         self.assertEqual(choose_version([1, 2, 3], (2, 3, 4)), 3)
         self.assertEqual(choose_version([1]), 1)
-        self.assertIsNone(choose_version([2]))
+        self.assertEqual(choose_version([2, 3]), 2)
+        self.assertIsNone(choose_version([3, 4]))
         self.assertIsNone(choose_version([]))
 
 

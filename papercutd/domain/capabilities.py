@@ -1,0 +1,21 @@
+"""Kinds of rules this release can evaluate, by name.
+
+A replicated row that is of no use without one says so in its column ``needs``, words between
+spaces, and so does a record of a journal. Who lacks a word of it does not guess: a site holds
+what the row is about (reason ``capability``), the application server parks the record. Both
+say so in ``status``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: Prices that differ for paper printed on both sides.
+DUPLEX_PRICES = "duplex-prices"
+
+CAPABILITIES = frozenset({DUPLEX_PRICES})
+
+
+def lacking(needs: Iterable[str], known: Iterable[str] = CAPABILITIES) -> list[str]:
+    """What of ``needs`` is not ``known``; empty: the rule can be evaluated."""
+    return sorted(set(needs) - set(known))

@@ -1,0 +1,1 @@
+-- Nothing changes here. What a release of version 2 has written is not opened by one of version 1 any more.
