@@ -25,7 +25,12 @@ setup(
         "twisted.plugins",
     ],
     package_data={
-        "papercutd": ["storage/schema/*/*.sql", "provider/backend/papercut", "py.typed", "faces/templates/*"],
+        "papercutd": [
+            "storage/schema/*/*.sql",
+            "provider/backend/papercut",
+            "py.typed",
+            "faces/templates/*",
+        ],
         "protocols": ["py.typed"],
     },
     data_files=[
