@@ -14,6 +14,7 @@ from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.policy import add_commands as add_policy_commands
+from papercutd.commands.quota import add_quota_commands
 from papercutd.commands.statement import add_statement_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
@@ -158,6 +159,8 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--currency", default="EUR")
     add("show", "all versions", _operation("price.show"), price)
+
+    add_quota_commands(add, group, _operation)
 
     site = group("site", "site servers")
     one = add("add", "add a site and print its join token", _add_with_token("site"), site)

@@ -31,6 +31,7 @@ from papercutd.services.policy_operations import (
     SitePolicyOperations,
     site_alarms,
 )
+from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
@@ -111,6 +112,7 @@ class StoreOperations:
             **GroupOperations(self.store.rules).all(),
             **PolicyOperations(self.store.rules).all(),
             **AllowanceOperations(self.store).all(),
+            **QuotaOperations(self.store).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -538,6 +540,7 @@ class ApplicationOperations(StoreOperations):
             **versions_status(*self._registries()),
             "recalls": server.recalls.sent,
             "recalls_late": server.recalls.late,
+            "quotas_waiting": await self.store.quotas_waiting(),
             **self._lockouts.status(),
             **found,
         }
@@ -560,10 +563,12 @@ class ApplicationOperations(StoreOperations):
         found = await self.store.counts()
         names = [site["name"] for site in await self.store.site_states()]
         missing = [n for n in names if self._server.sites.get(f"site:{n}") is None]
+        waiting = await self.store.quotas_waiting()
         checks = [
             {"name": "database", "ok": True, "detail": ""},
             {"name": "sites", "ok": not missing, "detail": ", ".join(missing)},
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
+            {"name": "quotas", "ok": not waiting, "detail": ", ".join(waiting)},
             versions_check(*self._registries()),
             *self._lockouts.checks(self._fighting()),
         ]

@@ -21,6 +21,15 @@ from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
+from papercutd.storage.schedules import (
+    QuotaPiece,
+    Schedule,
+    Schedules,
+    read_schedule,
+    read_schedules,
+    read_waiting,
+    verify_quotas,
+)
 from papercutd.storage.seals import legible, one_moment, verify_ledger
 from papercutd.storage.statement import make_statement
 
@@ -35,6 +44,7 @@ class AdministeredStore:
     charging: Charging
     allowances: Allowances
     log: ChangeLog
+    schedules: Schedules
     _wall_s: Callable[[], float]
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
@@ -234,6 +244,40 @@ class AdministeredStore:
 
         return self.write(refill)
 
+    # Quotas.
+
+    def add_quota(self, schedule: Schedule) -> Deferred[int]:
+        """Raises InvalidValue, AlreadyExists."""
+        return self.write(lambda c: self.schedules.add(c, schedule, self._wall_s()))
+
+    def remove_quota(self, name: str) -> Deferred[None]:
+        """No more runs; raises NotFound, and InvalidValue while one is under way."""
+        return self.write(lambda c: self.schedules.remove(c, name))
+
+    def quotas(self) -> Deferred[list[Row]]:
+        return self.read(read_schedules)
+
+    def quota(self, name: str) -> Deferred[Row]:
+        """One quota with its last runs; raises NotFound."""
+        return self.read(lambda c: read_schedule(c, name))
+
+    def run_quota(
+        self, name: str | None = None, make_up: bool = False
+    ) -> Deferred[QuotaPiece | None]:
+        """One piece of the run that is due first; None: nothing is due.
+
+        ``make_up``: of what is overdue for more than 35 days too. Raises NotFound.
+        """
+        return self.write(lambda c: self.schedules.run_piece(c, self._wall_s(), name, make_up))
+
+    def skip_quota(self, name: str) -> Deferred[int]:
+        """What was missed has no run; when the next is due. Raises NotFound, InvalidValue."""
+        return self.write(lambda c: self.schedules.skip(c, name, self._wall_s()))
+
+    def quotas_waiting(self) -> Deferred[list[str]]:
+        """Names of those overdue for more than 35 days: an administrator has to say."""
+        return self.read(lambda c: read_waiting(c, self._wall_s()))
+
     # How everything stands.
 
     def counts(self) -> Deferred[dict[str, int]]:
@@ -291,6 +335,7 @@ class AdministeredStore:
                     *verify_accounts(connection),
                     *verify_allowances(connection),
                     *_verify_charges(connection),
+                    *verify_quotas(connection),
                 ]
 
         return self.read(verify)

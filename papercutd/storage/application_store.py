@@ -58,6 +58,7 @@ from papercutd.storage.people import (
 )
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
 from papercutd.storage.rule_store import RuleStore
+from papercutd.storage.schedules import Schedules
 from papercutd.storage.scope import check_spoken_for
 from papercutd.storage.seals import one_moment
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
@@ -111,6 +112,7 @@ class ApplicationStore(AdministeredStore):
         self.intake = Intake(log, self.charging, self.allowances, self.claims, wall_s)
         self.certificates = Certificates(log)
         self.rules = RuleStore(self, log, self.directory, wall_s)
+        self.schedules = Schedules(log, self.accounts)
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""

@@ -32,6 +32,7 @@ from papercutd.storage.people import Device, Login
 from papercutd.storage.replicated import RangeDigest
 from papercutd.storage.retiring import EndedStream
 from papercutd.storage.rule_store import GroupedUser, RuleView
+from papercutd.storage.schedules import QuotaPiece, Schedule
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
     JournalBatch,
@@ -352,6 +353,27 @@ class IApplicationStore(IJobStore):
 
     def devices() -> Deferred[list[Row]]:
         """All of them."""
+
+    def add_quota(schedule: Schedule) -> Deferred[int]:
+        """Raises InvalidValue, AlreadyExists."""
+
+    def remove_quota(name: str) -> Deferred[None]:
+        """No more runs; raises NotFound, and InvalidValue while one is under way."""
+
+    def quotas() -> Deferred[list[Row]]:
+        """All quotas, by name."""
+
+    def quota(name: str) -> Deferred[Row]:
+        """One with its last runs; raises NotFound."""
+
+    def run_quota(name: str | None = None, make_up: bool = False) -> Deferred[QuotaPiece | None]:
+        """One piece of the run that is due first; None: nothing is due. Raises NotFound."""
+
+    def skip_quota(name: str) -> Deferred[int]:
+        """What was missed has no run; when the next is due. Raises NotFound, InvalidValue."""
+
+    def quotas_waiting() -> Deferred[list[str]]:
+        """Names of those overdue for more than 35 days."""
 
     def counts() -> Deferred[dict[str, int]]:
         """How many there are of what an administrator wants to know."""

@@ -149,6 +149,17 @@ TABLES: dict[str, Replicated] = {
             ),
             "printer",
         ),
+        Replicated(
+            "schedule",
+            "id",
+            (
+                *("id", "name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
+                *("next_at", "done_account", "last_account", "ran_at"),
+            ),
+            "schedule",
+            "removed = 0",
+            since=2,
+        ),
         Replicated("price", "version", ("version", "effective_from", "body", "needs"), "price"),
         Replicated(
             "stream",

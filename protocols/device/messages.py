@@ -45,6 +45,8 @@ class Person:
     state: str = attrs.field(default="online", validator=in_(("online", "cut", "cut-and-stale")))
     #: What the person should hear: ``card-claimed-twice``, ``card-refused``.
     notices: list[str] = attrs.field(factory=list, validator=max_len(8))
+    #: Of quotas that are due and not in the balance yet: a cut site knows them ahead.
+    promised_e4: int = attrs.field(default=0, validator=is_amount_e4)
 
 
 @attrs.frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,7 +19,7 @@ from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
-from papercutd.provider.adapters import Outcome, PrintOptions
+from papercutd.provider.adapters import Outcome, PrinterUnreachable, PrintOptions
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider
 from papercutd.services.application_server import ApplicationServer
@@ -36,7 +36,9 @@ from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 from protocols.handshake import VERSIONS
 from protocols.machine import ProtocolSpec
+from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
+from tests.simulation.core_held import add_printers
 from tests.simulation.network import identify
 from tests.simulation.node import Node
 from tests.simulation.spool import SimAnalyser
@@ -66,11 +68,14 @@ class Paper:
 class SimPrinter:
     """An adapter: takes its time, and its paper stays when the print server dies."""
 
-    def __init__(self, node: Node, env: Environment, paper: list[Paper]) -> None:
+    def __init__(
+        self, node: Node, env: Environment, paper: list[Paper], paper_out: dict[str, str]
+    ) -> None:
         self._node = node
         self._clock = node.clock
         self._env = env
         self._paper = paper
+        self._paper_out = paper_out
 
     async def print_document(
         self,
@@ -79,9 +84,16 @@ class SimPrinter:
         started: Callable[[], Awaitable[None]],
         options: PrintOptions,
     ) -> Outcome:
+        name = self._node.identity
         await deferLater(self._env.clock, self._env.rng.uniform(0.01, 0.1), lambda: None)
+        if self._paper_out.get(name) == "off":
+            raise PrinterUnreachable("it is off")
+        if self._node.disk.spool.get(path) is None:
+            raise FileNotFoundError(path)
         await started()
         await deferLater(self._env.clock, self._env.rng.uniform(0.05, 1.0), lambda: None)
+        while name in self._paper_out:
+            await deferLater(self._env.clock, 5.0, lambda: None)
         if self._node.clock is self._clock:
             self._paper.append(Paper(self._node.identity, path, self._node.world.now))
         return Outcome("completed")
@@ -111,8 +123,20 @@ class SimAnchor:
 class CoreInstallation:
     """Nodes that boot into real servers, over their own disks."""
 
-    def __init__(self, world: World, has_devices: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        has_devices: bool = False,
+        has_held: bool = False,
+        has_cups: bool = False,
+    ) -> None:
         self.world = world
+        self.has_held = has_held
+        self.cups = CupsMachines(self) if has_cups else None
+        #: Paper that CUPS will make once more, having been killed: (print server, path).
+        self.reruns: Counter[tuple[str, str]] = Counter()
+        #: Print servers whose printers have no paper: ``out``, or ``off`` and take nothing.
+        self.paper_out: dict[str, str] = {}
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
         self.topology = Topology(APPLICATION, SITES, PROVIDERS, devices)
@@ -127,10 +151,22 @@ class CoreInstallation:
         self._prepare_application()
         for name in SITES:
             world.add_node(name, "site").on_boot = self._boot_site
-        for name in PROVIDERS:
-            world.add_node(name, "provider").on_boot = self._boot_provider
+        for name, site in PROVIDERS.items():
+            node = world.add_node(name, "provider")
+            node.on_boot = self._boot_provider
+            if self.cups is not None:
+                self.cups.add_machine(node, site)
         for name in self.device_names:
             world.add_node(name, "device").on_boot = self._boot_device
+
+    def print_paper(self, provider: str, path: str) -> None:
+        """A document came out of a printer of ``provider``."""
+        self.paper.append(Paper(provider, path, self.world.now))
+
+    def is_unsaid(self, provider: str, path: str) -> bool:
+        """CUPS canceled it with the paper out, and nobody says so."""
+        job = path.partition("cups/")[2]
+        return self.cups is not None and job in self.cups.cupsd[provider].unsaid
 
     def boot_all(self) -> None:
         for name in self.topology.nodes():
@@ -159,6 +195,10 @@ class CoreInstallation:
             for name, site in PROVIDERS.items():
                 directory.add_provider(c, name, site)
                 directory.add_printer(c, f"{site}-1", name, "sim://printer")
+                if self.has_held:
+                    add_printers(directory, c, name, site)
+                if self.cups is not None:
+                    self.cups.add_printers(directory, c, name, site)
 
             for name in self.device_names:
                 directory.ensure_secret(c, CARD_KEY, "0" * 64)
@@ -272,15 +312,20 @@ class CoreInstallation:
         writer = node.disk.writer("provider.db", node.clock)
         journal = ProviderJournal(writer, env.wall_s)
         network = self.world.network
+        spooler = None if self.cups is None else self.cups.spooler(node, env, journal)
         provider = PrintProvider(
             env,
             journal,
-            {"sim": SimPrinter(node, env, self.paper)},
+            {"sim": SimPrinter(node, env, self.paper, self.paper_out)},
             SimAnalyser(node.disk.spool),
             network.endpoint(node, APPLICATION, PORT),
             network.endpoint(node, PROVIDERS[node.identity], PORT),
             self.settings(node),
             remove=node.disk.spool.remove,
+            spooler=spooler,
         )
-        self._start(node, provider.start())
+        if self.cups is not None and spooler is not None:
+            self._start(node, self.cups.start(node, spooler, provider))
+        else:
+            self._start(node, provider.start())
         self.providers[node.name] = provider

@@ -39,6 +39,8 @@ class CoreOracle:
         self._marks: dict[str, int] = {}
         self._head = (0, "")
         self._decided: dict[str, tuple[Any, ...]] = {}
+        #: Answers that each provider's disk had at its last commit.
+        self._answers: dict[str, set[tuple[Any, ...]]] = {}
         #: Job ids that a provider accepted.
         self.accepted: dict[str, str] = {}
         self._devices = DeviceChecks(
@@ -97,6 +99,7 @@ class CoreOracle:
             forgotten = names | self._records.forgotten.keys()
             for key in [one for one in self._decided if one.partition("/")[0] in forgotten]:
                 del self._decided[key]
+            self._answers.pop(node.name, None)
 
     def copied(self, node: Node) -> None:
         """See restores.Judge."""
@@ -162,13 +165,18 @@ class CoreOracle:
     def _at_provider(self, connection: sqlite3.Connection, node: str) -> None:
         """I5: an answer once made durable never changes."""
         self._checked("I5")
-        for job, step, decider, decision in connection.execute(
-            "SELECT job, step, decider, decision FROM job"
-            " WHERE state IN ('decided', 'printing', 'ended') AND decider <> ''"
-        ):
+        answers = set(
+            connection.execute(
+                "SELECT job, step, decider, decision FROM job"
+                " WHERE state IN ('decided', 'printing', 'ended') AND decider <> ''"
+            )
+        )
+        # What is as it was at the last commit was looked at then.
+        for job, step, decider, decision in answers - self._answers.get(node, set()):
             key, found = f"{job}/{step}", (decider, decision)
             if self._decided.setdefault(key, found) != found:
                 self._find("I5", f"the answer to {key} changed", node)
+        self._answers[node] = answers
 
     # The end.
 
@@ -219,6 +227,8 @@ class CoreOracle:
                 "SELECT job, state, reason FROM job WHERE state NOT IN ('ended', 'held')"
             ):
                 waiting.append(f"{provider}: {job} is {state} {reason}")
+        if self._in.cups is not None:
+            waiting += self._in.cups.unsettled()
         return waiting + self._devices.unsettled()
 
     def check_end(self) -> None:
@@ -258,11 +268,21 @@ class CoreOracle:
         ):
             charges.setdefault(key, []).append((amount_e4, decider, assumed))
         known = self._devices.check_end(charges)
-        for one in jobs.values():
+        for job, one in jobs.items():
             provider, key = one.provider, one.key
-            known.add(key)
+            former = records.former.get(job, set())
+            known |= {key} | former
+            if former & charges.keys():
+                # It printed by a step that its provider forgot.
+                continue
             count, found = papers[(provider, one.path)], charges.get(key, [])
             is_required = records.is_required(key, held)
+            # What was canceled at CUPS before any paper is told so, and costs nothing.
+            is_nothing = one.outcome in ("canceled", "aborted") and not sum(
+                amount_e4 for amount_e4, _, _ in found
+            )
+            if is_nothing and (not count or self._in.is_unsaid(provider, one.path)):
+                continue
             if count and len(found) != 1 and (found or is_required):
                 self._find("I3", f"{key}: {count} papers, {len(found)} charges", provider)
             if count and not found and not is_required:
@@ -270,7 +290,8 @@ class CoreOracle:
             if found and not count and not one.assumed and provider not in self._struck:
                 self._find("I4", f"{key} is charged without paper", provider)
             # A provider that was restored prints again what it does not know it printed.
-            if provider not in self._struck and count > 1 + one.assumed:
+            reruns = self._in.reruns[(provider, one.path)]
+            if provider not in self._struck and count > 1 + one.assumed + reruns:
                 self._find("I3", f"{key} came out {count} times", provider)
             if found and one.decision is not None:
                 decided_e4 = price_e4(one.decision)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -95,6 +96,8 @@ class SimDisk:
         connection = self._connections.get(name)
         if connection is None:
             connection = self._connections[name] = connect(":memory:")
+            if schema:
+                _template(schema).backup(connection)
         if schema:
             migrate(connection, name, schema)
         self._in_use.add(name)
@@ -273,7 +276,9 @@ class SimReplicas:
     def path(self, number: int) -> str:
         path = f"file:{self._prefix}-replica-{number}?mode=memory&cache=shared"
         if number not in self._keepers:
-            self._keepers[number] = sqlite3.connect(path, uri=True, check_same_thread=False)
+            keeper = sqlite3.connect(path, uri=True, check_same_thread=False)
+            _template("replica").backup(keeper)
+            self._keepers[number] = keeper
         return path
 
     def remove(self, number: int) -> None:
@@ -293,6 +298,14 @@ class SimReplicas:
             source.deserialize(data)
             source.backup(self._keepers[number])
             source.close()
+
+
+@cache
+def _template(schema: str) -> sqlite3.Connection:
+    """An empty database of ``schema``: migrated once in a process, copied by every world."""
+    template = connect(":memory:")
+    migrate(template, schema, schema)
+    return template
 
 
 def _copy_of(connection: sqlite3.Connection) -> sqlite3.Connection:

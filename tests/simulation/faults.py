@@ -351,14 +351,19 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F42", "price change while cut", "none", (5, 40)),
         FaultKind("F44", "one job by both ways", "none", (5, 40)),
         FaultKind("F45", "denial, then a duplicate", "none", (5, 40)),
+        FaultKind("F46", "given up while it is posted", "none", (5, 20)),
+        FaultKind("F56", "paper out over a week-end", "none", (5, 60)),
         FaultKind(
             "F57", "provider restarts in mid-print", "provider", (0.5, 20), _crash(Crash.KILLED)
         ),
+        FaultKind("F58", "released from two places", "none", (5, 20)),
         FaultKind(
             "F59", "hedged answer late", "asker link", (5, 30), _VERY_LATE, {"delay_s": (0.5, 1.1)}
         ),
         FaultKind("F61", "site box dead", "site", (2, 60), _crash(Crash.POWER)),
         FaultKind("F62", "provider reverted", "provider", (10, 50)),
         FaultKind("F63", "provider cloned", "provider", (10, 50)),
+        FaultKind("F67", "a held document vanishes", "none", (1, 10)),
+        FaultKind("F68", "cupsd killed", "none", (1, 15)),
     )
 }

@@ -24,6 +24,12 @@ class Profile:
     swarm: float = 0.6
     #: People copy at devices too.
     has_devices: bool = False
+    #: Jobs are held and released too, at devices where there are some.
+    has_held: bool = False
+    #: Print servers have CUPS beside their direct printers; wants ``has_held``.
+    has_cups: bool = False
+    #: Jobs printed at once.
+    jobs: int = 60
     #: A run's own factor on all rates is drawn between these.
     intensity: tuple[float, float] = (0.4, 1.6)
 
@@ -48,6 +54,18 @@ BASE = Profile(
 #: The same, with devices at both sites.
 DEVICES = attrs.evolve(BASE, name="devices", has_devices=True)
 
+#: Secure and find-me printers, whose jobs people collect.
+_OF_HELD = {"F46": 1.5, "F56": 0.4, "F57": 1.5, "F58": 2.0, "F67": 0.7, "F68": 1.0}
+HELD = attrs.evolve(
+    BASE,
+    name="held",
+    has_devices=True,
+    has_held=True,
+    has_cups=True,
+    jobs=20,
+    rates={**BASE.rates, **_OF_HELD},
+)
+
 #: The network and crashes go on, at half the rate, while disks go back.
 _HALF = {code: rate / 2 for code, rate in BASE.rates.items()}
 #: What was denied, or given back, in a lost window may be forgotten with it: no F45.
@@ -69,6 +87,14 @@ MIXED = _restoring(
         **{"F33": 0.3, "F34": 0.3, "F62": 0.4, "F63": 0.3},
     },
 )
-_ALL = (BASE, DEVICES, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED)
+#: With held jobs as well, at direct printers; it has bad seeds still (docs/testing.md).
+MIXED_HELD = attrs.evolve(
+    MIXED,
+    name="mixed-held",
+    has_held=True,
+    jobs=45,
+    rates={**MIXED.rates, "F46": 0.5, "F58": 0.7, "F67": 0.3},
+)
+_ALL = (BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED, MIXED_HELD)
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _ALL}

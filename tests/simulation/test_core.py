@@ -68,6 +68,27 @@ class DeviceTests(SeedCase):
         self.check(131)
 
 
+class HeldTests(SeedCase):
+    """Held jobs, directly and at CUPS: each comes out once for its one release."""
+
+    timeout = 300
+
+    def check(self, first: int) -> None:
+        for seed in range(first, first + SEEDS_OF_A_TEST // 2):
+            findings = run_core(seed, "held")
+            text = "\n".join(str(finding) for finding in findings.found)
+            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=held"
+            self.assertTrue(findings.is_good, f"{where}\n{text}")
+            if seed % 10 == 0:
+                self.assertEqual(run_core(seed, "held").trace, findings.trace, f"{seed} (I18)")
+
+    def test_seeds_0001(self) -> None:
+        self.check(1)
+
+    def test_seeds_0016(self) -> None:
+        self.check(16)
+
+
 class RestoreTests(SeedCase):
     """Disks go back, are lost, or run twice; what a surviving one has a record of is charged."""
 
