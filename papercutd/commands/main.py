@@ -15,6 +15,7 @@ from typing import Any
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.quota import add_quota_commands
+from papercutd.commands.statement import add_statement_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
 from papercutd.domain.money import show_amount
@@ -267,9 +268,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--provider-journal", dest="provider_journals", action="append", default=[])
     repair = "at a site: compare the replica with the application server, fetch what differs"
     one.add_argument("--repair", action="store_true", default=None, help=repair)
-    one = add("statement", "what was printed in the last outage", _operation("statement"))
-    one.add_argument("--since", help="seconds since 1970")
-    one.add_argument("--until", help="seconds since 1970")
+    add_statement_commands(add, group, one, _operation)
     add("backup", "copy the database while the server works", _operation("backup")).add_argument(
         "path"
     )
@@ -323,7 +322,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(result))
     else:
-        print(readable(result))
+        print(getattr(options, "readable", readable)(result))
     return 1 if isinstance(result, dict) and result.get("ok") is False else 0
 
 
@@ -378,7 +377,7 @@ def _table(rows: list[Any], indent: str) -> str:
 # What the commands do.
 
 _NOT_ARGUMENTS = frozenset(
-    {"config", "role", "json", "command", "subcommand", "run", "cups_command"}
+    {"config", "role", "json", "command", "subcommand", "run", "cups_command", "readable"}
 )
 
 

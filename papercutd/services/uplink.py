@@ -88,6 +88,9 @@ class Uplink:
         self.streams_taken = 0
         self._patience = Patience(env, NEW_STREAM_FIRST_S, NEW_STREAM_LONGEST_S, NEW_STREAM_CALM_S)
         self._is_waiting = False
+        self._is_paused = False
+        #: Record up to which the journal is forwarded, paused or not.
+        self._owed = 0
 
     @property
     def stream(self) -> str:
@@ -117,6 +120,16 @@ class Uplink:
         if self._wake is not None:
             wake, self._wake = self._wake, None
             wake.callback(None)
+
+    def pause(self, is_paused: bool) -> None:
+        """Keep the journal back, in a drill; what is in flight is still acknowledged."""
+        self._is_paused = is_paused
+        self.journal_grew()
+
+    def forward_up_to(self, number: int) -> None:
+        """What others wait for goes in a drill too."""
+        self._owed = max(self._owed, number)
+        self.journal_grew()
 
     # As a LinkHandler.
 
@@ -209,7 +222,8 @@ class Uplink:
         except StorageError:
             # What cannot be journalled is not given back.
             number = 0
-        self.journal_grew()
+        # Nobody is refused elsewhere because of a rehearsal here.
+        self.forward_up_to(number)
         try:
             await session.call(site.Return(recall.recall, number))
         except (SessionLost, Refusal):
@@ -242,6 +256,7 @@ class Uplink:
             "this site's journal is not what was seen of it: new stream {stream}", stream=stream
         )
         await self._store.take_new_stream(stream)
+        self._owed = 0
         self.streams_taken += 1
         self._patience.done()
         await self._read_identity()
@@ -262,7 +277,8 @@ class Uplink:
         """Send what is journalled, several batches in flight, until the session ends."""
         stream = self.stream
         while session.is_open:
-            if self._in_flight >= JOURNAL_BATCHES_MAX:
+            is_kept_back = self._is_paused and sent.number >= self._owed
+            if is_kept_back or self._in_flight >= JOURNAL_BATCHES_MAX:
                 await self._woken()
                 continue
             batch = await self._store.journal_after(sent, _BATCH_RECORDS, _BATCH_BYTES)

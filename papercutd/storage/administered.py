@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import attrs
@@ -11,8 +12,8 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.pricing import PriceList
-from papercutd.errors import Rejected
-from papercutd.storage import listings, retiring
+from papercutd.errors import Rejected, StorageFull
+from papercutd.storage import listings, outages, retiring
 from papercutd.storage.accounts import Entry, verify_accounts
 from papercutd.storage.allowances import Allowances, verify_allowances
 from papercutd.storage.change_log import ChangeLog, verify_chain
@@ -29,7 +30,7 @@ from papercutd.storage.schedules import (
     read_waiting,
     verify_quotas,
 )
-from papercutd.storage.seals import legible, verify_ledger
+from papercutd.storage.seals import legible, one_moment, verify_ledger
 from papercutd.storage.statement import make_statement
 
 T = TypeVar("T")
@@ -285,9 +286,43 @@ class AdministeredStore:
     def site_states(self) -> Deferred[list[Row]]:
         return self.read(listings.read_site_states)
 
-    def statement(self, since: float | None, until: float | None) -> Deferred[dict[str, Any]]:
-        """Of a span of time, else of the latest outage."""
-        return self.read(lambda c: make_statement(c, since, until))
+    def settle_outages(self, sign: outages.Sign | None = None) -> Deferred[None]:
+        """Number outages that began, close those nobody is missing from, sign what is closed."""
+
+        def settle(connection: sqlite3.Connection) -> None:
+            outages.gather(connection)
+            outages.close(connection)
+            if sign is not None:
+                outages.sign_closed(connection, sign)
+
+        return self.write(settle)
+
+    async def statement(
+        self, since: float | None, until: float | None, outage: int | None = None
+    ) -> dict[str, Any]:
+        """Of a span of time, else of an outage by its number, or of the latest."""
+        if since is not None or until is not None:
+            return await self.read(lambda c: make_statement(c, since, until))
+        await self._settle_if_possible()
+        return await self.read(lambda c: _at_one_moment(c, outages.statement_of, outage))
+
+    async def outages(self, count_max: int) -> list[Row]:
+        """Newest first."""
+        await self._settle_if_possible()
+        return await self.read(lambda c: _at_one_moment(c, outages.list_outages, count_max))
+
+    async def _settle_if_possible(self) -> None:
+        """On a full disk what is known is told all the same."""
+        with suppress(StorageFull):
+            await self.settle_outages()
+
+    def installation(self) -> Deferred[str]:
+        """The id of this installation."""
+        return self.read(lambda c: str(c.execute("SELECT installation FROM head").fetchone()[0]))
+
+    def state_again(self, outage: int) -> Deferred[dict[str, Any]]:
+        """What the books say of an outage now; raises NotFound."""
+        return self.read(lambda c: _at_one_moment(c, outages.state_again, outage))
 
     def verify(self) -> Deferred[list[str]]:
         """Problems of the books and of the change log; an empty list is a clean bill."""
@@ -316,6 +351,11 @@ class AdministeredStore:
             connection.execute("VACUUM INTO ?", (path,))
 
         return self.read(copy)
+
+
+def _at_one_moment(connection: sqlite3.Connection, query: Callable[..., T], *given: Any) -> T:
+    with one_moment(connection):
+        return query(connection, *given)
 
 
 def _verify_charges(connection: sqlite3.Connection) -> list[str]:

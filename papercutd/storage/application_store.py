@@ -26,7 +26,7 @@ from papercutd.domain.job import (
     owner_identity,
 )
 from papercutd.errors import Rejected
-from papercutd.storage import askers, runs, timeline
+from papercutd.storage import askers, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.allowances import Allowances, Shortage
@@ -145,6 +145,7 @@ class ApplicationStore(AdministeredStore):
                     (identity, at, self.log.number),
                 )
             askers.disconnect_all(connection)
+            outages.gather(connection)
 
         return self.write(start)
 
@@ -188,6 +189,10 @@ class ApplicationStore(AdministeredStore):
         def begin(connection: sqlite3.Connection) -> StreamWelcome:
             self.directory.id_of(connection, "site", name)
             self._compare(connection, identity, position)
+            if askers.is_connected(connection, identity):
+                # It lost its session before we did: that was an outage all the same.
+                self._link_event(connection, identity, "down")
+                outages.gather(connection)
             applied = self.intake.begin_stream(connection, name, stream, mark)
             seen = askers.begin_session(
                 connection, identity, stream, mark, self._wall_s(), software
@@ -205,6 +210,8 @@ class ApplicationStore(AdministeredStore):
             ended = askers.end_session(connection, asker, self._wall_s())
             if ended and not askers.owes_nothing(connection, asker.identity):
                 self._link_event(connection, asker.identity, "down")
+                # It is numbered while the sites stand as they do.
+                outages.gather(connection)
             return ended
 
         return self.write(end)

@@ -20,10 +20,12 @@ from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.policy import Effective, Rule
 from papercutd.domain.pricing import PriceList
+from papercutd.domain.signed import Signature
 from papercutd.domain.staleness import Kept
 from papercutd.storage.allowances import Shortage
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
+from papercutd.storage.drills import DrillRead
 from papercutd.storage.overlay import Overlay
 from papercutd.storage.parked import Retried
 from papercutd.storage.people import Device, Login
@@ -379,8 +381,22 @@ class IApplicationStore(IJobStore):
     def site_states() -> Deferred[list[Row]]:
         """Each site with its stream and when it was last seen."""
 
-    def statement(since: float | None, until: float | None) -> Deferred[dict[str, Any]]:
-        """Of a span of time, else of the latest outage."""
+    def settle_outages(sign: Callable[[bytes], Signature] | None = None) -> Deferred[None]:
+        """Number outages that began, close those nobody is missing from, sign what is closed."""
+
+    async def statement(
+        since: float | None, until: float | None, outage: int | None = None
+    ) -> dict[str, Any]:
+        """Of a span of time, else of an outage by its number, or of the latest; NotFound."""
+
+    async def outages(count_max: int) -> list[Row]:
+        """Outages, newest first."""
+
+    def installation() -> Deferred[str]:
+        """The id of this installation."""
+
+    def state_again(outage: int) -> Deferred[dict[str, Any]]:
+        """What the books say of an outage now, whatever was kept of it; NotFound."""
 
     def verify() -> Deferred[list[str]]:
         """Problems of books, charges and change log; empty: none."""
@@ -514,6 +530,18 @@ class ISiteStore(IJobStore):
         """What was loaded, by ``version`` of the wire, is in force; the old replica served
         until now.
         """
+
+    def begin_drill() -> Deferred[None]:
+        """Journal that a drill has begun."""
+
+    def note_drill_asked(key: str, answer: Decision) -> Deferred[None]:
+        """A step that was asked at the application server after all."""
+
+    def end_drill(reason: str) -> Deferred[bool]:
+        """False when there is none to end."""
+
+    def drill() -> Deferred[DrillRead | None]:
+        """The newest drill."""
 
     def lag() -> Deferred[dict[str, float | None]]:
         """How late the last batches were applied, in milliseconds."""

@@ -28,6 +28,7 @@ from tests.simulation.core_people import RevokedChecks
 from tests.simulation.core_records import ProviderJob, Records, account_of, jobs_of, price_e4
 from tests.simulation.core_refusals import Refusals
 from tests.simulation.core_running import RunningChecks
+from tests.simulation.core_statements import open_statements, wrong_statements
 from tests.simulation.core_strict import StrictChecks
 from tests.simulation.disk import Commit
 from tests.simulation.node import Node
@@ -256,6 +257,10 @@ class CoreOracle:
         application = self._database(APPLICATION)
         for text in self._unsettled():
             self._find("I14", text)
+        for text in open_statements(application):
+            self._find("I14", text, APPLICATION)
+        for text in wrong_statements(application):
+            self._find("I3", text, APPLICATION)
         for problem in (*verify_chain(application), *verify_accounts(application)):
             self._find("I2", problem, APPLICATION)
         self._check_paper(application)
