@@ -19,7 +19,9 @@ from twisted.internet.task import Clock
 from papercutd.commands.offline import result_of
 from papercutd.config.model import AppConfig
 from papercutd.errors import ConfigError, InvalidValue
+from papercutd.points import passing
 from papercutd.roles.common import DataDirectory
+from papercutd.roles.crash_points import crash_point
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.migrate import open_database
@@ -39,6 +41,7 @@ def restore(config: Any, backup: str, progress: Progress) -> dict[str, Any]:
     """
     if not isinstance(config, AppConfig):
         raise ConfigError(["restore is for the application server: give its configuration"])
+    crash_point(None)
     data = DataDirectory(config.data_dir)
     data.acquire()
     try:
@@ -65,6 +68,7 @@ def _restore(data: Path, backup: Path, progress: Progress) -> dict[str, Any]:
         timeline_min = current[1] + 1
     _forget(incoming)
     _copy(backup, incoming, progress)
+    passing("restore-copied")
     with closing(open_database(str(incoming), SCHEMA)) as connection:
         problems = _verify(connection)
         if problems:
@@ -72,13 +76,16 @@ def _restore(data: Path, backup: Path, progress: Progress) -> dict[str, Any]:
             raise InvalidValue("backup", f"is not what was written: {problems[0]}")
         position = restored(connection, now, timeline_min)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    passing("restore-begun")
     kept = data / f"before-restore-{int(now)}.db"
     if in_force.exists():
         _checkpoint(in_force)
         os.link(in_force, kept)
+    passing("restore-kept")
     for ending in ("-wal", "-shm"):
         (data / f"application.db{ending}").unlink(missing_ok=True)
     os.replace(incoming, in_force)
+    passing("restore-placed")
     folder = os.open(data, os.O_RDONLY)
     try:
         os.fsync(folder)

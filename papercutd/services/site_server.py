@@ -18,6 +18,7 @@ from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, Ses
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError, StorageFull
 from papercutd.identity.verifiers import NoVerifiers, Verifiers
+from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
 from papercutd.services.devices import Devices
@@ -286,10 +287,13 @@ class SiteServer:
     async def relay(self, asker: SessionRef, completion: Completion) -> Receipt:
         """Pass it on to the application server; we neither count nor answer it."""
         message = messages.Relay(wire.completion_out(completion), provider=asker.name)
+        passing("relaying")
         try:
-            return wire.receipt_in(await self.link.request(message))
+            answer = await self.link.request(message)
         except SessionLost:
             raise Refusal(Code.UNREACHABLE) from None
+        passing("relayed")
+        return wire.receipt_in(answer)
 
     async def settings(self, provider: str) -> ProviderSettings:
         return await self.store.provider_settings(provider)

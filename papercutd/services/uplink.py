@@ -14,6 +14,7 @@ from papercutd import __version__
 from papercutd.domain.chain import CHAIN_START, Mark, Position, next_chain
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
+from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import ISiteStore
@@ -183,6 +184,7 @@ class Uplink:
             "this site's journal is not what was seen of it: new stream {stream}", stream=stream
         )
         await self._store.take_new_stream(stream)
+        passing("stream-begun")
         self.streams_taken += 1
         await self._read_identity()
         if self._session is not None:
@@ -248,6 +250,7 @@ class Uplink:
             # Not a place of our history: nothing is marked, and we offer again (4.12).
             session.abort()
             return
+        passing("journal-acknowledged")
         if mark.number > self.acked.number:
             self.acked = mark
         if session is self._session:

@@ -29,6 +29,7 @@ from papercutd.domain.job import (
     Told,
 )
 from papercutd.errors import NotFound, Rejected
+from papercutd.points import passing
 from papercutd.storage import askers, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.deciding import Deciding, read_purse
@@ -361,6 +362,7 @@ class SiteStore:
             settle, void = self._deciding.settle, self._deciding.void
             dropped = runs.compare(connection, asker, keys, self._wall_s(), settle, void)
             self._deciding.note_link(connection, asker.identity, LINK_REPORTED)
+            passing("open-compared")
             return dropped
 
         return self.write(compare)
@@ -434,6 +436,7 @@ class SiteStore:
                 connection.execute(
                     "UPDATE decision SET number = ? WHERE key = ? AND number > 0", (number, key)
                 )
+            passing("stream-begins")
 
         return self.write(begin)
 
@@ -507,7 +510,9 @@ class SiteStore:
     async def finish_snapshot(self, position: Position) -> None:
         """Put the incoming replica in force; the old one served until now."""
         await self._writer.submit(lambda c: replica.finish_snapshot(c, position), REPLICA)
+        passing("snapshot-whole")
         await self.write(lambda c: c.execute("UPDATE identity SET replica = replica + 1"))
+        passing("snapshot-named")
 
         def swap(connection: sqlite3.Connection) -> None:
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
@@ -517,6 +522,7 @@ class SiteStore:
             replica.attach(connection, self._files, number, replica.IN_FORCE)
 
         await self._writer.submit(swap, BARE)
+        passing("snapshot-in-force")
 
 
 def read_provider_settings(connection: sqlite3.Connection, name: str) -> ProviderSettings:

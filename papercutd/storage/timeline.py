@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 
 from papercutd.domain.chain import Position
+from papercutd.points import passing
 from papercutd.storage.change_log import ChangeLog, in_history
 
 #: Ids and versions left free at a new timeline: what was made in the part of the history that
@@ -79,6 +80,7 @@ def begin_timeline(
         " VALUES ('restored', '', ?, ?, ?, ?)",
         (who, f"timeline {timeline} begins after change {log.number - 1}", wall_s, log.number),
     )
+    passing("timeline-begins")
     return timeline
 
 
