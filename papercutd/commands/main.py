@@ -147,6 +147,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("key")
     one.add_argument("name", metavar="USER")
 
+    parked = group("parked", "records of sites that could not be applied")
+    add("list", "list them, and why", _operation("parked.list"), parked)
+
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)
     one.add_argument(
@@ -244,11 +247,10 @@ def parser() -> argparse.ArgumentParser:
     one = add("statement", "what was printed in the last outage", _operation("statement"))
     one.add_argument("--since", help="seconds since 1970")
     one.add_argument("--until", help="seconds since 1970")
-    add("backup", "copy the database while the server works", _operation("backup")).add_argument(
-        "path"
-    )
+    one = add("backup", "copy this server's database while it works", _backup)
+    one.add_argument("path", metavar="FILE", help="where; nothing is overwritten")
     one = add("restore", "put a backup in place; the server must not run", _restore)
-    one.add_argument("path", help="what `papercutd backup` made")
+    one.add_argument("path", metavar="FILE", help="what `papercutd backup` made")
     one = add("revoke", "revoke the certificates of a site or provider", _operation("revoke"))
     one.add_argument("role_name", metavar="ROLE", choices=("site", "provider", "device"))
     one.add_argument("name")
@@ -391,6 +393,12 @@ def _call(options: argparse.Namespace, config: Any, name: str, arguments: dict[s
 def _progress(figures: dict[str, Any]) -> None:
     if sys.stderr.isatty():
         print("  ".join(f"{k} {v}" for k, v in figures.items()), file=sys.stderr)
+
+
+def _backup(options: argparse.Namespace, config: Any) -> Any:
+    from papercutd.commands.backup import backup
+
+    return backup(config, options.path, _progress)
 
 
 def _restore(options: argparse.Namespace, config: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from papercutd.services.application_server import ApplicationServer
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.parked_operations import ParkedOperations
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
@@ -67,6 +67,7 @@ class StoreOperations:
             "user.rename": self.user_rename,
             "user.delete": self.user_delete,
             "user.undelete": self.user_undelete,
+            **ParkedOperations(self.store).all(),
             "uncollected.list": self.uncollected_list,
             "uncollected.assign": self.uncollected_assign,
             "price.set": self.price_set,
@@ -89,7 +90,6 @@ class StoreOperations:
             "printer.list": self.printer_list,
             "verify": self.verify,
             "statement": self.statement,
-            "backup": self.backup,
             "revoke": self.revoke,
         }
 
@@ -394,15 +394,6 @@ class StoreOperations:
         since, until = (None if v is None else float(v) for v in given.values())
         return await self.store.statement(since, until)
 
-    async def backup(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """A copy of the database, made while the server works."""
-        path = take(arguments, "path")["path"]
-        if os.path.exists(path):
-            raise InvalidValue("path", "exists already, a backup overwrites nothing")
-        progress({"doing": "copying"})
-        await self.store.backup(path)
-        return {"path": path, "bytes": os.path.getsize(path)}
-
     async def revoke(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Revoke the certificates of a site or provider; its sessions end."""
         given = take(arguments, "role", "name")
@@ -529,7 +520,7 @@ class SiteOperations:
         take(arguments)
         server = self._server
         identity = await server.store.identity()
-        lag = await server.store.lag()
+        lag, refused = await server.store.lag(), server.uplink.journal_refused
         return {
             "role": "site",
             "version": __version__,
@@ -547,6 +538,7 @@ class SiteOperations:
             "fighting": sorted(self._fighting()),
             **self._lockouts.status(),
             "streams_taken": server.uplink.streams_taken,
+            "journal_refused": None if refused is None else attrs.asdict(refused),
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
             **lag,
@@ -573,10 +565,12 @@ class SiteOperations:
     async def health(self) -> dict[str, Any]:
         """For monitoring: a cut site is not well, though it serves."""
         server = self._server
+        refused = server.uplink.journal_refused
         checks = [
             {"name": "application server", "ok": not server.link.suspect, "detail": ""},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
             {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
+            {"name": "journal", "ok": refused is None, "detail": refused.code if refused else ""},
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

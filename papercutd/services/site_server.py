@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -43,6 +43,8 @@ _log = Logger()
 FORWARD_BUDGET_S = 0.3
 #: Seconds after which a site's own refusal is final though the server was not suspect.
 REFUSAL_FINAL_S = 1.6
+#: A comparison of the replica comes so much earlier or later, as a share of the interval.
+REPAIR_JITTER = 0.25
 #: Refusals of the application server that a site may not overrule.
 _FINAL_CODES = frozenset(
     {Code.VOIDED, Code.SETTLED, Code.NOT_YOURS, Code.UNKNOWN_PRINTER, Code.BAD_FIELDS}
@@ -94,8 +96,7 @@ class SiteServer:
         self.uplink = Uplink(env, store, self.tasks, on_applied=self._applied)
         self.link = Link(env, application, SITE, self.uplink, settings.link)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
-        self._repairing = LoopingCall(self._repair)
-        self._repairing.clock = env.clock
+        self._next_repair: IDelayedCall | None = None
         self._unseen = LoopingCall(self._count_unseen)
         self._unseen.clock = env.clock
 
@@ -121,18 +122,14 @@ class SiteServer:
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )
         if self.settings_in_force.repair_every_s > 0:
-            # Sites of one installation were not started at one moment: nor do they compare at one.
-            interval_s = self.settings_in_force.repair_every_s
-            self._repairing.start(interval_s, now=False).addErrback(
-                lambda failure: _log.failure("comparing the replica ended", failure=failure)
-            )
+            self._plan_repair()
         self.link.start()
 
     async def stop(self) -> None:
         if self._unseen.running:
             self._unseen.stop()
-        if self._repairing.running:
-            self._repairing.stop()
+        if self._next_repair is not None and self._next_repair.active():
+            self._next_repair.cancel()
         self.providers.end_all(Code.UNAVAILABLE)
         self.device_sessions.end_all(Code.UNAVAILABLE)
         await self.link.stop()
@@ -328,8 +325,16 @@ class SiteServer:
         ):
             self.on_settings()
 
+    def _plan_repair(self) -> None:
+        """Sites that were started together, as after a power cut, do not compare together."""
+        share = self.env.rng.uniform(1 - REPAIR_JITTER, 1 + REPAIR_JITTER)
+        self._next_repair = self.env.clock.callLater(
+            self.settings_in_force.repair_every_s * share, self._repair
+        )
+
     def _repair(self) -> None:
         """The next one waits for its time, not for the end of this one."""
+        self._plan_repair()
         self.tasks.spawn(self._repair_quietly(), "comparing the replica")
 
     async def _repair_quietly(self) -> None:

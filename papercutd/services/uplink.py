@@ -39,6 +39,15 @@ _BATCH_RECORDS = 200
 
 
 @attrs.define
+class JournalRefused:
+    """The application server does not take our journal: since when, how often, and its code."""
+
+    since: float
+    code: str
+    times: int = 0
+
+
+@attrs.define
 class _Incoming:
     """The parts of one batch of changes received so far."""
 
@@ -76,6 +85,8 @@ class Uplink:
         self._in_flight = 0
         #: When the last new stream was taken: shown by status.
         self.streams_taken = 0
+        #: None again once it takes a batch.
+        self.journal_refused: JournalRefused | None = None
 
     @property
     def stream(self) -> str:
@@ -240,11 +251,13 @@ class Uplink:
             return
         except Refusal as refusal:
             _log.warn("the journal was refused: {code}", code=refusal.code.value)
+            self._note_refused(refusal.code)
             if refusal.code in (Code.NEW_STREAM, Code.CHAIN) and stream == self.stream:
                 await self.take_new_stream()
             # A gap, or a server that cannot write: the next session begins at its mark.
             session.abort()
             return
+        self.journal_refused = None
         mark = Mark(ack.number, ack.chain)
         if not await self._store.acknowledged(stream, mark):
             # Not a place of our history: nothing is marked, and we offer again (4.12).
@@ -256,6 +269,12 @@ class Uplink:
         if session is self._session:
             self._in_flight -= 1
             self.journal_grew()
+
+    def _note_refused(self, code: Code) -> None:
+        if self.journal_refused is None:
+            self.journal_refused = JournalRefused(self._env.wall_s(), code.value)
+        self.journal_refused.code = code.value
+        self.journal_refused.times += 1
 
     def _woken(self) -> Deferred[None]:
         if self._wake is None:

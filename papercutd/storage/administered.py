@@ -99,6 +99,10 @@ class AdministeredStore:
         """Raises NotFound, AlreadyExists, NameKept."""
         return self.write(lambda c: self.merging.undelete(c, user, self._wall_s()))
 
+    def parked(self, count_max: int) -> Deferred[list[Row]]:
+        """Records that could not be applied, the newest first."""
+        return self.read(lambda c: listings.read_parked(c, count_max))
+
     def uncollected(self) -> Deferred[list[Row]]:
         """Charges that nobody pays yet, at most 500."""
         return self.read(read_uncollected)
@@ -220,14 +224,6 @@ class AdministeredStore:
     def compare_with_provider(self, provider: str, printed: Set[str]) -> Deferred[list[str]]:
         """Keys a provider printed that are not charged, and the reverse."""
         return self.read(lambda c: listings.compare_with_provider(c, provider, printed))
-
-    def backup(self, path: str) -> Deferred[None]:
-        """A whole copy at ``path``, made beside the writer."""
-
-        def copy(connection: sqlite3.Connection) -> None:
-            connection.execute("VACUUM INTO ?", (path,))
-
-        return self.read(copy)
 
 
 def _verify_charges(connection: sqlite3.Connection) -> list[str]:

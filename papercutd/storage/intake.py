@@ -6,11 +6,10 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 import attrs
-import msgspec
 
 from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
 from papercutd.domain.job import SessionRef
-from papercutd.errors import NotFound, PapercutError, Rejected
+from papercutd.errors import NotFound, Rejected, StorageError
 from papercutd.storage import askers
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
@@ -25,6 +24,13 @@ from papercutd.storage.records import (
     decode_record,
 )
 from papercutd.storage.scope import check_spoken_for
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether ``error`` is the database's or the machine's, whatever the record says."""
+    if isinstance(error, sqlite3.Error):
+        return not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)
+    return isinstance(error, StorageError | MemoryError | OSError)
 
 
 @attrs.frozen
@@ -189,16 +195,11 @@ class Intake:
         mark = self._log.mark()
         try:
             self._apply_record(connection, asker, decode_record(body), stream, number)
-        except (
-            PapercutError,
-            msgspec.DecodeError,
-            sqlite3.IntegrityError,
-            ArithmeticError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
-            # Whatever a record makes us stumble over, the records behind it must come in.
+        except Exception as error:
+            # Whatever a record makes us stumble over, the records behind it must come in. What
+            # the disk or the memory cannot do is not the record's fault: it comes again.
+            if is_of_the_machine(error):
+                raise
             connection.execute("ROLLBACK TO record")
             self._log.undo(mark)
             connection.execute(

@@ -226,6 +226,9 @@ class IApplicationStore(IJobStore):
     def undelete_user(user: str) -> Deferred[None]:
         """Back under the last name; NotFound, AlreadyExists, NameKept."""
 
+    def parked(count_max: int) -> Deferred[list[Row]]:
+        """Records of sites that could not be applied, and why; the newest first."""
+
     def uncollected() -> Deferred[list[Row]]:
         """Charges booked to nobody and not assigned since, at most 500."""
 
@@ -308,9 +311,6 @@ class IApplicationStore(IJobStore):
 
     def compare_with_provider(provider: str, printed: Set[str]) -> Deferred[list[str]]:
         """Keys printed and not charged, and the reverse."""
-
-    def backup(path: str) -> Deferred[None]:
-        """A whole copy at ``path``, made while the server works."""
 
 
 class ISiteStore(IJobStore):
