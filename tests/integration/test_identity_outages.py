@@ -62,7 +62,7 @@ class ExpiredTests(IdentityCase):
             self.assertTrue(role.call("status")["certificate"]["alarm"])
         deciders = {branch.job(job)["decided_by"] for _, job in self.accepted}
         self.assertEqual(deciders, {"the site"})
-        # The application server enforces dates; within thirty days it renews. Else: within the hour.
+        # Within thirty days it renews: at a start, or within the hour.
         self.installation.app.start()
         for role in (branch.site, branch.provider):
             role.stop()
