@@ -150,6 +150,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("key")
     one.add_argument("name", metavar="USER")
 
+
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)
     one.add_argument(
@@ -269,11 +270,10 @@ def parser() -> argparse.ArgumentParser:
     repair = "at a site: compare the replica with the application server, fetch what differs"
     one.add_argument("--repair", action="store_true", default=None, help=repair)
     add_statement_commands(add, group, one, _operation)
-    add("backup", "copy the database while the server works", _operation("backup")).add_argument(
-        "path"
-    )
+    one = add("backup", "copy this server's database while it works", _backup)
+    one.add_argument("path", metavar="FILE", help="where; nothing is overwritten")
     one = add("restore", "put a backup in place; the server must not run", _restore)
-    one.add_argument("path", help="what `papercutd backup` made")
+    one.add_argument("path", metavar="FILE", help="what `papercutd backup` made")
     one = add("revoke", "revoke the certificates of a site or provider", _operation("revoke"))
     one.add_argument("role_name", metavar="ROLE", choices=("site", "provider", "device"))
     one.add_argument("name")
@@ -416,6 +416,12 @@ def _call(options: argparse.Namespace, config: Any, name: str, arguments: dict[s
 def _progress(figures: dict[str, Any]) -> None:
     if sys.stderr.isatty():
         print("  ".join(f"{k} {v}" for k, v in figures.items()), file=sys.stderr)
+
+
+def _backup(options: argparse.Namespace, config: Any) -> Any:
+    from papercutd.commands.backup import backup
+
+    return backup(config, options.path, _progress)
 
 
 def _restore(options: argparse.Namespace, config: Any) -> Any:

@@ -26,6 +26,7 @@ from papercutd.domain.job import (
     owner_identity,
 )
 from papercutd.errors import Rejected
+from papercutd.points import passing
 from papercutd.storage import askers, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
@@ -280,9 +281,11 @@ class ApplicationStore(AdministeredStore):
 
         def compare(connection: sqlite3.Connection) -> int:
             askers.check_session(connection, asker)
-            return runs.compare(
+            dropped = runs.compare(
                 *(connection, asker, keys, self._wall_s(), self._settle_run, self.charging.void)
             )
+            passing("open-compared")
+            return dropped
 
         return self.write(compare)
 
@@ -290,7 +293,17 @@ class ApplicationStore(AdministeredStore):
         self, asker: SessionRef, stream: str, after: int, chain: str, records: Sequence[str]
     ) -> Deferred[Mark]:
         """One batch of a site's journal; the mark to acknowledge."""
-        return self.write(lambda c: self.intake.apply(c, asker, stream, after, chain, records))
+
+        def apply(connection: sqlite3.Connection) -> Mark:
+            mark = self.intake.apply(connection, asker, stream, after, chain, records)
+            passing("batch-applied")
+            return mark
+
+        def committed(mark: Mark) -> Mark:
+            passing("batch-committed")
+            return mark
+
+        return self.write(apply).addCallback(committed)
 
     # Replication.
 

@@ -6,12 +6,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 import attrs
-import msgspec
 
 from papercutd.domain.capabilities import lacking
 from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
 from papercutd.domain.job import SessionRef
-from papercutd.errors import NotFound, PapercutError, Rejected
+from papercutd.errors import NotFound, Rejected, StorageError
 from papercutd.storage import askers, outages
 from papercutd.storage.accounts import Entry
 from papercutd.storage.alarms import list_alarms
@@ -35,6 +34,13 @@ from papercutd.storage.records import (
     decode_record,
 )
 from papercutd.storage.scope import check_spoken_for
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether ``error`` is the database's or the machine's, whatever the record says."""
+    if isinstance(error, sqlite3.Error):
+        return not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)
+    return isinstance(error, StorageError | MemoryError | OSError)
 
 
 @attrs.frozen
@@ -300,15 +306,11 @@ class Intake:
             if not (again and record.kind in (LINK_DOWN, LINK_REPORTED)):
                 # How a link stood then says nothing of now.
                 self._apply_record(connection, asker, record, stream, number)
-        except (
-            PapercutError,
-            msgspec.DecodeError,
-            sqlite3.IntegrityError,
-            ArithmeticError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except Exception as error:
+            # Whatever a record makes us stumble over, the records behind it must come in. What
+            # the disk or the memory cannot do is not the record's fault: it comes again.
+            if is_of_the_machine(error):
+                raise
             connection.execute("ROLLBACK TO record")
             self._log.undo(mark)
             return f"{type(error).__name__}: {error}"

@@ -404,9 +404,6 @@ class IApplicationStore(IJobStore):
     def compare_with_provider(provider: str, printed: Set[str]) -> Deferred[list[str]]:
         """Keys printed and not charged, and the reverse."""
 
-    def backup(path: str) -> Deferred[None]:
-        """A whole copy at ``path``, made while the server works."""
-
 
 class IRuleStore(Interface):
     """Groups of users, and what cut sites may do for them."""

@@ -31,6 +31,7 @@ from papercutd.domain.job import (
 from papercutd.domain.policy import Effective
 from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
+from papercutd.points import passing
 from papercutd.storage import askers, drills, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.claims_here import owner_here
@@ -431,6 +432,7 @@ class SiteStore:
             settle, void = self._deciding.settle, self._deciding.void
             dropped = runs.compare(connection, asker, keys, self._wall_s(), settle, void)
             self._deciding.note_link(connection, asker.identity, LINK_REPORTED)
+            passing("open-compared")
             return dropped
 
         return self.write(compare)
@@ -507,6 +509,7 @@ class SiteStore:
                     "UPDATE decision SET number = ? WHERE key = ? AND number > 0", (number, key)
                 )
                 connection.execute("UPDATE card_claim SET number = ? WHERE id = ?", (number, key))
+            passing("stream-begins")
 
         return self.write(begin)
 
@@ -597,7 +600,9 @@ class SiteStore:
         until now.
         """
         await self._writer.submit(lambda c: replica.finish_snapshot(c, position, version), REPLICA)
+        passing("snapshot-whole")
         await self.write(lambda c: c.execute("UPDATE identity SET replica = replica + 1"))
+        passing("snapshot-named")
 
         def swap(connection: sqlite3.Connection) -> None:
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
@@ -607,6 +612,7 @@ class SiteStore:
             replica.attach(connection, self._files, number, replica.IN_FORCE)
 
         await self._writer.submit(swap, BARE)
+        passing("snapshot-in-force")
 
 
 def read_provider_settings(connection: sqlite3.Connection, name: str) -> ProviderSettings:
