@@ -95,7 +95,7 @@ class Devices:
         self._visits: dict[str, Visit] = {}
         self._by_user = Attempts(env, USER_ATTEMPTS_MAX, day_max=USER_DAY_MAX)
         self._by_device = Attempts(env, DEVICE_ATTEMPTS_MAX, DEVICE_AT_ONCE_MAX)
-        server.lockouts.on_unlocked = lambda name: self._forget(name)
+        server.lockouts.on_unlocked = self._forget
 
     async def login(
         self, device: Device, shown: Credentials, ended: Callable[[str, str], None]

@@ -45,7 +45,7 @@ class Lockouts:
         self._tasks = tasks
         self._on_written = on_written
         #: Called with the name of somebody who was let in again: failures are forgotten.
-        self.on_unlocked: Callable[[str], None] = lambda name: None
+        self.on_unlocked: Callable[[str], object] = lambda name: None
         self._known: dict[int, _Known] = {}
         self._asked = self._seen = 0
 
