@@ -40,8 +40,9 @@ unit: $(STAMP) ## unit tests only
 integration: packages $(STAMP) ## real processes only
 	@$(BIN)/python tests/run.py tests.integration
 
-simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p)
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first-seed $(FIRST_SEED) --profile $(PROFILE)
+simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p; nightly: all of them, every fault met)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first-seed $(FIRST_SEED) --profile $(PROFILE) \
+	    $(if $(filter nightly,$(PROFILE)),--coverage)
 
 fuzz: $(STAMP) ## hostile lines at the protocols (LINES=n)
 	@$(BIN)/python -m tests.fuzz --lines $(LINES)

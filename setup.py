@@ -25,7 +25,12 @@ setup(
         "twisted.plugins",
     ],
     package_data={
-        "papercutd": ["storage/schema/*/*.sql", "provider/backend/papercut", "py.typed"],
+        "papercutd": [
+            "storage/schema/*/*.sql",
+            "provider/backend/papercut",
+            "py.typed",
+            "faces/templates/*",
+        ],
         "protocols": ["py.typed"],
     },
     data_files=[
@@ -38,6 +43,7 @@ setup(
         "argon2-cffi>=23.1",
         "attrs>=23.2",
         "cryptography>=42",
+        "Jinja2>=3.1",
         "msgspec>=0.19",
         "pyOpenSSL>=24.3",
         "pypdfium2>=4.30",

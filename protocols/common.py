@@ -97,3 +97,5 @@ class Decision:
     position: str = attrs.field(default="", validator=max_len(64))
     #: A site's: it is paid from what its stream was granted for this user.
     allowance: bool = False
+    #: The last promise of a quota that was due; empty: not known.
+    promise: str = attrs.field(default="", validator=max_len(64))

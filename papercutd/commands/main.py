@@ -14,6 +14,8 @@ from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.policy import add_commands as add_policy_commands
+from papercutd.commands.quota import add_quota_commands
+from papercutd.commands.statement import add_statement_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
 from papercutd.domain.money import show_amount
@@ -163,6 +165,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--currency", default="EUR")
     add("show", "all versions", _operation("price.show"), price)
 
+    add_quota_commands(add, group, _operation)
+
     site = group("site", "site servers")
     one = add("add", "add a site and print its join token", _add_with_token("site"), site)
     one.add_argument("name")
@@ -269,9 +273,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--provider-journal", dest="provider_journals", action="append", default=[])
     repair = "at a site: compare the replica with the application server, fetch what differs"
     one.add_argument("--repair", action="store_true", default=None, help=repair)
-    one = add("statement", "what was printed in the last outage", _operation("statement"))
-    one.add_argument("--since", help="seconds since 1970")
-    one.add_argument("--until", help="seconds since 1970")
+    add_statement_commands(add, group, one, _operation)
     add("backup", "copy the database while the server works", _operation("backup")).add_argument(
         "path"
     )
@@ -325,7 +327,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(result))
     else:
-        print(readable(result))
+        print(getattr(options, "readable", readable)(result))
     return 1 if isinstance(result, dict) and result.get("ok") is False else 0
 
 
@@ -380,7 +382,7 @@ def _table(rows: list[Any], indent: str) -> str:
 # What the commands do.
 
 _NOT_ARGUMENTS = frozenset(
-    {"config", "role", "json", "command", "subcommand", "run", "cups_command"}
+    {"config", "role", "json", "command", "subcommand", "run", "cups_command", "readable"}
 )
 
 

@@ -14,11 +14,13 @@ from papercutd.environment import real_environment
 from papercutd.errors import NotFound
 from papercutd.identity.authority import Authority, pin_of
 from papercutd.identity.joining import JoinService
+from papercutd.identity.signing import Signer
 from papercutd.identity.tls import Credentials
 from papercutd.identity.web_certificate import WebCertificate
 from papercutd.roles.common import DataDirectory
 from papercutd.services.administration import StoreOperations
 from papercutd.services.operation import take
+from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.migrate import open_database
@@ -52,7 +54,6 @@ def run_offline(
         log = ChangeLog(env.wall_s)
         writer = InlineWriter(connection, clock, log)
         store = ApplicationStore(writer, InlineReader(writer), log, env.wall_s)
-        operations: dict[str, Any] = dict(StoreOperations(store).all())
         credentials = Credentials.load(data.path / "identity")
         web = config.web
         certificate = (
@@ -61,6 +62,9 @@ def run_offline(
             else credentials.certificate
         )
         authority = Authority.load(data.path / "ca")
+        signer = Signer(env, authority, data.path / "signing")
+        statements = Statements(env, store, signer, data.path / "heads")
+        operations: dict[str, Any] = dict(StoreOperations(store, statements).all())
         joining = JoinService(authority, store, env, lambda: pin_of(certificate))
 
         async def token(given: dict[str, Any], progress: Any) -> Any:

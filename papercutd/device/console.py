@@ -158,6 +158,7 @@ class Console:
             "available_e4": None
             if person.available_e4 is None
             else person.available_e4 - visit.spent_e4,
+            "promised_e4": person.promised_e4,
             "held": person.held,
             "state": person.state,
             "told": person.notices,

@@ -81,6 +81,7 @@ class Device:
         #: Told of what happens unasked: a word and its fields.
         self.on_notice: Callable[[str, dict[str, Any]], None] = lambda word, fields: None
         self._prune_timer: IDelayedCall | None = None
+        self._pruned_s: float | None = None
 
     async def start(self) -> None:
         """Take up what was left; then connect, and go on connecting until ``stop``."""
@@ -393,7 +394,10 @@ class Device:
 
     async def _forget_old(self) -> None:
         try:
-            await self.journal.prune()
+            now_s = self._env.now()
+            last_s = self._pruned_s
+            await self.journal.prune(None if last_s is None else now_s - last_s)
+            self._pruned_s = now_s
         except StorageError as error:
             _log.warn("old runs could not be forgotten: {error}", error=str(error))
 

@@ -15,11 +15,11 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from papercutd.storage.asker_journal import AskerJournal, forget_up_to
+from papercutd.storage.retention import Ages, read_ages
 
 T = TypeVar("T")
 SCHEMA = "device"
 #: How long runs that a server acknowledged are shown, and how many at the most.
-RETENTION_S = 35 * 86_400.0
 SHOWN_MAX = 10_000
 #: Records of the log that are kept at the most.
 RECORDS_MAX = 200_000
@@ -142,18 +142,22 @@ class DeviceJournal(AskerJournal):
     def run(self, key: str) -> Deferred[Run | None]:
         return self.read(lambda c: next(iter(read_runs(c, "key = ?", -1, key)), None))
 
-    def prune(self) -> Deferred[int]:
-        """Forget old acknowledged runs and old records; the number of runs forgotten."""
+    def prune(self, running_s: float | None = None) -> Deferred[int]:
+        """Forget old acknowledged runs and old records; the number of runs forgotten.
+
+        ``running_s``: seconds since this process last did; None: it is the first time.
+        """
 
         def prune(connection: sqlite3.Connection, number: int) -> int:
-            before = self._wall_s() - RETENTION_S
+            ages = read_ages(connection, self._wall_s(), running_s)
             gone = connection.execute(
-                "DELETE FROM run WHERE state = 'acknowledged' AND (finished_at < ? OR number <="
+                "DELETE FROM run WHERE state = 'acknowledged' AND (finished_at < ?"
+                " OR finished_at > ? OR number <="
                 " (SELECT number FROM run WHERE state = 'acknowledged'"
                 " ORDER BY number DESC LIMIT 1 OFFSET ?))",
-                (before, SHOWN_MAX),
+                (ages.before, ages.beyond, SHOWN_MAX),
             ).rowcount
-            _prune_records(connection, before, number)
+            _prune_records(connection, ages, number)
             return gone
 
         return self._write("prune", {}, prune)
@@ -180,12 +184,12 @@ def _execute(connection: sqlite3.Connection, statement: str, *values: object) ->
     connection.execute(statement, values)
 
 
-def _prune_records(connection: sqlite3.Connection, before: float, head: int) -> None:
-    """Forget records older than ``before``, and all but the newest ``RECORDS_MAX``."""
+def _prune_records(connection: sqlite3.Connection, ages: Ages, head: int) -> None:
+    """Forget records that are old, and all but the newest ``RECORDS_MAX``."""
     (keep,) = connection.execute(
-        "SELECT MIN(number) FROM (SELECT number FROM record WHERE written_at >= ?"
+        "SELECT MIN(number) FROM (SELECT number FROM record WHERE written_at BETWEEN ? AND ?"
         " UNION ALL SELECT ?)",
-        (before, head),
+        (ages.before, ages.beyond, head),
     ).fetchone()
     keep = max(keep, head - RECORDS_MAX)
     forget_up_to(connection, keep)

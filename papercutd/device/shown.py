@@ -27,6 +27,8 @@ def _show_person(result: Result) -> str:
     ]
     if result["available_e4"] is not None:
         lines.append(f"available here: {show_amount(result['available_e4'])}")
+    if result.get("promised_e4"):
+        lines.append(f"quota on its way: {show_amount(result['promised_e4'])}")
     if result["state"] != "online":
         lines.append(f"the site is {result['state'].replace('-', ' ')}: it decides alone")
     lines += [explain(notice) for notice in result["told"] if result["command"] == "login"]

@@ -67,6 +67,8 @@ class Decision:
     position: str = ""
     #: It is paid from what the decider's stream was granted for this user (STRICT).
     allowance: bool = False
+    #: The last promise of a quota that was due (domain/schedule.py); empty: not known.
+    promise: str = ""
 
     @property
     def amount_e4(self) -> int:

@@ -214,6 +214,7 @@ class DeviceFace:
             held=len(self._service.devices.jobs(visit)),
             state=state,
             notices=visit.notices,
+            promised_e4=purse.promised_e4,
         )
 
     async def _link(

@@ -224,8 +224,9 @@ def make_web(
     health: Health,
     joining: JoinService | None = None,
     state: Callable[[], str] = lambda: "online",
+    pages: Callable[[Resource], None] = lambda root: None,
 ) -> Site:
-    """The web face; joining is offered only where it is given (over TLS).
+    """The web face; joining and ``pages``, which are added, only where they are given (TLS).
 
     ``state``: online, cut or cut-and-stale, as the first page says it.
     """
@@ -238,4 +239,5 @@ def make_web(
     if joining is not None:
         api.putChild(b"join", JoinPage(joining, env))
         api.putChild(b"renew", RenewPage(joining))
+    pages(root)
     return QuietSite(root)

@@ -225,6 +225,33 @@ class Authority:
             not_after=not_after.timestamp(),
         )
 
+    def issue_for_documents(
+        self,
+        public_key: ec.EllipticCurvePublicKey,
+        purpose: x509.ObjectIdentifier,
+        wall_s: float,
+        rng: Random,
+    ) -> x509.Certificate:
+        """A certificate for signing documents alone: it names nobody who could connect."""
+        now = datetime.fromtimestamp(wall_s, UTC)
+        not_after = min(
+            now + timedelta(days=CERTIFICATE_DAYS), self.certificate.not_valid_after_utc
+        )
+        return (
+            x509.CertificateBuilder()
+            .subject_name(_subject("papercutd statements"))
+            .issuer_name(self.certificate.subject)
+            .public_key(public_key)
+            .serial_number(rng.getrandbits(158) | 1)
+            .not_valid_before(now - BACKDATED)
+            .not_valid_after(not_after)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
+            .add_extension(_issued_by(self._key), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
     def has_issued(self, certificate: x509.Certificate) -> bool:
         """Whether ``certificate`` bears this CA's signature."""
         try:

@@ -20,11 +20,11 @@ from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.document import Document
 from papercutd.domain.job import Completion
 from papercutd.storage.asker_journal import AskerJournal, append, forget_up_to
+from papercutd.storage.retention import Ages, read_ages
 
 T = TypeVar("T")
 SCHEMA = "provider"
 #: How long acknowledged settlements and ended jobs are kept.
-RETENTION_S = 35 * 86_400.0
 _ENCODE = msgspec.json.Encoder().encode
 _DOCUMENT = msgspec.json.Decoder(Document).decode
 _DECISION = msgspec.json.Decoder(Decision).decode
@@ -682,22 +682,28 @@ class ProviderJournal(AskerJournal):
             "waited", {"job": job, "ms": waited_ms}, lambda c, n: _set(c, job, waited_ms=waited_ms)
         )
 
-    def prune(self) -> Deferred[int]:
-        """Forget what ended and was acknowledged more than 35 days ago."""
+    def prune(self, running_s: float | None = None) -> Deferred[int]:
+        """Forget what ended and was acknowledged more than 35 days ago.
+
+        ``running_s``: seconds since this process last did; None: it is the first time.
+        """
 
         def prune(connection: sqlite3.Connection, number: int) -> int:
-            before = self._wall_s() - RETENTION_S
-            gone = connection.execute(
-                "DELETE FROM taken WHERE acked = 1 AND written_at < ?", (before,)
-            ).rowcount
             connection.execute("DELETE FROM cancel WHERE acked = 1")
-            connection.execute("DELETE FROM job WHERE state = 'ended' AND ended_at < ?", (before,))
+            ages = read_ages(connection, self._wall_s(), running_s)
+            old = (ages.before, ages.beyond)
+            gone = connection.execute(
+                "DELETE FROM taken WHERE acked = 1 AND (written_at < ? OR written_at > ?)", old
+            ).rowcount
             connection.execute(
-                "DELETE FROM release WHERE written_at < ?"
-                " AND job NOT IN (SELECT job FROM job WHERE state <> 'ended')",
-                (before,),
+                "DELETE FROM job WHERE state = 'ended' AND (ended_at < ? OR ended_at > ?)", old
             )
-            _prune_records(connection, before, number)
+            connection.execute(
+                "DELETE FROM release WHERE (written_at < ? OR written_at > ?)"
+                " AND job NOT IN (SELECT job FROM job WHERE state <> 'ended')",
+                old,
+            )
+            _prune_records(connection, ages, number)
             return gone
 
         return self._write("prune", {}, prune)
@@ -839,8 +845,8 @@ def _owe_cancel(
     connection: sqlite3.Connection, key: str, target: str, reason: str, number: int
 ) -> None:
     if _settles_with(connection, target) != target:
-        # That stream is no more, and what it reserved went with it.
-        connection.execute("UPDATE taken SET acked = 1 WHERE key = ?", (key,))
+        # That stream is no more, and what it reserved went with it. What was taken for the
+        # key is another server's answer, or was turned to the application server.
         return
     connection.execute(
         "INSERT OR IGNORE INTO cancel (key, target, reason, number) VALUES (?, ?, ?, ?)",
@@ -857,13 +863,13 @@ def _settles_with(connection: sqlite3.Connection, target: str) -> str:
     return target if gone is None else APPLICATION
 
 
-def _prune_records(connection: sqlite3.Connection, before: float, head: int) -> None:
-    """Forget records older than ``before`` and older than everything still owed."""
+def _prune_records(connection: sqlite3.Connection, ages: Ages, head: int) -> None:
+    """Forget records that are old and older than everything still owed."""
     (keep,) = connection.execute(
-        "SELECT MIN(number) FROM (SELECT number FROM record WHERE written_at >= ?"
+        "SELECT MIN(number) FROM (SELECT number FROM record WHERE written_at BETWEEN ? AND ?"
         " UNION ALL SELECT number FROM taken WHERE acked = 0"
         " UNION ALL SELECT number FROM cancel WHERE acked = 0 UNION ALL SELECT ?)",
-        (before, head),
+        (ages.before, ages.beyond, head),
     ).fetchone()
     forget_up_to(connection, keep)
 

@@ -449,9 +449,12 @@ class PrintProvider:
             one.callback(None)
 
     async def _prune(self) -> None:
+        last_s: float | None = None
         while True:
             try:
-                await self._journal.prune()
+                now_s = self._env.now()
+                await self._journal.prune(None if last_s is None else now_s - last_s)
+                last_s = now_s
             except StorageClosed:
                 return
             except StorageError as error:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 
 from papercutd.config.model import AppConfig
 from papercutd.environment import real_environment
@@ -17,11 +18,13 @@ from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
+from papercutd.faces.statement_pages import Door, add_statement_pages
 from papercutd.faces.web import make_web
 from papercutd.identity.authority import Authority, make_request
 from papercutd.identity.joining import JoinService
 from papercutd.identity.names import APPLICATION
 from papercutd.identity.renewal import NodeIdentity, Renewer
+from papercutd.identity.signing import Signer
 from papercutd.identity.tls import Credentials, Revocations, identifier
 from papercutd.identity.verifiers import ArgonVerifiers
 from papercutd.roles.common import (
@@ -40,6 +43,7 @@ from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import Change, ChangeLog
 from papercutd.storage.migrate import connect, open_database
@@ -123,6 +127,9 @@ class ApplicationRole:
 
         self._log.on_commit = committed
         await server.start()
+        signer = Signer(self._env, self._authority, self._data.path / "signing")
+        self._statements = Statements(self._env, self._store, signer, self._data.path / "heads")
+        self._statements.start()
         self._revocations.add(await self._store.revoked_serials())
         self._revocations.subscribe(self._end_revoked)
         self._plain = PlainPort(self._env, self._config.plain, self._data, server)
@@ -141,6 +148,7 @@ class ApplicationRole:
 
     async def _stop(self) -> None:
         assert self._server is not None
+        self._statements.stop()
         await self._server.stop()
 
     def _load_identity(self) -> None:
@@ -160,6 +168,11 @@ class ApplicationRole:
 
         self._renewer = Renewer(env, identity, issue)
 
+    def _add_pages(self, root: Resource) -> None:
+        assert self._store is not None
+        door = Door(self._env, self._store, self._verifiers)
+        add_statement_pages(root, door, self._statements)
+
     async def _listen(self) -> None:
         server, store, env, listen = self._server, self._store, self._env, self._config.listen
         assert server is not None and store is not None
@@ -167,7 +180,9 @@ class ApplicationRole:
         assert identity is not None
         shown = shown_to_browsers(env, self._config.web, identity, self._listeners)
         joining = JoinService(self._authority, store, env, lambda: pin_shown(shown))
-        operations = ApplicationOperations(server, joining.make_token, self._verifiers)
+        operations = ApplicationOperations(
+            server, joining.make_token, self._verifiers, self._statements
+        )
         provider_face = ProviderFace(env, server, NAME)
         site_face = SiteLinkFace(env, server, NAME)
         if store.intake.sabotage == "double-post":
@@ -192,7 +207,7 @@ class ApplicationRole:
             clock=self._reactor,
             shown=shown,
             identity=identity,
-            web=make_web(env, operations.health, joining),
+            web=make_web(env, operations.health, joining, pages=self._add_pages),
             links=over_https,
         )
         devices = SessionServerFactory(

@@ -19,6 +19,7 @@ from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.allowance_operations import AllowanceOperations
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
@@ -30,8 +31,10 @@ from papercutd.services.policy_operations import (
     SitePolicyOperations,
     site_alarms,
 )
+from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
+from papercutd.services.statements import Statements
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
@@ -64,8 +67,10 @@ def check_printer_uri(uri: str) -> None:
 class StoreOperations:
     """Operations that need the store alone: they work before the first start too."""
 
-    def __init__(self, store: IApplicationStore) -> None:
+    def __init__(self, store: IApplicationStore, statements: Statements | None = None) -> None:
+        """Without ``statements`` there are no operations on them."""
         self.store = store
+        self.statements = statements
 
     def all(self) -> dict[str, Operation]:
         """Every operation by its name."""
@@ -101,12 +106,13 @@ class StoreOperations:
             "printer.list": self.printer_list,
             **ParkedOperations(self.store).all(),
             "verify": self.verify,
-            "statement": self.statement,
+            **({} if self.statements is None else self.statements.all()),
             "backup": self.backup,
             "revoke": self.revoke,
             **GroupOperations(self.store.rules).all(),
             **PolicyOperations(self.store.rules).all(),
             **AllowanceOperations(self.store).all(),
+            **QuotaOperations(self.store).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -412,12 +418,6 @@ class StoreOperations:
             found["not_reported_yet"] = missing
         return found
 
-    async def statement(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """The statement of the last outage, or of a span of time."""
-        given = take(arguments, since=None, until=None)
-        since, until = (None if v is None else float(v) for v in given.values())
-        return await self.store.statement(since, until)
-
     async def backup(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A copy of the database, made while the server works."""
         path = take(arguments, "path")["path"]
@@ -438,9 +438,13 @@ class ApplicationOperations(StoreOperations):
     """Operations of a running application server."""
 
     def __init__(
-        self, server: ApplicationServer, make_token: MakeToken, verifiers: Verifiers
+        self,
+        server: ApplicationServer,
+        make_token: MakeToken,
+        verifiers: Verifiers,
+        statements: Statements,
     ) -> None:
-        super().__init__(server.store)
+        super().__init__(server.store, statements)
         self._verifiers = verifiers
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
@@ -536,6 +540,7 @@ class ApplicationOperations(StoreOperations):
             **versions_status(*self._registries()),
             "recalls": server.recalls.sent,
             "recalls_late": server.recalls.late,
+            "quotas_waiting": await self.store.quotas_waiting(),
             **self._lockouts.status(),
             **found,
         }
@@ -558,10 +563,12 @@ class ApplicationOperations(StoreOperations):
         found = await self.store.counts()
         names = [site["name"] for site in await self.store.site_states()]
         missing = [n for n in names if self._server.sites.get(f"site:{n}") is None]
+        waiting = await self.store.quotas_waiting()
         checks = [
             {"name": "database", "ok": True, "detail": ""},
             {"name": "sites", "ok": not missing, "detail": ", ".join(missing)},
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
+            {"name": "quotas", "ok": not waiting, "detail": ", ".join(waiting)},
             versions_check(*self._registries()),
             *self._lockouts.checks(self._fighting()),
         ]
@@ -580,7 +587,8 @@ class SiteOperations:
         held = HeldOperations(server.env, server.held, server.store.printer_id)
         own = {"status": self.status, "verify": self.verify, "parked.list": self.parked}
         policy = SitePolicyOperations(server)
-        return {**held.all(), **self._lockouts.all(), **policy.all(), **own}
+        drill = DrillOperations(server.drill)
+        return {**held.all(), **self._lockouts.all(), **policy.all(), **drill.all(), **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """How this site stands: online or cut, and what waits to be forwarded."""
@@ -592,7 +600,7 @@ class SiteOperations:
             "role": "site",
             "version": __version__,
             "site": identity.site,
-            "state": server.state,
+            "state": "drill" if server.drill.is_on and not server.is_cut else server.state,
             "connected": server.link.session is not None,
             "stream": identity.stream,
             "records": identity.mark.number,
@@ -609,6 +617,7 @@ class SiteOperations:
             "streams_taken": server.uplink.streams_taken,
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
+            **await server.drill.status(),
             "cannot_evaluate": [
                 f"{row['table']} {row['key']} needs {row['needs']}: upgrade this site"
                 for row in await server.store.lacking()
@@ -655,6 +664,7 @@ class SiteOperations:
             {"name": "application server", "ok": not server.is_cut, "detail": server.state},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
             {"name": "anchor", "ok": server.store.is_anchored, "detail": ""},
+            server.drill.check(),
             versions_check(
                 *(server.providers, server.device_sessions),
                 refused=refused_by(server.link, "the application server"),

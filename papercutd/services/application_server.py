@@ -19,6 +19,7 @@ from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.lockouts import Lockouts
+from papercutd.services.quotas import Quotas
 from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
@@ -80,6 +81,7 @@ class ApplicationServer:
         self.sites = Sessions(env)
         self.recalls = Recalls(env, self.sites)
         self.feed = ChangeFeed(store, self.tasks)
+        self.quotas = Quotas(env, store, self.tasks)
         self.position = Position(1, 0, CHAIN_START)
         #: Host and port that providers are told for this server.
         self.address: tuple[str, int] | None = None
@@ -104,12 +106,14 @@ class ApplicationServer:
             await self.store.ensure_secret(name, f"{self.env.rng.getrandbits(256):064x}")
         self.position = await self.store.head()
         await self.lockouts.refresh()
+        self.quotas.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )
 
     async def stop(self) -> None:
         """End the sessions and what is under way; the store stays open."""
+        self.quotas.stop()
         if self._unseen.running:
             self._unseen.stop()
         self.providers.end_all(Code.UNAVAILABLE)

@@ -13,7 +13,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from papercutd.domain.chain import Mark, Position
-from papercutd.domain.decision import SOFT_REASONS, Decision
+from papercutd.domain.decision import SOFT_REASONS, Decision, Reason
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError, StorageFull
@@ -21,6 +21,7 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
 from papercutd.services.devices import Devices
+from papercutd.services.drill import Drill
 from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
@@ -98,6 +99,7 @@ class SiteServer:
         self.policy = SitePolicy(store, self.freshness, self.tasks)
         self.uplink = Uplink(env, store, self.tasks, self.freshness, on_applied=self._applied)
         self.link = Link(env, application, SITE, self.uplink, settings.link)
+        self.drill = Drill(env, store, self.uplink, self.tasks)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
         self._repairing = LoopingCall(self._repair)
         self._repairing.clock = env.clock
@@ -116,8 +118,8 @@ class SiteServer:
 
     @property
     def state(self) -> str:
-        """``online``, ``cut`` or ``cut-and-stale``, as everybody is shown it."""
-        return self.policy.state.value
+        """``online``, ``cut`` or ``cut-and-stale``, as everybody is shown it; cut in a drill."""
+        return "cut" if self.drill.is_on and not self.is_cut else self.policy.state.value
 
     async def takes_passwords(self, user: int) -> bool:
         return await self.policy.takes_passwords(user)
@@ -129,6 +131,7 @@ class SiteServer:
 
     async def start(self) -> None:
         await self.store.start()
+        await self.drill.recover()
         await self.freshness.start()
         await self.policy.refresh()
         await self.lockouts.refresh()
@@ -151,6 +154,7 @@ class SiteServer:
             self._repairing.stop()
         self.providers.end_all(Code.UNAVAILABLE)
         self.device_sessions.end_all(Code.UNAVAILABLE)
+        await self.drill.stop()
         await self.link.stop()
         await self.freshness.stop()
         await self.tasks.stop()
@@ -188,12 +192,34 @@ class SiteServer:
         self.uplink.journal_grew()
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
-        """The application server's answer if it comes in time, else our own (design 4.5)."""
+        """The answer to a key: the stored one, the application server's, or our own."""
         stored = await self.store.stored(asker, request)
         if stored is not None:
             return stored
         if request.hedged or self.link.suspect or self.link.session is None:
             return await self._decide(asker, request)
+        if self.drill.is_on:
+            return await self._rehearse(asker, request)
+        return await self._forward(asker, request)
+
+    async def _rehearse(self, asker: SessionRef, request: Request) -> Decision:
+        """In a drill: our own answer, but nobody is refused because of a rehearsal."""
+        try:
+            own = await self.store.decide(asker, request, soft=False)
+            if own.allowed or own.reason is Reason.RELEASE:
+                # A queue that holds every job would hold it online too.
+                return own if own.allowed else await self._decide(asker, request)
+            await self.drill.forward_first()
+            answer = await self._forward(asker, request)
+            if answer.decider != self.decider:
+                await self.drill.note_asked(request.key, answer)
+            return answer
+        except StorageFull:
+            self.drill.end("full-disk")
+            raise
+
+    async def _forward(self, asker: SessionRef, request: Request) -> Decision:
+        """The application server's answer if it comes in time, else our own (design 4.5)."""
         forwarded = self.link.request(wire.request_out(request, provider=request.provider))
         try:
             answer = await self._within(forwarded, self.settings_in_force.forward_budget_s)
@@ -288,7 +314,11 @@ class SiteServer:
                 timer.cancel()
 
     async def complete(self, asker: SessionRef, completion: Completion) -> Receipt:
-        receipt = await self.store.complete(asker, completion)
+        try:
+            receipt = await self.store.complete(asker, completion)
+        except StorageFull:
+            self.drill.end("full-disk")
+            raise
         self.uplink.journal_grew()
         return receipt
 
@@ -303,6 +333,8 @@ class SiteServer:
 
     async def relay(self, asker: SessionRef, completion: Completion) -> Receipt:
         """Pass it on to the application server; we neither count nor answer it."""
+        if self.drill.is_on:
+            raise Refusal(Code.UNREACHABLE)
         message = messages.Relay(wire.completion_out(completion), provider=asker.name)
         try:
             return wire.receipt_in(await self.link.request(message))

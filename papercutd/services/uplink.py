@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd import __version__
@@ -17,6 +18,7 @@ from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services import wire
 from papercutd.services.freshness import Freshness
+from papercutd.services.patience import Patience
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.values import SiteIdentity
@@ -39,6 +41,9 @@ _BATCH_BYTES = CHUNK_LENGTH_MAX - 1_024
 _BATCH_RECORDS = 200
 #: The version of the wire that brought allowances.
 ALLOWANCES_SINCE = since_of(site.Recall)
+#: Between new streams, each of which writes the journal again: a live clone and its original
+#: take them from each other for as long as both run.
+NEW_STREAM_FIRST_S, NEW_STREAM_LONGEST_S, NEW_STREAM_CALM_S = 5.0, 900.0, 3_600.0
 
 
 @attrs.define
@@ -79,8 +84,13 @@ class Uplink:
         self._received = 0
         self._wake: Deferred[None] | None = None
         self._in_flight = 0
-        #: When the last new stream was taken: shown by status.
+        #: New streams taken since the start: shown by status.
         self.streams_taken = 0
+        self._patience = Patience(env, NEW_STREAM_FIRST_S, NEW_STREAM_LONGEST_S, NEW_STREAM_CALM_S)
+        self._is_waiting = False
+        self._is_paused = False
+        #: Record up to which the journal is forwarded, paused or not.
+        self._owed = 0
 
     @property
     def stream(self) -> str:
@@ -111,6 +121,16 @@ class Uplink:
             wake, self._wake = self._wake, None
             wake.callback(None)
 
+    def pause(self, is_paused: bool) -> None:
+        """Keep the journal back, in a drill; what is in flight is still acknowledged."""
+        self._is_paused = is_paused
+        self.journal_grew()
+
+    def forward_up_to(self, number: int) -> None:
+        """What others wait for goes in a drill too."""
+        self._owed = max(self._owed, number)
+        self.journal_grew()
+
     # As a LinkHandler.
 
     def make_hello(self) -> Hello:
@@ -138,7 +158,7 @@ class Uplink:
 
     def refused(self, code: Code) -> None:
         if code in (Code.NEW_STREAM, Code.JOURNAL_BEHIND):
-            self._tasks.spawn(self.take_new_stream(), "taking a new stream")
+            self._tasks.spawn(self._take_new_stream_in_time(), "taking a new stream")
 
     def link_up(self, session: Session) -> None:
         self._session = session
@@ -185,7 +205,7 @@ class Uplink:
         seen = Mark(0, CHAIN_START) if welcome.seen is None else wire.mark_in(welcome.seen)
         if not await self._store.rewind(seen):
             # The application server has records of this stream that are not ours.
-            await self.take_new_stream()
+            await self._take_new_stream_in_time()
             return
         self.acked = seen
         await self._send_open(session)
@@ -202,12 +222,32 @@ class Uplink:
         except StorageError:
             # What cannot be journalled is not given back.
             number = 0
-        self.journal_grew()
+        # Nobody is refused elsewhere because of a rehearsal here.
+        self.forward_up_to(number)
         try:
             await session.call(site.Return(recall.recall, number))
         except (SessionLost, Refusal):
             # It was asked in vain: the money is free all the same.
             return
+
+    async def _take_new_stream_in_time(self) -> None:
+        """Take a new stream: at once the first time, after a longer wait each time after."""
+        wrong, wait_s = self.stream, self._patience.wait_s()
+        if wait_s > 0:
+            if self._session is not None:
+                self._session.abort()
+            if self._is_waiting:
+                return
+            _log.error(
+                "another new stream in {wait_s:.0f} s: does a copy of this site run?", wait_s=wait_s
+            )
+            self._is_waiting = True
+            try:
+                await deferLater(self._env.clock, wait_s, lambda: None)
+            finally:
+                self._is_waiting = False
+        if self.stream == wrong:
+            await self.take_new_stream()
 
     async def take_new_stream(self) -> None:
         """This site's journal was restored, cloned or lost: the session begins anew with it."""
@@ -216,7 +256,9 @@ class Uplink:
             "this site's journal is not what was seen of it: new stream {stream}", stream=stream
         )
         await self._store.take_new_stream(stream)
+        self._owed = 0
         self.streams_taken += 1
+        self._patience.done()
         await self._read_identity()
         if self._session is not None:
             self._session.abort()
@@ -235,7 +277,8 @@ class Uplink:
         """Send what is journalled, several batches in flight, until the session ends."""
         stream = self.stream
         while session.is_open:
-            if self._in_flight >= JOURNAL_BATCHES_MAX:
+            is_kept_back = self._is_paused and sent.number >= self._owed
+            if is_kept_back or self._in_flight >= JOURNAL_BATCHES_MAX:
                 await self._woken()
                 continue
             batch = await self._store.journal_after(sent, _BATCH_RECORDS, _BATCH_BYTES)
@@ -272,7 +315,7 @@ class Uplink:
         except Refusal as refusal:
             _log.warn("the journal was refused: {code}", code=refusal.code.value)
             if refusal.code in (Code.NEW_STREAM, Code.CHAIN) and stream == self.stream:
-                await self.take_new_stream()
+                await self._take_new_stream_in_time()
             # A gap, or a server that cannot write: the next session begins at its mark.
             session.abort()
             return

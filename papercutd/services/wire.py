@@ -97,6 +97,7 @@ def decision_in(decision: common.Decision) -> Decision:
         lines=tuple(PriceLine(n.what, n.quantity, n.unit_e4) for n in decision.lines),
         position=decision.position,
         allowance=decision.allowance,
+        promise=decision.promise,
     )
 
 
@@ -112,6 +113,7 @@ def decision_out(decision: Decision) -> common.Decision:
         lines=[common.PriceLine(n.what, n.quantity, n.unit_e4) for n in decision.lines],
         position=decision.position,
         allowance=decision.allowance,
+        promise=decision.promise,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import attrs
@@ -11,8 +12,8 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.pricing import PriceList
-from papercutd.errors import Rejected
-from papercutd.storage import listings, retiring
+from papercutd.errors import Rejected, StorageFull
+from papercutd.storage import listings, outages, retiring
 from papercutd.storage.accounts import Entry, verify_accounts
 from papercutd.storage.allowances import Allowances, verify_allowances
 from papercutd.storage.change_log import ChangeLog, verify_chain
@@ -20,7 +21,16 @@ from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
-from papercutd.storage.seals import legible, verify_ledger
+from papercutd.storage.schedules import (
+    QuotaPiece,
+    Schedule,
+    Schedules,
+    read_schedule,
+    read_schedules,
+    read_waiting,
+    verify_quotas,
+)
+from papercutd.storage.seals import legible, one_moment, verify_ledger
 from papercutd.storage.statement import make_statement
 
 T = TypeVar("T")
@@ -34,6 +44,7 @@ class AdministeredStore:
     charging: Charging
     allowances: Allowances
     log: ChangeLog
+    schedules: Schedules
     _wall_s: Callable[[], float]
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
@@ -233,6 +244,40 @@ class AdministeredStore:
 
         return self.write(refill)
 
+    # Quotas.
+
+    def add_quota(self, schedule: Schedule) -> Deferred[int]:
+        """Raises InvalidValue, AlreadyExists."""
+        return self.write(lambda c: self.schedules.add(c, schedule, self._wall_s()))
+
+    def remove_quota(self, name: str) -> Deferred[None]:
+        """No more runs; raises NotFound, and InvalidValue while one is under way."""
+        return self.write(lambda c: self.schedules.remove(c, name))
+
+    def quotas(self) -> Deferred[list[Row]]:
+        return self.read(read_schedules)
+
+    def quota(self, name: str) -> Deferred[Row]:
+        """One quota with its last runs; raises NotFound."""
+        return self.read(lambda c: read_schedule(c, name))
+
+    def run_quota(
+        self, name: str | None = None, make_up: bool = False
+    ) -> Deferred[QuotaPiece | None]:
+        """One piece of the run that is due first; None: nothing is due.
+
+        ``make_up``: of what is overdue for more than 35 days too. Raises NotFound.
+        """
+        return self.write(lambda c: self.schedules.run_piece(c, self._wall_s(), name, make_up))
+
+    def skip_quota(self, name: str) -> Deferred[int]:
+        """What was missed has no run; when the next is due. Raises NotFound, InvalidValue."""
+        return self.write(lambda c: self.schedules.skip(c, name, self._wall_s()))
+
+    def quotas_waiting(self) -> Deferred[list[str]]:
+        """Names of those overdue for more than 35 days: an administrator has to say."""
+        return self.read(lambda c: read_waiting(c, self._wall_s()))
+
     # How everything stands.
 
     def counts(self) -> Deferred[dict[str, int]]:
@@ -241,9 +286,43 @@ class AdministeredStore:
     def site_states(self) -> Deferred[list[Row]]:
         return self.read(listings.read_site_states)
 
-    def statement(self, since: float | None, until: float | None) -> Deferred[dict[str, Any]]:
-        """Of a span of time, else of the latest outage."""
-        return self.read(lambda c: make_statement(c, since, until))
+    def settle_outages(self, sign: outages.Sign | None = None) -> Deferred[None]:
+        """Number outages that began, close those nobody is missing from, sign what is closed."""
+
+        def settle(connection: sqlite3.Connection) -> None:
+            outages.gather(connection)
+            outages.close(connection)
+            if sign is not None:
+                outages.sign_closed(connection, sign)
+
+        return self.write(settle)
+
+    async def statement(
+        self, since: float | None, until: float | None, outage: int | None = None
+    ) -> dict[str, Any]:
+        """Of a span of time, else of an outage by its number, or of the latest."""
+        if since is not None or until is not None:
+            return await self.read(lambda c: make_statement(c, since, until))
+        await self._settle_if_possible()
+        return await self.read(lambda c: _at_one_moment(c, outages.statement_of, outage))
+
+    async def outages(self, count_max: int) -> list[Row]:
+        """Newest first."""
+        await self._settle_if_possible()
+        return await self.read(lambda c: _at_one_moment(c, outages.list_outages, count_max))
+
+    async def _settle_if_possible(self) -> None:
+        """On a full disk what is known is told all the same."""
+        with suppress(StorageFull):
+            await self.settle_outages()
+
+    def installation(self) -> Deferred[str]:
+        """The id of this installation."""
+        return self.read(lambda c: str(c.execute("SELECT installation FROM head").fetchone()[0]))
+
+    def state_again(self, outage: int) -> Deferred[dict[str, Any]]:
+        """What the books say of an outage now; raises NotFound."""
+        return self.read(lambda c: _at_one_moment(c, outages.state_again, outage))
 
     def verify(self) -> Deferred[list[str]]:
         """Problems of the books and of the change log; an empty list is a clean bill."""
@@ -256,6 +335,7 @@ class AdministeredStore:
                     *verify_accounts(connection),
                     *verify_allowances(connection),
                     *_verify_charges(connection),
+                    *verify_quotas(connection),
                 ]
 
         return self.read(verify)
@@ -271,6 +351,11 @@ class AdministeredStore:
             connection.execute("VACUUM INTO ?", (path,))
 
         return self.read(copy)
+
+
+def _at_one_moment(connection: sqlite3.Connection, query: Callable[..., T], *given: Any) -> T:
+    with one_moment(connection):
+        return query(connection, *given)
 
 
 def _verify_charges(connection: sqlite3.Connection) -> list[str]:

@@ -177,10 +177,14 @@ class Allowances:
         """What a stream says it was granted and has returned; with ``timeline`` that is all.
 
         Raises Rejected ``bad-fields`` for more than it was granted, unless a restore may
-        have lost the granting: then it is booked again, forced.
+        have lost the granting: then it is booked again, forced. One that is its site's no
+        more spends nothing, and what a restore has lost of its grants stays with the person.
         """
         is_open = self._is_unreported(connection, stream)
+        is_live = self._is_live(connection, stream)
         for total in totals:
+            if not is_live:
+                total = self._as_known(connection, stream, total)
             if not 0 <= total.returned_e4 <= total.granted_e4:
                 raise Rejected("bad-fields", "more returned than granted")
             row = self._row(connection, stream, total.user)
@@ -333,6 +337,7 @@ class Allowances:
             "INSERT INTO allowance (id, stream, user, account) VALUES (?, ?, ?, ?)",
             (row, stream, user, account),
         )
+        self._log.touch("allowance", row)
         return Allowance(row, stream, user, account, 0, 0, 0, 0, 0)
 
     def _stream_to_grant(self, connection: sqlite3.Connection, site: int) -> str | None:
@@ -355,6 +360,16 @@ class Allowances:
             (stream,),
         ).fetchone()
         return found is not None
+
+    @staticmethod
+    def _is_live(connection: sqlite3.Connection, stream: str) -> bool:
+        found = connection.execute("SELECT state FROM stream WHERE id = ?", (stream,)).fetchone()
+        return bool(found == ("live",))
+
+    def _as_known(self, connection: sqlite3.Connection, stream: str, total: Total) -> Total:
+        row = self._row(connection, stream, total.user)
+        known_e4 = 0 if row is None else row.granted_e4
+        return Total(total.user, min(total.granted_e4, known_e4), min(total.returned_e4, known_e4))
 
     @staticmethod
     def _owner(connection: sqlite3.Connection, user: int) -> int:

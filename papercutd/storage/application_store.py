@@ -26,7 +26,7 @@ from papercutd.domain.job import (
     owner_identity,
 )
 from papercutd.errors import Rejected
-from papercutd.storage import askers, runs, timeline
+from papercutd.storage import askers, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.allowances import Allowances, Shortage
@@ -59,6 +59,7 @@ from papercutd.storage.people import (
 )
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
 from papercutd.storage.rule_store import RuleStore
+from papercutd.storage.schedules import Schedules
 from papercutd.storage.scope import check_spoken_for
 from papercutd.storage.seals import one_moment
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
@@ -115,6 +116,7 @@ class ApplicationStore(AdministeredStore):
         )
         self.certificates = Certificates(log)
         self.rules = RuleStore(self, log, self.directory, wall_s)
+        self.schedules = Schedules(log, self.accounts)
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""
@@ -147,6 +149,7 @@ class ApplicationStore(AdministeredStore):
                     (identity, at, self.log.number),
                 )
             askers.disconnect_all(connection)
+            outages.gather(connection)
 
         return self.write(start)
 
@@ -190,6 +193,10 @@ class ApplicationStore(AdministeredStore):
         def begin(connection: sqlite3.Connection) -> StreamWelcome:
             self.directory.id_of(connection, "site", name)
             self._compare(connection, identity, position)
+            if askers.is_connected(connection, identity):
+                # It lost its session before we did: that was an outage all the same.
+                self._link_event(connection, identity, "down")
+                outages.gather(connection)
             applied = self.intake.begin_stream(connection, name, stream, mark)
             seen = askers.begin_session(
                 connection, identity, stream, mark, self._wall_s(), software
@@ -207,6 +214,8 @@ class ApplicationStore(AdministeredStore):
             ended = askers.end_session(connection, asker, self._wall_s())
             if ended and not askers.owes_nothing(connection, asker.identity):
                 self._link_event(connection, asker.identity, "down")
+                # It is numbered while the sites stand as they do.
+                outages.gather(connection)
             return ended
 
         return self.write(end)

@@ -100,6 +100,14 @@ def end_session(connection: sqlite3.Connection, asker: SessionRef, now_wall_s: f
     return done.rowcount == 1
 
 
+def is_connected(connection: sqlite3.Connection, identity: str) -> bool:
+    """As far as we know: its session has not ended here."""
+    found = connection.execute(
+        "SELECT connected FROM asker WHERE identity = ?", (identity,)
+    ).fetchone()
+    return bool(found == (1,))
+
+
 def disconnect_all(connection: sqlite3.Connection) -> None:
     """At start: no session of an earlier run is alive."""
     connection.execute("UPDATE asker SET connected = 0")

@@ -40,6 +40,7 @@ from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.policies import is_strict
+from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
 from papercutd.storage.timeline import is_lost
 
@@ -209,6 +210,7 @@ class Charging:
             price_version=prices.version,
             lines=lines,
             position=self._log.position_text,
+            promise=last_run(connection, account or 0).text,
         )
         state = "open" if verdict is Verdict.ALLOW else "refused"
         reserved = decision.amount_e4 if transfer is not None else 0
@@ -279,6 +281,7 @@ class Charging:
                 forced |= self._pay(connection, account, amount_e4, completion, decision, entry)
         else:
             forced |= self._pay(connection, account, amount_e4, completion, decision, entry)
+        give_back(connection, self._accounts, decision, account, amount_e4, entry)
         if owner_known and not forced:
             funds = self._accounts.funds(connection, account)
             forced = funds.restricted and funds.balance_e4 < funds.floor_e4 and amount_e4 > 0

@@ -44,6 +44,7 @@ from papercutd.storage.directory import decode_prices
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.people import find_user, heir_of_user, merged_users
 from papercutd.storage.policies import read_effective
+from papercutd.storage.promises import read_promised, with_promised
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
@@ -143,6 +144,9 @@ class Deciding:
         if overlay is None:
             return decision
         money = policy.money(overlay.unsettled_e4)
+        promised = read_promised(connection, account, self.dated_s())
+        decision = attrs.evolve(decision, promise=promised.due.text)
+        overlay = with_promised(overlay, promised, money.policy)
         is_strict = money.policy is Policy.STRICT and overlay.funds.restricted
         # A shared account is nobody's: no stream is granted anything of it.
         if is_strict and account == person[1] and self._is_anchored():
@@ -422,6 +426,8 @@ def read_purse(connection: sqlite3.Connection, account: int, dated_s: float) -> 
     policy = read_policy(connection, user, dated_s)
     held_e4 = allowances_here.available_of_account(connection, account)
     money = attrs.evolve(policy.money(overlay.unsettled_e4), allowance_e4=held_e4)
-    cut_e4 = available_cut_e4(funds, money) if policy.can_decide else 0
+    promised = read_promised(connection, account, dated_s)
+    here = with_promised(overlay, promised, money.policy).funds
+    cut_e4 = available_cut_e4(here, money) if policy.can_decide else 0
     spendable_e4 = funds.spendable_e4 + overlay.escrow_e4 if funds.restricted else None
-    return Purse(funds.balance_e4 + overlay.escrow_e4, spendable_e4, cut_e4)
+    return Purse(funds.balance_e4 + overlay.escrow_e4, spendable_e4, cut_e4, promised.amount_e4)

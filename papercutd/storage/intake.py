@@ -12,7 +12,7 @@ from papercutd.domain.capabilities import lacking
 from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
 from papercutd.domain.job import SessionRef
 from papercutd.errors import NotFound, PapercutError, Rejected
-from papercutd.storage import askers
+from papercutd.storage import askers, outages
 from papercutd.storage.accounts import Entry
 from papercutd.storage.alarms import list_alarms
 from papercutd.storage.allowances import Allowances
@@ -25,6 +25,9 @@ from papercutd.storage.records import (
     CANCELED,
     CARD_CLAIM,
     COMPLETED,
+    DRILL_ASKED,
+    DRILL_BEGUN,
+    DRILL_ENDED,
     LINK_DOWN,
     LINK_REPORTED,
     LOCKOUT,
@@ -93,6 +96,8 @@ class Intake:
                 (stream, site_id, CHAIN_START, self._wall_s()),
             )
             self._log.touch("stream", stream)
+            # A drill of a journal that is gone has no end there.
+            self._note_drill(connection, f"site:{site}", "up")
             return Mark(0, CHAIN_START)
         owner, number, chain, state = found
         behind = mark.number < number or (mark.number == number and mark.chain != chain)
@@ -163,7 +168,7 @@ class Intake:
                 " WHERE asker.identity = ? AND stream.number < asker.number",
                 (asker.identity,),
             ).fetchone()
-            if found is not None:
+            if found is not None or self._is_in_drill(connection, asker.identity):
                 return
         is_news = self._link_event(connection, asker.identity, "", "reported")
         if is_news and asker.role == "site":
@@ -202,6 +207,41 @@ class Intake:
         # A statement is closed at a place of the history.
         self._log.place()
         return True
+
+    def _is_in_drill(self, connection: sqlite3.Connection, identity: str) -> bool:
+        found = connection.execute(
+            "SELECT event FROM link_event WHERE identity = ? AND drill = 1"
+            " ORDER BY id DESC LIMIT 1",
+            (identity,),
+        ).fetchone()
+        return bool(found == ("down",))
+
+    def _note_drill(self, connection: sqlite3.Connection, identity: str, event: str) -> bool:
+        """A site's drill begins (``down``) or ends (``up``); False when that is no news."""
+        if self._is_in_drill(connection, identity) is (event == "down"):
+            return False
+        connection.execute(
+            "INSERT INTO link_event (identity, event, at, number, drill) VALUES (?, ?, ?, ?, 1)",
+            (identity, event, self._wall_s(), self._log.number),
+        )
+        self._log.place()
+        if event == "down":
+            outages.gather(connection)
+        return True
+
+    def _apply_drill(
+        self, connection: sqlite3.Connection, asker: SessionRef, record: Record
+    ) -> None:
+        if record.kind == DRILL_BEGUN:
+            self._note_drill(connection, asker.identity, "down")
+        elif record.kind == DRILL_ENDED:
+            if self._note_drill(connection, asker.identity, "up"):
+                self._charging.list_item(
+                    connection, DRILL_ENDED, "", asker.identity, record.key[:32]
+                )
+        elif record.decision is not None:
+            detail = f"{record.decision.verdict.value} {record.decision.reason.value}".strip()
+            self._charging.list_item(connection, DRILL_ASKED, record.key, asker.identity, detail)
 
     def _apply_one(
         self,
@@ -304,6 +344,8 @@ class Intake:
             self._charging.log_job(connection, record.request, record.decision, source)
         elif record.kind in (LINK_DOWN, LINK_REPORTED):
             self._note_link(connection, asker, record)
+        elif record.kind in (DRILL_BEGUN, DRILL_ASKED, DRILL_ENDED):
+            self._apply_drill(connection, asker, record)
         elif record.kind == ALLOWANCE:
             self._take_totals(connection, asker, record)
         elif record.kind == CARD_CLAIM and record.card is not None:
@@ -318,12 +360,17 @@ class Intake:
         self, connection: sqlite3.Connection, asker: SessionRef, record: Record
     ) -> None:
         """Totals of a stream of this site: its own, or one whose records it salvaged."""
+        (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
         found = connection.execute("SELECT site FROM stream WHERE id = ?", (record.key,)).fetchone()
+        if found is None and timeline > 1:
+            # A former stream of which a restore has lost all, its grants too: nothing is held.
+            return
         if found is None or found[0] != self._site_id(connection, asker.name):
             raise Rejected("not-yours")
-        (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
-        if not 0 <= record.timeline <= timeline:
-            raise Rejected("bad-fields", "a timeline to come")
+        if record.timeline < 0:
+            raise Rejected("bad-fields", "no such timeline")
+        # Of a timeline that we lost to a restore nobody has told us of yet: not the last word.
+        told = record.timeline if record.timeline <= timeline else 0
         entry = Entry(
             key="",
             price_version=self._charging.prices_now(connection).version,
@@ -332,7 +379,7 @@ class Intake:
             claimed_at=record.at,
             received_at=self._wall_s(),
         )
-        self._allowances.take_totals(connection, record.key, record.totals, record.timeline, entry)
+        self._allowances.take_totals(connection, record.key, record.totals, told, entry)
 
     def _site_id(self, connection: sqlite3.Connection, site: str) -> int:
         found = connection.execute(

@@ -20,10 +20,12 @@ from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.policy import Effective, Rule
 from papercutd.domain.pricing import PriceList
+from papercutd.domain.signed import Signature
 from papercutd.domain.staleness import Kept
 from papercutd.storage.allowances import Shortage
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
+from papercutd.storage.drills import DrillRead
 from papercutd.storage.lockouts import LockedUser
 from papercutd.storage.overlay import Overlay
 from papercutd.storage.parked import Retried
@@ -31,6 +33,7 @@ from papercutd.storage.people import Device, Login
 from papercutd.storage.replicated import RangeDigest
 from papercutd.storage.retiring import EndedStream
 from papercutd.storage.rule_store import GroupedUser, RuleView
+from papercutd.storage.schedules import QuotaPiece, Schedule
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
     JournalBatch,
@@ -361,14 +364,49 @@ class IApplicationStore(IJobStore):
     def devices() -> Deferred[list[Row]]:
         """All of them."""
 
+    def add_quota(schedule: Schedule) -> Deferred[int]:
+        """Raises InvalidValue, AlreadyExists."""
+
+    def remove_quota(name: str) -> Deferred[None]:
+        """No more runs; raises NotFound, and InvalidValue while one is under way."""
+
+    def quotas() -> Deferred[list[Row]]:
+        """All quotas, by name."""
+
+    def quota(name: str) -> Deferred[Row]:
+        """One with its last runs; raises NotFound."""
+
+    def run_quota(name: str | None = None, make_up: bool = False) -> Deferred[QuotaPiece | None]:
+        """One piece of the run that is due first; None: nothing is due. Raises NotFound."""
+
+    def skip_quota(name: str) -> Deferred[int]:
+        """What was missed has no run; when the next is due. Raises NotFound, InvalidValue."""
+
+    def quotas_waiting() -> Deferred[list[str]]:
+        """Names of those overdue for more than 35 days."""
+
     def counts() -> Deferred[dict[str, int]]:
         """How many there are of what an administrator wants to know."""
 
     def site_states() -> Deferred[list[Row]]:
         """Each site with its stream and when it was last seen."""
 
-    def statement(since: float | None, until: float | None) -> Deferred[dict[str, Any]]:
-        """Of a span of time, else of the latest outage."""
+    def settle_outages(sign: Callable[[bytes], Signature] | None = None) -> Deferred[None]:
+        """Number outages that began, close those nobody is missing from, sign what is closed."""
+
+    async def statement(
+        since: float | None, until: float | None, outage: int | None = None
+    ) -> dict[str, Any]:
+        """Of a span of time, else of an outage by its number, or of the latest; NotFound."""
+
+    async def outages(count_max: int) -> list[Row]:
+        """Outages, newest first."""
+
+    def installation() -> Deferred[str]:
+        """The id of this installation."""
+
+    def state_again(outage: int) -> Deferred[dict[str, Any]]:
+        """What the books say of an outage now, whatever was kept of it; NotFound."""
 
     def verify() -> Deferred[list[str]]:
         """Problems of books, charges and change log; empty: none."""
@@ -502,6 +540,18 @@ class ISiteStore(IJobStore):
         """What was loaded, by ``version`` of the wire, is in force; the old replica served
         until now.
         """
+
+    def begin_drill() -> Deferred[None]:
+        """Journal that a drill has begun."""
+
+    def note_drill_asked(key: str, answer: Decision) -> Deferred[None]:
+        """A step that was asked at the application server after all."""
+
+    def end_drill(reason: str) -> Deferred[bool]:
+        """False when there is none to end."""
+
+    def drill() -> Deferred[DrillRead | None]:
+        """The newest drill."""
 
     def lag() -> Deferred[dict[str, float | None]]:
         """How late the last batches were applied, in milliseconds."""

@@ -122,7 +122,9 @@ def read_site_states(connection: sqlite3.Connection) -> list[Row]:
     return rows(
         connection,
         "SELECT site.name, policy, stream.id AS stream, stream.number AS records,"
-        " asker.position AS position, asker.seen_at AS seen_at FROM site"
+        " asker.position AS position, asker.seen_at AS seen_at,"
+        " COALESCE((SELECT event FROM link_event WHERE identity = 'site:' || site.name"
+        " AND link_event.drill = 1 ORDER BY id DESC LIMIT 1), '') = 'down' AS drill FROM site"
         " LEFT JOIN stream ON stream.site = site.id AND stream.state = 'live'"
         " LEFT JOIN asker ON asker.identity = 'site:' || site.name"
         " WHERE site.removed = 0 ORDER BY site.name",

@@ -7,6 +7,7 @@ the number and the checksum of each in ``schema_migration``.
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from hashlib import blake2b
 from importlib import resources
 
@@ -37,14 +38,20 @@ class Damaged(StorageError):
         return f"{self.path} is damaged ({self.found}): restore a backup"
 
 
-def migrations(schema: str) -> list[tuple[int, str, str]]:
-    """(number, file name, SQL) of ``schema``, in order."""
+@cache
+def migrations(schema: str) -> tuple[tuple[int, str, str], ...]:
+    """(number, file name, SQL) of ``schema``, in order; read once in a process."""
     folder = resources.files("papercutd.storage") / "schema" / schema
     found = []
     for entry in folder.iterdir():
         if entry.name.endswith(".sql"):
             found.append((int(entry.name[:4]), entry.name, entry.read_text("utf-8")))
-    return sorted(found)
+    return tuple(sorted(found))
+
+
+@cache
+def _checksum(sql: str) -> str:
+    return blake2b(sql.encode(), digest_size=16).hexdigest()
 
 
 def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
@@ -113,7 +120,7 @@ def migrate(connection: sqlite3.Connection, path: str, schema: str, database: st
     if applied and max(applied) > newest:
         raise SchemaTooNew(path, max(applied), newest)
     for number, name, sql in known:
-        checksum = blake2b(sql.encode(), digest_size=16).hexdigest()
+        checksum = _checksum(sql)
         if number in applied:
             if applied[number][1] != checksum:
                 raise SchemaDiffers(path, name)

@@ -20,6 +20,11 @@ REFUSED = "refused"
 #: asker's identity.
 LINK_DOWN = "link-down"
 LINK_REPORTED = "link-reported"
+#: A drill: ``key`` is the site's identity; a step that was asked after all, with the answer as
+#: ``decision``; why it ended.
+DRILL_BEGUN = "drill-begun"
+DRILL_ASKED = "drill-asked"
+DRILL_ENDED = "drill-ended"
 #: What a stream was granted of people's money, and has given back. ``key`` is the stream.
 ALLOWANCE = "allowance"
 

@@ -122,7 +122,7 @@ TABLES: dict[str, Replicated] = {
             since=2,
         ),
         Replicated("card", "hash", ("hash", "user"), "card"),
-        Replicated("notice", "id", ("id", "user", "kind", "at"), "notice"),
+        Replicated("notice", "id", ("id", "user", "kind", "at"), "notice", since=2),
         Replicated(
             "lockout",
             "user",
@@ -155,6 +155,17 @@ TABLES: dict[str, Replicated] = {
                 *("release", "pull_group", "held_max_s"),
             ),
             "printer",
+        ),
+        Replicated(
+            "schedule",
+            "id",
+            (
+                *("id", "name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
+                *("next_at", "done_account", "last_account", "ran_at"),
+            ),
+            "schedule",
+            "removed = 0",
+            since=2,
         ),
         Replicated("price", "version", ("version", "effective_from", "body", "needs"), "price"),
         Replicated(

@@ -24,6 +24,7 @@ LEDGER = {
     "charge": "charge_id",
     "decision": "key",
     "job_log": "key",
+    "outage": "id",
     "transfer": "id",
 }
 #: Problems named one by one; a file that is damaged all over has more than anybody reads.

@@ -31,7 +31,7 @@ from papercutd.domain.job import (
 from papercutd.domain.policy import Effective
 from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
-from papercutd.storage import askers, lockouts_here, replica, runs
+from papercutd.storage import askers, drills, lockouts_here, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
@@ -312,6 +312,23 @@ class SiteStore:
 
     def device(self, name: str) -> Deferred[Device | None]:
         return self.read(lambda c: find_site_device(c, name))
+
+    # Drills.
+
+    def begin_drill(self) -> Deferred[None]:
+        return self.write(lambda c: drills.begin_drill(c, self._wall_s()))
+
+    def note_drill_asked(self, key: str, answer: Decision) -> Deferred[None]:
+        """A step that was asked at the application server after all."""
+        return self.write(lambda c: drills.note_asked(c, key, answer, self._wall_s()))
+
+    def end_drill(self, reason: str) -> Deferred[bool]:
+        """False when there is none to end."""
+        return self.write(lambda c: drills.end_drill(c, reason, self._wall_s()))
+
+    def drill(self) -> Deferred[drills.DrillRead | None]:
+        """The newest drill."""
+        return self.read(drills.read_drill)
 
     def lag(self) -> Deferred[dict[str, float | None]]:
         return self.read(read_lag)

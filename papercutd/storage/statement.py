@@ -7,55 +7,59 @@ from typing import Any
 
 import attrs
 
+from papercutd.domain.statement_words import words_of
 from papercutd.storage.change_log import read_head
 
-#: Links of sites that went down within so many seconds of each other are one outage.
-ONE_OUTAGE_S = 60.0
 #: Items of the statement shown one by one; all are counted.
 ITEMS_MAX = 200
+#: Users, accounts, printers named one by one; all are counted in the totals.
+GROUP_MAX = 1_000
 
 
 @attrs.frozen
-class _Outage:
-    """The span of an outage, in numbers of the change log."""
+class Span:
+    """What a statement is about: conditions of charges, of what is listed, and both bounds."""
 
-    since: float
-    until: float | None
-    first: int
-    #: The closing event's; None while somebody is missing.
-    last: int | None
-    missing: list[str]
+    jobs: str
+    events: str
+    bounds: tuple[float, float]
+
+
+def span_of_numbers(first: int, last: int) -> Span:
+    """Told by the change log: what came in from one change to another."""
+    condition = "number >= ? AND number <= ?"
+    return Span(condition, condition, (first, last))
 
 
 def make_statement(
     connection: sqlite3.Connection, since: float | None = None, until: float | None = None
 ) -> dict[str, Any]:
-    """The statement from ``since`` to ``until``; without them of the latest outage.
-
-    Open until everybody whose link went down has come back and told what it
-    retained; its figures only grow until then, and stand from then on. An outage's span
-    is told by the change log, one that is given by the clocks of those who claim.
-    """
+    """The statement from ``since`` to ``until``, by the clocks of those who claim."""
+    bounds = (since or 0.0, until if until is not None else float("inf"))
+    missing = _missing_in(connection, *bounds)
     head = read_head(connection)
-    if since is None and until is None:
-        outage = _latest_outage(connection)
-        bounds = (outage.first, outage.last if outage.last is not None else head.number + 1)
-        jobs = events = "number >= ? AND number <= ?"
-    else:
-        outage = _Outage(since or 0.0, until, 0, None, _missing_in(connection, since, until))
-        bounds = (outage.since, until if until is not None else float("inf"))  # type: ignore[assignment]
-        jobs, events = "claimed_at >= ? AND claimed_at <= ?", "at >= ? AND at <= ?"
-    read = _Reader(connection, jobs, events, bounds)
-    number = outage.last if outage.last is not None else head.number
-    signed = connection.execute(
-        "SELECT timeline, number, chain FROM change_log WHERE number = ?", (number,)
-    ).fetchone()
-    timeline, number, chain = signed or (head.timeline, head.number, head.chain)
     return {
-        "state": "open" if outage.missing else "closed",
-        "missing": outage.missing,
-        "since": outage.since,
-        "until": outage.until,
+        "state": "open" if missing else "closed",
+        "missing": missing,
+        "since": bounds[0],
+        "until": until,
+        **read_figures(
+            connection,
+            Span("claimed_at >= ? AND claimed_at <= ?", "at >= ? AND at <= ?", bounds),
+        ),
+        "position": {"timeline": head.timeline, "number": head.number, "chain": head.chain},
+    }
+
+
+def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
+    """Everything that is counted in one span."""
+    read = _Reader(connection, span.jobs, span.events, span.bounds)
+    listed = read.rows(
+        "SELECT kind, COUNT(*) AS count, SUM(amount_e4) AS amount_e4 FROM listed"
+        f" WHERE {span.events} GROUP BY kind ORDER BY kind"
+    )
+    parked = sum(one["count"] for one in listed if one["kind"] == "parked")
+    return {
         **read.totals("1"),
         "prints": read.totals("provider NOT LIKE 'device:%'"),
         "copies": read.totals("provider LIKE 'device:%'"),
@@ -66,25 +70,23 @@ def make_statement(
             "CASE kind WHEN 'personal' THEN account.name ELSE kind || ' ' || account.name END",
         ),
         "by_printer": read.group("printer", "printer.name"),
+        "by_site": read.sites(),
         "by_device": read.devices(),
         "by_decider": read.deciders(),
         "refused": read.rows(
             "SELECT verdict, reason, decider, COUNT(*) AS jobs FROM job_log"
-            f" WHERE {jobs} GROUP BY verdict, reason, decider"
+            f" WHERE {span.jobs} GROUP BY verdict, reason, decider"
         ),
-        "listed": read.rows(
-            "SELECT kind, COUNT(*) AS count, SUM(amount_e4) AS amount_e4 FROM listed"
-            f" WHERE {events} GROUP BY kind ORDER BY kind"
-        ),
+        "listed": listed,
         "items": read.rows(
             "SELECT kind, key, who, detail, amount_e4, at FROM listed"
-            f" WHERE {events} ORDER BY id LIMIT {ITEMS_MAX}"
+            f" WHERE {span.events} ORDER BY id LIMIT {ITEMS_MAX}"
         ),
-        "parked": connection.execute("SELECT COUNT(*) FROM parked").fetchone()[0],
+        "conflicts": [*read.conflicts(listed)],
+        "parked": parked,
         "charged_twice": connection.execute(
             "SELECT COUNT(*) FROM (SELECT key FROM charge GROUP BY key HAVING COUNT(*) > 1)"
         ).fetchone()[0],
-        "position": {"timeline": timeline, "number": number, "chain": chain},
     }
 
 
@@ -118,7 +120,18 @@ class _Reader:
             f"SELECT spent.{column},{named} jobs, pages, amount_e4 FROM"
             f" (SELECT {column}, COUNT(*) AS jobs, SUM(pages) AS pages, SUM(amount_e4) AS amount_e4"
             f" FROM charge WHERE {self.jobs} GROUP BY {column}) AS spent{joined}"
-            f" ORDER BY spent.{column}"
+            f" ORDER BY spent.{column} LIMIT {GROUP_MAX}"
+        )
+
+    def sites(self) -> list[dict[str, Any]]:
+        """By the site at which it was printed; empty: beside none."""
+        return self.rows(
+            "SELECT COALESCE(site.name, '') AS site, COUNT(*) AS jobs, SUM(pages) AS pages,"
+            " SUM(amount_e4) AS amount_e4, SUM(decider NOT IN ('application', 'tracker'))"
+            " AS decided_here FROM charge LEFT JOIN provider ON provider.name = charge.provider"
+            " LEFT JOIN device ON 'device:' || device.name = charge.provider"
+            " LEFT JOIN site ON site.id = COALESCE(provider.site, device.site)"
+            f" WHERE {self.jobs} GROUP BY site.name ORDER BY site.name"
         )
 
     def devices(self) -> list[dict[str, Any]]:
@@ -141,56 +154,25 @@ class _Reader:
             " LEFT JOIN site ON site.id = stream.site ORDER BY spent.decider"
         )
 
-
-def _latest_outage(connection: sqlite3.Connection) -> _Outage:
-    """From when the link of a site last went down to when everybody had reported."""
-    rows = connection.execute(
-        "SELECT id, at FROM link_event WHERE event = 'down' AND identity LIKE 'site:%'"
-        " ORDER BY id DESC LIMIT 1000"
-    ).fetchall()
-    if not rows:
-        return _Outage(0.0, None, 0, None, [])
-    newest = first = rows[0]
-    for row in rows[1:]:
-        if first[1] - row[1] > ONE_OUTAGE_S:
-            break
-        first = row
-    # Links are seen to be down one after the other: those of providers before, perhaps.
-    missing: dict[tuple[str, str], None] = {}
-    began = first
-    closing: tuple[float, int] | None = None
-    numbers = []
-    for id, identity, via, event, at, number in connection.execute(
-        "SELECT id, identity, via, event, at, number FROM link_event"
-        " WHERE at >= ? - ? AND id >= ? - 10000 ORDER BY id",
-        (first[1], ONE_OUTAGE_S, first[0]),
-    ):
-        who = (identity, "" if identity.startswith("device:") else via)
-        if event == "down":
-            missing[who] = None
-            if id >= began[0]:
-                numbers.append(number)
-        elif event == "reported":
-            missing.pop(who, None)
-        if id >= newest[0] and not missing:
-            closing = (at, number)
-            break
-    gone = _gone(connection)
-    names = [
-        f"{identity} at {via}" if via else identity
-        for identity, via in missing
-        if identity not in gone and f"site:{via}" not in gone
-    ]
-    if names:
-        closing = None
-    elif closing is None:
-        # Whoever has not reported is no more: there is nobody to wait for.
-        closing = (newest[1], read_head(connection).number)
-    until, last = closing if closing is not None else (None, None)
-    return _Outage(first[1], until, min(numbers), last, sorted(names))
+    def conflicts(self, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Where two sides said different things: how often, and how each was settled."""
+        counts = {one["kind"]: one["count"] for one in listed if words_of(one["kind"]).is_conflict}
+        counts["superseded"] = self.rows(
+            f"SELECT COUNT(*) AS count FROM job_log WHERE {self.jobs} AND verdict = 'superseded'"
+        )[0]["count"]
+        counts["decided-twice"] = self.rows(
+            "SELECT COUNT(*) AS count FROM (SELECT key FROM charge"
+            f" WHERE {self.jobs}) AS charged WHERE EXISTS (SELECT 1 FROM transfer"
+            " WHERE transfer.key = charged.key AND kind = 'void')"
+        )[0]["count"]
+        return [
+            {"kind": kind, "count": count, "settled": words_of(kind).settled}
+            for kind, count in sorted(counts.items())
+            if count
+        ]
 
 
-def _gone(connection: sqlite3.Connection) -> set[str]:
+def gone(connection: sqlite3.Connection) -> set[str]:
     """Identities that were taken away: nobody waits for them."""
     return {
         row[0]
@@ -202,11 +184,9 @@ def _gone(connection: sqlite3.Connection) -> set[str]:
     }
 
 
-def _missing_in(
-    connection: sqlite3.Connection, since: float | None, until: float | None
-) -> list[str]:
+def _missing_in(connection: sqlite3.Connection, since: float, until: float) -> list[str]:
     """Identities whose link went down in the span and that have not reported since they came."""
-    gone = _gone(connection)
+    away = gone(connection)
     return [
         row[0]
         for row in connection.execute(
@@ -214,7 +194,7 @@ def _missing_in(
             " GROUP BY identity HAVING MAX(id) > COALESCE((SELECT MAX(id) FROM link_event AS told"
             " WHERE told.identity = link_event.identity AND event = 'reported'), 0)"
             " ORDER BY identity",
-            (since or 0.0, until if until is not None else float("inf")),
+            (since, until),
         )
-        if row[0] not in gone
+        if row[0] not in away
     ]

@@ -19,7 +19,7 @@ from papercutd.storage.listed import list_item
 ID_GAP = 1_000_000
 _NUMBERED = (
     *(("user", "id"), ("account", "id"), ("site", "id"), ("provider", "id"), ("printer", "id")),
-    *(("device", "id"), ("price", "version")),
+    *(("device", "id"), ("price", "version"), ("schedule", "id")),
 )
 
 

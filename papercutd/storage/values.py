@@ -84,3 +84,5 @@ class Purse:
     spendable_e4: int | None
     #: At a site: what it allows by itself while it is cut; None: there is no limit.
     cut_e4: int | None = None
+    #: At a site: what quotas that are due will credit, and is not in the balance yet.
+    promised_e4: int = 0

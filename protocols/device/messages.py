@@ -45,6 +45,8 @@ class Person:
     state: str = attrs.field(default="online", validator=in_(("online", "cut", "cut-and-stale")))
     #: What the person should hear: ``card-claimed-twice``, ``card-refused``.
     notices: list[str] = attrs.field(factory=list, validator=max_len(8))
+    #: Of quotas that are due and not in the balance yet: a cut site knows them ahead.
+    promised_e4: int = attrs.field(default=0, validator=is_amount_e4)
 
 
 @attrs.frozen
@@ -73,6 +75,7 @@ class LinkCard:
     """``TAG LINK {login, card}``: the card is theirs from now on; nobody else may have it."""
 
     VERB: ClassVar[str] = "LINK"
+    SINCE: ClassVar[int] = 2
     ANSWER: ClassVar[type] = Linked
     login: str = attrs.field(validator=is_id)
     card: str = attrs.field(repr=False, validator=is_secret)

@@ -14,6 +14,7 @@ from papercutd.domain.job import SessionRef
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.storage import timeline
 from papercutd.storage.allowances import Shortage
+from papercutd.storage.records import ALLOWANCE, Record, encode_record
 from tests.support.engines import ENGINES, Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
@@ -43,6 +44,18 @@ class Strict:
         self.asker = self.branch.provider()
         self.numbers = iter(range(1, 1_000))
         self.heal()
+
+    def new_stream(self) -> str:
+        """The site's journal was restored: its records go on in a new stream."""
+        old = self.branch.stream
+        self.branch.stream = job_id(0xFEED)
+        self.result(self.branch.store.take_new_stream(self.branch.stream))
+        identity = self.result(self.branch.store.identity())
+        welcome = self.result(
+            self.centre.store.begin_site("north", self.branch.stream, identity.mark, None, "")
+        )
+        self.site = SessionRef("site", "north", self.branch.stream, welcome.session)
+        return old
 
     def result(self, deferred):
         return self.turner.result(deferred)
@@ -356,7 +369,7 @@ class RestoreContract(Strict):
         self.print_online()
         self.whole_e4 = self.held_e4()
 
-    def restore(self) -> None:
+    def restore(self, is_seen: bool = True) -> None:
         """A server from before the site's first day; the site comes with all it has."""
         old = self.branch
         self.centre = Centre(self.turner, self.engine)
@@ -367,7 +380,8 @@ class RestoreContract(Strict):
             timeline.begin_timeline(connection, self.centre.store.log, "test", 0, 0.0)
 
         self.result(self.centre.store.write(restored))
-        self.site = self.centre.site(old.stream)
+        if is_seen:
+            self.site = self.centre.site(old.stream)
         self.online = self.centre.provider()
         self.turner.result(old.store.rewind(MARK_START))
 
@@ -410,24 +424,60 @@ class RestoreContract(Strict):
         self.assertEqual(self.totals(), (0, 0, 0))
         self.assertEqual(self.balance_e4(), 100_000)
 
+    def check_forgotten(self) -> None:
+        """The stream went after its grants were forgotten: the person pays, and has the rest."""
+        self.new_stream()
+        self.heal()
+        self.assertEqual(self.centre.query("SELECT reason FROM parked"), [])
+        self.assertEqual(self.balance_e4(), 100_000 - 20 * PAGE_E4)
+        self.assertExact()
+
+    def test_a_former_streams_forgotten_grants_are_not_booked_again(self) -> None:
+        self.print_cut(20)
+        self.result(self.branch.store.give_back((self.user,), 1_000))
+        self.restore()
+        self.check_forgotten()
+
+    def test_a_former_stream_that_is_forgotten_too(self) -> None:
+        self.print_cut(20)
+        self.result(self.branch.store.give_back((self.user,), 1_000))
+        self.restore(is_seen=False)
+        self.check_forgotten()
+
+    def test_a_timeline_that_is_not_known_is_no_last_word(self) -> None:
+        """The site heard of it from a server that was put back since."""
+        self.restore()
+        self.branch.load_snapshot(self.centre)
+        body = encode_record(Record(ALLOWANCE, self.branch.stream, "", 0.0, timeline=99))
+        self.result(self.branch.store.salvage([body]))
+        self.heal()
+        self.assertEqual(self.centre.query("SELECT reason FROM parked"), [])
+        told = "SELECT reported_timeline FROM stream WHERE id = ?"
+        # What it said of the first timeline stands.
+        self.assertEqual(self.centre.query(told, self.branch.stream), [(1,)])
+
+    def test_what_is_paid_ahead_is_replicated(self) -> None:
+        """A row is made for it, and whoever follows the changes has it too."""
+        self.print_cut(20)
+        self.restore()
+        self.branch.load_snapshot(self.centre)
+        self.heal()
+        rows = "SELECT id FROM allowance"
+        self.assertEqual(
+            self.result(
+                self.branch.store.read(
+                    lambda c: c.execute("SELECT id FROM replica.allowance").fetchall()
+                )
+            ),
+            self.centre.query(rows),
+        )
+
 
 class RetireContract(Strict):
     def setUp(self) -> None:
         super().setUp()
         self.print_online()
         self.whole_e4 = self.held_e4()
-
-    def new_stream(self) -> str:
-        """The site's journal was restored: its records go on in a new stream."""
-        old = self.branch.stream
-        self.branch.stream = job_id(0xFEED)
-        self.result(self.branch.store.take_new_stream(self.branch.stream))
-        identity = self.result(self.branch.store.identity())
-        welcome = self.result(
-            self.centre.store.begin_site("north", self.branch.stream, identity.mark, None, "")
-        )
-        self.site = SessionRef("site", "north", self.branch.stream, welcome.session)
-        return old
 
     def test_a_new_stream_holds_nothing_and_the_old_one_pays_what_it_decided(self) -> None:
         self.print_cut(10)

@@ -387,7 +387,7 @@ class AllowanceContract(_Forwarded):
             Total(4_711, 10, 0),
         ):
             self.parked(self.totals(total))
-        self.parked(self.totals(timeline=2), self.totals(timeline=-1))
+        self.parked(self.totals(timeline=-1))
         self.assertEqual(self.granted(), [])
 
     def test_another_sites_stream(self) -> None:

@@ -52,7 +52,7 @@ class StatementContract:
 
     def statement(self, **span: float) -> dict[str, Any]:
         since, until = span.get("since"), span.get("until")
-        return self.turner.result(self.centre.store.statement(since, until))
+        return self.turner.run(self.centre.store.statement(since, until))
 
     def test_nothing_has_happened(self) -> None:
         found = self.statement()

@@ -65,6 +65,20 @@ class TimelineContract(Case):
         self.assertFalse(welcome.resume)
         self.assertEqual(self.head().timeline, 2)
 
+    def test_a_log_that_was_cut_off_below_says_nothing(self) -> None:
+        """F41: a replica older than the log is no restore; it needs a snapshot."""
+        lagging = self.head()
+        self.centre.user("anna")
+
+        def cut_off(connection) -> None:
+            connection.execute("DELETE FROM change_log WHERE number <= ?", (lagging.number,))
+
+        self.turner.result(self.centre.store.write(cut_off))
+        begun = self.centre.store.begin_site("north", job_id(7), MARK_START, lagging, "")
+        self.assertFalse(self.turner.result(begun).resume)
+        self.assertFalse(self.turner.result(self.centre.store.in_history(lagging)))
+        self.assertEqual(self.head().timeline, 1)
+
     def test_a_stranger_begins_no_timeline(self) -> None:
         with self.assertRaises(NotFound):
             self.hello(Position(9, 9, OTHER), "nobody")

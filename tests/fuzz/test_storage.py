@@ -154,6 +154,9 @@ class IntakeTests(SynchronousTestCase):
                 ("refused", None, request(55)),
                 ("link-down", None, None),
                 ("link-reported", None, None),
+                ("drill-begun", None, None),
+                ("drill-asked", None, None),
+                ("drill-ended", None, None),
             )
         ]
         self.numbers = iter(range(1_000, 10**6))

@@ -148,6 +148,33 @@ class BrowserTests(SynchronousTestCase):
         self.browse(posing, pose, "--ignore-certificate-errors")
         self.assertGreater(posing.times_asked(), 0)
 
+    def test_statements(self) -> None:
+        """Behind a log-in, with nothing that the browser refuses under our policy."""
+        call = self.installation.app.call
+        call("user.add", name="root", administrator=True)
+        call("user.secret", name="root", kind="password", secret="a long secret")
+        profile = self.profile("home-statements", False)
+        complaints: list[str] = []
+
+        def visit(page: Page) -> None:
+            browser = page.context.browser
+            assert browser is not None
+            login: Any = {"username": "root", "password": "a long secret"}
+            shown = browser.new_context(http_credentials=login).new_page()
+            shown.on("console", lambda said: complaints.append(f"{said.type}: {said.text}"))
+            response = shown.goto(f"https://{HOST}:{self.port}/outages")
+            assert response is not None
+            self.assertEqual(response.status, 200)
+            self.assertIn("There has been no outage.", shown.content())
+            # The stylesheet is in force.
+            self.assertEqual(shown.evaluate("getComputedStyle(document.body).marginTop"), "0px")
+            with self.assertRaises(Exception) as caught:
+                page.goto(f"https://{HOST}:{self.port}/outages")
+            self.assertIn("ERR_INVALID_AUTH_CREDENTIALS", str(caught.exception))
+
+        self.browse(profile, visit)
+        self.assertEqual([one for one in complaints if "401" not in one], [])
+
     def test_the_flight_of_the_server(self) -> None:
         """Message by message, as OpenSSL's client sees them."""
         for name, is_asked in ((HOST, False), ("", False), (INSTALLATION_NAME, True)):

@@ -14,9 +14,13 @@ from papercutd.domain.job import Request
 from papercutd.errors import PapercutError
 from papercutd.provider.provider import Submission
 from papercutd.services import wire
-from tests.simulation.core_devices import DeviceLoad
+from tests.simulation.core_devices import LOGIN_S, DeviceLoad
+from tests.simulation.core_held_stage import Held
+from tests.simulation.core_logic import Logic
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
+from tests.simulation.core_people import PEOPLE, People
+from tests.simulation.core_strict import StrictFaults
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
@@ -26,7 +30,6 @@ from tests.simulation.spool import SpooledDocument
 from tests.simulation.stage import Fault, Stage
 from tests.simulation.world import World
 
-JOBS = 60
 ADJUSTMENTS = 12
 PAGES_MAX = 30
 
@@ -40,7 +43,14 @@ class CoreScenario:
         # What the product says no with is logged as a failure here and there.
         world.expected_failures = (PapercutError,)
         self._rng = rng
-        self.installation = CoreInstallation(self.world, profile.has_devices)
+        self.installation = CoreInstallation(
+            self.world,
+            profile.has_devices,
+            has_held=profile.has_held,
+            has_cups=profile.has_cups,
+            people=PEOPLE if profile.has_people else None,
+            policy=profile.policy,
+        )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
         stage = Stage(self.world, self.installation.topology)
@@ -48,36 +58,63 @@ class CoreScenario:
         stage.logic["F44"] = self._ask_both
         stage.logic["F45"] = self._ask_again_what_was_denied
         Restores(stage, self.oracle).register()
+        self.held: Held | None = None
+        if profile.has_held:
+            self.held = Held(self.installation, stage, self.oracle, self._hand_in)
+        self._logic = Logic(stage, self.installation, self.world.random("logic"))
+        self._logic.register()
+        self._strict = StrictFaults(stage, self.installation, self.world.random("strict"))
+        self._strict.register()
+        People(stage, self.installation, self.world.random("people")).register()
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
         )
         self.world.findings.plan = plan.lines()
         self._plan, self._stage = plan, stage
+        self.oracle.refusals.trouble_s = lambda: plan.trouble_until(self.world.now)
 
     def run(self) -> Findings:
         """Chaos, then quiet, then the questions."""
         self.installation.boot_all()
         self._plan.start(self._stage)
         rng = self._rng
-        for _ in range(JOBS):
+        for _ in range(self._profile.jobs):
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._print)
         for _ in range(ADJUSTMENTS):
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._adjust)
         if self._profile.has_devices:
             DeviceLoad(self.installation, rng, sorted(USERS)).start(self._profile.chaos_s)
-        self.world.run(self._profile.chaos_s + 1.0)
-        self.world.run_until(self.oracle.is_settled, self._profile.total_s)
+        if self.held is not None:
+            self.held.start(self._profile.chaos_s)
+        after_s = LOGIN_S if self._profile.has_devices else 1.0
+        self.world.run(self._profile.chaos_s + after_s)
+        if self.held is not None:
+            self.held.weekend.pass_by()
+        until_s = self.world.now + self._profile.quiet_s
+        self.world.run_until(lambda: self._logic.is_over and self.oracle.is_settled(), until_s)
+        if self._profile.policy == "strict":
+            self._strict.retire()
+            self.world.run(self.world.now + 20.0)
+            self.world.run_until(self.oracle.is_settled, self.world.now + 60.0)
         # What was settled must stay so.
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()
+        if self.held is not None:
+            self.held.checks.check_end()
         return self.world.finish()
 
     def _print(self) -> None:
+        name = self._rng.choice(sorted(PROVIDERS))
+        self._hand_in(f"{PROVIDERS[name]}-1")
+
+    def _hand_in(self, printer: str) -> None:
         rng = self._rng
-        name = rng.choice(sorted(PROVIDERS))
+        name = next(one for one, site in PROVIDERS.items() if printer.startswith(f"{site}-"))
         user = rng.choice(
             [*sorted(USERS), "staff", "stranger"] if rng.random() < 0.1 else sorted(USERS)
         )
+        if self.installation.people and rng.random() < 0.6:
+            user = rng.choice(sorted(self.installation.people))
         pages = rng.randint(1, PAGES_MAX)
         node = self.world.nodes[name]
         self._documents += 1
@@ -93,7 +130,7 @@ class CoreScenario:
         document = Document((PageGroup("A4", pages, rng.randint(0, pages) // 4),))
         node.disk.spool.add(SpooledDocument(path, document, 1000, digest))
         submission = Submission(
-            printer=f"{PROVIDERS[name]}-1",
+            printer=printer,
             user_name=user,
             path=path,
             digest=digest,

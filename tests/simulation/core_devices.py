@@ -29,6 +29,8 @@ DEVICE_PORT = 9193
 #: Devices, and the site each stands at.
 DEVICES = {"north-mfd": "north", "south-mfd": "south"}
 VISITS = 30
+#: Seconds within which somebody who came is logged in, or has given up.
+LOGIN_S = 25.0
 PAGES_MAX = 25
 
 
@@ -140,6 +142,9 @@ class DeviceChecks:
     def unsettled(self) -> list[str]:
         waiting = []
         for name in self._in.device_names:
+            device = self._in.devices.get(name)
+            if device is not None and device.visit is not None:
+                waiting.append(f"{name}: somebody is logged in")
             connection = self._open(name, "device.db")
             if connection is None:
                 continue

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from papercutd.faces.device import DeviceFace
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
-from papercutd.provider.adapters import Outcome, PrintOptions
+from papercutd.provider.adapters import Outcome, PrinterUnreachable, PrintOptions
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider
 from papercutd.services.application_server import ApplicationServer
@@ -36,7 +36,10 @@ from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 from protocols.handshake import VERSIONS
 from protocols.machine import ProtocolSpec
+from tests.simulation.core_certificates import Certificates
+from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
+from tests.simulation.core_held import add_printers
 from tests.simulation.network import identify
 from tests.simulation.node import Node
 from tests.simulation.spool import SimAnalyser
@@ -66,11 +69,14 @@ class Paper:
 class SimPrinter:
     """An adapter: takes its time, and its paper stays when the print server dies."""
 
-    def __init__(self, node: Node, env: Environment, paper: list[Paper]) -> None:
+    def __init__(
+        self, node: Node, env: Environment, paper: list[Paper], paper_out: dict[str, str]
+    ) -> None:
         self._node = node
         self._clock = node.clock
         self._env = env
         self._paper = paper
+        self._paper_out = paper_out
 
     async def print_document(
         self,
@@ -79,9 +85,16 @@ class SimPrinter:
         started: Callable[[], Awaitable[None]],
         options: PrintOptions,
     ) -> Outcome:
+        name = self._node.identity
         await deferLater(self._env.clock, self._env.rng.uniform(0.01, 0.1), lambda: None)
+        if self._paper_out.get(name) == "off":
+            raise PrinterUnreachable("it is off")
+        if self._node.disk.spool.get(path) is None:
+            raise FileNotFoundError(path)
         await started()
         await deferLater(self._env.clock, self._env.rng.uniform(0.05, 1.0), lambda: None)
+        while name in self._paper_out:
+            await deferLater(self._env.clock, 5.0, lambda: None)
         if self._node.clock is self._clock:
             self._paper.append(Paper(self._node.identity, path, self._node.world.now))
         return Outcome("completed")
@@ -111,8 +124,27 @@ class SimAnchor:
 class CoreInstallation:
     """Nodes that boot into real servers, over their own disks."""
 
-    def __init__(self, world: World, has_devices: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        has_devices: bool = False,
+        *,
+        has_held: bool = False,
+        has_cups: bool = False,
+        people: Mapping[str, int] | None = None,
+        policy: str = "capped",
+    ) -> None:
+        """``people``: more users and what they have; ``policy``: of both sites."""
         self.world = world
+        self.has_held = has_held
+        self.cups = CupsMachines(self) if has_cups else None
+        #: Paper that CUPS will make once more, having been killed: (print server, path).
+        self.reruns: Counter[tuple[str, str]] = Counter()
+        #: Print servers whose printers have no paper: ``out``, or ``off`` and take nothing.
+        self.paper_out: dict[str, str] = {}
+        self.policy = policy
+        self.people = dict(people or {})
+        self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
         self.topology = Topology(APPLICATION, SITES, PROVIDERS, devices)
@@ -127,10 +159,22 @@ class CoreInstallation:
         self._prepare_application()
         for name in SITES:
             world.add_node(name, "site").on_boot = self._boot_site
-        for name in PROVIDERS:
-            world.add_node(name, "provider").on_boot = self._boot_provider
+        for name, site in PROVIDERS.items():
+            node = world.add_node(name, "provider")
+            node.on_boot = self._boot_provider
+            if self.cups is not None:
+                self.cups.add_machine(node, site)
         for name in self.device_names:
             world.add_node(name, "device").on_boot = self._boot_device
+
+    def print_paper(self, provider: str, path: str) -> None:
+        """A document came out of a printer of ``provider``."""
+        self.paper.append(Paper(provider, path, self.world.now))
+
+    def is_unsaid(self, provider: str, path: str) -> bool:
+        """CUPS canceled it with the paper out, and nobody says so."""
+        job = path.partition("cups/")[2]
+        return self.cups is not None and job in self.cups.cupsd[provider].unsaid
 
     def boot_all(self) -> None:
         for name in self.topology.nodes():
@@ -151,14 +195,20 @@ class CoreInstallation:
         for name, balance_e4 in USERS.items():
             store.add_user(name, balance_e4=balance_e4)
         store.add_user("staff", restricted=False)
+        for name, balance_e4 in self.people.items():
+            store.add_user(name, balance_e4=balance_e4)
 
         def objects(c: Any) -> None:
             for name in SITES:
                 directory.add_site(c, name, name, PORT)
-            c.execute("UPDATE site SET cap_user_e4 = ?", (CAP_E4,))
+            c.execute("UPDATE site SET cap_user_e4 = ?, policy = ?", (CAP_E4, self.policy))
             for name, site in PROVIDERS.items():
                 directory.add_provider(c, name, site)
                 directory.add_printer(c, f"{site}-1", name, "sim://printer")
+                if self.has_held:
+                    add_printers(directory, c, name, site)
+                if self.cups is not None:
+                    self.cups.add_printers(directory, c, name, site)
 
             for name in self.device_names:
                 directory.ensure_secret(c, CARD_KEY, "0" * 64)
@@ -217,13 +267,21 @@ class CoreInstallation:
 
         async def start() -> None:
             await server.start()
+            revocations = self.certificates.revocations(
+                server.providers, server.sites, server.device_sessions
+            )
+            revocations.add(await store.revoked_serials())
+            server.on_change = lambda change: revocations.add(
+                str(row[1]) for row in change.rows if row[0] == "revocation"
+            )
+            identified = self.certificates.identifier(revocations)
             provider_face = ProviderFace(env, server, APPLICATION)
             server.on_settings = provider_face.push_settings
             server.address = (APPLICATION, PORT)
             face = LinksFace(
                 {"provider": provider_face, "site": SiteLinkFace(env, server, APPLICATION)}
             )
-            factory = SessionServerFactory(self._spec(node, LINKS), clock, face, identify)
+            factory = SessionServerFactory(self._spec(node, LINKS), clock, face, identified)
             self.world.network.listen(node, PORT, factory)
             self._listen_to_devices(node, env, server, APPLICATION)
 
@@ -253,12 +311,18 @@ class CoreInstallation:
         self.sites[node.name] = server
 
         async def start() -> None:
+            revocations = self.certificates.revocations(server.providers, server.device_sessions)
+            server.on_rows = lambda rows: revocations.add(
+                str(row[1]) for row in rows if row[0] == "revocation"
+            )
             await server.start()
+            revocations.add(await store.revoked_serials())
+            identified = self.certificates.identifier(revocations)
             face = ProviderFace(env, server, node.identity)
             server.on_settings = face.push_settings
             server.address = (APPLICATION, PORT)
             links = LinksFace({"provider": face})
-            factory = SessionServerFactory(self._spec(node, LINKS), clock, links, identify)
+            factory = SessionServerFactory(self._spec(node, LINKS), clock, links, identified)
             self.world.network.listen(node, PORT, factory)
             self._listen_to_devices(node, env, server, node.identity)
 
@@ -272,15 +336,20 @@ class CoreInstallation:
         writer = node.disk.writer("provider.db", node.clock)
         journal = ProviderJournal(writer, env.wall_s)
         network = self.world.network
+        spooler = None if self.cups is None else self.cups.spooler(node, env, journal)
         provider = PrintProvider(
             env,
             journal,
-            {"sim": SimPrinter(node, env, self.paper)},
+            {"sim": SimPrinter(node, env, self.paper, self.paper_out)},
             SimAnalyser(node.disk.spool),
             network.endpoint(node, APPLICATION, PORT),
             network.endpoint(node, PROVIDERS[node.identity], PORT),
             self.settings(node),
             remove=node.disk.spool.remove,
+            spooler=spooler,
         )
-        self._start(node, provider.start())
+        if self.cups is not None and spooler is not None:
+            self._start(node, self.cups.start(node, spooler, provider))
+        else:
+            self._start(node, provider.start())
         self.providers[node.name] = provider

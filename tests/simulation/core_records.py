@@ -40,13 +40,17 @@ class ProviderJob:
     key: str
     assumed: bool
     decision: bytes | None
+    outcome: str = ""
 
 
 def jobs_of(provider: str, connection: sqlite3.Connection) -> dict[str, ProviderJob]:
     """All jobs in the journal of ``provider``."""
     return {
-        row[0]: ProviderJob(provider, row[1], f"{row[0]}/{row[2]}-{row[3]}", bool(row[4]), row[5])
-        for row in connection.execute("SELECT job, path, phase, step, assumed, decision FROM job")
+        row[0]: ProviderJob(provider, row[1], f"{row[0]}/{row[2]}-{row[3]}", bool(row[4]), *row[5:])
+        for row in connection.execute(
+            "SELECT job, CASE job_uuid WHEN '' THEN path ELSE 'cups/' || job END,"
+            " phase, step, assumed, decision, outcome FROM job"
+        )
     }
 
 
@@ -54,6 +58,12 @@ def price_e4(decision: bytes) -> int:
     """What a decision says its job costs."""
     lines = msgspec.json.decode(decision)["lines"]
     return sum(line["quantity"] * line["unit_e4"] for line in lines)
+
+
+def account_of(decision: bytes) -> int | None:
+    """Who pays, as it was decided."""
+    account = msgspec.json.decode(decision)["account"]
+    return None if account is None else int(account)
 
 
 class Records:
@@ -68,6 +78,8 @@ class Records:
         self.touched: set[str] = set()
         #: Jobs that a provider's disk forgot.
         self.forgotten: dict[str, ProviderJob] = {}
+        #: Keys of jobs that a provider's disk has at an earlier step again.
+        self.former: dict[str, set[str]] = {}
         #: Amounts decided for a key that its asker forgot.
         self.decided_e4: dict[str, set[int]] = {}
         #: Restores of each node.
@@ -111,6 +123,9 @@ class Records:
                 self.decided_e4.setdefault(had.key, set()).add(price_e4(had.decision))
             if job not in kept:
                 self.forgotten[job] = had
+            elif kept[job].key != had.key:
+                # A release that it forgot: held again.
+                self.former.setdefault(job, set()).add(had.key)
         self._world.count("jobs forgotten by a provider", len(self._jobs.keys() - kept.keys()))
 
     def is_required(self, key: str, held: set[str]) -> bool:

@@ -11,10 +11,11 @@ import msgspec
 
 from papercutd.domain.decision import APPLICATION as CENTRE
 from papercutd.domain.job import device_owner
-from papercutd.storage.overlay import read_overlay
+from papercutd.storage.overlay import merged_accounts, read_overlay
 from papercutd.storage.records import COMPLETED
 from papercutd.storage.replicated import CHARGE, TABLES
 from tests.simulation.core_devices import DeviceChecks
+from tests.simulation.core_logic import POISON
 from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation
 from tests.simulation.disk import Commit
 from tests.simulation.world import World
@@ -68,6 +69,9 @@ class RunningChecks:
         self._acked: set[str] = set()
         self._voided: set[str] = set()
         self._starts: dict[str, int] = {}
+        #: Seconds between two looks, and whether the askers are away for more than seven days.
+        self.step_s = STEP_S
+        self.is_long_away = False
         self._world.later(STEP_S, self._step)
 
     def _find(self, invariant: str, text: str, node: str = "") -> None:
@@ -229,7 +233,7 @@ class RunningChecks:
                 self._check_holds(server, connection)
                 if server in SITES:
                     self._check_shown(server, connection)
-        self._world.later(STEP_S, self._step)
+        self._world.later(self.step_s, self._step)
 
     def _check_not_voided(self, centre: sqlite3.Connection) -> None:
         """I13: what its asker has open is not void: its money may not be promised again."""
@@ -239,6 +243,9 @@ class RunningChecks:
             if key in self._voided:
                 continue
             self._voided.add(key)
+            if self.is_long_away:
+                self._world.sometimes("given up after seven days")
+                continue
             if APPLICATION in self._struck or provider in self._struck:
                 continue
             device = device_owner(provider)
@@ -253,7 +260,9 @@ class RunningChecks:
             self._checked("I13")
             is_open = asker.execute(
                 "SELECT 1 FROM taken JOIN job ON key = job || '/' || phase || '-' || step"
-                " WHERE key = ?2 AND acked = 0 AND taken.target = ?1 AND decider = ?1",
+                " WHERE key = ?2 AND acked = 0 AND taken.target = ?1 AND decider = ?1"
+                # What it gave up is void, and it has yet to hear that this is known.
+                " AND (key, taken.target) NOT IN (SELECT key, target FROM cancel)",
                 (CENTRE, key),
             ).fetchone()
             if is_open is not None:
@@ -271,6 +280,8 @@ class RunningChecks:
             if self._world.now - since < DROPPED_WITHIN_S:
                 continue
             if server in self._struck or identity.partition(":")[2] in self._struck:
+                continue
+            if server in SITES and _is_charged(connection, key):
                 continue
             self._checked("I13")
             asker = self._open(identity.partition(":")[2])
@@ -305,22 +316,41 @@ class RunningChecks:
         of_escrow: dict[int, int] = {}
         for (body,) in connection.execute("SELECT body FROM journal WHERE number > ?", (mark,)):
             record = msgspec.json.decode(body)
-            if record["kind"] != COMPLETED or record["key"] in settled:
+            if record["kind"] != COMPLETED or record["key"] in {*settled, POISON}:
                 continue
             decision = record["completion"]["decision"]
             amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])
             if record["completion"]["step"].startswith("run-"):
                 amount_e4 = record["completion"]["pages"] * decision["lines"][0]["unit_e4"]
+            elif record["completion"]["outcome"] != "completed":
+                # No simulated printer counts what came out of a job that was cut short.
+                amount_e4 = 0
             account = decision["account"]
             paid = of_escrow if decision["allowance"] else beyond
             paid[account] = paid.get(account, 0) + amount_e4
-        for account, debits_e4, held_e4 in connection.execute(
+        rows = connection.execute(
             "SELECT id, debits_e4, COALESCE((SELECT SUM(granted_e4 - returned_e4 - settled_e4)"
             " FROM replica.allowance WHERE allowance.user = account.user), 0)"
             " FROM replica.account WHERE kind = 'personal'"
-        ).fetchall():
+        ).fetchall()
+        held = {account: held_e4 for account, _, held_e4 in rows}
+        for account, debits_e4, _ in rows:
             self._checked("I10")
             shown = read_overlay(connection, account)
-            expected = debits_e4 + beyond.get(account, 0), held_e4 - of_escrow.get(account, 0)
+            # What was decided for those who were merged into it is its own.
+            mine = merged_accounts(connection, account)
+            expected = (
+                debits_e4 + sum(beyond.get(one, 0) for one in mine),
+                sum(held[one] - of_escrow.get(one, 0) for one in mine),
+            )
             if shown is None or (shown.funds.debits_e4, shown.escrow_e4) != expected:
                 self._find("I10", f"account {account}: {shown} is shown, not {expected}", site)
+
+
+def _is_charged(site: sqlite3.Connection, key: str) -> bool:
+    """The change stream brought what became of it: the site's reservation counts no more."""
+    try:
+        found = site.execute("SELECT 1 FROM replica.charged WHERE key = ?", (key,)).fetchone()
+    except sqlite3.OperationalError:
+        return False
+    return found is not None

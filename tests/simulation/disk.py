@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -79,6 +80,7 @@ class SimDisk:
         self._in_use: set[str] = set()
         self._armed: list[_Armed] = []
         self._full = 0
+        self._full_for_files = 0
         self._delays_s: list[float] = []
         #: How often a full or slow disk was felt.
         self.refused = 0
@@ -95,6 +97,8 @@ class SimDisk:
         connection = self._connections.get(name)
         if connection is None:
             connection = self._connections[name] = connect(":memory:")
+            if schema:
+                _template(schema).backup(connection)
         if schema:
             migrate(connection, name, schema)
         self._in_use.add(name)
@@ -120,6 +124,9 @@ class SimDisk:
     def write_file(self, name: str, data: bytes) -> None:
         """Write and sync a small file; a full disk raises StorageFull."""
         self._fail_if_full()
+        if self._full_for_files:
+            self.refused += 1
+            raise StorageFull()
         self._run_armed(f"file {name}", is_before=True)
         self.files[name] = data
         self._run_armed(f"file {name}", is_before=False)
@@ -159,6 +166,15 @@ class SimDisk:
 
         def free() -> None:
             self._full -= 1
+
+        return free
+
+    def fill_files(self) -> Callable[[], None]:
+        """The file system of the small files is full, that of the databases is not."""
+        self._full_for_files += 1
+
+        def free() -> None:
+            self._full_for_files -= 1
 
         return free
 
@@ -273,7 +289,9 @@ class SimReplicas:
     def path(self, number: int) -> str:
         path = f"file:{self._prefix}-replica-{number}?mode=memory&cache=shared"
         if number not in self._keepers:
-            self._keepers[number] = sqlite3.connect(path, uri=True, check_same_thread=False)
+            keeper = sqlite3.connect(path, uri=True, check_same_thread=False)
+            _template("replica").backup(keeper)
+            self._keepers[number] = keeper
         return path
 
     def remove(self, number: int) -> None:
@@ -293,6 +311,14 @@ class SimReplicas:
             source.deserialize(data)
             source.backup(self._keepers[number])
             source.close()
+
+
+@cache
+def _template(schema: str) -> sqlite3.Connection:
+    """An empty database of ``schema``: migrated once in a process, copied by every world."""
+    template = connect(":memory:")
+    migrate(template, schema, schema)
+    return template
 
 
 def _copy_of(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from tests.simulation.faults_disk import leap, odd_year
 from tests.simulation.links import Trouble
 from tests.simulation.node import Crash
 from tests.simulation.scheduler import Call
@@ -300,6 +301,8 @@ _VERY_LATE = _both_ways(
     "delayed",
 )
 _COMMITS = {"commits": (1.0, 12.0)}
+_ANCHORS = {"commits": (1.0, 4.0), "down_s": (0.05, 15.0)}
+_ODD_YEARS = {"which": (0.0, 1.0), "start": (0.0, 1.0)}
 _CRASHES = {"commits": (1.0, 25.0), "down_s": (0.05, 15.0), "how": (0.0, 1.0)}
 
 KINDS: dict[str, FaultKind] = {
@@ -351,14 +354,32 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F42", "price change while cut", "none", (5, 40)),
         FaultKind("F44", "one job by both ways", "none", (5, 40)),
         FaultKind("F45", "denial, then a duplicate", "none", (5, 40)),
+        FaultKind("F46", "given up while it is posted", "none", (5, 20)),
+        FaultKind("F56", "paper out over a week-end", "none", (5, 60)),
         FaultKind(
             "F57", "provider restarts in mid-print", "provider", (0.5, 20), _crash(Crash.KILLED)
         ),
+        FaultKind("F58", "released from two places", "none", (5, 20)),
         FaultKind(
             "F59", "hedged answer late", "asker link", (5, 30), _VERY_LATE, {"delay_s": (0.5, 1.1)}
         ),
         FaultKind("F61", "site box dead", "site", (2, 60), _crash(Crash.POWER)),
         FaultKind("F62", "provider reverted", "provider", (10, 50)),
         FaultKind("F63", "provider cloned", "provider", (10, 50)),
+        FaultKind("F16", "crash before the anchor", "site", (5, 40), None, _ANCHORS),
+        FaultKind("F24", "bits of a replica flip", "site", (3, 20)),
+        FaultKind("F32", "centre restored, site cloned", "site link", (20, 60)),
+        FaultKind("F38", "leap second, summer time", "node", (5, 60), leap, {"which": (0, 1)}),
+        FaultKind("F40", "poison record", "site", (1, 10)),
+        FaultKind("F43", "user deleted while cut", "none", (5, 40)),
+        FaultKind("F47", "policy changes", "site", (10, 60), None, {"cut": (0, 1)}),
+        FaultKind("F60", "recall races a cut", "site link", (10, 40)),
+        FaultKind("F49", "revoked, and comes back", "provider", (10, 60)),
+        FaultKind("F55", "user merged, renamed, name reused", "none", (5, 40)),
+        FaultKind("F64", "site dies after forwarding", "site link", (5, 40)),
+        FaultKind("F65", "no space for the anchor", "site", (3, 40)),
+        FaultKind("F66", "1970 or 2099 at a handshake", "link", (5, 60), odd_year, _ODD_YEARS),
+        FaultKind("F67", "a held document vanishes", "none", (1, 10)),
+        FaultKind("F68", "cupsd killed", "none", (1, 15)),
     )
 }

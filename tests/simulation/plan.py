@@ -58,6 +58,11 @@ class FaultPlan:
         """Let it run: faults begin and end at their times, and at ``chaos_s`` all is mended."""
         _Running(stage, self)
 
+    def trouble_until(self, now_s: float) -> float:
+        """When a fault was last under way, as seen at ``now_s``; 0: none has begun."""
+        begun = [fault for fault in self.faults if fault.at_s <= now_s]
+        return max((min(now_s, fault.at_s + fault.duration_s) for fault in begun), default=0.0)
+
 
 def _draw(
     rng: random.Random, kind: FaultKind, profile: Profile, topology: Topology

@@ -53,6 +53,7 @@ class Restores:
         logic["F29"] = self._revert
         logic["F30"] = self._restore_database
         logic["F31"] = self._restore_with_verb
+        logic["F32"] = self._restore_and_copy
         logic["F33"] = self._lose
         logic["F34"] = self._lose
         logic["F62"] = self._revert
@@ -84,6 +85,15 @@ class Restores:
             )
 
         return self._later(fault, told)
+
+    def _restore_and_copy(self, fault: Fault) -> End:
+        """The application server goes back while a site runs twice."""
+        application, site = fault.targets
+        ends = [
+            self._restore_database(attrs.evolve(fault, targets=(application,))),
+            self._copy(attrs.evolve(fault, targets=(site,))),
+        ]
+        return lambda: all([end() for end in ends])
 
     def _lose(self, fault: Fault) -> End:
         """A new disk: it joins again with nothing."""

@@ -14,7 +14,7 @@ import attrs
 
 from tests.simulation.core import CoreScenario
 from tests.simulation.findings import Finding, Findings
-from tests.simulation.profiles import PROFILES
+from tests.simulation.profiles import PROFILES, profile_of
 from tests.simulation.report import Summary
 from tests.simulation.scenario import Make, run_scenario
 from tests.simulation.selftest import SelfTest
@@ -119,7 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.trace and options.seeds != 1:
         parser.error("--trace is for one seed: --seeds 1")
     tasks = [
-        Task(seed, options.profile, options.scenario, seed % TWICE_EVERY == 0)
+        Task(
+            seed, profile_of(options.profile, seed).name, options.scenario, seed % TWICE_EVERY == 0
+        )
         for seed in range(options.first_seed, options.first_seed + options.seeds)
     ]
     summary = Summary(PROFILES[options.profile])

@@ -68,6 +68,27 @@ class DeviceTests(SeedCase):
         self.check(131)
 
 
+class HeldTests(SeedCase):
+    """Held jobs, directly and at CUPS: each comes out once for its one release."""
+
+    timeout = 300
+
+    def check(self, first: int) -> None:
+        for seed in range(first, first + SEEDS_OF_A_TEST // 2):
+            findings = run_core(seed, "held")
+            text = "\n".join(str(finding) for finding in findings.found)
+            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=held"
+            self.assertTrue(findings.is_good, f"{where}\n{text}")
+            if seed % 10 == 0:
+                self.assertEqual(run_core(seed, "held").trace, findings.trace, f"{seed} (I18)")
+
+    def test_seeds_0001(self) -> None:
+        self.check(1)
+
+    def test_seeds_0016(self) -> None:
+        self.check(16)
+
+
 class RestoreTests(SeedCase):
     """Disks go back, are lost, or run twice; what a surviving one has a record of is charged."""
 
@@ -116,6 +137,24 @@ class FoundTests(SeedCase):
     def test_decided_at_a_price_that_was_lost(self) -> None:
         """It was charged at the one in force, though its person had been told another."""
         self.check(96, profile="app-restore")
+
+    def test_late_answer_of_a_stream_that_is_gone(self) -> None:
+        """It settled what another server had allowed: the paper was never charged."""
+        self.check(44, profile="mixed")
+
+    def test_held_by_what_was_lost_and_printed_by_a_copy(self) -> None:
+        """The tester's: a dead clone's asker comes back late, lost journals hold what they held,
+        and a copy charges steps that its original does not know."""
+        self.check(20, 29, 2008, profile="mixed")
+
+    def test_a_clock_that_jumps_makes_nothing_old(self) -> None:
+        """Jobs of 1970 were forgotten as soon as the provider was told the time."""
+        self.check(1, 16, profile="disks")
+
+    def test_totals_of_former_streams_after_a_restore(self) -> None:
+        """What a stream had been granted and the centre forgot was parked, told by its
+        successor; and a row made for what was paid ahead was in no change."""
+        self.check(3, 6, 8, 9, 15, profile="strict-restore")
 
 
 for _number in range(10):

@@ -43,6 +43,9 @@ class World:
     def __init__(self, seed: int, expected_failures: tuple[type[BaseException], ...] = ()) -> None:
         self.seed = seed
         self.number = next(_numbers)
+        if self.number == 1:
+            # Modules and their like live for ever: no collection need look at them.
+            gc.freeze()
         self.epoch_s = EPOCH_S + self.random("epoch").uniform(0.0, 86_400.0)
         self.trace = Trace()
         self.scheduler = Scheduler(self.random("order"), self._execute)

@@ -11,11 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.device import journal as module
-from papercutd.device.journal import RETENTION_S, DeviceJournal, Run
+from papercutd.device.journal import DeviceJournal, Run
 from papercutd.domain.chain import CHAIN_START, Mark
 from papercutd.errors import StorageFull
 from papercutd.storage.asker_journal import create_journal, verify_journal
 from papercutd.storage.migrate import open_database
+from papercutd.storage.retention import RETENTION_S
 from papercutd.storage.writer import InlineWriter
 from tests.support.stores import Turner, job_id
 from tests.unit.papercutd.provider.rig import JOURNAL, Crash
@@ -200,7 +201,7 @@ class RunTests(JournalCase):
         left = [one.key for one in self.do(self.journal.runs(10))]
         self.assertEqual(left, [key(4), key(5), key(6)])
         self.wall_s += RETENTION_S + 1
-        self.do(self.journal.prune())
+        self.do(self.journal.prune(RETENTION_S + 1))
         self.assertEqual(self.do(self.journal.runs(10)), [])
 
 

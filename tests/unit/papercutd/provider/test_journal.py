@@ -14,9 +14,10 @@ from papercutd.domain.decision import Decision, Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion
 from papercutd.domain.pricing import PriceLine
-from papercutd.provider.journal import RETENTION_S, Job, ProviderJournal
+from papercutd.provider.journal import Job, ProviderJournal
 from papercutd.storage.asker_journal import create_journal, read_identity, verify_journal
 from papercutd.storage.migrate import open_database
+from papercutd.storage.retention import RETENTION_S
 from papercutd.storage.writer import InlineWriter
 from tests.support.stores import Turner, job_id
 from tests.unit.papercutd.provider.rig import JOURNAL, OTHER_STREAM, STREAM, Crash
@@ -327,6 +328,16 @@ class OwedTests(JournalCase):
         self.assertEqual(self.owed("application"), [one.key])
         self.assertEqual(self.owed(STREAM), [])
 
+    def test_a_late_answer_of_a_stream_that_is_gone_settles_nothing_else(self) -> None:
+        """The one that was taken is another server's, and its paper is still to be charged."""
+        self.do(self.journal.saw_stream("north", STREAM))
+        self.do(self.journal.saw_stream("north", OTHER_STREAM))
+        one = self.taken(decider="application")
+        self.do(self.journal.cancel(one.key, STREAM, "superseded"))
+        self.assertEqual(self.do(self.journal.open_keys("application")), [one.key])
+        self.do(self.journal.ended(one, completion(one, one.decision), "application", "completed"))
+        self.assertEqual(self.owed("application"), [one.key])
+
     def test_acknowledged_by_the_old_server_after_it_was_turned(self) -> None:
         self.do(self.journal.saw_stream("north", STREAM))
         one = self.ended()
@@ -346,6 +357,52 @@ class RetentionTests(JournalCase):
         self.wall_s += 2
         self.assertEqual(self.do(self.journal.prune()), 1)
         self.assertEqual(self.rows("SELECT * FROM job"), [])
+
+    def acknowledged(self, number: int) -> None:
+        self.ended(number)
+        (owed,) = self.do(self.journal.owed_to(STREAM, 1))
+        self.do(self.journal.acknowledged(owed))
+
+    def test_a_clock_that_jumps_makes_nothing_old(self) -> None:
+        """Written in 1970 by a machine that nobody had told the time yet."""
+        wall_s, self.wall_s = self.wall_s + 57 * 365 * 86_400.0, 300.0
+        self.do(self.journal.prune())
+        self.acknowledged(1)
+        self.wall_s = wall_s
+        self.assertEqual(self.do(self.journal.prune(86_400.0)), 0)
+        self.acknowledged(2)
+        for _ in range(34):
+            self.wall_s += 86_400.0
+            self.assertEqual(self.do(self.journal.prune(86_400.0)), 0)
+        self.wall_s += 86_400.0
+        self.assertEqual(self.do(self.journal.prune(86_400.0)), 1)
+        self.wall_s += 86_400.0
+        self.assertEqual(self.do(self.journal.prune(86_400.0)), 1)
+
+    def test_a_clock_that_was_wrong_for_a_while(self) -> None:
+        """Between two looks: the records tell."""
+        wall_s = self.wall_s + 57 * 365 * 86_400.0
+        self.wall_s = wall_s
+        self.do(self.journal.prune())
+        self.acknowledged(1)
+        self.wall_s = 300.0
+        self.acknowledged(2)
+        self.wall_s = wall_s + 86_400.0
+        self.assertEqual(self.do(self.journal.prune(86_400.0)), 0)
+        self.assertEqual(len(self.rows("SELECT job FROM job")), 2)
+
+    def test_a_clock_that_was_ahead_is_forgotten_too(self) -> None:
+        """In time: what was stamped in 2099 does not stay until then."""
+        wall_s = self.wall_s
+        self.do(self.journal.prune())
+        self.wall_s = 4_102_358_400.0
+        self.acknowledged(1)
+        self.assertEqual(self.do(self.journal.prune(1.0)), 0)
+        self.wall_s = wall_s
+        for _ in range(35):
+            self.assertEqual(self.do(self.journal.prune(86_400.0)), 0)
+            self.wall_s += 86_400.0
+        self.assertEqual(self.do(self.journal.prune(86_400.0)), 1)
 
     def test_what_is_owed_is_kept_without_limit(self) -> None:
         one = self.ended()

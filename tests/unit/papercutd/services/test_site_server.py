@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from papercutd.services.uplink import NEW_STREAM_CALM_S, NEW_STREAM_LONGEST_S
+from protocols.codes import Code
 from tests.unit.papercutd.services.test_runs import RunCase
 
 
@@ -14,3 +16,44 @@ class ForwardingTests(RunCase):
         self.turner.run(self.site.end_session(asker))
         after = self.turner.result(self.branch.store.identity()).mark.number
         self.assertEqual((after, woken.called), (before + 1, True))
+
+
+class NewStreamTests(RunCase):
+    """A copy that runs takes the stream from us as often as we take another."""
+
+    def refused(self, for_s: float) -> int:
+        """Streams taken in so long, the handshake refused every second."""
+        before, uplink = self.site.uplink.streams_taken, self.site.uplink
+        until = self.turner.clock.seconds() + for_s
+        while self.turner.clock.seconds() < until:
+            uplink.refused(Code.NEW_STREAM)
+            self.turner.settle()
+            self.turner.clock.advance(1.0)
+            self.turner.settle()
+        return uplink.streams_taken - before
+
+    def test_the_first_at_once(self) -> None:
+        self.assertEqual(self.refused(1.0), 1)
+
+    def test_each_wait_is_longer(self) -> None:
+        self.assertIn(self.refused(60.0), (4, 5))
+        self.assertIn(self.refused(600.0), (2, 3, 4))
+        self.refused(3_600.0)
+        self.assertIn(self.refused(2 * NEW_STREAM_LONGEST_S), (1, 2, 3))
+
+    def test_after_a_calm_at_once_again(self) -> None:
+        self.refused(60.0)
+        self.turner.clock.advance(NEW_STREAM_CALM_S + NEW_STREAM_LONGEST_S)
+        self.turner.settle()
+        self.turner.clock.advance(NEW_STREAM_CALM_S + 1.0)
+        self.assertEqual(self.refused(1.0), 1)
+
+    def test_what_a_provider_shows_does_not_wait(self) -> None:
+        """It waits for the answer to its handshake; what was due meanwhile is not done again."""
+        self.refused(2.0)
+        taken = self.site.uplink.streams_taken
+        self.turner.run(self.site._reverted())
+        self.assertEqual(self.site.uplink.streams_taken, taken + 1)
+        self.turner.clock.advance(10.0)
+        self.turner.settle()
+        self.assertEqual(self.site.uplink.streams_taken, taken + 1)

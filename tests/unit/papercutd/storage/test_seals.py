@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from papercutd.domain.signed import Signature
 from papercutd.storage import asker_journal, site_journal
 from papercutd.storage.application_store import create_installation
 from papercutd.storage.change_log import verify_chain
@@ -101,6 +102,10 @@ class SealTests(SynchronousTestCase):
             decision = result(self.centre.store.authorize(asker, asked))
             if decision.allowed and number != 8:
                 result(self.centre.store.complete(asker, completion(asked, decision)))
+        session = self.centre.site(self.branch.stream)
+        result(self.centre.store.end_session(session))
+        result(self.centre.store.report(self.centre.site(self.branch.stream)))
+        result(self.centre.store.settle_outages(lambda body: Signature("ab", "a certificate")))
         self.branch.follow(self.centre)
         local = self.branch.provider()
         for number in range(20, 24):
