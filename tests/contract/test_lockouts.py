@@ -313,7 +313,7 @@ class BoundContract(Guessed):
     """How many guesses somebody gets who goes on for days."""
 
     def bounded(self, every_s: float, after: Any = lambda: None) -> list[list[float]]:
-        self.guess_on([self, *self.places], 2 * DAY_S, every_s, after)
+        self.guess_on([self, *self.places], 1.5 * DAY_S, every_s, after)
         guessed = [one.guarded.guessed for one in (self, *self.places)]
         for times in guessed:
             self.assertLessEqual(self.most_in_a_day(times), A_DAY_GUESSES)
