@@ -108,7 +108,12 @@ def parser() -> argparse.ArgumentParser:
         one = add(kind, f"set {what} of a user", _secret(kind), user)
         one.add_argument("name")
         one.add_argument("--none", action="store_true", help="take it away")
-    one = add("unlock", "end a lockout at this server's devices", _operation("user.unlock"), user)
+    one = add(
+        "unlock",
+        "end a lockout: from the application server everywhere, else at this site",
+        _operation("user.unlock"),
+        user,
+    )
     one.add_argument("name")
     one = add("card", "link a card to a user", _operation("user.card"), user)
     one.add_argument("name")

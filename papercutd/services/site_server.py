@@ -26,6 +26,7 @@ from papercutd.services.drill import Drill
 from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
+from papercutd.services.lockouts import Lockouts
 from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
@@ -85,13 +86,14 @@ class SiteServer:
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
         self.device_sessions = Sessions(env)
+        self.tasks = Tasks()
+        self.lockouts = Lockouts(env, store, self.tasks, lambda: self.uplink.journal_grew())
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         #: The same of the application server.
         self.application_devices: tuple[str, int] | None = None
-        self.tasks = Tasks()
         self.address: tuple[str, int] | None = None
         #: Where the application server is, as providers are told it.
         self.on_settings = lambda: None
@@ -134,6 +136,7 @@ class SiteServer:
         await self.drill.recover()
         await self.freshness.start()
         await self.policy.refresh()
+        await self.lockouts.refresh()
         await self.uplink.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
@@ -374,6 +377,7 @@ class SiteServer:
     def _applied(self, rows: list[Any]) -> None:
         self.on_rows(rows)
         self.policy.applied(rows)
+        self.lockouts.applied(rows)
         if any(row[0] in ("site", "site_policy", "group_member") for row in rows):
             self.tasks.spawn(self._give_back_unneeded(), "giving back allowances")
         if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(

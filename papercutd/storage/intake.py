@@ -18,6 +18,7 @@ from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claim, Claims
+from papercutd.storage.lockouts import Lockouts
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
@@ -28,6 +29,7 @@ from papercutd.storage.records import (
     DRILL_ENDED,
     LINK_DOWN,
     LINK_REPORTED,
+    LOCKOUT,
     REFUSED,
     SUPERSEDED,
     Record,
@@ -59,12 +61,14 @@ class Intake:
         charging: Charging,
         allowances: Allowances,
         claims: Claims,
+        lockouts: Lockouts,
         wall_s: Callable[[], float],
     ) -> None:
         self._log = log
         self._charging = charging
         self._allowances = allowances
         self._claims = claims
+        self._lockouts = lockouts
         self._wall_s = wall_s
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
@@ -349,6 +353,8 @@ class Intake:
         elif record.kind == CARD_CLAIM and record.card is not None:
             claim = Claim(record.key, record.card.hash, record.card.user)
             self._claims.decide(connection, claim, asker.name, record.position)
+        elif record.kind == LOCKOUT and record.lockout is not None:
+            self._lockouts.take(connection, record, record.lockout, asker.name)
         else:
             raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 

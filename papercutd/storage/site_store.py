@@ -32,12 +32,13 @@ from papercutd.domain.policy import Effective
 from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.points import passing
-from papercutd.storage import askers, drills, replica, runs
+from papercutd.storage import askers, drills, lockouts_here, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
+from papercutd.storage.lockouts import LockedUser
 from papercutd.storage.needs import read_lacking
 from papercutd.storage.overlay import Overlay, read_overlay
 from papercutd.storage.people import (
@@ -266,6 +267,20 @@ class SiteStore:
 
     def notices(self, user: int) -> Deferred[list[str]]:
         return self.read(lambda c: find_notices(c, "replica.", user))
+
+    def lockouts(self) -> Deferred[list[tuple[LockedUser, float]]]:
+        now_s, read = self._dated_s(), lockouts_here.read_locked
+        return self.read(lambda c: [(one, one.lockout.left_s(now_s)) for one in read(c)])
+
+    def lock_out(self, user: int, failures: int, key: str) -> Deferred[None]:
+        """One record, whatever the number of guesses."""
+        dated_s, wall_s = self._dated_s(), self._wall_s()
+        return self.write(lambda c: lockouts_here.lock_out(c, key, user, failures, dated_s, wall_s))
+
+    def unlock(self, user: int, key: str) -> Deferred[None]:
+        """At this site."""
+        dated_s, wall_s = self._dated_s(), self._wall_s()
+        return self.write(lambda c: lockouts_here.unlock(c, key, user, dated_s, wall_s))
 
     def purse(self, account: int) -> Deferred[Purse]:
         return self.read(lambda c: read_purse(c, account, self._dated_s()))
