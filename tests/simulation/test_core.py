@@ -156,6 +156,10 @@ class FoundTests(SeedCase):
         successor; and a row made for what was paid ahead was in no change."""
         self.check(3, 6, 8, 9, 15, profile="strict-restore")
 
+    def test_given_up_before_its_stream_went(self) -> None:
+        """It was turned to the application server, and stood open there for ever."""
+        self.check(8, profile="mixed-held")
+
 
 for _number in range(10):
     _add(_number)
