@@ -160,6 +160,10 @@ class FoundTests(SeedCase):
         """It was turned to the application server, and stood open there for ever."""
         self.check(8, profile="mixed-held")
 
+    def test_a_run_that_was_told_at_the_site(self) -> None:
+        """Its device had left the application server in its midst: the statement stayed open."""
+        self.check(18, profile="held")
+
 
 for _number in range(10):
     _add(_number)
