@@ -164,6 +164,10 @@ class FoundTests(SeedCase):
         """Its device had left the application server in its midst: the statement stayed open."""
         self.check(18, profile="held")
 
+    def test_reported_while_the_clock_was_behind(self) -> None:
+        """The statement of an outage soon after it was mended stayed open."""
+        self.check(81, profile="mixed")
+
 
 for _number in range(10):
     _add(_number)
