@@ -19,6 +19,7 @@ from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.document import Document
 from papercutd.domain.job import Completion
+from papercutd.points import passing
 from papercutd.storage.asker_journal import AskerJournal, append, forget_up_to
 from papercutd.storage.retention import Ages, read_ages
 
@@ -202,9 +203,12 @@ class ProviderJournal(AskerJournal):
             for record in records:
                 written.append(append(connection, record.what, record.fields, self._wall_s()))
                 record.change(connection, written[-1].number)
+                passing(f"write.{record.what}")
 
         def committed(result: None) -> None:
             self.head = written[-1]
+            for record in records:
+                passing(f"written.{record.what}")
 
         return self._writer.submit(write).addCallback(committed)
 
@@ -399,11 +403,14 @@ class ProviderJournal(AskerJournal):
                 return _read_claim(connection, release, job, printer)
             fields = {"job": job, "release": release, "printer": printer}
             written.append(append(connection, what, fields, self._wall_s()))
-            return change(connection, held, written[0].number)
+            claim = change(connection, held, written[0].number)
+            passing(f"write.{what}")
+            return claim
 
         def committed(claim: Claim) -> Claim:
             if written:
                 self.head = written[0]
+                passing(f"written.{what}")
             return claim
 
         return self._writer.submit(compare_and_set).addCallback(committed)
