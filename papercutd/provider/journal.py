@@ -442,7 +442,7 @@ class ProviderJournal(AskerJournal):
                 connection.execute(
                     "INSERT INTO taken (key, target, completion, number, written_at)"
                     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET completion ="
-                    " excluded.completion, number = excluded.number",
+                    " excluded.completion, number = excluded.number, acked = 0",
                     (
                         *(job.key, _settles_with(connection, target), _ENCODE(completion)),
                         *(number, self._wall_s()),

@@ -160,6 +160,10 @@ class FoundTests(SeedCase):
         """It was turned to the application server, and stood open there for ever."""
         self.check(8, profile="mixed-held")
 
+    def test_given_back_before_it_was_decided(self) -> None:
+        """The tester's: a release's step had the decider of the one before."""
+        self.check(1, profile="held")
+
     def test_a_run_that_was_told_at_the_site(self) -> None:
         """Its device had left the application server in its midst: the statement stayed open."""
         self.check(18, profile="held")

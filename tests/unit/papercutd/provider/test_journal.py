@@ -299,6 +299,15 @@ class OwedTests(JournalCase):
         self.do(self.journal.acknowledged(owed))
         self.assertEqual(self.owed("application"), [])
 
+    def test_paper_is_owed_whatever_was_acknowledged_before(self) -> None:
+        """Its server knew of a cancellation: a voided key's completion still posts."""
+        one = self.taken()
+        self.do(self.journal.cancel(one.key, STREAM, "superseded"))
+        (owed,) = self.do(self.journal.owed_to(STREAM, 10))
+        self.do(self.journal.acknowledged(owed))
+        self.do(self.journal.ended(one, completion(one, one.decision), STREAM, "completed"))
+        self.assertEqual(self.owed(STREAM), [one.key])
+
     def test_oldest_first(self) -> None:
         for number in (3, 1, 2):
             self.ended(number)
