@@ -1,12 +1,10 @@
-"""300 seeds of the core: real servers under faults, and every tenth twice (I18)."""
+"""Seeds of the core in every profile: real servers under faults."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.core import run_core
-
-SEEDS_OF_A_TEST = 30
 
 
 class SeedCase(SynchronousTestCase):
@@ -19,97 +17,53 @@ class SeedCase(SynchronousTestCase):
         self.flushLoggedErrors(RuntimeError)
 
 
-class BaseTests(SeedCase):
-    """A test for each thirty seeds; a failing seed says how it is replayed."""
+class ProfileTests(SeedCase):
+    """Seeds of every profile, cut into tests that the runner can share out.
 
-    timeout = 300
+    A failing one says how it is replayed; one in ten is run twice (I18).
+    """
 
-    def check(self, first: int) -> None:
-        for seed in range(first, first + SEEDS_OF_A_TEST):
-            findings = run_core(seed)
-            text = "\n".join(str(finding) for finding in findings.found)
-            self.assertTrue(findings.is_good, f"make simulate SEEDS=1 FIRST_SEED={seed}\n{text}")
-            self.assertGreater(findings.counts["jobs"], 0)
-            if seed % 10 == 0:
-                self.assertEqual(run_core(seed).trace, findings.trace, f"seed {seed} (I18)")
+    timeout = 600
 
-
-def _add(number: int) -> None:
-    first = 1 + number * SEEDS_OF_A_TEST
-
-    def test(self: BaseTests) -> None:
-        self.check(first)
-
-    name = f"test_seeds_{first:04d}"
-    test.__name__ = name
-    setattr(BaseTests, name, test)
-
-
-class DeviceTests(SeedCase):
-    """The same with people who copy at devices: each page that came out is charged once."""
-
-    timeout = 300
-
-    def check(self, first: int) -> None:
-        for seed in range(first, first + SEEDS_OF_A_TEST):
-            findings = run_core(seed, "devices")
-            text = "\n".join(str(finding) for finding in findings.found)
-            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=devices"
-            self.assertTrue(findings.is_good, f"{where}\n{text}")
-
-    def test_seeds_0001(self) -> None:
-        self.check(1)
-
-    def test_seeds_0101(self) -> None:
-        """Among them what a server held for a device that had gone to another."""
-        self.check(101)
-
-    def test_seeds_0131(self) -> None:
-        self.check(131)
-
-
-class HeldTests(SeedCase):
-    """Held jobs, directly and at CUPS: each comes out once for its one release."""
-
-    timeout = 300
-
-    def check(self, first: int) -> None:
-        for seed in range(first, first + SEEDS_OF_A_TEST // 2):
-            findings = run_core(seed, "held")
-            text = "\n".join(str(finding) for finding in findings.found)
-            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=held"
-            self.assertTrue(findings.is_good, f"{where}\n{text}")
-            if seed % 10 == 0:
-                self.assertEqual(run_core(seed, "held").trace, findings.trace, f"{seed} (I18)")
-
-    def test_seeds_0001(self) -> None:
-        self.check(1)
-
-    def test_seeds_0016(self) -> None:
-        self.check(16)
-
-
-class RestoreTests(SeedCase):
-    """Disks go back, are lost, or run twice; what a surviving one has a record of is charged."""
-
-    def check(self, profile: str) -> None:
-        for seed in range(1, SEEDS_OF_A_TEST + 1):
+    def check(self, profile: str, first: int, count: int) -> None:
+        for seed in range(first, first + count):
             findings = run_core(seed, profile)
             text = "\n".join(str(finding) for finding in findings.found)
             where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE={profile}"
             self.assertTrue(findings.is_good, f"{where}\n{text}")
+            self.assertGreater(findings.counts["jobs"], 0)
+            if seed % 10 == 0:
+                again = run_core(seed, profile).trace
+                self.assertEqual(again, findings.trace, f"{where} (I18)")
 
-    def test_application_server(self) -> None:
-        self.check("app-restore")
 
-    def test_sites(self) -> None:
-        self.check("site-restore")
+#: Profile, first seed, how many.
+SEEDS = (
+    ("base", 1, 300),
+    ("devices", 1, 30),
+    # Among them what a server held for a device that had gone to another.
+    ("devices", 101, 60),
+    ("held", 1, 30),
+    *((profile, 1, 30) for profile in ("app-restore", "site-restore", "revert", "clone")),
+    *((profile, 1, 15) for profile in ("mixed", "strict", "strict-restore", "people", "disks")),
+    *((profile, 1, 8) for profile in ("app-restore-clone", "mixed-held", "policy", "gone")),
+    *((profile, 1, 4) for profile in ("calm", "calm-strict", "again")),
+)
+SEEDS_OF_A_TEST = 15
 
-    def test_whole_machines(self) -> None:
-        self.check("revert")
 
-    def test_clones(self) -> None:
-        self.check("clone")
+def _add(profile: str, first: int, count: int) -> None:
+    def test(self: ProfileTests) -> None:
+        self.check(profile, first, count)
+
+    name = f"test_{profile.replace('-', '_')}_{first:04d}"
+    test.__name__ = name
+    setattr(ProfileTests, name, test)
+
+
+for _profile, _first, _count in SEEDS:
+    for _start in range(_first, _first + _count, SEEDS_OF_A_TEST):
+        _add(_profile, _start, min(SEEDS_OF_A_TEST, _first + _count - _start))
 
 
 class FoundTests(SeedCase):
@@ -171,7 +125,3 @@ class FoundTests(SeedCase):
     def test_reported_while_the_clock_was_behind(self) -> None:
         """The statement of an outage soon after it was mended stayed open."""
         self.check(81, profile="mixed")
-
-
-for _number in range(10):
-    _add(_number)
