@@ -108,7 +108,8 @@ DISKS = _restoring(
 APP_RESTORE_CLONE = _restoring("app-restore-clone", {"F32": 1.0})
 #: People are merged, renamed and deleted, providers revoked.
 PEOPLE = attrs.evolve(
-    _restoring("people", {"F43": 1.0, "F49": 0.7, "F55": 1.5, "F42": 1.0}), has_people=True
+    _restoring("people", {"F43": 1.0, "F49": 0.7, "F53": 0.7, "F54": 1.0, "F55": 1.5, "F42": 1.0}),
+    has_people=True,
 )
 #: Sites spend what they were granted, and nothing else.
 STRICT = attrs.evolve(
