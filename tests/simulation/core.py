@@ -22,6 +22,7 @@ from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, C
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
 from tests.simulation.core_strict import StrictFaults
+from tests.simulation.core_upgrades import Upgrades
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
@@ -69,6 +70,8 @@ class CoreScenario:
         People(stage, self.installation, self.world.random("people")).register()
         self.absence = Absence(stage, self.installation, self.world.random("absence"))
         self.absence.register()
+        if "F20" in profile.rates:
+            Upgrades(stage, self.installation, self.world.random("upgrades")).register()
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
         )

@@ -375,6 +375,7 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F47", "policy changes", "site", (10, 60), None, {"cut": (0, 1)}),
         FaultKind("F60", "recall races a cut", "site link", (10, 40)),
         FaultKind("F49", "revoked, and comes back", "provider", (10, 60)),
+        FaultKind("F20", "rolling upgrade", "none", (10, 60)),
         FaultKind("F53", "quota run while cut", "site link", (61, 80)),
         FaultKind("F54", "card claimed at two sites", "none", (5, 40)),
         FaultKind("F55", "user merged, renamed, name reused", "none", (5, 40)),

@@ -143,6 +143,12 @@ GONE = attrs.evolve(
     swarm=1.0,
     rates={"F5": 4.0, "F6": 2.0, "F7": 2.0, "F33": 3.0},
 )
+#: Everybody is of the release before, until each is upgraded.
+UPGRADE = attrs.evolve(BASE, name="upgrade", rates={**_HALF, "F20": 3.0})
+#: Fourteen days cut: see fortnight.py, which makes what happens.
+FORTNIGHT = Profile(
+    "fortnight", chaos_s=14 * 86_400.0, quiet_s=900.0, rates={}, jobs=43, has_people=True
+)
 _ALL = (
     *(BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
     *(
@@ -156,6 +162,8 @@ _ALL = (
         CALM_STRICT,
         AGAIN,
         GONE,
+        UPGRADE,
+        FORTNIGHT,
     ),
 )
 

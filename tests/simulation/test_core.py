@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.core import run_core
+from tests.simulation.fortnight import run_fortnight
 
 SEEDS_OF_A_TEST = 30
 
@@ -110,6 +111,31 @@ class RestoreTests(SeedCase):
 
     def test_clones(self) -> None:
         self.check("clone")
+
+
+class AbsenceTests(SeedCase):
+    """Fourteen days cut; quotas and cards while sites are cut; upgrades."""
+
+    def test_fortnight(self) -> None:
+        for seed in range(1, 13):
+            findings = run_fortnight(seed)
+            text = "\n".join(str(finding) for finding in findings.found)
+            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=fortnight"
+            self.assertTrue(findings.is_good, f"{where}\n{text}")
+            self.assertGreater(findings.sometimes["expired, and refused"], 0)
+            if seed % 10 == 0:
+                self.assertEqual(run_fortnight(seed).trace, findings.trace, f"{seed} (I18)")
+
+    def test_people_and_upgrades(self) -> None:
+        for profile, fault in (("people", "F53"), ("people", "F54"), ("upgrade", "F20")):
+            met = 0
+            for seed in range(1, 9):
+                findings = run_core(seed, profile)
+                text = "\n".join(str(finding) for finding in findings.found)
+                where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE={profile}"
+                self.assertTrue(findings.is_good, f"{where}\n{text}")
+                met += findings.sometimes[fault]
+            self.assertGreater(met, 0, fault)
 
 
 class FoundTests(SeedCase):
