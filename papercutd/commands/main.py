@@ -155,7 +155,6 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("key")
     one.add_argument("name", metavar="USER")
 
-
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)
     one.add_argument(

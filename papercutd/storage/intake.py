@@ -9,7 +9,7 @@ import attrs
 
 from papercutd.domain.capabilities import lacking
 from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
-from papercutd.domain.job import SessionRef
+from papercutd.domain.job import SessionRef, is_run
 from papercutd.errors import NotFound, Rejected, StorageError
 from papercutd.storage import askers, outages
 from papercutd.storage.accounts import Entry
@@ -195,6 +195,19 @@ class Intake:
         if role == "provider" or connected is None:
             self._link_event(connection, record.key, asker.name, "down")
 
+    def _note_told(self, connection: sqlite3.Connection, device: str) -> None:
+        """A site told the end of a run. ``device`` may have left us with nothing else open.
+
+        Then no statement waits for it: it comes back to us only when it has to.
+        """
+        found = connection.execute(
+            "SELECT event, via FROM link_event WHERE identity = ? AND event <> 'up'"
+            " ORDER BY id DESC LIMIT 1",
+            (device,),
+        ).fetchone()
+        if found == ("down", "") and askers.owes_nothing(connection, device):
+            self._link_event(connection, device, "", "reported")
+
     def _link_event(
         self, connection: sqlite3.Connection, identity: str, via: str, event: str
     ) -> bool:
@@ -334,6 +347,8 @@ class Intake:
         if record.kind == COMPLETED and record.completion is not None:
             check_spoken_for(connection, asker.name, record.completion.provider)
             self._charging.complete(connection, record.completion, source)
+            if is_run(record.completion.step):
+                self._note_told(connection, record.completion.provider)
         elif record.kind in (CANCELED, SUPERSEDED):
             askers.release(connection, record.key, asker.identity, self._charging.void)
             if record.request is not None and record.decision is not None:
@@ -341,6 +356,8 @@ class Intake:
                 self._charging.log_job(
                     connection, record.request, record.decision, source, ended=record.kind
                 )
+                if is_run(record.request.step):
+                    self._note_told(connection, record.request.provider)
         elif record.kind == REFUSED and record.request is not None and record.decision is not None:
             check_spoken_for(connection, asker.name, record.request.provider)
             self._charging.log_job(connection, record.request, record.decision, source)
