@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.core import run_core
+from tests.simulation.fortnight import run_fortnight
 
 
 class SeedCase(SynchronousTestCase):
@@ -64,6 +65,31 @@ def _add(profile: str, first: int, count: int) -> None:
 for _profile, _first, _count in SEEDS:
     for _start in range(_first, _first + _count, SEEDS_OF_A_TEST):
         _add(_profile, _start, min(SEEDS_OF_A_TEST, _first + _count - _start))
+
+
+class AbsenceTests(SeedCase):
+    """Fourteen days cut; quotas and cards while sites are cut; upgrades."""
+
+    def test_fortnight(self) -> None:
+        for seed in range(1, 13):
+            findings = run_fortnight(seed)
+            text = "\n".join(str(finding) for finding in findings.found)
+            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=fortnight"
+            self.assertTrue(findings.is_good, f"{where}\n{text}")
+            self.assertGreater(findings.sometimes["expired, and refused"], 0)
+            if seed % 10 == 0:
+                self.assertEqual(run_fortnight(seed).trace, findings.trace, f"{seed} (I18)")
+
+    def test_people_and_upgrades(self) -> None:
+        for profile, faults in (("people", ("F53", "F54")), ("upgrade", ("F20",))):
+            met: set[str] = set()
+            for seed in range(1, 13):
+                findings = run_core(seed, profile)
+                text = "\n".join(str(finding) for finding in findings.found)
+                where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE={profile}"
+                self.assertTrue(findings.is_good, f"{where}\n{text}")
+                met |= {fault for fault in faults if findings.sometimes[fault]}
+            self.assertEqual(met, set(faults))
 
 
 class FoundTests(SeedCase):
