@@ -46,7 +46,7 @@ SEEDS = (
     ("devices", 101, 60),
     ("held", 1, 30),
     *((profile, 1, 30) for profile in ("app-restore", "site-restore", "revert", "clone")),
-    *((profile, 1, 15) for profile in ("mixed", "strict", "strict-restore", "people", "disks")),
+    *((profile, 1, 15) for profile in ("mixed", "strict", "strict-restore", "disks")),
     *((profile, 1, 8) for profile in ("app-restore-clone", "mixed-held", "policy", "gone")),
     *((profile, 1, 4) for profile in ("calm", "calm-strict", "again")),
 )
