@@ -43,14 +43,14 @@ SEEDS = (
     ("base", 1, 300),
     ("devices", 1, 30),
     # Among them what a server held for a device that had gone to another.
-    ("devices", 101, 60),
+    ("devices", 101, 30),
     ("held", 1, 30),
     *((profile, 1, 30) for profile in ("app-restore", "site-restore", "revert", "clone")),
     *((profile, 1, 15) for profile in ("mixed", "strict", "strict-restore", "disks")),
     *((profile, 1, 8) for profile in ("app-restore-clone", "mixed-held", "policy", "gone")),
     *((profile, 1, 4) for profile in ("calm", "calm-strict", "again")),
 )
-SEEDS_OF_A_TEST = 15
+SEEDS_OF_A_TEST = 10
 
 
 def _add(profile: str, first: int, count: int) -> None:
