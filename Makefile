@@ -7,8 +7,9 @@ SEEDS ?= 300
 FIRST_SEED ?= 1
 PROFILE ?= base
 LINES ?= 1000000
+MINUTES ?= 10
 
-.PHONY: help venv packages demo run test unit integration simulate fuzz bench bench-quick check lint type etc clean
+.PHONY: help venv packages demo run test unit integration simulate fuzz soak bench bench-quick check lint type etc clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +47,9 @@ simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p; nightly: al
 
 fuzz: $(STAMP) ## hostile lines at the protocols (LINES=n)
 	@$(BIN)/python -m tests.fuzz --lines $(LINES)
+
+soak: $(STAMP) ## real processes, cut, killed and filled at random, then verified; root (MINUTES=n ARGS="--seed k")
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 bench: $(STAMP) ## figures beside their peers (ARGS="--json FILE")
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -108,7 +108,12 @@ def parser() -> argparse.ArgumentParser:
         one = add(kind, f"set {what} of a user", _secret(kind), user)
         one.add_argument("name")
         one.add_argument("--none", action="store_true", help="take it away")
-    one = add("unlock", "end a lockout at this server's devices", _operation("user.unlock"), user)
+    one = add(
+        "unlock",
+        "end a lockout: from the application server everywhere, else at this site",
+        _operation("user.unlock"),
+        user,
+    )
     one.add_argument("name")
     one = add("card", "link a card to a user", _operation("user.card"), user)
     one.add_argument("name")
@@ -269,11 +274,10 @@ def parser() -> argparse.ArgumentParser:
     repair = "at a site: compare the replica with the application server, fetch what differs"
     one.add_argument("--repair", action="store_true", default=None, help=repair)
     add_statement_commands(add, group, one, _operation)
-    add("backup", "copy the database while the server works", _operation("backup")).add_argument(
-        "path"
-    )
+    one = add("backup", "copy this server's database while it works", _backup)
+    one.add_argument("path", metavar="FILE", help="where; nothing is overwritten")
     one = add("restore", "put a backup in place; the server must not run", _restore)
-    one.add_argument("path", help="what `papercutd backup` made")
+    one.add_argument("path", metavar="FILE", help="what `papercutd backup` made")
     one = add("revoke", "revoke the certificates of a site or provider", _operation("revoke"))
     one.add_argument("role_name", metavar="ROLE", choices=("site", "provider", "device"))
     one.add_argument("name")
@@ -416,6 +420,12 @@ def _call(options: argparse.Namespace, config: Any, name: str, arguments: dict[s
 def _progress(figures: dict[str, Any]) -> None:
     if sys.stderr.isatty():
         print("  ".join(f"{k} {v}" for k, v in figures.items()), file=sys.stderr)
+
+
+def _backup(options: argparse.Namespace, config: Any) -> Any:
+    from papercutd.commands.backup import backup
+
+    return backup(config, options.path, _progress)
 
 
 def _restore(options: argparse.Namespace, config: Any) -> Any:

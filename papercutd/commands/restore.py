@@ -1,12 +1,11 @@
-"""``papercutd restore``: put a backup in place of the application server's database.
+"""``papercutd restore``: put a backup in place of a role's database.
 
-The server must not run. The database that was in force is kept beside it; until the last
+The role must not run. The database that was in force is kept beside it; until the last
 step, a rename, nothing has changed.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -17,18 +16,21 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from papercutd.commands.offline import result_of
+from papercutd.commands.placing import check_copy, copy_database, forget, place
+from papercutd.commands.restore_journal import restore_journal
 from papercutd.config.model import AppConfig
-from papercutd.errors import ConfigError, InvalidValue
+from papercutd.errors import InvalidValue
+from papercutd.points import passing
 from papercutd.roles.common import DataDirectory
+from papercutd.roles.crash_points import crash_point
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
+from papercutd.storage.backup import forget_whose
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.migrate import open_database
 from papercutd.storage.timeline import restored
 from papercutd.storage.writer import InlineReader, InlineWriter
 
 Progress = Callable[[dict[str, Any]], None]
-#: Pages of the backup copied between two words of progress.
-_PAGES = 20_000
 _HEAD = "SELECT installation, timeline, number FROM head"
 
 
@@ -37,12 +39,13 @@ def restore(config: Any, backup: str, progress: Progress) -> dict[str, Any]:
 
     AlreadyRunning while the server runs, or somebody else restores.
     """
-    if not isinstance(config, AppConfig):
-        raise ConfigError(["restore is for the application server: give its configuration"])
+    crash_point(None)
     data = DataDirectory(config.data_dir)
     data.acquire()
     try:
-        return _restore(data.path, Path(backup), progress)
+        if isinstance(config, AppConfig):
+            return _restore(data.path, Path(backup), progress)
+        return restore_journal(config, data.path, Path(backup), progress)
     finally:
         data.release()
 
@@ -50,8 +53,7 @@ def restore(config: Any, backup: str, progress: Progress) -> dict[str, Any]:
 def _restore(data: Path, backup: Path, progress: Progress) -> dict[str, Any]:
     now = time.time()
     in_force, incoming = data / "application.db", data / "restoring.db"
-    if backup.resolve() == in_force.resolve():
-        raise InvalidValue("backup", "is the database in force")
+    check_copy(backup, in_force)
     installation, _, number = _read_head(backup)
     timeline_min = 0
     if in_force.exists():
@@ -63,63 +65,36 @@ def _restore(data: Path, backup: Path, progress: Progress) -> dict[str, Any]:
         if current[0] != installation:
             raise InvalidValue("backup", "is of another installation")
         timeline_min = current[1] + 1
-    _forget(incoming)
-    _copy(backup, incoming, progress)
+    forget(incoming)
+    copy_database(backup, incoming, progress)
     with closing(open_database(str(incoming), SCHEMA)) as connection:
         problems = _verify(connection)
         if problems:
-            _forget(incoming)
+            forget(incoming)
             raise InvalidValue("backup", f"is not what was written: {problems[0]}")
+        forget_whose(connection)
         position = restored(connection, now, timeline_min)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    kept = data / f"before-restore-{int(now)}.db"
-    if in_force.exists():
-        _checkpoint(in_force)
-        os.link(in_force, kept)
-    for ending in ("-wal", "-shm"):
-        (data / f"application.db{ending}").unlink(missing_ok=True)
-    os.replace(incoming, in_force)
-    folder = os.open(data, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    passing("restore-begun")
     return {
         "restored": str(backup),
         "of_change": number,
         "position": position.text,
-        "kept": str(kept) if kept.exists() else None,
+        "kept": place(incoming, in_force),
         "next": "start the server: sites, print providers and devices offer again what they kept",
     }
 
 
 def _read_head(path: Path) -> tuple[str, int, int]:
     """(installation, timeline, number) of a database of an application server."""
-    if not path.is_file():
-        raise InvalidValue("backup", f"{path} is not there")
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found != "ok":
-                raise InvalidValue("backup", f"{path} is damaged: {found}")
             row = connection.execute(_HEAD).fetchone()
     except sqlite3.Error:
         raise InvalidValue("backup", f"{path} is no database of an application server") from None
     if row is None:
         raise InvalidValue("backup", f"{path} holds no installation")
     return row[0], row[1], row[2]
-
-
-def _copy(backup: Path, to: Path, progress: Progress) -> None:
-    def tell(status: int, remaining: int, total: int) -> None:
-        progress({"copied": total - remaining, "of": total})
-
-    with (
-        closing(sqlite3.connect(f"file:{backup}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(to)) as target,
-    ):
-        os.chmod(to, 0o600)
-        source.backup(target, pages=_PAGES, progress=tell)
 
 
 def _verify(connection: sqlite3.Connection) -> list[str]:
@@ -129,17 +104,3 @@ def _verify(connection: sqlite3.Connection) -> list[str]:
     store = ApplicationStore(writer, InlineReader(writer), log, time.time)
     found: list[str] = result_of(clock, store.verify())
     return found
-
-
-def _checkpoint(path: Path) -> None:
-    """All of it in the one file, as far as it can be read."""
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error:
-        pass
-
-
-def _forget(path: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)

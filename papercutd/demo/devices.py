@@ -18,23 +18,33 @@ ANSWER_TIMEOUT_S = 60.0
 _MODULE = "papercutd.commands.device"
 
 
-def run_device(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """``papercut-device`` until it ends by itself."""
-    return run(sys.executable, "-m", _MODULE, *words, stdin=stdin)
+def run_device(
+    *words: str, stdin: str = "", under: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """``papercut-device`` until it ends by itself; ``under``: words before the command."""
+    return run(*under, sys.executable, "-m", _MODULE, *words, stdin=stdin)
 
 
 class Mfd:
     """One device: joined once, switched on and off."""
 
-    def __init__(self, name: str, home: Path) -> None:
+    def __init__(self, name: str, home: Path, under: tuple[str, ...] = ()) -> None:
         self.name = name
         self.home = home
+        self.under = under
         self._process: subprocess.Popen[bytes] | None = None
         self._left = b""
 
     @classmethod
     def join(
-        cls, name: str, home: Path, token: str, server: str, application: str, site: str = ""
+        cls,
+        name: str,
+        home: Path,
+        token: str,
+        server: str,
+        application: str,
+        site: str = "",
+        under: tuple[str, ...] = (),
     ) -> Mfd:
         """One that fetched its certificate with ``token``.
 
@@ -42,10 +52,11 @@ class Mfd:
         port for devices; ``site``: NAME=HOST:PORT of the server it prefers.
         """
         where = ["--application", application, *(["--site", site] if site else [])]
-        done = run_device("join", token, "--home", str(home), "--json", "--server", server, *where)
+        base = ("join", token, "--home", str(home), "--json", "--server", server)
+        done = run_device(*base, *where, under=under)
         if done.returncode != 0:
             raise NotReady(f"a device did not join:\n{done.stderr}{done.stdout}")
-        return cls(name, home)
+        return cls(name, home, under)
 
     def start(self, *options: str, **variables: str) -> None:
         """Switch it on; it is connected when this returns, if it can be."""
@@ -53,7 +64,16 @@ class Mfd:
         self._left = b""
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", _MODULE, "run", "--home", str(self.home), "--json"),
+                *(
+                    *self.under,
+                    sys.executable,
+                    "-m",
+                    _MODULE,
+                    "run",
+                    "--home",
+                    str(self.home),
+                    "--json",
+                ),
                 *("--reconnect-max", "0.5", "--back-jitter", "0.2", "--speed", "1200"),
                 *options,
             ],

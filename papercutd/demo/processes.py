@@ -146,10 +146,10 @@ def run(
     return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
-def command(config: Path, *words: str) -> Any:
-    """Run ``papercutd --json`` and return what it printed."""
+def command(config: Path, *words: str, under: tuple[str, ...] = ()) -> Any:
+    """Run ``papercutd --json`` and return what it printed; ``under`` as of a Role."""
     base = (sys.executable, "-m", "papercutd.commands.main", "--json", "-c", str(config))
-    done = run(*base, *words)
+    done = run(*under, *base, *words)
     if done.returncode not in (0, 1) or not done.stdout:
         raise NotReady(f"papercutd {' '.join(words[:2])} failed: {done.stderr.strip()}")
     return json.loads(done.stdout)

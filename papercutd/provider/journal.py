@@ -19,6 +19,7 @@ from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.document import Document
 from papercutd.domain.job import Completion
+from papercutd.points import passing
 from papercutd.storage.asker_journal import AskerJournal, append, forget_up_to
 from papercutd.storage.retention import Ages, read_ages
 
@@ -202,9 +203,12 @@ class ProviderJournal(AskerJournal):
             for record in records:
                 written.append(append(connection, record.what, record.fields, self._wall_s()))
                 record.change(connection, written[-1].number)
+                passing(f"write.{record.what}")
 
         def committed(result: None) -> None:
             self.head = written[-1]
+            for record in records:
+                passing(f"written.{record.what}")
 
         return self._writer.submit(write).addCallback(committed)
 
@@ -399,11 +403,14 @@ class ProviderJournal(AskerJournal):
                 return _read_claim(connection, release, job, printer)
             fields = {"job": job, "release": release, "printer": printer}
             written.append(append(connection, what, fields, self._wall_s()))
-            return change(connection, held, written[0].number)
+            claim = change(connection, held, written[0].number)
+            passing(f"write.{what}")
+            return claim
 
         def committed(claim: Claim) -> Claim:
             if written:
                 self.head = written[0]
+                passing(f"written.{what}")
             return claim
 
         return self._writer.submit(compare_and_set).addCallback(committed)
@@ -435,7 +442,7 @@ class ProviderJournal(AskerJournal):
                 connection.execute(
                     "INSERT INTO taken (key, target, completion, number, written_at)"
                     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET completion ="
-                    " excluded.completion, number = excluded.number",
+                    " excluded.completion, number = excluded.number, acked = 0",
                     (
                         *(job.key, _settles_with(connection, target), _ENCODE(completion)),
                         *(number, self._wall_s()),
@@ -466,11 +473,13 @@ class ProviderJournal(AskerJournal):
                 (reason or "unknown-job", job.release),
             )
             taken = connection.execute(
-                "SELECT target FROM taken WHERE key = ? AND completion IS NULL AND acked = 0",
-                (job.key,),
+                "SELECT taken.target, decider FROM taken JOIN job ON job = ?2"
+                " WHERE key = ?1 AND completion IS NULL AND acked = 0",
+                (job.key, job.job),
             ).fetchone()
-            if taken is not None:
-                _owe_cancel(connection, job.key, taken[0], outcome, number)
+            # Who gave the answer, where another is owed what comes of it, may be there still.
+            for target in sorted(set(taken or ())):
+                _owe_cancel(connection, job.key, target, outcome, number)
 
         return self._write("abandoned", fields, abandon)
 
@@ -566,12 +575,18 @@ class ProviderJournal(AskerJournal):
         return self._write("salvaged", fields, take)
 
     def open_keys(self, target: str) -> Deferred[list[str]]:
-        """Keys whose answer was taken from ``target`` and whose end it has not acknowledged."""
+        """Keys whose answer was taken from ``target`` and whose end it has not acknowledged.
+
+        Also those under way that ``target`` allowed and another is to hear the end of.
+        """
         return self.read(
             lambda c: [
                 row[0]
                 for row in c.execute(
-                    "SELECT key FROM taken WHERE target = ? AND acked = 0 ORDER BY key", (target,)
+                    "SELECT key FROM taken WHERE acked = 0 AND (target = ?1 OR key IN"
+                    " (SELECT job || '/' || phase || '-' || step FROM job"
+                    " WHERE state <> 'ended' AND decider = ?1)) ORDER BY key",
+                    (target,),
                 )
             ]
         )
@@ -692,6 +707,12 @@ class ProviderJournal(AskerJournal):
             connection.execute("DELETE FROM cancel WHERE acked = 1")
             ages = read_ages(connection, self._wall_s(), running_s)
             old = (ages.before, ages.beyond)
+            # The site that showed a stream that is gone may never be there again.
+            connection.execute(
+                "DELETE FROM cancel WHERE target IN (SELECT stream FROM gone_stream) AND number"
+                " IN (SELECT number FROM record WHERE written_at < ? OR written_at > ?)",
+                old,
+            )
             gone = connection.execute(
                 "DELETE FROM taken WHERE acked = 1 AND (written_at < ? OR written_at > ?)", old
             ).rowcount
@@ -844,7 +865,7 @@ def _set(connection: sqlite3.Connection, job: str, **columns: object) -> None:
 def _owe_cancel(
     connection: sqlite3.Connection, key: str, target: str, reason: str, number: int
 ) -> None:
-    if _settles_with(connection, target) != target:
+    if _settles_with(connection, target) != target and not _is_shown(connection, target):
         # That stream is no more, and what it reserved went with it. What was taken for the
         # key is another server's answer, or was turned to the application server.
         return
@@ -875,9 +896,31 @@ def _prune_records(connection: sqlite3.Connection, ages: Ages, head: int) -> Non
 
 
 def _turn_to_application(connection: sqlite3.Connection, stream: str) -> int:
-    """All retained completions of ``stream``, acknowledged or not, go to the centre (4.1)."""
+    """All retained completions of ``stream``, acknowledged or not, go to the centre (4.1).
+
+    What is under way goes there when it ends; of what was given up nothing more is to come.
+    """
     connection.execute("INSERT OR IGNORE INTO gone_stream VALUES (?)", (stream,))
-    connection.execute("UPDATE cancel SET acked = 1 WHERE target = ?", (stream,))
+    if not _is_shown(connection, stream):
+        connection.execute(
+            "UPDATE taken SET acked = 1 WHERE target = ?1 AND completion IS NULL"
+            " AND key IN (SELECT key FROM cancel WHERE target = ?1)",
+            (stream,),
+        )
+        connection.execute("UPDATE cancel SET acked = 1 WHERE target = ?", (stream,))
     return connection.execute(
-        "UPDATE taken SET target = ?, acked = 0 WHERE target = ?", (APPLICATION, stream)
+        "UPDATE taken SET target = ?1, acked = 0 WHERE target = ?2"
+        " AND (completion IS NOT NULL OR acked = 0"
+        " AND key NOT IN (SELECT key FROM cancel WHERE target = ?2))",
+        (APPLICATION, stream),
     ).rowcount
+
+
+def _is_shown(connection: sqlite3.Connection, stream: str) -> bool:
+    """Whether a site shows ``stream``, as far as we have seen.
+
+    One that is gone may be: its application server was restored to before that, or its site
+    has not heard of it yet.
+    """
+    found = connection.execute("SELECT 1 FROM known_stream WHERE stream = ?", (stream,)).fetchone()
+    return found is not None

@@ -75,7 +75,7 @@ class ProviderOperations:
 
     async def job_release(self, arguments: dict[str, Any], progress: object) -> Any:
         """Print a held job, whoever is in reach."""
-        job, printer = str(arguments.get("job", "")), str(arguments.get("printer", ""))
+        job, printer = str(arguments.get("job", "")), str(arguments.get("printer") or "")
         answer = await self._provider.release(job, printer)
         return {"job": job, "answer": answer.answer}
 

@@ -348,14 +348,15 @@ class PrintProvider:
         return held is not None
 
     async def release(self, job: str, printer: str, **settings: Any) -> ReleaseAnswer:
-        """Print a held job at ``printer``, by an administrator's word; raises NotFound.
+        """Print a held job by an administrator's word, at ``printer``, else at its own.
 
-        ``settings``: ``copies`` and ``duplex``, as submitted where they are not given.
+        ``settings``: ``copies`` and ``duplex``, as submitted where they are not given. Raises
+        NotFound.
         """
         found = await self._journal.job(job)
         if found is None:
             raise NotFound("job", job)
-        target = self.printer(printer).id
+        target = self.printer(printer).id if printer else found.printer
         message = messages.Release(self._env.new_id(), job, target, found.user_name, **settings)
         return await self._releases.release("", message)
 

@@ -32,6 +32,7 @@ from papercutd.roles.common import (
     Listeners,
     OrderedService,
     Step,
+    backups,
     exit_with_failure,
     open_shell,
     renewer_step,
@@ -217,7 +218,9 @@ class ApplicationRole:
             listen.interface, listen.devices, devices, identity.server_tls(enforce_dates=True)
         )
         server.device_address = (listen.host or listen.interface, port)
-        told = with_certificate(plain.operations(operations.all()), self._renewer, shown)
+        database = self._data.path / "application.db"
+        done = operations.all() | backups(env, self._reactor, "app", identity, database)
+        told = with_certificate(plain.operations(done), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

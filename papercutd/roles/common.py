@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
 import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, formatTime
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -34,11 +37,13 @@ from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
 from papercutd.faces.audit import AuditFile
 from papercutd.identity.endpoints import tls_endpoint, tls_server_factory
 from papercutd.identity.join_client import ask_renewal
-from papercutd.identity.names import APPLICATION
+from papercutd.identity.names import APPLICATION, peer_of
 from papercutd.identity.plain import PlainEndpoint, SecretFile, address_problems
 from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.identity.tls import INSTALLATION_NAME, LINK_PROTOCOL, Credentials
 from papercutd.identity.web_certificate import WebCertificate, check_web
+from papercutd.services.backup_operations import BackupOperations
+from papercutd.storage.backup import BackupOf
 
 Operation = Callable[[dict[str, Any], Any], Awaitable[Any]]
 _log = Logger()
@@ -190,6 +195,26 @@ def open_shell(
     }
     factory = make_shell(Path(config.keys), data.path / "identity", audit.write, namespace)
     listeners.tcp(config.interface, config.port, factory)
+
+
+def backups(
+    env: Environment, reactor: Any, role: str, identity: NodeIdentity, database: Path
+) -> dict[str, Operation]:
+    """The operation ``backup`` of a running role."""
+
+    def whose() -> BackupOf:
+        return backup_of(role, identity.credentials, env.wall_s())
+
+    def in_thread(call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), call, *arguments)
+
+    return BackupOperations(env, str(database), whose, in_thread).all()
+
+
+def backup_of(role: str, credentials: Credentials, wall_s: float) -> BackupOf:
+    """What a backup of the node with ``credentials`` says of itself."""
+    authority = x509.load_pem_x509_certificate(credentials.ca_pem).fingerprint(SHA256()).hex()
+    return BackupOf(role, peer_of(credentials.certificate).name, authority, wall_s)
 
 
 def with_certificate(

@@ -3,7 +3,7 @@
 ``PAPERCUT_CRASH_AT=POINT[:N]`` in the environment of a role is SIGKILL at the N-th passing
 of the point. Points: ``before-commit``, ``after-commit`` (on the disk, nobody told),
 ``before-send.WORD`` and ``after-send.WORD`` (the bytes had time to leave), WORD being a
-verb, an event, or ``OK`` for any answer.
+verb, an event, or ``OK`` for any answer; and ``at.POINT``, POINT being one of papercutd/points.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
+from papercutd import points
 from papercutd.errors import ConfigError
 from protocols.device import messages as device
 from protocols.endpoint import Session
@@ -61,6 +62,9 @@ class CrashPoint:
         if self.point.startswith("after-send."):
             self.call_later(LEAVE_S, lambda: self._pass(f"after-send.{_word(line)}"))
 
+    def at(self, point: str) -> None:
+        self._pass(f"at.{point}")
+
     def _pass(self, point: str) -> None:
         if point == self.point:
             self.left -= 1
@@ -83,10 +87,18 @@ def crash_point(reactor: Any, environment: Mapping[str, str] = os.environ) -> Cr
     kind, _, word = point.partition(".")
     is_commit = point in ("before-commit", "after-commit")
     is_send = kind in ("before-send", "after-send") and word in WORDS
-    if not (is_commit or is_send) or not (count or "1").isdigit() or int(count or 1) < 1:
+    is_named = kind == "at" and word in points.POINTS
+    if (
+        not (is_commit or is_send or is_named)
+        or not (count or "1").isdigit()
+        or int(count or 1) < 1
+    ):
         raise ConfigError([f"{VARIABLE}: there is no point {text!r}"])
     _log.critical("this process will kill itself: {point}", point=text)
-    made = CrashPoint(point, int(count or 1), reactor.callLater)
+    made = CrashPoint(point, int(count or 1))
     if is_send:
+        made.call_later = reactor.callLater
         Session.tap = made
+    if is_named:
+        points.listener = made.at
     return made

@@ -32,6 +32,7 @@ from papercutd.roles.common import (
     Step,
     application_endpoint,
     asking_renewer,
+    backups,
     exit_with_failure,
     links_endpoint,
     open_shell,
@@ -205,6 +206,8 @@ class ProviderRole:
                 str(self._data.path / "cups.sock"),
             )
             operations |= queues.all()
+        database = self._data.path / "provider.db"
+        operations |= backups(self._env, self._reactor, "provider", self._identity, database)
         told = with_certificate(operations, self._renewer)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(

@@ -28,6 +28,7 @@ from papercutd.roles.common import (
     Step,
     application_endpoint,
     asking_renewer,
+    backups,
     exit_with_failure,
     open_shell,
     renewer_step,
@@ -189,7 +190,9 @@ class SiteRole:
         server.device_address = (listen.host or listen.interface, port)
         centre = self._config.application
         server.application_devices = (centre.host, centre.devices)
-        told = with_certificate(self._plain.operations(operations.all()), self._renewer, shown)
+        database = self._data.path / "journal.db"
+        done = operations.all() | backups(env, self._reactor, "site", self._identity, database)
+        told = with_certificate(self._plain.operations(done), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -84,6 +83,7 @@ class StoreOperations:
             "user.rename": self.user_rename,
             "user.delete": self.user_delete,
             "user.undelete": self.user_undelete,
+            **ParkedOperations(self.store).all(),
             "uncollected.list": self.uncollected_list,
             "uncollected.assign": self.uncollected_assign,
             "price.set": self.price_set,
@@ -107,7 +107,6 @@ class StoreOperations:
             **ParkedOperations(self.store).all(),
             "verify": self.verify,
             **({} if self.statements is None else self.statements.all()),
-            "backup": self.backup,
             "revoke": self.revoke,
             **GroupOperations(self.store.rules).all(),
             **PolicyOperations(self.store.rules).all(),
@@ -418,15 +417,6 @@ class StoreOperations:
             found["not_reported_yet"] = missing
         return found
 
-    async def backup(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """A copy of the database, made while the server works."""
-        path = take(arguments, "path")["path"]
-        if os.path.exists(path):
-            raise InvalidValue("path", "exists already, a backup overwrites nothing")
-        progress({"doing": "copying"})
-        await self.store.backup(path)
-        return {"path": path, "bytes": os.path.getsize(path)}
-
     async def revoke(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Revoke the certificates of a site or provider; its sessions end."""
         given = take(arguments, "role", "name")
@@ -595,7 +585,7 @@ class SiteOperations:
         take(arguments)
         server = self._server
         identity = await server.store.identity()
-        lag = await server.store.lag()
+        lag, refused = await server.store.lag(), server.uplink.journal_refused
         return {
             "role": "site",
             "version": __version__,
@@ -615,6 +605,7 @@ class SiteOperations:
             **self._lockouts.status(),
             **await server.policy.status(),
             "streams_taken": server.uplink.streams_taken,
+            "journal_refused": None if refused is None else attrs.asdict(refused),
             "compared": None if server.repair.last is None else attrs.asdict(server.repair.last),
             "anchored": server.store.is_anchored,
             **await server.drill.status(),
@@ -660,6 +651,7 @@ class SiteOperations:
     async def health(self) -> dict[str, Any]:
         """For monitoring: a cut site is not well, though it serves."""
         server = self._server
+        refused = server.uplink.journal_refused
         checks = [
             {"name": "application server", "ok": not server.is_cut, "detail": server.state},
             {"name": "replica", "ok": server.position is not None, "detail": ""},
@@ -670,6 +662,7 @@ class SiteOperations:
                 refused=refused_by(server.link, "the application server"),
             ),
             *await server.policy.checks(),
+            {"name": "journal", "ok": refused is None, "detail": refused.code if refused else ""},
             *self._lockouts.checks(self._fighting()),
         ]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

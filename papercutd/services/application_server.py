@@ -18,6 +18,7 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
+from papercutd.services.lockouts import Lockouts
 from papercutd.services.quotas import Quotas
 from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
@@ -71,13 +72,14 @@ class ApplicationServer:
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
         self.device_sessions = Sessions(env)
+        self.tasks = Tasks()
+        self.lockouts = Lockouts(env, store, self.tasks)
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         self.sites = Sessions(env)
         self.recalls = Recalls(env, self.sites)
-        self.tasks = Tasks()
         self.feed = ChangeFeed(store, self.tasks)
         self.quotas = Quotas(env, store, self.tasks)
         self.position = Position(1, 0, CHAIN_START)
@@ -103,6 +105,7 @@ class ApplicationServer:
         for name in (CARD_KEY, GRANT_KEY):
             await self.store.ensure_secret(name, f"{self.env.rng.getrandbits(256):064x}")
         self.position = await self.store.head()
+        await self.lockouts.refresh()
         self.quotas.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
@@ -124,6 +127,7 @@ class ApplicationServer:
         self.position = change.position
         self.feed.committed(change)
         self.on_change(change)
+        self.lockouts.applied(change.rows)
         if is_new_timeline:
             _log.error(
                 "we were restored from a backup: timeline {timeline} begins",

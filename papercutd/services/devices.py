@@ -13,8 +13,9 @@ from papercutd.domain.job import fold_user_name
 from papercutd.environment import Environment
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
-from papercutd.services.attempts import Attempts
+from papercutd.services.attempts import Attempts, LockedOut
 from papercutd.services.held_jobs import HeldJobs, Listed
+from papercutd.services.lockouts import Lockouts
 from papercutd.storage.interfaces import IJobStore
 from papercutd.storage.people import Device, Login
 from papercutd.storage.values import Purse
@@ -24,6 +25,8 @@ _log = Logger()
 #: Failed attempts of one user, or at one device, within the window that lock it out.
 USER_ATTEMPTS_MAX = 5
 DEVICE_ATTEMPTS_MAX = 20
+#: Of one user within a day, successes in between or not: from here on each locks out.
+USER_DAY_MAX = 20
 #: Log-ins under way at one device: it has one panel, and a few of it cannot fill the queue
 #: in which everybody's passwords and PINs wait.
 DEVICE_AT_ONCE_MAX = 2
@@ -35,6 +38,7 @@ class DeviceServer(Protocol):
     """What the service needs of its server."""
 
     held: HeldJobs
+    lockouts: Lockouts
 
     @property
     def state(self) -> str: ...
@@ -89,8 +93,9 @@ class Devices:
         self._server = server
         self._verifiers = verifiers
         self._visits: dict[str, Visit] = {}
-        self._by_user = Attempts(env, USER_ATTEMPTS_MAX)
+        self._by_user = Attempts(env, USER_ATTEMPTS_MAX, day_max=USER_DAY_MAX)
         self._by_device = Attempts(env, DEVICE_ATTEMPTS_MAX, DEVICE_AT_ONCE_MAX)
+        server.lockouts.on_unlocked = self._forget
 
     async def login(
         self, device: Device, shown: Credentials, ended: Callable[[str, str], None]
@@ -171,19 +176,32 @@ class Devices:
 
     def locked_users(self) -> list[tuple[str, float]]:
         """(name, seconds left), names as they are looked up; of users there are only."""
-        found = self._by_user.locked_out()
-        return [(key.removeprefix(_USER), s) for key, s in found if key.startswith(_USER)]
+        here = self._by_user.locked_out()
+        found = [(key.removeprefix(_USER), s) for key, s in here if key.startswith(_USER)]
+        longest: dict[str, float] = {}
+        for name, left_s in (*found, *self._server.lockouts.listed()):
+            name = fold_user_name(name)
+            longest[name] = max(left_s, longest.get(name, 0.0))
+        return list(longest.items())
 
     def locked_devices(self) -> list[tuple[str, float]]:
         """(name, seconds left)."""
         return self._by_device.locked_out()
 
     async def unlock_user(self, name: str) -> bool:
-        """Forget failed attempts here; whether there was a lockout. Raises NotFound."""
+        """End lockouts, at the application server everywhere; whether there was one here.
+
+        Raises NotFound.
+        """
         person = await self._store.login_by_name(name)
         if person is None:
             raise NotFound("user", name)
-        return self._by_user.unlock(_user_key(person.name))
+        was_locked = self._server.lockouts.left_s({person.user, *person.users}) > 0
+        await self._server.lockouts.unlock(person.user)
+        return self._forget(person.name) or was_locked
+
+    def _forget(self, name: str) -> bool:
+        return self._by_user.unlock(_user_key(name))
 
     async def unlock_device(self, name: str) -> bool:
         """As ``unlock_user``."""
@@ -243,6 +261,10 @@ class Devices:
     async def _known(self, device: Device, shown: Credentials) -> Login:
         """Who proved to be whom; a failure is counted."""
         person = await self._find(shown)
+        if person is not None:
+            left_s = self._server.lockouts.left_s({person.user, *person.users})
+            if left_s > 0:
+                raise LockedOut(left_s)
         # Whoever is not known is counted by what was shown, not to be told apart.
         name = _user_key(person.name) if person is not None else f"shown {_asked(shown)}"
         with self._by_user.trying(name):
@@ -252,8 +274,11 @@ class Devices:
             if person is None and shown.method != "card":
                 # As long as it takes for somebody known.
                 await self._verifiers.matches("", shown.password or shown.pin)
-            self._by_user.failed(name)
+            failures = self._by_user.failed(name)
             self._by_device.failed(device.name)
+            if failures and person is not None:
+                # Durable before the answer: a restart lets nobody guess on.
+                await self._server.lockouts.lock_out(person.user, failures)
             raise Rejected("bad-credentials")
 
     async def _find(self, shown: Credentials) -> Login | None:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -18,6 +18,7 @@ from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, Ses
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError, StorageFull
 from papercutd.identity.verifiers import NoVerifiers, Verifiers
+from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
 from papercutd.services.devices import Devices
@@ -25,6 +26,7 @@ from papercutd.services.drill import Drill
 from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
+from papercutd.services.lockouts import Lockouts
 from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
@@ -45,6 +47,8 @@ _log = Logger()
 FORWARD_BUDGET_S = 0.3
 #: Seconds after which a site's own refusal is final though the server was not suspect.
 REFUSAL_FINAL_S = 1.6
+#: A comparison of the replica comes so much earlier or later, as a share of the interval.
+REPAIR_JITTER = 0.25
 #: Refusals of the application server that a site may not overrule.
 _FINAL_CODES = frozenset(
     {Code.VOIDED, Code.SETTLED, Code.NOT_YOURS, Code.UNKNOWN_PRINTER, Code.BAD_FIELDS}
@@ -82,13 +86,14 @@ class SiteServer:
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
         self.device_sessions = Sessions(env)
+        self.tasks = Tasks()
+        self.lockouts = Lockouts(env, store, self.tasks, lambda: self.uplink.journal_grew())
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         #: The same of the application server.
         self.application_devices: tuple[str, int] | None = None
-        self.tasks = Tasks()
         self.address: tuple[str, int] | None = None
         #: Where the application server is, as providers are told it.
         self.on_settings = lambda: None
@@ -99,8 +104,7 @@ class SiteServer:
         self.link = Link(env, application, SITE, self.uplink, settings.link)
         self.drill = Drill(env, store, self.uplink, self.tasks)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
-        self._repairing = LoopingCall(self._repair)
-        self._repairing.clock = env.clock
+        self._next_repair: IDelayedCall | None = None
         self._unseen = LoopingCall(self._count_unseen)
         self._unseen.clock = env.clock
 
@@ -132,23 +136,20 @@ class SiteServer:
         await self.drill.recover()
         await self.freshness.start()
         await self.policy.refresh()
+        await self.lockouts.refresh()
         await self.uplink.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )
         if self.settings_in_force.repair_every_s > 0:
-            # Sites of one installation were not started at one moment: nor do they compare at one.
-            interval_s = self.settings_in_force.repair_every_s
-            self._repairing.start(interval_s, now=False).addErrback(
-                lambda failure: _log.failure("comparing the replica ended", failure=failure)
-            )
+            self._plan_repair()
         self.link.start()
 
     async def stop(self) -> None:
         if self._unseen.running:
             self._unseen.stop()
-        if self._repairing.running:
-            self._repairing.stop()
+        if self._next_repair is not None and self._next_repair.active():
+            self._next_repair.cancel()
         self.providers.end_all(Code.UNAVAILABLE)
         self.device_sessions.end_all(Code.UNAVAILABLE)
         await self.drill.stop()
@@ -333,10 +334,13 @@ class SiteServer:
         if self.drill.is_on:
             raise Refusal(Code.UNREACHABLE)
         message = messages.Relay(wire.completion_out(completion), provider=asker.name)
+        passing("relaying")
         try:
-            return wire.receipt_in(await self.link.request(message))
+            answer = await self.link.request(message)
         except SessionLost:
             raise Refusal(Code.UNREACHABLE) from None
+        passing("relayed")
+        return wire.receipt_in(answer)
 
     async def settings(self, provider: str) -> ProviderSettings:
         return await self.store.provider_settings(provider)
@@ -373,6 +377,7 @@ class SiteServer:
     def _applied(self, rows: list[Any]) -> None:
         self.on_rows(rows)
         self.policy.applied(rows)
+        self.lockouts.applied(rows)
         if any(row[0] in ("site", "site_policy", "group_member") for row in rows):
             self.tasks.spawn(self._give_back_unneeded(), "giving back allowances")
         if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(
@@ -389,8 +394,16 @@ class SiteServer:
             # It is asked back when it is needed.
             return
 
+    def _plan_repair(self) -> None:
+        """Sites that were started together, as after a power cut, do not compare together."""
+        share = self.env.rng.uniform(1 - REPAIR_JITTER, 1 + REPAIR_JITTER)
+        self._next_repair = self.env.clock.callLater(
+            self.settings_in_force.repair_every_s * share, self._repair
+        )
+
     def _repair(self) -> None:
         """The next one waits for its time, not for the end of this one."""
+        self._plan_repair()
         self.tasks.spawn(self._repair_quietly(), "comparing the replica")
 
     async def _repair_quietly(self) -> None:

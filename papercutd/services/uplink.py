@@ -16,6 +16,7 @@ from papercutd.domain.capabilities import CAPABILITIES
 from papercutd.domain.chain import CHAIN_START, Mark, Position, next_chain
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
+from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.freshness import Freshness
 from papercutd.services.patience import Patience
@@ -44,6 +45,15 @@ ALLOWANCES_SINCE = since_of(site.Recall)
 #: Between new streams, each of which writes the journal again: a live clone and its original
 #: take them from each other for as long as both run.
 NEW_STREAM_FIRST_S, NEW_STREAM_LONGEST_S, NEW_STREAM_CALM_S = 5.0, 900.0, 3_600.0
+
+
+@attrs.define
+class JournalRefused:
+    """The application server does not take our journal: since when, how often, and its code."""
+
+    since: float
+    code: str
+    times: int = 0
 
 
 @attrs.define
@@ -91,6 +101,8 @@ class Uplink:
         self._is_paused = False
         #: Record up to which the journal is forwarded, paused or not.
         self._owed = 0
+        #: None again once it takes a batch.
+        self.journal_refused: JournalRefused | None = None
 
     @property
     def stream(self) -> str:
@@ -257,6 +269,7 @@ class Uplink:
         )
         await self._store.take_new_stream(stream)
         self._owed = 0
+        passing("stream-begun")
         self.streams_taken += 1
         self._patience.done()
         await self._read_identity()
@@ -314,21 +327,30 @@ class Uplink:
             return
         except Refusal as refusal:
             _log.warn("the journal was refused: {code}", code=refusal.code.value)
+            self._note_refused(refusal.code)
             if refusal.code in (Code.NEW_STREAM, Code.CHAIN) and stream == self.stream:
                 await self._take_new_stream_in_time()
             # A gap, or a server that cannot write: the next session begins at its mark.
             session.abort()
             return
+        self.journal_refused = None
         mark = Mark(ack.number, ack.chain)
         if not await self._store.acknowledged(stream, mark):
             # Not a place of our history: nothing is marked, and we offer again (4.12).
             session.abort()
             return
+        passing("journal-acknowledged")
         if mark.number > self.acked.number:
             self.acked = mark
         if session is self._session:
             self._in_flight -= 1
             self.journal_grew()
+
+    def _note_refused(self, code: Code) -> None:
+        if self.journal_refused is None:
+            self.journal_refused = JournalRefused(self._env.wall_s(), code.value)
+        self.journal_refused.code = code.value
+        self.journal_refused.times += 1
 
     def _woken(self) -> Deferred[None]:
         if self._wake is None:

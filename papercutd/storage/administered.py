@@ -344,14 +344,6 @@ class AdministeredStore:
         """Keys a provider printed that are not charged, and the reverse."""
         return self.read(lambda c: listings.compare_with_provider(c, provider, printed))
 
-    def backup(self, path: str) -> Deferred[None]:
-        """A whole copy at ``path``, made beside the writer."""
-
-        def copy(connection: sqlite3.Connection) -> None:
-            connection.execute("VACUUM INTO ?", (path,))
-
-        return self.read(copy)
-
 
 def _at_one_moment(connection: sqlite3.Connection, query: Callable[..., T], *given: Any) -> T:
     with one_moment(connection):

@@ -18,6 +18,7 @@ import attrs
 from twisted.logger import Logger
 
 from papercutd.domain.chain import Mark
+from papercutd.points import passing
 
 _log = Logger()
 #: Its name beside the journal.
@@ -160,6 +161,7 @@ class Anchor:
             return
         self._sequence += 1
         self.is_broken, self._written = False, sealed
+        passing("anchored")
 
     def rolled_back(self) -> None:
         self._sealed = None

@@ -26,6 +26,7 @@ from papercutd.domain.job import (
     owner_identity,
 )
 from papercutd.errors import Rejected
+from papercutd.points import passing
 from papercutd.storage import askers, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
@@ -43,6 +44,7 @@ from papercutd.storage.claims import Claims
 from papercutd.storage.directory import Directory
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
+from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
 from papercutd.storage.merging import Merging
 from papercutd.storage.needs import read_lacking
 from papercutd.storage.parked import Retried, read_parked, retry_parked
@@ -109,7 +111,10 @@ class ApplicationStore(AdministeredStore):
         self.allowances = Allowances(log, self.accounts, wall_s)
         self.charging = Charging(log, self.accounts, self.directory, self.allowances, wall_s)
         self.claims = Claims(log, wall_s)
-        self.intake = Intake(log, self.charging, self.allowances, self.claims, wall_s)
+        self.lockouts_taken = Lockouts(log, wall_s)
+        self.intake = Intake(
+            log, self.charging, self.allowances, self.claims, self.lockouts_taken, wall_s
+        )
         self.certificates = Certificates(log)
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.schedules = Schedules(log, self.accounts)
@@ -280,9 +285,11 @@ class ApplicationStore(AdministeredStore):
 
         def compare(connection: sqlite3.Connection) -> int:
             askers.check_session(connection, asker)
-            return runs.compare(
+            dropped = runs.compare(
                 *(connection, asker, keys, self._wall_s(), self._settle_run, self.charging.void)
             )
+            passing("open-compared")
+            return dropped
 
         return self.write(compare)
 
@@ -290,7 +297,17 @@ class ApplicationStore(AdministeredStore):
         self, asker: SessionRef, stream: str, after: int, chain: str, records: Sequence[str]
     ) -> Deferred[Mark]:
         """One batch of a site's journal; the mark to acknowledge."""
-        return self.write(lambda c: self.intake.apply(c, asker, stream, after, chain, records))
+
+        def apply(connection: sqlite3.Connection) -> Mark:
+            mark = self.intake.apply(connection, asker, stream, after, chain, records)
+            passing("batch-applied")
+            return mark
+
+        def committed(mark: Mark) -> Mark:
+            passing("batch-committed")
+            return mark
+
+        return self.write(apply).addCallback(committed)
 
     # Replication.
 
@@ -374,6 +391,21 @@ class ApplicationStore(AdministeredStore):
 
     def notices(self, user: int) -> Deferred[list[str]]:
         return self.read(lambda c: find_notices(c, "", user))
+
+    def lockouts(self) -> Deferred[list[tuple[LockedUser, float]]]:
+        now_s = self._wall_s()
+        return self.read(lambda c: [(one, one.lockout.left_s(now_s)) for one in read_locked(c)])
+
+    def lock_out(self, user: int, failures: int, key: str) -> Deferred[None]:
+        def note(connection: sqlite3.Connection) -> None:
+            now_s, position = self._wall_s(), self.log.position_text
+            self.lockouts_taken.note(connection, key, user, APPLICATION, now_s, position)
+
+        return self.write(note)
+
+    def unlock(self, user: int, key: str) -> Deferred[None]:
+        """Everywhere."""
+        return self.write(lambda c: self.lockouts_taken.unlock(c, user))
 
     def purse(self, account: int) -> Deferred[Purse]:
         def read(connection: sqlite3.Connection) -> Purse:

@@ -16,6 +16,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from papercutd.domain.chain import CHAIN_START, Mark, check_chain, next_chain
+from papercutd.points import passing
 from papercutd.storage.replicated import digest_of
 from papercutd.storage.seals import legible, verify_seals
 from papercutd.storage.writer import BARE, SqliteWriter
@@ -66,11 +67,14 @@ class AskerJournal:
 
         def write(connection: sqlite3.Connection) -> T:
             written.append(append(connection, what, fields, self._wall_s()))
-            return change(connection, written[-1].number)
+            result = change(connection, written[-1].number)
+            passing(f"write.{what}")
+            return result
 
         def committed(result: T) -> T:
             # Deferreds fire in the order of the commits.
             self.head = written[-1]
+            passing(f"written.{what}")
             return result
 
         return self._writer.submit(write).addCallback(committed)

@@ -6,7 +6,6 @@ to 4.4; the money itself moves in storage/accounts.py.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Callable
 
@@ -50,7 +49,6 @@ _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 
 
 #: The number of a position, in its text.
-_NUMBER = re.compile("[0-9]{1,16}")
 #: Pages that a device on its way to a stop may feed beyond a reservation, unlisted.
 RUN_EXCESS_PAGES = 2
 
@@ -406,9 +404,8 @@ class Charging:
             return stored.decision
         if carried is not None:
             return self._owned(connection, carried, completion)
-        _, _, number = completion.position.partition(".")
         person = self._directory.find_person_as_of(
-            connection, completion.user_name, int(number) if _NUMBER.fullmatch(number) else None
+            connection, completion.user_name, completion.position
         )
         version = completion.price_version
         prices = self.prices(connection, version) or self.prices_now(connection)

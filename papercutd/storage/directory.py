@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping
 
@@ -19,7 +20,7 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.claims import Claims
 from papercutd.storage.people import CARD_KEY, find_user, heir_of_user, read_secret
 from papercutd.storage.scope import note_stood
-from papercutd.storage.timeline import next_id
+from papercutd.storage.timeline import is_lost, next_id
 
 #: ``cap_user_e4`` of a site: the default of 200 grey A4 sides, and none at all.
 CAP_DEFAULT = -1
@@ -32,6 +33,7 @@ SITE_COLUMNS = frozenset(
 #: ``link``: people may link a card that nobody has to themselves.
 DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release", "link")
 DEVICE_LOGINS = ("card", "card-pin", "password")
+_NUMBER = re.compile("[0-9]{1,15}")
 
 
 @attrs.frozen
@@ -146,12 +148,20 @@ class Directory:
         return Person(found[0], found[1], bool(found[2]))
 
     def find_person_as_of(
+        self, connection: sqlite3.Connection, name: str, position: str
+    ) -> Person | None:
+        """Who bore ``name`` at ``position``; where that is unknown, its only bearer ever.
+
+        So of a position in a history that a restore has lost: its number is another change
+        now. Of somebody merged since it is the heir; None where it is not certain.
+        """
+        _, _, digits = position.partition(".")
+        is_known = _NUMBER.fullmatch(digits) and not is_lost(connection, position)
+        return self._find_bearer(connection, name, int(digits) if is_known else None)
+
+    def _find_bearer(
         self, connection: sqlite3.Connection, name: str, number: int | None
     ) -> Person | None:
-        """Who bore ``name`` at change ``number``; where that is unknown, its only bearer ever.
-
-        Of somebody merged since it is the heir; None where it is not certain.
-        """
         folded = fold_user_name(name)
         rows = connection.execute(
             "SELECT DISTINCT user FROM user_name WHERE folded = ?1"
@@ -159,7 +169,7 @@ class Directory:
             (folded, number),
         ).fetchall()
         if not rows and number is not None:
-            return self.find_person_as_of(connection, name, None)
+            return self._find_bearer(connection, name, None)
         if len(rows) != 1:
             return None
         return self._person(connection, rows[0][0])

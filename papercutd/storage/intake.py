@@ -6,12 +6,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 import attrs
-import msgspec
 
 from papercutd.domain.capabilities import lacking
 from papercutd.domain.chain import CHAIN_START, Mark, is_chain, next_chain
-from papercutd.domain.job import SessionRef
-from papercutd.errors import NotFound, PapercutError, Rejected
+from papercutd.domain.job import SessionRef, is_run
+from papercutd.errors import NotFound, Rejected, StorageError
 from papercutd.storage import askers, outages
 from papercutd.storage.accounts import Entry
 from papercutd.storage.alarms import list_alarms
@@ -19,6 +18,7 @@ from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claim, Claims
+from papercutd.storage.lockouts import Lockouts
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
@@ -29,12 +29,20 @@ from papercutd.storage.records import (
     DRILL_ENDED,
     LINK_DOWN,
     LINK_REPORTED,
+    LOCKOUT,
     REFUSED,
     SUPERSEDED,
     Record,
     decode_record,
 )
 from papercutd.storage.scope import check_spoken_for
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether ``error`` is the database's or the machine's, whatever the record says."""
+    if isinstance(error, sqlite3.Error):
+        return not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)
+    return isinstance(error, StorageError | MemoryError | OSError)
 
 
 @attrs.frozen
@@ -53,12 +61,14 @@ class Intake:
         charging: Charging,
         allowances: Allowances,
         claims: Claims,
+        lockouts: Lockouts,
         wall_s: Callable[[], float],
     ) -> None:
         self._log = log
         self._charging = charging
         self._allowances = allowances
         self._claims = claims
+        self._lockouts = lockouts
         self._wall_s = wall_s
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
@@ -185,6 +195,19 @@ class Intake:
         if role == "provider" or connected is None:
             self._link_event(connection, record.key, asker.name, "down")
 
+    def _note_told(self, connection: sqlite3.Connection, device: str) -> None:
+        """A site told the end of a run. ``device`` may have left us with nothing else open.
+
+        Then no statement waits for it: it comes back to us only when it has to.
+        """
+        found = connection.execute(
+            "SELECT event, via FROM link_event WHERE identity = ? AND event <> 'up'"
+            " ORDER BY id DESC LIMIT 1",
+            (device,),
+        ).fetchone()
+        if found == ("down", "") and askers.owes_nothing(connection, device):
+            self._link_event(connection, device, "", "reported")
+
     def _link_event(
         self, connection: sqlite3.Connection, identity: str, via: str, event: str
     ) -> bool:
@@ -300,15 +323,11 @@ class Intake:
             if not (again and record.kind in (LINK_DOWN, LINK_REPORTED)):
                 # How a link stood then says nothing of now.
                 self._apply_record(connection, asker, record, stream, number)
-        except (
-            PapercutError,
-            msgspec.DecodeError,
-            sqlite3.IntegrityError,
-            ArithmeticError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except Exception as error:
+            # Whatever a record makes us stumble over, the records behind it must come in. What
+            # the disk or the memory cannot do is not the record's fault: it comes again.
+            if is_of_the_machine(error):
+                raise
             connection.execute("ROLLBACK TO record")
             self._log.undo(mark)
             return f"{type(error).__name__}: {error}"
@@ -328,6 +347,8 @@ class Intake:
         if record.kind == COMPLETED and record.completion is not None:
             check_spoken_for(connection, asker.name, record.completion.provider)
             self._charging.complete(connection, record.completion, source)
+            if is_run(record.completion.step):
+                self._note_told(connection, record.completion.provider)
         elif record.kind in (CANCELED, SUPERSEDED):
             askers.release(connection, record.key, asker.identity, self._charging.void)
             if record.request is not None and record.decision is not None:
@@ -335,6 +356,8 @@ class Intake:
                 self._charging.log_job(
                     connection, record.request, record.decision, source, ended=record.kind
                 )
+                if is_run(record.request.step):
+                    self._note_told(connection, record.request.provider)
         elif record.kind == REFUSED and record.request is not None and record.decision is not None:
             check_spoken_for(connection, asker.name, record.request.provider)
             self._charging.log_job(connection, record.request, record.decision, source)
@@ -347,6 +370,8 @@ class Intake:
         elif record.kind == CARD_CLAIM and record.card is not None:
             claim = Claim(record.key, record.card.hash, record.card.user)
             self._claims.decide(connection, claim, asker.name, record.position)
+        elif record.kind == LOCKOUT and record.lockout is not None:
+            self._lockouts.take(connection, record, record.lockout, asker.name)
         else:
             raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 

@@ -26,6 +26,7 @@ from papercutd.storage.allowances import Shortage
 from papercutd.storage.askers import Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.drills import DrillRead
+from papercutd.storage.lockouts import LockedUser
 from papercutd.storage.overlay import Overlay
 from papercutd.storage.parked import Retried
 from papercutd.storage.people import Device, Login
@@ -116,6 +117,15 @@ class IJobStore(Interface):
 
     def notices(user: int) -> Deferred[list[str]]:
         """What the person is to be told at a log-in, at most 8 words."""
+
+    def lockouts() -> Deferred[list[tuple[LockedUser, float]]]:
+        """Who is or was locked out of devices, and the seconds left."""
+
+    def lock_out(user: int, failures: int, key: str) -> Deferred[None]:
+        """``user`` failed too often here; it counts once by its ``key``."""
+
+    def unlock(user: int, key: str) -> Deferred[None]:
+        """End the lockouts of ``user``: at the application server everywhere, at a site there."""
 
     def begin_device(name: str, journal: str, mark: Mark, software: str) -> Deferred[Seen]:
         """A device's handshake; Rejected ``journal-behind`` or ``not-yours``."""
@@ -403,9 +413,6 @@ class IApplicationStore(IJobStore):
 
     def compare_with_provider(provider: str, printed: Set[str]) -> Deferred[list[str]]:
         """Keys printed and not charged, and the reverse."""
-
-    def backup(path: str) -> Deferred[None]:
-        """A whole copy at ``path``, made while the server works."""
 
 
 class IRuleStore(Interface):

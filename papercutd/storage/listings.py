@@ -183,3 +183,16 @@ def read_lag(connection: sqlite3.Connection) -> dict[str, float | None]:
         "replica_lag_ms_p50": round(lags[len(lags) // 2], 1),
         "replica_lag_ms_p99": round(lags[min(len(lags) - 1, len(lags) * 99 // 100)], 1),
     }
+
+
+def read_parked(connection: sqlite3.Connection, count_max: int) -> list[Row]:
+    """Records of sites that were not applied, with the site and why; the newest first."""
+    cursor = connection.execute(
+        "SELECT COALESCE(site.name, '') AS site, parked.stream, parked.number, parked.reason,"
+        " parked.body, parked.at FROM parked LEFT JOIN stream ON stream.id = parked.stream"
+        " LEFT JOIN site ON site.id = stream.site ORDER BY parked.at DESC, parked.number DESC"
+        " LIMIT ?",
+        (count_max,),
+    )
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

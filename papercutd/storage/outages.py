@@ -176,7 +176,11 @@ def read_closing(
     own = {f"site:{one['site']}" for one in outage.sites}
     for id, identity, via, event, at, number, drill in connection.execute(
         "SELECT id, identity, via, event, at, number, drill FROM link_event"
-        " WHERE id >= ?1 - ?2 AND (?3 IS NULL OR id < ?3) AND (id >= ?1 OR at >= ?4 - ?5)"
+        " WHERE id >= ?1 - ?2 AND (?3 IS NULL OR id < ?3)"
+        " AND (id >= ?1 OR at >= ?4 - ?5"
+        # The clock may have been behind when somebody reported.
+        " OR event = 'reported' AND id > (SELECT MIN(id) FROM link_event"
+        " WHERE id >= ?1 - ?2 AND at >= ?4 - ?5))"
         " ORDER BY id",
         (outage.first_event, EVENTS_BEFORE_MAX, before, outage.since, ONE_OUTAGE_S),
     ):

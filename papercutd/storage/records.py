@@ -31,6 +31,8 @@ ALLOWANCE = "allowance"
 
 #: Somebody linked a card there. ``key`` is the claim's id.
 CARD_CLAIM = "card-claim"
+#: Somebody failed to log in too often there, or was let in again. ``key`` is the event's id.
+LOCKOUT = "lockout"
 
 
 @attrs.frozen
@@ -39,6 +41,19 @@ class Linked:
 
     hash: str
     user: int
+
+
+@attrs.frozen
+class Locked:
+    """A known user who is locked out after so many failures, or (``ended``) is no more."""
+
+    user: int
+    failures: int
+    #: By the application server's clock, as far as the site could tell.
+    began_at: float
+    #: For how long, by what the site itself had counted.
+    lasts_s: float = 0.0
+    ended: bool = False
 
 
 @attrs.frozen
@@ -64,6 +79,7 @@ class Record:
     decision: Decision | None = None
     totals: tuple[Total, ...] = ()
     card: Linked | None = None
+    lockout: Locked | None = None
     #: With this record the totals of all users are told, for that timeline; 0: they are not.
     timeline: int = 0
     #: What a release must be able to evaluate to apply it: who lacks it parks the record.

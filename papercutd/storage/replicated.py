@@ -124,6 +124,13 @@ TABLES: dict[str, Replicated] = {
         ),
         Replicated("card", "hash", ("hash", "user"), "card"),
         Replicated("notice", "id", ("id", "user", "kind", "at"), "notice", since=2),
+        Replicated(
+            "lockout",
+            "user",
+            ("user", "lockouts", "lasts_s", "ends_at", "unlocked"),
+            "lockout",
+            since=2,
+        ),
         Replicated("secret", "name", ("name", "value"), "secret", _SECRETS),
         Replicated(
             "device",

@@ -31,12 +31,14 @@ from papercutd.domain.job import (
 from papercutd.domain.policy import Effective
 from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
-from papercutd.storage import askers, drills, replica, runs
+from papercutd.points import passing
+from papercutd.storage import askers, drills, lockouts_here, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import read_lag
+from papercutd.storage.lockouts import LockedUser
 from papercutd.storage.needs import read_lacking
 from papercutd.storage.overlay import Overlay, read_overlay
 from papercutd.storage.people import (
@@ -266,6 +268,20 @@ class SiteStore:
     def notices(self, user: int) -> Deferred[list[str]]:
         return self.read(lambda c: find_notices(c, "replica.", user))
 
+    def lockouts(self) -> Deferred[list[tuple[LockedUser, float]]]:
+        now_s, read = self._dated_s(), lockouts_here.read_locked
+        return self.read(lambda c: [(one, one.lockout.left_s(now_s)) for one in read(c)])
+
+    def lock_out(self, user: int, failures: int, key: str) -> Deferred[None]:
+        """One record, whatever the number of guesses."""
+        dated_s, wall_s = self._dated_s(), self._wall_s()
+        return self.write(lambda c: lockouts_here.lock_out(c, key, user, failures, dated_s, wall_s))
+
+    def unlock(self, user: int, key: str) -> Deferred[None]:
+        """At this site."""
+        dated_s, wall_s = self._dated_s(), self._wall_s()
+        return self.write(lambda c: lockouts_here.unlock(c, key, user, dated_s, wall_s))
+
     def purse(self, account: int) -> Deferred[Purse]:
         return self.read(lambda c: read_purse(c, account, self._dated_s()))
 
@@ -431,6 +447,7 @@ class SiteStore:
             settle, void = self._deciding.settle, self._deciding.void
             dropped = runs.compare(connection, asker, keys, self._wall_s(), settle, void)
             self._deciding.note_link(connection, asker.identity, LINK_REPORTED)
+            passing("open-compared")
             return dropped
 
         return self.write(compare)
@@ -507,6 +524,7 @@ class SiteStore:
                     "UPDATE decision SET number = ? WHERE key = ? AND number > 0", (number, key)
                 )
                 connection.execute("UPDATE card_claim SET number = ? WHERE id = ?", (number, key))
+            passing("stream-begins")
 
         return self.write(begin)
 
@@ -597,7 +615,9 @@ class SiteStore:
         until now.
         """
         await self._writer.submit(lambda c: replica.finish_snapshot(c, position, version), REPLICA)
+        passing("snapshot-whole")
         await self.write(lambda c: c.execute("UPDATE identity SET replica = replica + 1"))
+        passing("snapshot-named")
 
         def swap(connection: sqlite3.Connection) -> None:
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
@@ -607,6 +627,7 @@ class SiteStore:
             replica.attach(connection, self._files, number, replica.IN_FORCE)
 
         await self._writer.submit(swap, BARE)
+        passing("snapshot-in-force")
 
 
 def read_provider_settings(connection: sqlite3.Connection, name: str) -> ProviderSettings:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 
 from papercutd.domain.chain import Position
+from papercutd.points import passing
 from papercutd.storage.change_log import ChangeLog, in_history
 from papercutd.storage.listed import list_item
 
@@ -77,6 +78,7 @@ def begin_timeline(
     log.begin_timeline(timeline)
     detail = f"timeline {timeline} begins after change {log.number - 1}"
     list_item(connection, log.number, wall_s, "restored", "", who, detail)
+    passing("timeline-begins")
     return timeline
 
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import fail
 from papercutd.domain.signed import Signature, canonical
 from papercutd.errors import NotFound, StorageFull
 from tests.contract.test_statement import StatementContract as _Outage
+from tests.support import stores
 from tests.support.engines import on_every_engine
 from tests.support.stores import Turner
 
@@ -100,6 +101,20 @@ class OutagesContract:
         self.forward()
         (found,) = self.outages()
         self.assertEqual((found["state"], found["jobs"]), ("closed", 1))
+
+    def test_a_clock_that_was_behind_for_a_while(self) -> None:
+        """What a print server said then is known when a site goes, soon after it was mended."""
+        result, right_s = self.turner.result, stores.WALL_S
+        result(self.branch.store.end_session(self.provider))
+        self.forward()
+        self.patch(stores, "WALL_S", right_s - 130.0)
+        self.provider = self.branch.provider()
+        result(self.branch.store.open_keys(self.provider, []))
+        self.forward()
+        self.patch(stores, "WALL_S", right_s)
+        result(self.centre.store.end_session(self.session))
+        self.heal()
+        self.assertEqual((self.stated()["missing"], self.stated()["state"]), ([], "closed"))
 
     def test_evidence_and_bound(self) -> None:
         """What was overspent, beside what could have been."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from papercutd.domain.chain import MARK_START, Position
 from papercutd.domain.decision import Reason
+from papercutd.domain.job import Told
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound
 from papercutd.storage.directory import NAME_KEPT_S
 from tests.contract.test_site_store import Site
 from tests.support.engines import on_every_engine
-from tests.support.stores import completion, request
+from tests.support.stores import completion, job_id, request
 
 
 class PeopleBase(Site):
     def call(self, name, *arguments, **more):
         return self.turner.result(getattr(self.centre.store, name)(*arguments, **more))
+
+    def head(self) -> Position:
+        return self.call("head")
 
     def balance_e4(self, name="anna"):
         return self.call("user", name)["balance_e4"]
@@ -176,6 +181,22 @@ class NameContract(PeopleBase):
         self.assertEqual(
             self.centre.query("SELECT user FROM charge ORDER BY pages"), [(self.user,), (second,)]
         )
+
+    def test_a_position_in_a_history_that_is_lost_tells_nothing(self) -> None:
+        """Its number stands in the new timeline too, and there the name was another's."""
+        told = Position(1, self.head().number + 4, "5a" * 32)
+        self.turner.result(
+            self.centre.store.begin_provider("p1", job_id(1), MARK_START, "", Told(told))
+        )
+        self.call("rename_user", "anna", "eva")
+        self.centre.user("anna", 50_000, now=True)
+        while self.head().number < told.number:
+            self.call("adjust", "eva", 1, "")
+        key = self.tracked(1, "anna", told.text)
+        self.assertEqual([row["key"] for row in self.call("uncollected")], [key])
+        # Before the restore both histories are one.
+        self.tracked(2, "eva", self.head().text)
+        self.assertEqual(len(self.call("uncollected")), 1)
 
     def test_an_uncertain_name_is_assigned_by_hand_once(self) -> None:
         self.call("rename_user", "anna", "eva")

@@ -178,6 +178,31 @@ class StatementContract:
         result(self.centre.store.report(device))
         self.assertEqual(self.statement()["state"], "closed")
 
+    def test_a_device_that_tells_its_site_how_a_run_ended_is_not_missed(self) -> None:
+        """It is served there from now on, and comes back to us when it has to."""
+        result = self.turner.result
+        seen = result(self.branch.store.begin_device("desk", job_id(0xD1), MARK_START, ""))
+        at_site = SessionRef("device", "desk", job_id(0xD1), seen.session)
+        result(self.branch.store.open_keys(at_site, []))
+        seen = result(self.centre.store.begin_device("desk", job_id(0xD1), MARK_START, ""))
+        device = SessionRef("device", "desk", job_id(0xD1), seen.session)
+        asked, other = (
+            request(number, 1, step="run-1", provider="device:desk") for number in (1, 2)
+        )
+        decision, another = (
+            result(self.centre.store.authorize(device, one)) for one in (asked, other)
+        )
+        self.forward()
+        self.cut()
+        result(self.centre.store.end_session(device))
+        self.heal()
+        result(self.branch.store.complete(at_site, completion(asked, decision)))
+        self.forward()
+        self.assertEqual(self.statement()["missing"], ["device:desk"])
+        result(self.branch.store.complete(at_site, completion(other, another)))
+        self.forward()
+        self.assertEqual(self.statement()["state"], "closed")
+
     def test_a_site_that_was_taken_away_is_not_waited_for(self) -> None:
         self.cut()
         self.assertEqual(self.statement()["missing"], ["site:north"])

@@ -5,33 +5,10 @@ papercutd/roles/crash_points.py has the points.
 
 from __future__ import annotations
 
-from papercutd.demo.processes import Role
-from papercutd.demo.scenario import is_ready, wait_for
-from papercutd.roles.crash_points import VARIABLE
-from tests.support.outage import OutageCase
-
-#: Documents handed in until the process is dead.
-DOCUMENTS_MAX = 60
+from tests.support.crash import CrashCase
 
 
-class CrashTests(OutageCase):
-    def crash(self, role: Role, point: str) -> None:
-        role.stop()
-        role.start(**{VARIABLE: point})
-        for number in range(DOCUMENTS_MAX):
-            if not role.is_running():
-                break
-            self.print_at(self.installation.branches[number % 2])
-            if number > 8:
-                wait_for("a while", lambda: not role.is_running(), 0.2)
-        wait_for(point, lambda: not role.is_running(), 5.0)
-        self.assertFalse(role.is_running(), f"{role.name} never came to {point}")
-        role.kill()
-        for branch in self.installation.branches:
-            self.print_at(branch)
-        role.start()
-        self.wait(f"everybody is back after {point} of {role.name}", is_ready)
-
+class CrashTests(CrashCase):
     def test_application_server(self) -> None:
         for point in (
             *("before-commit:12", "after-commit:12", "before-send.OK:9", "after-send.OK:9"),

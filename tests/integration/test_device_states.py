@@ -10,6 +10,7 @@ import urllib.request
 from typing import Any
 
 from papercutd.demo.processes import Role, command
+from papercutd.demo.scenario import wait_for
 from tests.support.devices import CARD, DeviceCase
 from tests.support.raw_link import RawLink, job_id
 
@@ -225,7 +226,10 @@ class GuessTests(StateCase):
         self.assertLessEqual(status["locked_out_users"][0]["seconds_left"], 900)
         for one in status["locked_out_devices"]:
             self.assertRegex(one["name"], "^guess-")
-        self.assertEqual(self.installation.app.call("status")["locked_out_users"], [])
+        # Everywhere, not only where it happened.
+        app_lists = lambda: self.installation.app.call("status")["locked_out_users"]  # noqa: E731
+        wait_for("the application server knows of it", app_lists)
+        self.assertEqual([one["name"] for one in app_lists()], ["ben"])
         health = self.health(self.site)
         self.assertEqual(health["locked out users"]["detail"], "1")
         self.assertTrue(health["locked out users"]["ok"])
@@ -237,6 +241,8 @@ class GuessTests(StateCase):
         self.assertEqual(done, {"name": "BEN", "was_locked_out": True})
         self.assertEqual(link.ask("LOGIN", **ben)[0], "OK")
         self.assertFalse(command(self.site.config, "user", "unlock", "ben")["was_locked_out"])
+        # Nobody else had counted any.
+        wait_for("it is over there too", lambda: not app_lists())
         for one in status["locked_out_devices"]:
             self.assertTrue(self.site.call("device.unlock", name=one["name"])["was_locked_out"])
         self.assertEqual(self.site.call("status")["locked_out_devices"], [])

@@ -7,53 +7,22 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from pathlib import Path
 
 from papercutd.commands.control_client import ControlError
 from papercutd.demo.processes import Role
 from papercutd.demo.scenario import is_ready, wait_for
 from tests.support.outage import OutageCase
+from tests.support.small_disk import SmallDisk
 
-SIZE = "24m"
 
-
-class SmallDisk:
+def move_to_small_disk(role: Role) -> SmallDisk:
     """The data directory of a stopped role, moved to a disk of its own."""
-
-    def __init__(self, role: Role) -> None:
-        self._data = role.data
-        former = role.data.with_name("data.former")
-        role.data.rename(former)
-        role.data.mkdir()
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "papercutd-test", str(role.data)],
-            check=True,
-        )
-        shutil.copytree(former, role.data, dirs_exist_ok=True)
-        # Sockets and locks of the former process are of no use.
-        for left in role.data.glob("*.sock"):
-            left.unlink()
-
-    @property
-    def _filler(self) -> Path:
-        return self._data / "filler"
-
-    def fill(self) -> None:
-        """Until not one byte more goes onto it."""
-        with open(self._filler, "ab", buffering=0) as filler:
-            for size in (1 << 20, 4096, 1):
-                try:
-                    while True:
-                        filler.write(b"x" * size)
-                except OSError:
-                    continue
-
-    def free(self) -> None:
-        self._filler.unlink()
-
-    def close(self) -> None:
-        subprocess.run(["umount", "-l", str(self._data)], check=False)
+    former = role.data.with_name("data.former")
+    role.data.rename(former)
+    disk = SmallDisk(role.data)
+    # Sockets and locks of the former process are of no use.
+    shutil.copytree(former, role.data, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
+    return disk
 
 
 class DiskFullTests(OutageCase):
@@ -63,7 +32,7 @@ class DiskFullTests(OutageCase):
 
     def small_disk(self, role: Role) -> SmallDisk:
         role.stop()
-        disk = SmallDisk(role)
+        disk = move_to_small_disk(role)
         # Before the directory is removed, after the processes are ended.
         self.addCleanup(disk.close)
         role.start()

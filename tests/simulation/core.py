@@ -227,10 +227,16 @@ class CoreScenario:
         if provider is not self.installation.providers.get(name) or journal is None:
             # It died, and its next session will not list the key.
             return
-        found = journal.execute("SELECT decider FROM job WHERE job = ?", (job.job,)).fetchone()
-        if found == ("",):
+        found = journal.execute(
+            "SELECT phase || '-' || step, state, decider FROM job WHERE job = ?", (job.job,)
+        ).fetchone()
+        if found is None:
+            return
+        step, state, decider = found
+        # Until its answer is there, who decided is that of the step before.
+        if step == job.step_name and state in ("received", "analysed", "asked"):
             self.world.later(0.2, self._give_back, name, provider, job, giver)
-        elif found is not None and found[0] != giver:
+        elif decider != giver or step != job.step_name:
             provider.tasks.spawn(provider._cancel(job.key, giver, "superseded"), "F44")
 
     def _ask_again_what_was_denied(self, fault: Fault) -> Any:

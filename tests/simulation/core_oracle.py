@@ -212,7 +212,9 @@ class CoreOracle:
 
         An asker that a dead clone served notices by its pings only, and comes back later.
         """
-        return not self._unsettled() and not self._reserved()
+        if self._unsettled() or self._reserved():
+            return False
+        return not open_statements(self._database(APPLICATION))
 
     def _database(self, node: str) -> sqlite3.Connection:
         name = {"application": "application.db", "site": "journal.db"}.get(

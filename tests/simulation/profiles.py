@@ -165,7 +165,7 @@ _NIGHT = attrs.evolve(
     BASE, name="nightly", rates={code: 1.0 for one in NIGHTLY for code in one.rates}
 )
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (*_ALL, _NIGHT)}
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (*_ALL, MIXED_HELD, _NIGHT)}
 
 
 def profile_of(name: str, seed: int) -> Profile:

@@ -156,6 +156,22 @@ class FoundTests(SeedCase):
         successor; and a row made for what was paid ahead was in no change."""
         self.check(3, 6, 8, 9, 15, profile="strict-restore")
 
+    def test_given_up_before_its_stream_went(self) -> None:
+        """It was turned to the application server, and stood open there for ever."""
+        self.check(8, profile="mixed-held")
+
+    def test_given_back_before_it_was_decided(self) -> None:
+        """The tester's: a release's step had the decider of the one before."""
+        self.check(1, profile="held")
+
+    def test_a_run_that_was_told_at_the_site(self) -> None:
+        """Its device had left the application server in its midst: the statement stayed open."""
+        self.check(18, profile="held")
+
+    def test_reported_while_the_clock_was_behind(self) -> None:
+        """The statement of an outage soon after it was mended stayed open."""
+        self.check(81, profile="mixed")
+
 
 for _number in range(10):
     _add(_number)

@@ -13,6 +13,7 @@ LAYERS = {
     "papercutd.errors": 0,
     "papercutd.environment": 0,
     "papercutd.interfaces": 0,
+    "papercutd.points": 0,
     "papercutd": 0,
     "papercutd.domain": 1,
     "papercutd.storage": 2,

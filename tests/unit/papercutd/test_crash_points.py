@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+import papercutd
+from papercutd import points
 from papercutd.errors import ConfigError
 from papercutd.roles.crash_points import VARIABLE, CrashPoint, crash_point
 from protocols.endpoint import Session
@@ -55,11 +60,34 @@ class CrashPointTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.assertEqual(self.died, 1)
 
+    def test_at_a_named_point(self) -> None:
+        self.addCleanup(setattr, points, "listener", None)
+        points.passing("anchored")
+        self.point("at.anchored:2")
+        for point in ("written.ended", "anchored"):
+            points.passing(point)
+        self.assertEqual(self.died, 0)
+        points.passing("anchored")
+        self.assertEqual(self.died, 1)
+
+    def test_every_named_point_is_in_the_code(self) -> None:
+        """And none that is passed has another name."""
+        text = "".join(
+            path.read_text() for path in sorted(Path(papercutd.__file__).parent.rglob("*.py"))
+        )
+        passed = set(re.findall(r'passing\("([a-z-]+)"\)', text))
+        named = {point for point in points.POINTS if "." not in point}
+        self.assertEqual(passed, named)
+        written = set(re.findall(r'(?:_write|_Record|_claim)\(\s*"([a-z-]+)"', text))
+        self.assertLessEqual({point.partition(".")[2] for point in points.POINTS - named}, written)
+
     def test_a_point_there_is_not(self) -> None:
         for text in (
             "commit",
             "before-send",
             "before-send.DANCE",
+            "at.home",
+            "at",
             "after-commit:0",
             "after-commit:x",
         ):

@@ -299,6 +299,15 @@ class OwedTests(JournalCase):
         self.do(self.journal.acknowledged(owed))
         self.assertEqual(self.owed("application"), [])
 
+    def test_paper_is_owed_whatever_was_acknowledged_before(self) -> None:
+        """Its server knew of a cancellation: a voided key's completion still posts."""
+        one = self.taken()
+        self.do(self.journal.cancel(one.key, STREAM, "superseded"))
+        (owed,) = self.do(self.journal.owed_to(STREAM, 10))
+        self.do(self.journal.acknowledged(owed))
+        self.do(self.journal.ended(one, completion(one, one.decision), STREAM, "completed"))
+        self.assertEqual(self.owed(STREAM), [one.key])
+
     def test_oldest_first(self) -> None:
         for number in (3, 1, 2):
             self.ended(number)
@@ -337,6 +346,50 @@ class OwedTests(JournalCase):
         self.assertEqual(self.do(self.journal.open_keys("application")), [one.key])
         self.do(self.journal.ended(one, completion(one, one.decision), "application", "completed"))
         self.assertEqual(self.owed("application"), [one.key])
+
+    def test_given_up_before_its_stream_went(self) -> None:
+        """It was turned to the application server, and stood open there for ever."""
+        self.do(self.journal.saw_stream("north", STREAM))
+        first, second = self.taken(1), self.taken(2)
+        self.do(self.journal.abandoned(first, "aborted"))
+        (owed,) = self.do(self.journal.owed_to(STREAM, 1))
+        self.do(self.journal.acknowledged(owed))
+        self.do(self.journal.abandoned(second, "aborted"))
+        self.assertEqual(self.do(self.journal.saw_stream("north", OTHER_STREAM)), 0)
+        self.assertEqual(self.do(self.journal.open_keys("application")), [])
+        self.assertEqual(self.rows("SELECT * FROM taken WHERE acked = 0"), [])
+        self.assertEqual(self.rows("SELECT * FROM cancel WHERE acked = 0"), [])
+
+    def test_given_up_after_its_stream_was_retired_and_is_shown_still(self) -> None:
+        """It reserved, and nobody told it that nothing came of it."""
+        self.do(self.journal.saw_stream("north", STREAM))
+        first, second = self.taken(1), self.taken(2)
+        self.do(self.journal.abandoned(first, "canceled"))
+        self.do(self.journal.retired([STREAM]))
+        self.assertEqual(self.do(self.journal.open_keys(STREAM)), [first.key, second.key])
+        self.do(self.journal.abandoned(second, "canceled"))
+        third = self.taken(3)
+        self.do(self.journal.abandoned(third, "canceled"))
+        self.assertEqual(self.owed(STREAM), [first.key, second.key, third.key])
+        self.assertEqual(self.owed("application"), [second.key, third.key])
+        for target in (STREAM, "application"):
+            for owed in self.do(self.journal.owed_to(target, 10)):
+                self.do(self.journal.acknowledged(owed))
+        self.assertEqual(self.rows("SELECT * FROM taken WHERE acked = 0"), [])
+        self.assertEqual(self.rows("SELECT * FROM cancel WHERE acked = 0"), [])
+
+    def test_given_up_after_its_stream_came_back(self) -> None:
+        """A copy of the site had shown another."""
+        for stream in (STREAM, OTHER_STREAM, STREAM):
+            self.do(self.journal.saw_stream("north", stream))
+        one = self.taken()
+        self.do(self.journal.cancel(job(2).key, STREAM, "superseded"))
+        self.do(self.journal.cancel(job(2).key, OTHER_STREAM, "superseded"))
+        self.assertEqual(self.do(self.journal.open_keys(STREAM)), [one.key])
+        self.do(self.journal.abandoned(one, "aborted"))
+        self.assertEqual(self.owed(STREAM), [job(2).key, one.key])
+        self.assertEqual(self.owed("application"), [one.key])
+        self.assertEqual(self.owed(OTHER_STREAM), [])
 
     def test_acknowledged_by_the_old_server_after_it_was_turned(self) -> None:
         self.do(self.journal.saw_stream("north", STREAM))
@@ -403,6 +456,19 @@ class RetentionTests(JournalCase):
             self.assertEqual(self.do(self.journal.prune(86_400.0)), 0)
             self.wall_s += 86_400.0
         self.assertEqual(self.do(self.journal.prune(86_400.0)), 1)
+
+    def test_a_cancel_for_a_stream_that_is_gone_is_forgotten_with_its_record(self) -> None:
+        """Its site may have been removed while it showed it."""
+        self.do(self.journal.saw_stream("north", STREAM))
+        self.do(self.journal.cancel(job(1).key, STREAM, "superseded"))
+        self.do(self.journal.cancel(job(1).key, "application", "superseded"))
+        self.do(self.journal.retired([STREAM]))
+        self.do(self.journal.prune())
+        self.assertEqual(self.owed(STREAM), [job(1).key])
+        self.wall_s += RETENTION_S + 1
+        self.do(self.journal.prune(RETENTION_S + 1))
+        self.assertEqual(self.owed(STREAM), [])
+        self.assertEqual(self.owed("application"), [job(1).key])
 
     def test_what_is_owed_is_kept_without_limit(self) -> None:
         one = self.ended()

@@ -90,6 +90,42 @@ class AttemptTests(SynchronousTestCase):
         self.assertRaises(LockedOut, self.attempts.check, "anna")
 
 
+class DayTests(AttemptTests):
+    """Failures of a whole day count too, whatever succeeds in between."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        env = Environment(self.clock, lambda: 0.0, random.Random(1))
+        self.attempts = Attempts(env, 3, day_max=6)
+
+    def fail_slowly(self, count: int) -> list[int]:
+        found = []
+        for _ in range(count):
+            self.clock.advance(LOCKOUT_S)
+            found.append(self.attempts.failed("anna"))
+            self.attempts.succeeded("anna")
+        return found
+
+    def test_each_from_then_on_locks_out(self) -> None:
+        self.assertEqual(self.fail_slowly(7), [0, 0, 0, 0, 0, 6, 6])
+        self.assertRaises(LockedOut, self.attempts.check, "anna")
+        self.clock.advance(LOCKOUT_S)
+        self.attempts.check("anna")
+        self.clock.advance(86_400)
+        self.assertEqual(self.fail_slowly(5), [0] * 5)
+
+    def test_one_at_once_near_the_limit(self) -> None:
+        self.fail_slowly(5)
+        with self.attempts.trying("anna"):
+            caught = self.assertRaises(Rejected, self.attempts.trying("anna").__enter__)
+        self.assertEqual(caught.code, "busy")
+
+    def test_how_many_there_were(self) -> None:
+        self.assertEqual([self.attempts.failed("ben") for _ in range(3)], [0, 0, 3])
+        self.assertTrue(self.attempts.unlock("ben"))
+        self.assertEqual(self.attempts.failed("ben"), 0)
+
+
 class VerifierTests(SynchronousTestCase):
     def verifiers(self) -> ArgonVerifiers:
         return ArgonVerifiers(lambda function, *arguments: succeed(function(*arguments)))
