@@ -1,7 +1,7 @@
 """The one writer of a database: operations that arrive together share one commit.
 
 An operation is a function of the connection. It runs inside the transaction of
-its batch, under a savepoint of its own: if it raises, only its own writes are
+its batch, under a savepoint of its own unless it is alone: if it raises, only its own writes are
 undone and its Deferred fails. A Deferred fires after the commit of its batch,
 so whatever it answers is on the disk.
 

@@ -14,6 +14,7 @@ from papercutd.domain.job import Request
 from papercutd.errors import PapercutError
 from papercutd.provider.provider import Submission
 from papercutd.services import wire
+from tests.simulation.core_absence import Absence
 from tests.simulation.core_devices import LOGIN_S, DeviceLoad
 from tests.simulation.core_held_stage import Held
 from tests.simulation.core_logic import Logic
@@ -21,6 +22,7 @@ from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, C
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
 from tests.simulation.core_strict import StrictFaults
+from tests.simulation.core_upgrades import Upgrades
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
@@ -66,6 +68,10 @@ class CoreScenario:
         self._strict = StrictFaults(stage, self.installation, self.world.random("strict"))
         self._strict.register()
         People(stage, self.installation, self.world.random("people")).register()
+        self.absence = Absence(stage, self.installation, self.world.random("absence"))
+        self.absence.register()
+        if "F20" in profile.rates:
+            Upgrades(stage, self.installation, self.world.random("upgrades")).register()
         plan = FaultPlan.generate(
             self.world.random("plan"), profile, self.installation.topology, frozenset(stage.logic)
         )
@@ -99,6 +105,7 @@ class CoreScenario:
         # What was settled must stay so.
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()
+        self.absence.check_end()
         if self.held is not None:
             self.held.checks.check_end()
         return self.world.finish()

@@ -32,12 +32,18 @@ class Certificates:
 
     def __init__(self) -> None:
         self._joined: dict[str, int] = {}
+        self._expired: set[str] = set()
+        self.refused_expired = 0
 
     def serial(self, role: str, name: str) -> str:
         return f"{role}-{name}-{self._joined.get(name, 0)}"
 
     def join_again(self, name: str) -> None:
         self._joined[name] = self._joined.get(name, 0) + 1
+
+    def expire(self, role: str, name: str) -> None:
+        """What ``name`` shows is good no more, until it has joined again."""
+        self._expired.add(self.serial(role, name))
 
     def identifier(self, revocations: Revocations) -> Callable[[Any], Any]:
         """For a server's factory."""
@@ -47,6 +53,10 @@ class Certificates:
             serial = self.serial(peer.role, peer.name)
             if revocations.is_revoked(serial):
                 raise Refusal(Code.REVOKED)
+            if serial in self._expired:
+                # TLS ends such a connection; here it is begun first.
+                self.refused_expired += 1
+                raise Refusal(Code.IDENTITY)
             return SimPeer(peer.role, peer.name, serial)
 
         return identified

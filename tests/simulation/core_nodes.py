@@ -210,8 +210,9 @@ class CoreInstallation:
                 if self.cups is not None:
                     self.cups.add_printers(directory, c, name, site)
 
-            for name in self.device_names:
+            if self.device_names or self.people:
                 directory.ensure_secret(c, CARD_KEY, "0" * 64)
+            for name in self.device_names:
                 directory.add_device(c, name, f"{DEVICES[name]}-1", DEVICES[name])
             for user in USERS if self.device_names else ():
                 directory.add_card(c, user, card_of(user), self.world.epoch_s)

@@ -66,6 +66,10 @@ class CoreOracle:
         for node in self._world.nodes.values():
             node.disk.on_commit.append(self._committed)
 
+    @property
+    def running(self) -> RunningChecks:
+        return self._running
+
     def _find(self, invariant: str, text: str, node: str = "") -> None:
         self._world.find(invariant, text, node)
 

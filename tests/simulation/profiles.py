@@ -108,7 +108,8 @@ DISKS = _restoring(
 APP_RESTORE_CLONE = _restoring("app-restore-clone", {"F32": 1.0})
 #: People are merged, renamed and deleted, providers revoked.
 PEOPLE = attrs.evolve(
-    _restoring("people", {"F43": 1.0, "F49": 0.7, "F55": 1.5, "F42": 1.0}), has_people=True
+    _restoring("people", {"F43": 1.0, "F49": 0.7, "F53": 0.7, "F54": 1.0, "F55": 1.5, "F42": 1.0}),
+    has_people=True,
 )
 #: Sites spend what they were granted, and nothing else.
 STRICT = attrs.evolve(
@@ -142,6 +143,12 @@ GONE = attrs.evolve(
     swarm=1.0,
     rates={"F5": 4.0, "F6": 2.0, "F7": 2.0, "F33": 3.0},
 )
+#: Everybody is of the release before, until each is upgraded.
+UPGRADE = attrs.evolve(BASE, name="upgrade", rates={**_HALF, "F20": 3.0})
+#: Fourteen days cut: see fortnight.py, which makes what happens.
+FORTNIGHT = Profile(
+    "fortnight", chaos_s=14 * 86_400.0, quiet_s=900.0, rates={}, jobs=43, has_people=True
+)
 _ALL = (
     *(BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
     *(
@@ -155,6 +162,8 @@ _ALL = (
         CALM_STRICT,
         AGAIN,
         GONE,
+        UPGRADE,
+        FORTNIGHT,
     ),
 )
 

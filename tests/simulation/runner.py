@@ -12,15 +12,15 @@ from typing import Any
 
 import attrs
 
-from tests.simulation.core import CoreScenario
 from tests.simulation.findings import Finding, Findings
+from tests.simulation.fortnight import make_core
 from tests.simulation.profiles import PROFILES, profile_of
 from tests.simulation.report import Summary
 from tests.simulation.scenario import Make, run_scenario
 from tests.simulation.selftest import SelfTest
 from tests.simulation.world import World
 
-SCENARIOS: dict[str, Make] = {"core": CoreScenario, "selftest": SelfTest}
+SCENARIOS: dict[str, Make] = {"core": make_core, "selftest": SelfTest}
 #: One seed in so many is run a second time, and must leave the same trace (I18).
 TWICE_EVERY = 10
 
