@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
@@ -299,6 +300,18 @@ def apply_rows(
         raise BadRows(f"a row does not fit: {error}") from error
 
 
+@lru_cache(maxsize=256)
+def _statements(
+    table: str, key: str, columns: tuple[str, ...], sent: tuple[str, ...]
+) -> tuple[str, str]:
+    """How a row with the columns ``sent`` is written, and read as it stands."""
+    places = ", ".join("?" * len(sent))
+    return (
+        f"INSERT OR REPLACE INTO {table} ({', '.join(sent)}) VALUES ({places})",
+        f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?",
+    )
+
+
 def _apply_row(
     connection: sqlite3.Connection,
     database: str,
@@ -318,16 +331,11 @@ def _apply_row(
         return
     if columns[spec.key] != key:
         raise BadRows(f"a row of {table} has another key than it travels under")
-    sent = [name for name in spec.columns if name in columns or name not in spec.newer]
-    places = ", ".join("?" * len(sent))
-    connection.execute(
-        f"INSERT OR REPLACE INTO {database}.{table} ({', '.join(sent)}) VALUES ({places})",
-        [columns[name] for name in sent],
-    )
+    sent = tuple(name for name in spec.columns if name in columns or name not in spec.newer)
+    insert, select = _statements(f"{database}.{table}", spec.key, spec.columns, sent)
+    connection.execute(insert, [columns[name] for name in sent])
     # As the columns stand: a REAL given as 5 is 5.0.
-    stored = connection.execute(
-        f"SELECT {', '.join(spec.columns)} FROM {database}.{table} WHERE {spec.key} = ?", (key,)
-    ).fetchone()
+    stored = connection.execute(select, (key,)).fetchone()
     connection.execute(
         f"INSERT OR REPLACE INTO {database}.seal VALUES (?, ?, ?)",
         (table, key, digest_of(stored)),

@@ -1,7 +1,7 @@
 """The one writer of a database: operations that arrive together share one commit.
 
 An operation is a function of the connection. It runs inside the transaction of
-its batch, under a savepoint of its own: if it raises, only its own writes are
+its batch, under a savepoint of its own unless it is alone: if it raises, only its own writes are
 undone and its Deferred fails. A Deferred fires after the commit of its batch,
 so whatever it answers is on the disk.
 
@@ -97,8 +97,11 @@ class Batch:
             connection.execute("BEGIN IMMEDIATE")
             if participant is not None:
                 participant.begin(connection)
-            for waiting in batch:
-                self._run_in_savepoint(waiting, participant)
+            if len(batch) > 1:
+                for waiting in batch:
+                    self._run_in_savepoint(waiting, participant)
+            elif not self._run_alone(batch[0], participant):
+                return
             if participant is not None:
                 participant.seal(connection)
             if self._before_commit is not None:
@@ -124,6 +127,21 @@ class Batch:
             waiting.result = waiting.operation(self._connection)
         except Exception:
             waiting.result = Failure()
+
+    def _run_alone(self, waiting: _Waiting, participant: Participant | None) -> bool:
+        """The only one of its transaction needs no savepoint; False: it failed, and so all did."""
+        connection = self._connection
+        try:
+            waiting.result = waiting.operation(connection)
+        except Exception as error:
+            if _is_full(error) or not connection.in_transaction:
+                raise
+            waiting.result = Failure()
+            connection.execute("ROLLBACK")
+            if participant is not None:
+                participant.rolled_back()
+            return False
+        return True
 
     def _run_in_savepoint(self, waiting: _Waiting, participant: Participant | None) -> None:
         connection = self._connection

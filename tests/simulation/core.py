@@ -300,6 +300,9 @@ def printer_of(journal: Any, job: str) -> int:
     return 1 if found is None else int(found[0])
 
 
-def run_core(seed: int, profile: str = "base") -> Findings:
-    """The findings of one seed."""
-    return run_scenario(CoreScenario, seed, PROFILES[profile])
+def run_core(seed: int, profile: str = "base", jobs: int | None = None) -> Findings:
+    """The findings of one seed; ``jobs``: other than the profile's."""
+    chosen = PROFILES[profile]
+    if jobs is not None:
+        chosen = attrs.evolve(chosen, jobs=jobs)
+    return run_scenario(CoreScenario, seed, chosen)

@@ -77,9 +77,9 @@ class Refusals:
         return left_e4
 
     def _judge(self, commit: Commit) -> None:
-        for job, phase, step, decision, decider in commit.connection.execute(
-            "SELECT job, phase, step, decision, decider FROM job WHERE decision IS NOT NULL"
-            " AND ((state = 'held' AND reason = 'funds') OR outcome = 'denied')"
+        for job, phase, step in commit.connection.execute(
+            "SELECT job, phase, step FROM job WHERE ((state = 'held' AND reason = 'funds')"
+            " OR outcome = 'denied') AND decision IS NOT NULL"
         ).fetchall():
             key = f"{job}/{phase}-{step}"
             if key in self._judged:
@@ -87,6 +87,9 @@ class Refusals:
             self._judged.add(key)
             if self._world.now - self.trouble_s() < CALM_S or self._struck:
                 continue
+            decision, decider = commit.connection.execute(
+                "SELECT decision, decider FROM job WHERE job = ?", (job,)
+            ).fetchone()
             found = msgspec.json.decode(decision)
             if found["reason"] != "funds" or found["user"] is None:
                 continue

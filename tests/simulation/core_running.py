@@ -67,6 +67,8 @@ class RunningChecks:
         self._folds: dict[tuple[str, int], Fold] = {}
         self._sessions: dict[tuple[str, str], tuple[int, float]] = {}
         self._acked: set[str] = set()
+        #: Of each provider, by which it is seen that there are others.
+        self._acked_sums: dict[str, tuple[int, float]] = {}
         self._voided: set[str] = set()
         self._starts: dict[str, int] = {}
         #: Seconds between two looks, and whether the askers are away for more than seven days.
@@ -105,6 +107,7 @@ class RunningChecks:
         self._folds = {key: fold for key, fold in self._folds.items() if key[0] != node}
         # What was accepted there is checked anew at its next commit.
         self._starts.pop(node, None)
+        self._acked_sums.pop(node, None)
 
     def log_ends(self, number: int) -> None:
         """The application server has forgotten its change log beyond ``number``."""
@@ -182,10 +185,12 @@ class RunningChecks:
 
     def _check_acknowledged(self, commit: Commit) -> None:
         """I20: what is taken as acknowledged is on the disk of who acknowledged it."""
-        for key, target in commit.connection.execute(
-            "SELECT key, target FROM taken WHERE acked = 1 AND completion IS NOT NULL"
-            " AND parked = ''"
-        ).fetchall():
+        query = "FROM taken WHERE acked = 1 AND completion IS NOT NULL AND parked = ''"
+        sums = commit.connection.execute(f"SELECT COUNT(*), TOTAL(number) {query}").fetchone()
+        if self._acked_sums.get(commit.node) == sums:
+            return
+        self._acked_sums[commit.node] = sums
+        for key, target in commit.connection.execute(f"SELECT key, target {query}").fetchall():
             if f"{key} {target}" in self._acked:
                 continue
             self._acked.add(f"{key} {target}")
@@ -312,11 +317,12 @@ class RunningChecks:
         except sqlite3.OperationalError:
             return
         settled = {row[0] for row in connection.execute("SELECT key FROM replica.charged")}
+        settled.add(POISON)
         beyond: dict[int, int] = {}
         of_escrow: dict[int, int] = {}
         for (body,) in connection.execute("SELECT body FROM journal WHERE number > ?", (mark,)):
             record = msgspec.json.decode(body)
-            if record["kind"] != COMPLETED or record["key"] in {*settled, POISON}:
+            if record["kind"] != COMPLETED or record["key"] in settled:
                 continue
             decision = record["completion"]["decision"]
             amount_e4 = sum(line["quantity"] * line["unit_e4"] for line in decision["lines"])

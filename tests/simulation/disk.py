@@ -267,6 +267,8 @@ class SimDisk:
             raise StorageFull()
 
     def _run_armed(self, name: str, is_before: bool) -> None:
+        if not self._armed:
+            return
         is_file = name.startswith("file ")
         for armed in list(self._armed):
             if armed.is_before is not is_before:

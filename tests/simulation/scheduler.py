@@ -176,17 +176,18 @@ class Scheduler:
     def place(self, call: Call, delay_s: float) -> None:
         """Put ``call`` where it belongs, anew if it was in the heap."""
         owner = call.owner
+        now = self.now
         if owner is None:
-            call.time_s = call.local_s = self.now + delay_s
+            time_s = call.local_s = now + delay_s
         else:
             call.local_s = owner.seconds() + delay_s
-            call.time_s = self.now + owner.to_global(delay_s)
-        call.version += 1
-        self._sequence += 1
+            time_s = now + owner.to_global(delay_s)
+        call.time_s = time_s
+        version = call.version = call.version + 1
+        sequence = self._sequence = self._sequence + 1
         # A time in the future starts with its first step; at this very instant it is the next.
-        step = 0 if call.time_s > self.now else self._step + 1
-        entry = (call.time_s, step, self._tie(32), self._sequence, call, call.version)
-        heapq.heappush(self._heap, entry)
+        step = 0 if time_s > now else self._step + 1
+        heapq.heappush(self._heap, (time_s, step, self._tie(32), sequence, call, version))
 
     def calls_of(self, owner: Owner | None) -> list[Call]:
         """The calls of one clock that are still to be made."""
@@ -219,10 +220,9 @@ class Scheduler:
         pop, execute = heapq.heappop, self._execute
         # ``bury`` replaces the heap: it is looked up anew each time.
         while (heap := self._heap) and not self._is_stopped:
-            time_s, step = heap[0][0], heap[0][1]
-            if time_s > until_s:
+            if heap[0][0] > until_s:
                 break
-            call, version = pop(heap)[4:]
+            time_s, step, _, _, call, version = pop(heap)
             if call.version != version or call.state != _PENDING:
                 continue
             self.now, self._step = time_s, step

@@ -38,18 +38,18 @@ class ProfileTests(SeedCase):
                 self.assertEqual(again, findings.trace, f"{where} (I18)")
 
 
-#: Profile, first seed, how many.
+#: Profile, first seed, how many; what they cost is in docs/testing.md.
 SEEDS = (
     ("base", 1, 300),
-    ("devices", 1, 30),
+    *((p, 1, 100) for p in ("site-restore", "clone", "revert", "app-restore", "mixed")),
+    ("devices", 1, 20),
     # Among them what a server held for a device that had gone to another.
-    ("devices", 101, 30),
-    ("held", 1, 30),
-    *((profile, 1, 30) for profile in ("app-restore", "site-restore", "revert", "clone")),
-    *((profile, 1, 15) for profile in ("mixed", "strict", "strict-restore", "disks")),
-    *((profile, 1, 8) for profile in ("app-restore-clone", "mixed-held", "policy", "gone")),
-    *((profile, 1, 4) for profile in ("calm", "calm-strict", "again")),
+    ("devices", 101, 20),
+    *((p, 1, 20) for p in ("held", "strict", "strict-restore", "disks")),
+    *((p, 1, 10) for p in ("app-restore-clone", "mixed-held", "policy", "gone")),
+    *((p, 1, 5) for p in ("calm", "calm-strict", "again")),
 )
+#: Some seconds each: the runner's workers end together.
 SEEDS_OF_A_TEST = 10
 
 
@@ -70,8 +70,10 @@ for _profile, _first, _count in SEEDS:
 class AbsenceTests(SeedCase):
     """Fourteen days cut; quotas and cards while sites are cut; upgrades."""
 
-    def test_fortnight(self) -> None:
-        for seed in range(1, 13):
+    timeout = 300
+
+    def check_fortnights(self, first: int) -> None:
+        for seed in range(first, first + SEEDS_OF_A_TEST):
             findings = run_fortnight(seed)
             text = "\n".join(str(finding) for finding in findings.found)
             where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=fortnight"
@@ -92,14 +94,29 @@ class AbsenceTests(SeedCase):
             self.assertEqual(met, set(faults))
 
 
+def _add_fortnights(first: int) -> None:
+    name = f"test_fortnight_{first:04d}"
+
+    def test(self: AbsenceTests) -> None:
+        self.check_fortnights(first)
+
+    test.__name__ = name
+    setattr(AbsenceTests, name, test)
+
+
+for _first in range(1, 101, SEEDS_OF_A_TEST):
+    _add_fortnights(_first)
+
+
 class FoundTests(SeedCase):
-    """Seeds that failed once, each named for what was wrong."""
+    """Seeds that failed once, each named for what was wrong, with as many jobs as then."""
 
     timeout = 120
 
     def check(self, *seeds: int, profile: str = "base") -> None:
+        jobs = {"held": 20, "mixed-held": 45}.get(profile, 60)
         for seed in seeds:
-            findings = run_core(seed, profile)
+            findings = run_core(seed, profile, jobs)
             self.assertEqual([str(finding) for finding in findings.found], [])
 
     def test_held_job_unanswered_is_held_again(self) -> None:

@@ -139,7 +139,7 @@ class World:
             if clock.is_early(call):
                 self.scheduler.place(call, call.local_s - clock.seconds())
                 return
-            self._make(clock, call, _name_of(call.func), b"")
+            self._make(clock, _name_of(call.func), b"", call.make)
         if self._to_bury:
             self.bury()
         if self.trace.events > self._collect_at:
@@ -150,20 +150,27 @@ class World:
         self, clock: NodeClock, kind: str, func: Callable[..., object], args: tuple[Any, ...]
     ) -> None:
         """See NodeClock.deliver."""
-        call = Call(self.scheduler, clock, func, args, {})
-        call.kind = kind
-        call.local_s = clock.seconds()
         if clock.is_paused or clock.stalled:
+            call = Call(self.scheduler, clock, func, args, {})
+            call.kind = kind
+            call.local_s = clock.seconds()
             clock.stalled.append((call, call.version))
         else:
-            self._make(clock, call, kind, _data_of(args))
+            self._make(clock, kind, _data_of(args), func, args)
 
-    def _make(self, clock: NodeClock, call: Call, kind: str, data: bytes) -> None:
+    def _make(
+        self,
+        clock: NodeClock,
+        kind: str,
+        data: bytes,
+        func: Callable[..., object],
+        args: tuple[Any, ...] = (),
+    ) -> None:
         self.trace.note(self.scheduler.now, clock.node.name, kind, data)
         # The network may deliver while something of a node runs: that comes back after it.
         before, self.current = self.current, clock
         try:
-            call.make()
+            func(*args)
         except NodeCrashed:
             pass
         except Exception:
@@ -181,7 +188,8 @@ class World:
                 clock.stalled = [*stalled[index:], *clock.stalled]
                 return
             elif call.active() and call.version == version:
-                self._make(clock, call, call.kind or _name_of(call.func), _data_of(call.args))
+                kind = call.kind or _name_of(call.func)
+                self._make(clock, kind, _data_of(call.args), call.make)
 
     def later_bury(self, node: Node) -> None:
         """``node`` has crashed: its remains are put away when its code has unwound."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.storage.migrate import connect
-from papercutd.storage.writer import ThreadWriter
+from papercutd.storage.writer import InlineWriter, ThreadWriter
 
 
 class FatalTests(SynchronousTestCase):
@@ -34,3 +35,46 @@ class FatalTests(SynchronousTestCase):
         self.assertEqual([failure.type for failure in told], [OSError])
         self.assertEqual(connection.execute("SELECT COUNT(*) FROM one").fetchone(), (0,))
         connection.close()
+
+
+class AloneTests(SynchronousTestCase):
+    """An operation that has its transaction to itself."""
+
+    def setUp(self) -> None:
+        self.connection = connect(":memory:")
+        self.addCleanup(self.connection.close)
+        self.connection.execute("CREATE TABLE one (n INTEGER)")
+        self.clock = Clock()
+        self.commits: list[int] = []
+        self.writer = InlineWriter(
+            self.connection, self.clock, after_commit=lambda: self.commits.append(1)
+        )
+
+    def insert(self, number: int, fails: bool = False) -> list[Any]:
+        answers: list[Any] = []
+
+        def operation(connection: Any) -> int:
+            connection.execute("INSERT INTO one VALUES (?)", (number,))
+            if fails:
+                raise ValueError(number)
+            return number
+
+        self.writer.submit(operation).addBoth(answers.append)
+        return answers
+
+    def turn(self) -> list[int]:
+        self.clock.pump([0, 0, 0])
+        return [row[0] for row in self.connection.execute("SELECT n FROM one")]
+
+    def test_it_fails_and_nothing_is_committed(self) -> None:
+        answers = self.insert(1, fails=True)
+        self.assertEqual((self.turn(), self.commits), ([], []))
+        self.assertTrue(answers[0].check(ValueError))
+        later = self.insert(2)
+        self.assertEqual((self.turn(), self.commits, later), ([2], [1], [2]))
+
+    def test_one_of_several_fails_alone(self) -> None:
+        answers = [self.insert(1), self.insert(2, fails=True), self.insert(3)]
+        self.assertEqual((self.turn(), self.commits), ([1, 3], [1]))
+        self.assertEqual((answers[0], answers[2]), ([1], [3]))
+        self.assertTrue(answers[1][0].check(ValueError))
