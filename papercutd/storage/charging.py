@@ -399,9 +399,11 @@ class Charging:
         if carried is not None and not carried.allowed:
             # Nobody allowed it and it came out all the same: as if nobody had been asked.
             carried = None
-        ours = stored is not None and stored.decision.verdict is Verdict.ALLOW
-        if stored is not None and ours and self._stands(connection, stored.decision, carried):
-            return stored.decision
+        if stored is not None and stored.decision.allowed:
+            # Given back, and the record carries none: it was printed by nobody's answer.
+            was_taken = carried is not None or stored.state == "open"
+            if was_taken and self._stands(connection, stored.decision, carried):
+                return stored.decision
         if carried is not None:
             return self._owned(connection, carried, completion)
         person = self._directory.find_person_as_of(

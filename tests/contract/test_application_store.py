@@ -172,6 +172,17 @@ class CompleteContract(Store):
         self.assertEqual(self.complete(completion(asked, decision)).state, "posted")
         self.assertEqual(self.centre.account()["debits_e4"], 5_000)
 
+    def test_given_back_and_printed_alone(self) -> None:
+        """The answer came too late and was given back: nobody decided what came out."""
+        asked = request(1, 10)
+        self.assertTrue(self.authorize(asked).allowed)
+        self.cancel(asked)
+        self.assertEqual(self.complete(completion(asked, None)).amount_e4, 5_000)
+        self.assertEqual(
+            [tuple(row) for row in self.centre.query("SELECT decider, forced FROM charge")],
+            [("tracker", 1)],
+        )
+
     def test_posts_below_the_floor(self) -> None:
         asked = request(1, 1_000)
         self.complete(completion(asked, None))

@@ -113,8 +113,8 @@ class FoundTests(SeedCase):
 
     timeout = 120
 
-    def check(self, *seeds: int, profile: str = "base") -> None:
-        jobs = {"held": 20, "mixed-held": 45}.get(profile, 60)
+    def check(self, *seeds: int, profile: str = "base", jobs: int | None = None) -> None:
+        jobs = jobs or {"held": 20, "mixed-held": 45}.get(profile, 60)
         for seed in seeds:
             findings = run_core(seed, profile, jobs)
             self.assertEqual([str(finding) for finding in findings.found], [])
@@ -164,6 +164,10 @@ class FoundTests(SeedCase):
     def test_a_run_that_was_told_at_the_site(self) -> None:
         """Its device had left the application server in its midst: the statement stayed open."""
         self.check(18, profile="held")
+
+    def test_given_back_and_printed_alone(self) -> None:
+        """It was charged as decided by who had answered too late."""
+        self.check(501, profile="strict", jobs=24)
 
     def test_reported_while_the_clock_was_behind(self) -> None:
         """The statement of an outage soon after it was mended stayed open."""
