@@ -52,6 +52,7 @@ class CoreScenario:
             has_cups=profile.has_cups,
             people=PEOPLE if profile.has_people else None,
             policy=profile.policy,
+            funds=profile.funds,
         )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
@@ -86,7 +87,7 @@ class CoreScenario:
         rng = self._rng
         for _ in range(self._profile.jobs):
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._print)
-        for _ in range(ADJUSTMENTS):
+        for _ in range(round(ADJUSTMENTS * self._profile.funds)):
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._adjust)
         if self._profile.has_devices:
             DeviceLoad(self.installation, rng, sorted(USERS)).start(self._profile.chaos_s)
@@ -300,9 +301,6 @@ def printer_of(journal: Any, job: str) -> int:
     return 1 if found is None else int(found[0])
 
 
-def run_core(seed: int, profile: str = "base", jobs: int | None = None) -> Findings:
-    """The findings of one seed; ``jobs``: other than the profile's."""
-    chosen = PROFILES[profile]
-    if jobs is not None:
-        chosen = attrs.evolve(chosen, jobs=jobs)
-    return run_scenario(CoreScenario, seed, chosen)
+def run_core(seed: int, profile: str = "base", **other: Any) -> Findings:
+    """The findings of one seed; ``other``: what differs from the profile."""
+    return run_scenario(CoreScenario, seed, attrs.evolve(PROFILES[profile], **other))

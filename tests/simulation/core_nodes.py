@@ -133,8 +133,12 @@ class CoreInstallation:
         has_cups: bool = False,
         people: Mapping[str, int] | None = None,
         policy: str = "capped",
+        funds: float = 1.0,
     ) -> None:
-        """``people``: more users and what they have; ``policy``: of both sites."""
+        """``people``: more users and what they have; ``policy``: of both sites.
+
+        ``funds``: what users have, in parts of USERS.
+        """
         self.world = world
         self.has_held = has_held
         self.cups = CupsMachines(self) if has_cups else None
@@ -143,6 +147,7 @@ class CoreInstallation:
         #: Print servers whose printers have no paper: ``out``, or ``off`` and take nothing.
         self.paper_out: dict[str, str] = {}
         self.policy = policy
+        self.funds = funds
         self.people = dict(people or {})
         self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
@@ -193,7 +198,7 @@ class CoreInstallation:
         directory = store.directory
         store.add_prices(PRICES)
         for name, balance_e4 in USERS.items():
-            store.add_user(name, balance_e4=balance_e4)
+            store.add_user(name, balance_e4=round(balance_e4 * self.funds))
         store.add_user("staff", restricted=False)
         for name, balance_e4 in self.people.items():
             store.add_user(name, balance_e4=balance_e4)

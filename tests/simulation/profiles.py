@@ -31,6 +31,8 @@ class Profile:
     #: Jobs printed at once. Faults make a run what it is: twice the seeds show more than
     #: twice the jobs.
     jobs: int = 24
+    #: What people have, in parts of what 60 jobs would leave them little of.
+    funds: float = 0.5
     #: Some users come and go.
     has_people: bool = False
     #: Of both sites.

@@ -14,7 +14,7 @@ import attrs
 
 from tests.simulation.findings import Finding, Findings
 from tests.simulation.fortnight import make_core
-from tests.simulation.profiles import PROFILES, Profile, profile_of
+from tests.simulation.profiles import PROFILES, profile_of
 from tests.simulation.report import Summary
 from tests.simulation.scenario import Make, run_scenario
 from tests.simulation.selftest import SelfTest
@@ -33,14 +33,6 @@ class Task:
     profile: str
     scenario: str
     is_twice: bool = False
-    #: Printed at once; none: as the profile has it.
-    prints: int | None = None
-
-    @property
-    def parameters(self) -> Profile:
-        """Its profile."""
-        chosen = PROFILES[self.profile]
-        return chosen if self.prints is None else attrs.evolve(chosen, jobs=self.prints)
 
 
 def run_task(task: Task) -> Findings:
@@ -60,7 +52,7 @@ def run_task(task: Task) -> Findings:
 
 
 def _run_once(task: Task) -> Findings:
-    return run_scenario(SCENARIOS[task.scenario], task.seed, task.parameters)
+    return run_scenario(SCENARIOS[task.scenario], task.seed, PROFILES[task.profile])
 
 
 def replay_command(task: Task) -> str:
@@ -68,7 +60,6 @@ def replay_command(task: Task) -> str:
     return (
         f"python -m tests.simulation --scenario {task.scenario} --profile {task.profile}"
         f" --seeds 1 --first-seed {task.seed} --trace"
-        + (f" --prints {task.prints}" if task.prints is not None else "")
     )
 
 
@@ -92,7 +83,7 @@ def run_traced(task: Task, write: Callable[[str], object]) -> Findings:
         write(f"{time_s:12.6f} {node or '-':<14} {kind:<28} {len(data) or '':>6} {text}".rstrip())
 
     world.trace.listener = heard
-    return run_scenario(SCENARIOS[task.scenario], task.seed, task.parameters, world)
+    return run_scenario(SCENARIOS[task.scenario], task.seed, PROFILES[task.profile], world)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -106,7 +97,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--profile", choices=sorted(PROFILES), default="base")
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), default=default_scenario())
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--prints", type=int, help="print jobs of a seed, if not the profile's")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each seed")
     parser.add_argument("--trace", action="store_true", help="every event; for one seed")
     parser.add_argument(
@@ -130,11 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--trace is for one seed: --seeds 1")
     tasks = [
         Task(
-            seed,
-            profile_of(options.profile, seed).name,
-            options.scenario,
-            seed % TWICE_EVERY == 0,
-            options.prints,
+            seed, profile_of(options.profile, seed).name, options.scenario, seed % TWICE_EVERY == 0
         )
         for seed in range(options.first_seed, options.first_seed + options.seeds)
     ]

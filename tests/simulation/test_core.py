@@ -116,7 +116,7 @@ class FoundTests(SeedCase):
     def check(self, *seeds: int, profile: str = "base", jobs: int | None = None) -> None:
         jobs = jobs or {"held": 20, "mixed-held": 45}.get(profile, 60)
         for seed in seeds:
-            findings = run_core(seed, profile, jobs)
+            findings = run_core(seed, profile, jobs=jobs, funds=1.0)
             self.assertEqual([str(finding) for finding in findings.found], [])
 
     def test_held_job_unanswered_is_held_again(self) -> None:
