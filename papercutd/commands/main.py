@@ -15,6 +15,8 @@ from typing import Any
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.quota import add_quota_commands
+from papercutd.commands.report import add_report_commands
+from papercutd.commands.sample_data import add_sample_data_command
 from papercutd.commands.statement import add_statement_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
@@ -166,6 +168,8 @@ def parser() -> argparse.ArgumentParser:
     add("show", "all versions", _operation("price.show"), price)
 
     add_quota_commands(add, group, _operation)
+    add_report_commands(add, group, _operation)
+    add_sample_data_command(add)
 
     site = group("site", "site servers")
     one = add("add", "add a site and print its join token", _add_with_token("site"), site)

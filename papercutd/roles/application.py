@@ -44,6 +44,7 @@ from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.reports import Monthly
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import Change, ChangeLog
@@ -128,6 +129,8 @@ class ApplicationRole:
 
         self._log.on_commit = committed
         await server.start()
+        self._monthly = Monthly(self._env, self._store, server.tasks)
+        self._monthly.start()
         signer = Signer(self._env, self._authority, self._data.path / "signing")
         self._statements = Statements(self._env, self._store, signer, self._data.path / "heads")
         self._statements.start()
@@ -150,6 +153,7 @@ class ApplicationRole:
     async def _stop(self) -> None:
         assert self._server is not None
         self._statements.stop()
+        self._monthly.stop()
         await self._server.stop()
 
     def _load_identity(self) -> None:

@@ -31,6 +31,7 @@ from papercutd.services.policy_operations import (
     site_alarms,
 )
 from papercutd.services.quota_operations import QuotaOperations
+from papercutd.services.reports import ReportOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
@@ -112,6 +113,7 @@ class StoreOperations:
             **PolicyOperations(self.store.rules).all(),
             **AllowanceOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
+            **ReportOperations(self.store).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:

@@ -21,6 +21,7 @@ from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
+from papercutd.storage.monthly import verify_monthly
 from papercutd.storage.schedules import (
     QuotaPiece,
     Schedule,
@@ -336,6 +337,7 @@ class AdministeredStore:
                     *verify_allowances(connection),
                     *_verify_charges(connection),
                     *verify_quotas(connection),
+                    *verify_monthly(connection),
                 ]
 
         return self.read(verify)

@@ -46,6 +46,7 @@ from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
 from papercutd.storage.merging import Merging
+from papercutd.storage.monthly_report import MonthlyStore
 from papercutd.storage.needs import read_lacking
 from papercutd.storage.parked import Retried, read_parked, retry_parked
 from papercutd.storage.people import (
@@ -116,6 +117,7 @@ class ApplicationStore(AdministeredStore):
             log, self.charging, self.allowances, self.claims, self.lockouts_taken, wall_s
         )
         self.certificates = Certificates(log)
+        self.monthly = MonthlyStore(self)
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.schedules = Schedules(log, self.accounts)
 

@@ -247,6 +247,7 @@ class IApplicationStore(IJobStore):
     # Administration.
 
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
+    monthly = Attribute("Monthly sums of charges: storage/monthly_report.py.")
 
     def ensure_secret(name: str, value: str) -> Deferred[None]:
         """``value`` becomes the secret called ``name``, unless there is one."""

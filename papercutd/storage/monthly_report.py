@@ -1,0 +1,188 @@
+"""Reports by month, read from the sums and from what is not in them yet; and how they are kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from papercutd.storage.listings import Row
+from papercutd.storage.monthly import (
+    Key,
+    Rolled,
+    Sums,
+    begin_again,
+    read_rolled,
+    roll_forward,
+    sum_charges,
+)
+from papercutd.storage.rule_store import Transactions
+from papercutd.storage.seals import one_moment
+
+#: Places of one report: they are added up by sites.
+GROUPS_MAX = 10_000
+
+_NAMES: dict[str, str] = {
+    "user": (
+        "SELECT COALESCE((SELECT name FROM \"user\" WHERE id = CAST(? AS INTEGER)), '(nobody)')"
+    ),
+    "printer": "SELECT COALESCE((SELECT name FROM printer WHERE id = CAST(? AS INTEGER)), '')",
+    "account": (
+        "SELECT COALESCE((SELECT CASE kind WHEN 'personal' THEN name WHEN 'shared' THEN name"
+        " ELSE '(' || kind || ')' END FROM account WHERE id = CAST(? AS INTEGER)), '')"
+    ),
+}
+#: Where a provider or device stands now; of those beside no site it is ''.
+_SITES = (
+    "SELECT p.name, s.name FROM provider AS p JOIN site AS s ON s.id = p.site"
+    " UNION ALL SELECT 'device:' || d.name, s.name FROM device AS d JOIN site AS s ON s.id = d.site"
+)
+
+
+def read_report(
+    connection: sqlite3.Connection, by: str, since: str, until: str, order: str, count: int
+) -> list[Row]:
+    """Sums of the months from ``since`` to ``until``, the most ``order`` first; ``count`` at most.
+
+    ``by``: user, printer, account, site or month (those in their order). ``order``: pages or
+    amount_e4. Read at one moment, together with what is not rolled forward yet.
+    """
+    of = {"site": "place", "month": "all"}.get(by, by)
+    rolled = read_rolled(connection)
+    tail: Sums = {}
+    if not rolled.is_whole:
+        after = 0 if rolled.stale else rolled.number
+        for part in sum_charges(connection, after, rolled.of):
+            for (kind, month, what), figures in part.items():
+                if kind == of and since <= month <= until:
+                    _put(tail, (of, month if by == "month" else "", what), figures)
+    found: Sums = {}
+    if not rolled.stale:
+        for month, what, *figures in _read_sums(connection, of, since, until, order, count, tail):
+            _put(found, (of, month if by == "month" else "", what), figures)
+    for key, figures in tail.items():
+        _put(found, key, figures)
+    if by == "site":
+        found = _by_site(connection, found)
+    named = _named(connection, by)
+    place = 1 if order == "pages" else 3
+    ordered = sorted(found.items(), key=lambda one: (-one[1][place], one[0]))
+    if by == "month":
+        ordered = sorted(found.items())
+    return [
+        {
+            by: named(month or what),
+            **dict(zip(("jobs", "pages", "sheets", "amount_e4"), figures, strict=True)),
+        }
+        for (_, month, what), figures in ordered[:count]
+        if any(figures)
+    ]
+
+
+def _read_sums(
+    connection: sqlite3.Connection,
+    of: str,
+    since: str,
+    until: str,
+    order: str,
+    count: int,
+    tail: Sums,
+) -> list[tuple[Any, ...]]:
+    """(month, what, sums). Of the people in one month the index gives the first ones."""
+    figures = "jobs, pages, sheets, amount_e4"
+    if of == "user" and since == until:
+        found = connection.execute(
+            f"SELECT '', what, {figures} FROM monthly WHERE of = 'user' AND month = ?"
+            f" ORDER BY {order} DESC LIMIT ?",
+            (since, count + len(tail)),
+        ).fetchall()
+        # Those who printed since the mark, wherever they stood before.
+        known = {row[1] for row in found}
+        for _, _, what in tail:
+            if what not in known:
+                found += connection.execute(
+                    f"SELECT '', what, {figures} FROM monthly WHERE of = 'user' AND month = ?"
+                    " AND what = ?",
+                    (since, what),
+                ).fetchall()
+        return found
+    summed = "SUM(jobs), SUM(pages), SUM(sheets), SUM(amount_e4)"
+    if of == "all":
+        return connection.execute(
+            f"SELECT month, '', {figures} FROM monthly WHERE of = 'all' AND month >= ?"
+            " AND month <= ? ORDER BY month LIMIT ?",
+            (since, until, count),
+        ).fetchall()
+    # With a tail somebody further down may come up: all are read then, else the first.
+    limit = GROUPS_MAX if of == "place" else count
+    found = connection.execute(
+        f"SELECT '', what, {summed} FROM monthly WHERE of = ? AND month >= ? AND month <= ?"
+        f" GROUP BY what ORDER BY SUM({order}) DESC LIMIT ?",
+        (of, since, until, limit + len(tail)),
+    ).fetchall()
+    known = {row[1] for row in found}
+    for _, _, what in tail:
+        if what not in known:
+            found += connection.execute(
+                f"SELECT '', what, {summed} FROM monthly WHERE of = ? AND month >= ?"
+                " AND month <= ? AND what = ? GROUP BY what",
+                (of, since, until, what),
+            ).fetchall()
+    return found
+
+
+def _put(sums: Sums, key: Key, figures: list[int]) -> None:
+    own = sums.setdefault(key, [0, 0, 0, 0])
+    for place, figure in enumerate(figures):
+        own[place] += figure
+
+
+def _by_site(connection: sqlite3.Connection, found: Sums) -> Sums:
+    sites = dict(connection.execute(_SITES).fetchall())
+    summed: Sums = {}
+    for (of, month, place), figures in found.items():
+        _put(summed, (of, month, sites.get(place, "")), figures)
+    return summed
+
+
+def _named(connection: sqlite3.Connection, by: str) -> Callable[[str], str]:
+    def named(what: str) -> str:
+        if by in _NAMES:
+            return str(connection.execute(_NAMES[by], (what,)).fetchone()[0])
+        return what
+
+    return named
+
+
+
+
+class MonthlyStore:
+    """Each method is one transaction, or one read beside the writer."""
+
+    def __init__(self, store: Transactions) -> None:
+        self._store = store
+
+    def rolled(self) -> Deferred[Rolled]:
+        """How far the sums are."""
+        return self._store.read(read_rolled)
+
+    def roll(self) -> Deferred[Rolled]:
+        """Add the next piece; how far the sums are then."""
+        return self._store.write(roll_forward)
+
+    def begin_again(self) -> Deferred[None]:
+        """Make the sums anew, by the next calls of ``roll``."""
+        return self._store.write(begin_again)
+
+    def report(
+        self, by: str, since: str, until: str, order: str, count: int
+    ) -> Deferred[list[Row]]:
+        """See ``read_report``."""
+
+        def read(connection: sqlite3.Connection) -> list[Row]:
+            with one_moment(connection):
+                return read_report(connection, by, since, until, order, count)
+
+        return self._store.read(read)
