@@ -86,7 +86,7 @@ def roll_forward(connection: sqlite3.Connection) -> Rolled:
         return rolled
     until = _end_of_piece(connection, rolled)
     for sums in sum_charges(connection, rolled.number, until):
-        _add(connection, "monthly", sums)
+        add_sums(connection, "monthly", sums)
     connection.execute("UPDATE monthly_mark SET number = ?", (until,))
     return attrs.evolve(rolled, number=until)
 
@@ -145,7 +145,7 @@ def sum_charges(connection: sqlite3.Connection, after: int, until: int) -> Itera
     yield sums
 
 
-def _add(connection: sqlite3.Connection, table: str, sums: Sums) -> None:
+def add_sums(connection: sqlite3.Connection, table: str, sums: Sums) -> None:
     # In the order of the key: pages of the table are written once each.
     connection.executemany(
         _ADD.format(*[table] * 5), [(*key, *figures) for key, figures in sorted(sums.items())]
@@ -163,7 +163,7 @@ def verify_monthly(connection: sqlite3.Connection) -> list[str]:
     )
     try:
         for sums in sum_charges(connection, 0, rolled.number):
-            _add(connection, "monthly_again", sums)
+            add_sums(connection, "monthly_again", sums)
         figures = "of, month, what, jobs, pages, sheets, amount_e4"
         # A sum of nothing is as good as none.
         kept = f"SELECT {figures} FROM monthly WHERE jobs <> 0 OR pages <> 0 OR amount_e4 <> 0"

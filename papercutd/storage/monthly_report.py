@@ -156,8 +156,6 @@ def _named(connection: sqlite3.Connection, by: str) -> Callable[[str], str]:
     return named
 
 
-
-
 class MonthlyStore:
     """Each method is one transaction, or one read beside the writer."""
 
