@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from random import Random
 from typing import Any
 
 from papercutd.config.model import AppConfig
@@ -58,7 +59,7 @@ def make_sample_data(
     from papercutd.storage.migrate import open_database
     from papercutd.storage.sample_data import Plan, SampleData, why_not
 
-    wanted = Plan(**plan)
+    wanted = Plan(**{name: number for name, number in plan.items() if name != "seed"})
     wanted.check()
     env = real_environment(Clock())
     began = time.monotonic()
@@ -76,7 +77,7 @@ def make_sample_data(
         try:
             copy_database(in_force, incoming, lambda figures: None)
             with closing(_open(str(incoming))) as connection:
-                sample = SampleData(connection, wanted, env.wall_s(), tell)
+                sample = SampleData(connection, wanted, Random(plan["seed"]), env.wall_s(), tell)
                 sample.fill(f"{env.rng.getrandbits(256):064x}")
         except BaseException:
             forget(incoming)
@@ -106,12 +107,15 @@ class _Teller:
 
     def __init__(self) -> None:
         self._doing = ""
-        self._began = self._told = 0.0
+        self._told = 0.0
+        self._began = self._last = time.monotonic()
 
     def tell(self, doing: str, done: int, of: int) -> None:
         now = time.monotonic()
         if doing != self._doing:
-            self._doing, self._began, self._told = doing, now, 0.0
+            # The first word of it comes when some of it is done.
+            self._doing, self._began, self._told = doing, self._last, 0.0
+        self._last = now
         if now - self._told < _TELL_S and done < of:
             return
         self._told = now

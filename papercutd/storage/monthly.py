@@ -10,8 +10,8 @@ to the person, in the month of the charge.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,7 @@ SUMS_MAX = 200_000
 #: Charges of nobody.
 NOBODY = "0"
 _DAY_S = 86_400
+_FIRST_DAY = date(1970, 1, 1)
 _ADD = (
     "INSERT INTO {} (of, month, what, jobs, pages, sheets, amount_e4) VALUES (?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (of, month, what) DO UPDATE SET jobs = {}.jobs + excluded.jobs,"
@@ -57,14 +58,14 @@ class Rolled:
 
 @lru_cache(maxsize=4_096)
 def _month_of_day(day: int) -> str:
-    return time.strftime("%Y-%m", time.gmtime(day * _DAY_S))
+    return (_FIRST_DAY + timedelta(days=day)).isoformat()[:7]
 
 
 def month_of(at: Any) -> str:
     """``2027-01`` of a time, UTC; of what is no time it is 1970."""
     try:
         return _month_of_day(int(at) // _DAY_S)
-    except (OverflowError, ValueError, TypeError, OSError):
+    except (OverflowError, ValueError, TypeError):
         return "1970-01"
 
 

@@ -1,16 +1,15 @@
 """A large installation that never was: people, cards, printers, and years of priced jobs.
 
 Everything is what the server itself would have written: transfers that add up, charges with
-their decisions, sealed entries of the change log. The same numbers and seed give the same data.
+their decisions, sealed entries of the change log. The same numbers and dice give the same data.
 """
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from array import array
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -42,6 +41,15 @@ _LAST = ("Adler", "Berg", "Clark", "Diaz", "Ekman", "Fischer", "Garcia", "Hansen
 _TITLES = ("Lecture notes", "Timetable", "Invoice", "Thesis draft", "Exercise sheet", "Letter")
 _ENCODE = msgspec.json.Encoder().encode
 Progress = Callable[[str, int, int], None]
+T = TypeVar("T")
+
+
+class Dice(Protocol):
+    """What of ``random.Random`` is thrown here."""
+
+    def random(self) -> float: ...
+    def choice(self, seq: Sequence[T]) -> T: ...
+    def getrandbits(self, k: int, /) -> int: ...
 
 
 @attrs.frozen
@@ -53,7 +61,6 @@ class Plan:
     sites: int = 4
     printers: int = 200
     years: int = 2
-    seed: int = 1
 
     def check(self) -> None:
         """Raises InvalidValue."""
@@ -97,14 +104,20 @@ class SampleData:
     """Fills the database of ``connection``, which nobody else may have open."""
 
     def __init__(
-        self, connection: sqlite3.Connection, plan: Plan, now_s: float, progress: Progress
+        self,
+        connection: sqlite3.Connection,
+        plan: Plan,
+        rng: Dice,
+        now_s: float,
+        progress: Progress,
     ) -> None:
+        """``rng``: seeded, so that the same data is made again."""
         plan.check()
         self._connection = connection
         self._plan = plan
         self._now_s = float(int(now_s))
         self._progress = progress
-        self._rng = random.Random(plan.seed)
+        self._rng = rng
         self._since_s = self._now_s - plan.years * YEAR_S
         self._spent = array("q", bytes(8 * plan.users))
         self._next_transfer = 0
@@ -142,9 +155,9 @@ class SampleData:
             directory.add_site(connection, site)
         providers = []
         for number in range(max(1, len(sites))):
-            site = sites[number] if sites else None
             providers.append(f"print-server-{number + 1:03}")
-            directory.add_provider(connection, providers[-1], site)
+            beside = sites[number] if sites else None
+            directory.add_provider(connection, providers[-1], beside)
         self._printers: list[tuple[int, str]] = []
         for number in range(plan.printers):
             provider = providers[number % len(providers)]
@@ -152,6 +165,8 @@ class SampleData:
             printer = directory.add_printer(connection, name, provider, uri)
             self._printers.append((printer, provider))
         self._groups = [groups.add(connection, f"group-{n:02}") for n in range(1, GROUPS + 1)]
+        # The first seals are those of all rows: from now on every row has to bring its own.
+        connection.execute("UPDATE account SET name = name WHERE id = ?", (REVENUE,))
         log.seal(connection)
         connection.execute("COMMIT")
 
@@ -191,7 +206,7 @@ class SampleData:
         """Users with names, cards, groups, and the transfer that gave them their money."""
         connection, rng, entries = self._connection, self._rng, self._entries
         key = read_secret(connection, "", CARD_KEY) or ""
-        users, names, cards, members, transfers = [], [], [], [], []  # type: ignore[var-annotated]
+        users, names, cards, members, transfers = [], [], [], [], []
         seals: list[Seal] = []
         at = self._since_s
         count = self._plan.users
@@ -233,7 +248,7 @@ class SampleData:
         kinds, version = self._kinds(), self._prices.version
         step_s = plan.years * YEAR_S / max(plan.jobs, 1)
         draw, spent, opening_e4 = rng.random, self._spent, self._opening_e4
-        charges, decisions, transfers = [], [], []  # type: ignore[var-annotated]
+        charges, decisions, transfers = [], [], []
         seals: list[Seal] = []
         for number in range(plan.jobs):
             at = self._since_s + (number + draw()) * step_s
@@ -361,7 +376,7 @@ class SampleData:
         )
 
 
-def _job_id(at: float, rng: random.Random) -> str:
+def _job_id(at: float, rng: Dice) -> str:
     """A UUIDv7 of that time."""
     ms, bits = int(at * 1000), rng.getrandbits(74)
     return (

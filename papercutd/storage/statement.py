@@ -84,9 +84,7 @@ def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
         ),
         "conflicts": [*read.conflicts(listed)],
         "parked": parked,
-        "charged_twice": connection.execute(
-            "SELECT COUNT(*) FROM (SELECT key FROM charge GROUP BY key HAVING COUNT(*) > 1)"
-        ).fetchone()[0],
+        "charged_twice": read.charged_twice(),
     }
 
 
@@ -153,6 +151,14 @@ class _Reader:
             " LEFT JOIN stream ON stream.id = spent.decider"
             " LEFT JOIN site ON site.id = stream.site ORDER BY spent.decider"
         )
+
+    def charged_twice(self) -> int:
+        """Keys of the span that have more than one charge, in it or before."""
+        found = self.rows(
+            f"SELECT COUNT(*) AS count FROM (SELECT DISTINCT key FROM charge WHERE {self.jobs})"
+            " AS charged WHERE (SELECT COUNT(*) FROM charge WHERE charge.key = charged.key) > 1"
+        )
+        return int(found[0]["count"])
 
     def conflicts(self, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Where two sides said different things: how often, and how each was settled."""

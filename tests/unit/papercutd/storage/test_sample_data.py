@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -41,7 +42,7 @@ class Loaded(SynchronousTestCase):
         def say(*words: Any) -> None:
             self.said.append(words)
 
-        SampleData(self.connection, plan, WALL_S, say).fill("ab" * 32)
+        SampleData(self.connection, plan, Random(1), WALL_S, say).fill("ab" * 32)
         self.connection.close()
         self.open()
 
@@ -69,8 +70,18 @@ class SampleDataTests(Loaded):
         self.assertTrue(rolled.is_whole)
 
     def test_verify_finds_a_changed_row(self) -> None:
-        self.connection.execute("UPDATE charge SET pages = pages + 1 WHERE user = 17")
-        self.assertNotEqual(self.result(self.store.verify()), [])
+        for table in ("charge", "decision", "account"):
+            key = "id" if table == "account" else "key"
+            self.connection.execute(
+                f"UPDATE {table} SET number = number + 1 WHERE user = 17"
+                if table != "account"
+                else "UPDATE account SET closed = 1 WHERE user = 17"
+            )
+            (found,) = self.connection.execute(
+                f"SELECT MIN({key}) FROM {table} WHERE user = 17"
+            ).fetchone()
+            problem = f"{table}: row {found} is not what was written"
+            self.assertIn(problem, self.result(self.store.verify()))
 
     def test_has_the_indexes_of_an_empty_installation(self) -> None:
         query = (

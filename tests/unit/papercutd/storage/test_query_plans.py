@@ -1,0 +1,114 @@
+"""No query that people or printers wait for goes through a whole big table.
+
+Every statement of each use is explained as the database itself would run it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from papercutd.domain.chain import MARK_START
+from papercutd.domain.job import SessionRef
+from papercutd.storage.people import find_by_card, find_by_name
+from tests.support.stores import WALL_S, completion, request
+from tests.unit.papercutd.storage.test_sample_data import Loaded
+
+BIG = (
+    *("user", "account", "card", "charge", "transfer", "decision", "job_log", "change_log"),
+    *("group_member", "user_name", "former_name", "hold", "assigned", "notice", "monthly"),
+)
+#: Adds up every account: once for an outage that is closed, a tenth of a second at a million.
+ADDED_UP = "SELECT SUM(credits_e4) - SUM(debits_e4) FROM account"
+_SCAN = re.compile(rf"^SCAN ({'|'.join(BIG)})\b(?! USING INDEX account_shared)")
+
+
+class QueryPlanTests(Loaded):
+    def scans(self, use: Callable[[], Any]) -> list[str]:
+        """Statements of ``use`` that go through a big table, with how they do."""
+        said: list[str] = []
+        self.connection.set_trace_callback(said.append)
+        try:
+            use()
+        finally:
+            self.connection.set_trace_callback(None)
+        asked = {one for one in said if one.split(" ", 1)[0] in ("SELECT", "UPDATE", "WITH")}
+        self.assertTrue(asked)
+        return [
+            f"{step}: {one}"
+            for one in sorted(asked)
+            for _, _, _, step in self.connection.execute(f"EXPLAIN QUERY PLAN {one}")
+            if _SCAN.match(step) and one != ADDED_UP
+        ]
+
+    def check(self, use: Callable[[], Any]) -> None:
+        self.assertEqual(self.scans(use), [])
+
+    def test_log_in(self) -> None:
+        self.check(lambda: find_by_card(self.connection, "", "C000000007"))
+        self.check(lambda: find_by_name(self.connection, "", "sample00000007"))
+        self.check(lambda: self.result(self.store.notices(7)))
+        self.check(lambda: self.result(self.store.purse(10)))
+
+    def test_job(self) -> None:
+        name = "print-server-001"
+        seen = self.result(self.store.begin_provider(name, "j", MARK_START, ""))
+        asker = SessionRef("provider", name, "j", seen.session)
+        asked = request(1, 3, "sample00000007", provider=name, printer=1)
+        decided = []
+
+        def authorize() -> None:
+            decided.append(self.result(self.store.authorize(asker, asked)))
+
+        self.check(authorize)
+        (decision,) = decided
+        self.check(lambda: self.result(self.store.complete(asker, completion(asked, decision))))
+        self.check(lambda: self.result(self.store.complete(asker, completion(asked, decision))))
+        self.check(lambda: self.result(self.store.open_keys(asker, [])))
+        other = request(2, 3, "sample00000008", provider=name, printer=1)
+        self.result(self.store.authorize(asker, other))
+        self.check(lambda: self.result(self.store.cancel(asker, other.key, "canceled")))
+        nobody = request(3, 1, "nobody", provider=name, printer=1)
+        self.check(lambda: self.result(self.store.complete(asker, completion(nobody, None))))
+
+    def test_people(self) -> None:
+        self.check(lambda: self.result(self.store.users_after("sample0000001")))
+        self.check(lambda: self.result(self.store.user("sample00000007")))
+        self.check(lambda: self.result(self.store.adjust("sample00000007", 100, "")))
+        self.check(lambda: self.result(self.store.add_card("sample00000007", "ABC")))
+        self.check(lambda: self.result(self.store.add_user("new", balance_e4=1)))
+        self.check(lambda: self.result(self.store.rename_user("new", "newer")))
+        self.check(lambda: self.result(self.store.merge_users("newer", "sample00000008")))
+        self.check(lambda: self.result(self.store.uncollected()))
+        self.check(lambda: self.result(self.store.list_accounts()))
+        self.check(lambda: self.result(self.store.shared_accounts("inst", "", 20)))
+        self.check(lambda: self.result(self.store.add_account("Institute", 0, True)))
+
+    def test_outage(self) -> None:
+        """Its statement reads what came in from one change to another."""
+        name = "print-server-001"
+        seen = self.result(self.store.begin_provider(name, "j", MARK_START, ""))
+        asker = SessionRef("provider", name, "j", seen.session)
+        self.result(self.store.end_session(asker))
+        seen = self.result(self.store.begin_provider(name, "j", MARK_START, ""))
+        again = SessionRef("provider", name, "j", seen.session)
+        self.check(lambda: self.result(self.store.report(again)))
+        self.check(lambda: self.turner.run(self.store.outages(20)))
+        self.check(lambda: self.turner.run(self.store.statement(None, None)))
+        # And one of a span of time.
+        self.check(lambda: self.turner.run(self.store.statement(WALL_S - 100.0, WALL_S)))
+
+    def test_reports_and_sums(self) -> None:
+        month = self.connection.execute("SELECT MAX(month) FROM monthly").fetchone()[0]
+        report = self.store.monthly.report
+        for by in ("user", "printer", "account", "site", "month"):
+            self.check(lambda by=by: self.result(report(by, month, month, "pages", 50)))
+        self.check(lambda: self.result(self.store.monthly.roll()))
+
+    def test_counts_and_changes(self) -> None:
+        self.check(lambda: self.result(self.store.head()))
+        self.check(lambda: self.result(self.store.changes_after(3, 100, 100_000)))
+        self.check(lambda: self.result(self.store.digests("user", 10, 20)))
+        self.check(lambda: self.result(self.store.site_states()))
+        self.check(lambda: self.result(self.store.lockouts()))
