@@ -230,7 +230,8 @@ class Directory:
         if amount_e4 == 0:
             raise InvalidValue("amount", "is zero")
         sides = (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
-        self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
+        transfer = self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
+        self._log.adjusted(transfer, account, amount_e4, entry.reason, entry.received_at)
 
     def add_account(
         self,
