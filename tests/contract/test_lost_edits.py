@@ -272,6 +272,31 @@ class LostEditContract(Case):
         self.assertEqual(found["account", "anne"]["now"], {"credits_e4": 100_000})
         self.assertEqual(found["adjusted", "anne"]["was"]["amount_e4"], 50_000)
 
+    def test_a_replica_that_an_older_release_made(self) -> None:
+        """It does not know by which changes its rows came: all of it is compared."""
+        self.edit("top-up", "rename")
+        self.branch.follow(self.lost)
+        for change in (
+            "position SET first = NULL, first_chain = ''",
+            "applied SET chain = ''",
+            "seal SET number = 0",
+        ):
+            self.branch.query(f"UPDATE replica.{change}")
+        self.branch.query("DELETE FROM replica.adjusted")
+        self.reconnect(self.branch)
+        self.assertEqual(self.titles(), [("account", "anne"), ("user", "anne")])
+
+    def test_a_charge_that_was_assigned(self) -> None:
+        """It is nobody's again, and that somebody paid it is listed."""
+        p1 = self.lost.provider()
+        told = completion(request(7, 2, user="stranger"), None, 2)
+        self.result(self.lost.store.complete(p1, told))
+        self.result(self.lost.store.assign(told.key, "anna"))
+        (found,) = self.lose()
+        self.assertEqual((found["table"], found["name"]), ("adjusted", "anna"))
+        self.assertEqual(found["was"]["amount_e4"], -1_000)
+        self.assertEqual(found["was"]["reason"], "assigned to anna")
+
     def test_the_same_record_again(self) -> None:
         """A site that takes a new stream tells it again: nothing is listed twice, or comes back."""
         self.lose("top-up", "rename")
