@@ -237,8 +237,8 @@ class ApplicationStore(AdministeredStore):
 
         return self.write(report)
 
-    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
-        """(key, job-uuid) that a lost journal held open."""
+    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[askers.OpenKey]]:
+        """What a lost journal held open."""
         return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
 
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:

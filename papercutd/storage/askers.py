@@ -11,13 +11,16 @@ import sqlite3
 from collections.abc import Callable, Iterable
 
 import attrs
+import msgspec
 
 from papercutd.domain.chain import Mark
+from papercutd.domain.decision import Decision
 from papercutd.domain.job import SessionRef
 from papercutd.errors import Rejected
 
 #: Seconds of the server's running time after which an asker not seen loses its holds.
 UNSEEN_MAX_S = 7 * 86_400.0
+_DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 
 Void = Callable[[sqlite3.Connection, str], None]
 
@@ -30,6 +33,15 @@ class Seen:
     mark: Mark | None
     #: The journal that this one replaced just now; empty when it is the same.
     replaced: str
+
+
+@attrs.frozen
+class OpenKey:
+    """A key that a lost journal held, and what was answered."""
+
+    key: str
+    job_uuid: str
+    decision: Decision
 
 
 def begin_session(
@@ -217,13 +229,14 @@ def adopt(
 
 def open_keys_of_journal(
     connection: sqlite3.Connection, identity: str, journal: str
-) -> list[tuple[str, str]]:
-    """(key, job-uuid) of the open keys that a lost journal held: for its successor to adopt."""
-    return connection.execute(
-        "SELECT hold.key, decision.job_uuid FROM hold JOIN decision USING (key)"
+) -> list[OpenKey]:
+    """The open keys that a lost journal held: for its successor to adopt."""
+    found = connection.execute(
+        "SELECT hold.key, decision.job_uuid, decision.body FROM hold JOIN decision USING (key)"
         " WHERE hold.asker = ? AND hold.journal = ? AND decision.state = 'open' ORDER BY hold.key",
         (identity, journal),
     ).fetchall()
+    return [OpenKey(key, job_uuid, _DECODE_DECISION(body)) for key, job_uuid, body in found]
 
 
 def _void_unheld(connection: sqlite3.Connection, key: str, void: Void) -> None:

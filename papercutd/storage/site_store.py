@@ -215,7 +215,7 @@ class SiteStore:
 
         return self.write(end)
 
-    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
+    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[askers.OpenKey]]:
         return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
 
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:

@@ -241,14 +241,15 @@ class HoldContract(Store):
 
     def test_a_new_journal_voids_nothing(self) -> None:
         asked = request(1, job_uuid="urn:uuid:x")
-        self.authorize(asked)
+        decision = self.authorize(asked)
         new = self.centre.provider(journal=job_id(0xEEEE))
         self.turner.result(self.centre.store.open_keys(new, []))
         self.assertEqual(self.centre.account()["pending_e4"], 500)
         found = self.turner.result(
             self.centre.store.open_keys_of_journal("provider:p1", self.asker.journal)
         )
-        self.assertEqual(found, [(asked.key, "urn:uuid:x")])
+        self.assertEqual([(one.key, one.job_uuid) for one in found], [(asked.key, "urn:uuid:x")])
+        self.assertEqual(found[0].decision, decision)
 
     def test_seven_days_away(self) -> None:
         self.authorize(request(1))
