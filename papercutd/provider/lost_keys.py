@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd.domain.decision import Decision
-from papercutd.domain.document import Document, PageGroup
+from papercutd.domain.document import AS_DECIDED
 from papercutd.domain.job import Completion
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
@@ -30,8 +30,6 @@ from protocols.provider.messages import Adopt
 _log = Logger()
 #: Seconds between two looks at a job that is being printed.
 LOOK_S = 5.0
-#: What comes of it is charged as it was decided: no page of this is counted.
-_AS_DECIDED = Document((PageGroup("A4", 1),))
 
 
 @attrs.frozen
@@ -144,7 +142,7 @@ class LostKeys:
             provider=self._known.identity.name,
             printer=decision.printer,
             user_name=fate.user_name,
-            document=_AS_DECIDED,
+            document=AS_DECIDED,
             decision=decision,
             # What a printer had counted by then was in the journal.
             pages=None if fate.outcome == "completed" else 0,

@@ -77,7 +77,8 @@ def begin_session(
     replaced = ""
     if old_journal != journal:
         connection.execute(
-            "INSERT INTO old_journal VALUES (?, ?, ?, ?)",
+            "INSERT INTO old_journal (identity, journal, replaced_by, replaced_at)"
+            " VALUES (?, ?, ?, ?)",
             (identity, old_journal, journal, now_wall_s),
         )
         seen, replaced = None, old_journal
@@ -188,10 +189,15 @@ def release_all(connection: sqlite3.Connection, key: str) -> None:
 def add_absence(connection: sqlite3.Connection, elapsed_s: float) -> None:
     """Add running time to askers that are away."""
     connection.execute("UPDATE asker SET unseen_s = unseen_s + ? WHERE connected = 0", (elapsed_s,))
+    # A journal that was replaced is never seen again.
+    connection.execute(
+        "UPDATE old_journal SET unseen_s = unseen_s + ? WHERE unseen_s <= ?",
+        (elapsed_s, UNSEEN_MAX_S),
+    )
 
 
 def end_unseen(connection: sqlite3.Connection, void: Void) -> list[str]:
-    """Void what askers hold that were away for too long; their identities."""
+    """Void what askers, or journals they lost, hold that were away for too long; whose."""
     lost = []
     for (identity,) in connection.execute(
         "SELECT identity FROM asker WHERE connected = 0 AND unseen_s > ?"
@@ -202,6 +208,17 @@ def end_unseen(connection: sqlite3.Connection, void: Void) -> list[str]:
         for (key,) in keys:
             release(connection, key, identity, void)
         lost.append(identity)
+    for key, identity, journal in connection.execute(
+        "SELECT key, asker, hold.journal FROM hold JOIN old_journal ON identity = asker"
+        " AND old_journal.journal = hold.journal WHERE unseen_s > ?",
+        (UNSEEN_MAX_S,),
+    ).fetchall():
+        connection.execute(
+            "DELETE FROM hold WHERE key = ? AND asker = ? AND journal = ?", (key, identity, journal)
+        )
+        _void_unheld(connection, key, void)
+        if identity not in lost:
+            lost.append(identity)
     return lost
 
 

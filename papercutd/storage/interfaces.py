@@ -83,6 +83,15 @@ class IJobStore(Interface):
     def open_keys_of_journal(identity: str, journal: str) -> Deferred[list[OpenKey]]:
         """What a lost journal held open."""
 
+    def lost_reservations() -> Deferred[list[Row]]:
+        """Open keys that only lost journals hold."""
+
+    def settle_lost(key: str) -> Deferred[Receipt]:
+        """One of them was printed: charged as decided; raises NotFound or InvalidValue."""
+
+    def void_lost(key: str) -> Deferred[None]:
+        """One of them was not printed; raises NotFound or InvalidValue."""
+
     def count_unseen(elapsed_s: float) -> Deferred[list[str]]:
         """Add running time to absences; identities whose holds ended after seven days."""
 

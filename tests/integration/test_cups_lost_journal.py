@@ -20,7 +20,8 @@ class LostJournalTests(CupsCase):
         (self.lost,) = self.until_state("printing")
 
     def lose_the_journal(self) -> None:
-        self.provider.kill()
+        if self.provider.is_running():
+            self.provider.kill()
         shutil.rmtree(self.provider.data)
         token = self.admin("provider", "token", "p1")["token"]
         server = f"127.0.0.1:{self.https}"
@@ -46,4 +47,23 @@ class LostJournalTests(CupsCase):
         self.cups.lp("q1", self.pdf())
         self.assertEqual(len(self.until_charged(2)), 2)
         self.assertEqual(self.printer.paper, [3, 3])
+        self.assert_in_order()
+
+    def test_what_cups_has_forgotten(self) -> None:
+        """It is listed until somebody says what came of it."""
+        self.provider.kill()
+        self.printer.behave("wait", False)
+        self.until(lambda: self.cups_state(self.number) == "completed", "it is printed")
+        self.cups.run("cancel", "-a", "-x")
+        self.lose_the_journal()
+        self.provider.start()
+        self.until(lambda: self.provider.call("status")["adopt"], "the server says what is open")
+        (lost,) = self.admin("reserved", "list")
+        (key,) = self.open_keys()
+        self.assertEqual((lost["key"], lost["user"], lost["asker"]), (key, "anna", "provider:p1"))
+        self.assertEqual(self.charges(), [])
+        settled = self.admin("reserved", "settle", key)
+        self.assertEqual((settled["key"], settled["pages"]), (key, 3))
+        self.assertEqual((self.admin("reserved", "list"), self.open_keys()), ([], []))
+        self.assertEqual([pages for _, pages, _ in self.charges()], [3])
         self.assert_in_order()
