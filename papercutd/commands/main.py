@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
+from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.quota import add_quota_commands
 from papercutd.commands.statement import add_statement_commands
@@ -261,6 +262,8 @@ def parser() -> argparse.ArgumentParser:
         ("void", "it was not printed: what is reserved is free"),
     ):
         add(word, what, _operation(f"reserved.{word}"), reserved).add_argument("key")
+
+    add_lost_edit_commands(add, group, _operation)
 
     job = group("job", "jobs of a provider")
     add("list", "list jobs", _operation("job.list"), job)

@@ -68,6 +68,11 @@ KINDS = {
         "a new timeline began; everybody offered again what they retained",
         is_conflict=True,
     ),
+    "lost-edit": Kind(
+        "edits that a restore has lost and a site had followed",
+        "not made again: `papercutd lost-edits list` compares them with what is",
+        is_conflict=True,
+    ),
     # Not listed one by one but counted from the books.
     "superseded": Kind(
         "answers that came after another was taken",

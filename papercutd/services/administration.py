@@ -22,6 +22,7 @@ from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
+from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.parked_operations import ParkedOperations, parked_of_site
 from papercutd.services.peer_versions import refused_by, versions_check, versions_status
@@ -86,6 +87,7 @@ class StoreOperations:
             "user.undelete": self.user_undelete,
             **ParkedOperations(self.store).all(),
             **ReservedOperations(self.store).all(),
+            **LostEditOperations(self.store).all(),
             "uncollected.list": self.uncollected_list,
             "uncollected.assign": self.uncollected_assign,
             "price.set": self.price_set,
@@ -560,6 +562,7 @@ class ApplicationOperations(StoreOperations):
             {"name": "database", "ok": True, "detail": ""},
             {"name": "sites", "ok": not missing, "detail": ", ".join(missing)},
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
+            lost_edits_check(found["lost_edits"]),
             {"name": "quotas", "ok": not waiting, "detail": ", ".join(waiting)},
             versions_check(*self._registries()),
             *self._lockouts.checks(self._fighting()),

@@ -36,6 +36,7 @@ from papercutd.storage.change_log import (
     Change,
     ChangeLog,
     in_history,
+    newest_shared,
     read_changes,
     read_head,
 )
@@ -45,6 +46,7 @@ from papercutd.storage.directory import Directory
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
+from papercutd.storage.lost_edits import forget_lost_edits, read_lost_edits, read_more
 from papercutd.storage.merging import Merging
 from papercutd.storage.needs import read_lacking
 from papercutd.storage.parked import Retried, read_parked, retry_parked
@@ -341,6 +343,9 @@ class ApplicationStore(AdministeredStore):
     def in_history(self, position: Position) -> Deferred[bool]:
         return self.read(lambda c: in_history(c, position))
 
+    def newest_shared(self, places: Sequence[Mark]) -> Deferred[int]:
+        return self.read(lambda c: newest_shared(c, places))
+
     def changes_after(
         self, number: int, entries_max: int, bytes_max: int
     ) -> Deferred[list[Change]]:
@@ -363,6 +368,15 @@ class ApplicationStore(AdministeredStore):
 
     def retry_parked(self, after: tuple[str, int]) -> Deferred[Retried]:
         return self.write(lambda c: retry_parked(c, self.intake, after))
+
+    def lost_edits(self, site: str | None = None, every: bool = False) -> Deferred[list[Row]]:
+        return self.read(lambda c: read_lost_edits(c, site, every))
+
+    def lost_edits_more(self, site: str | None = None) -> Deferred[int]:
+        return self.read(lambda c: read_more(c, site))
+
+    def forget_lost_edits(self, ids: Sequence[str] | None) -> Deferred[int]:
+        return self.write(lambda c: forget_lost_edits(c, ids))
 
     def digests(
         self,

@@ -229,6 +229,26 @@ class IApplicationStore(IJobStore):
     def retry_parked(after: tuple[str, int]) -> Deferred[Retried]:
         """Apply what can be applied by now of the next ones, in order, each once."""
 
+    # Edits that a restore has lost (design 4.12).
+
+    def newest_shared(places: Sequence[Mark]) -> Deferred[int]:
+        """The newest of these places that is in our history; 0: none is."""
+
+    def lost_edits(site: str | None = None, every: bool = False) -> Deferred[list[Row]]:
+        """Those still lost, with what each row was and is; of what one site told, or of all.
+
+        ``every``: also what was forgotten, or is so again.
+        """
+
+    def lost_edits_more(site: str | None = None) -> Deferred[int]:
+        """How many more there are than the list has."""
+
+    def forget_lost_edits(ids: Sequence[str] | None) -> Deferred[int]:
+        """They are listed no more, by the beginnings of their ids; None: all. How many.
+
+        Raises NotFound, InvalidValue.
+        """
+
     # Certificates.
 
     def add_token(token_hash: str, role: str, name: str, expires_at: float) -> Deferred[None]:
@@ -542,7 +562,12 @@ class ISiteStore(IJobStore):
     def load_chunk(snapshot: str, index: int, rows: Iterable[Sequence[Any]]) -> Deferred[None]:
         """One chunk, and that it is loaded, together."""
 
-    async def finish_snapshot(position: Position, version: int = 1) -> None:
+    def places(above: int, below: int | None, count_max: int) -> Deferred[list[Mark]]:
+        """Places of the replica's history between two numbers, evenly spaced, in order."""
+
+    async def finish_snapshot(
+        position: Position, version: int = 1, common: int | None = None
+    ) -> int:
         """What was loaded, by ``version`` of the wire, is in force; the old replica served
         until now.
         """

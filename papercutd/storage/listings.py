@@ -7,6 +7,7 @@ from collections.abc import Set
 from typing import Any
 
 from papercutd.errors import NotFound
+from papercutd.storage.lost_edits import count_lost_edits
 from papercutd.storage.people import merged_users
 
 #: Rows of one page of a list.
@@ -145,6 +146,7 @@ def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
         "open_reservations": count("decision WHERE state = 'open'"),
         "charges": count("charge"),
         "parked": count("parked"),
+        "lost_edits": count_lost_edits(connection),
         "listed": count("listed"),
     }
 
