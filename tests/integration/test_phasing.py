@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import time
@@ -16,6 +15,7 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.processes import command
 from papercutd.demo.scenario import wait_for
 from tests.support.installation import make_installation
+from tests.support.outage import described
 
 
 class PhasingTests(SynchronousTestCase):
@@ -51,14 +51,7 @@ class PhasingTests(SynchronousTestCase):
 
     def wait(self, what: str, condition: Any, limit_s: float = 30.0) -> None:
         came = wait_for(what, condition, limit_s)
-        self.assertTrue(came, "" if came else f"{what}: {self.described()}")
-
-    def described(self) -> str:
-        """How everybody sees it, for whoever reads that a test failed."""
-        nodes = {role.name: role for role in self.installation.roles() if role.is_running()}
-        found = {name: role.call("status") for name, role in nodes.items()}
-        jobs = [job for job in self.provider.call("job.list") if job["state"] != "ended"]
-        return json.dumps({**found, "device": self.mfd.do("status"), "not ended": jobs}, indent=1)
+        self.assertTrue(came, "" if came else f"{what}: {described(self.installation)}")
 
     def servers(self) -> dict[str, bool]:
         found = self.provider.call("status")["servers"]
