@@ -3,6 +3,7 @@
 A role takes more than a second of a processor to import what it is made of; tests start hundreds.
 ``spawn`` has one process of each process of tests do that once, and fork at each start. What it
 forks is a process like any other: its own id, memory, descriptors and end, a child of who asked.
+The workers of a print provider, one for each document, are begun alike.
 No reactor is installed before the fork, nothing is open and no thread runs, so that nothing is
 shared but what was read from modules. Programs of another release, those started under another
 one, or with variables that matter to the interpreter, are started the plain way.
@@ -27,10 +28,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import IServiceMaker
+from twisted.internet.process import Process
+from twisted.plugin import getPlugins
+
 from papercutd.demo import processes
+from papercutd.provider.analysis.worker import get_ready
 
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
+_WORKER = "papercutd.provider.analysis.worker"
 _REQUEST_MAX = 200_000
 #: Variables that an interpreter or its libraries read at their start.
 _OF_THE_START = ("LD_", "PYTHON", "OPENSSL", "MALLOC", "TZ", "LANG", "LC_")
@@ -95,20 +102,12 @@ class _Forked(subprocess.Popen[Any]):
         )
 
 
-class _Parent:
+class _Asking:
     """The process that has imported everything, as who asks it to fork sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
         self._lock = threading.Lock()
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno())],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
         self._prctl = ctypes.CDLL(None).prctl
 
     def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
@@ -127,6 +126,22 @@ class _Parent:
         if not answer:
             raise OSError("the process that starts programs has ended")
         return int(answer)
+
+
+class _Parent(_Asking):
+    """That of this process of tests."""
+
+    def __init__(self) -> None:
+        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        super().__init__(channel)
 
     def close(self) -> None:
         self._channel.close()
@@ -184,8 +199,45 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     return words
 
 
+def _begin_analysing() -> list[str] | None:
+    """In a print provider: a process of its own forks the workers that look into documents.
+
+    In it the words of one of them are returned, or None in the end; in the provider no words.
+    """
+    channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        channel.close()
+        with theirs:
+            return _serve(theirs)
+    theirs.close()
+    asking = _Asking(channel)
+
+    def spawn_instead(self: Any, *arguments: Any) -> bool:
+        *_, args, environment, more = arguments
+        words = [os.fsdecode(word) for word in args[1:]]
+        if words != ["-m", _WORKER] or environment is not None:
+            return False
+        request = {
+            "words": words,
+            "environment": dict(os.environ),
+            "directory": os.getcwd(),
+            "new_session": False,
+        }
+        self.status = -1
+        self.pid = asking.fork(request, [more["fdmap"][number] for number in range(3)])
+        return True
+
+    Process._trySpawnInsteadOfFork = spawn_instead
+    return []
+
+
 def _run(words: list[str]) -> None:
     """As the interpreter does with ``-c CODE ...`` and ``-m MODULE ...``."""
+    if "papercut-provider" in words:
+        worker = _begin_analysing()
+        if worker is None:
+            return
+        words = worker or words
     kind, what, *rest = words
     sys.argv = [what if kind == "-m" else "-c", *rest]
     if kind == "-m":
@@ -199,10 +251,8 @@ def _main() -> None:
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in _MODULES:
         importlib.import_module(name)
-    from twisted.application.service import IServiceMaker
-    from twisted.plugin import getPlugins
-
     list(getPlugins(IServiceMaker))
+    get_ready()
     assert "twisted.internet.reactor" not in sys.modules
     assert threading.active_count() == 1
     gc.collect()
