@@ -60,6 +60,7 @@ _MODULES = (
 
 def use() -> None:
     """From now on roles, devices and commands of this process of tests start quickly."""
+    os.environ["PYTHONPATH"] = str(ROOT)
     processes.spawn = spawn
 
 
