@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,7 @@ def _serve(channel: socket.socket) -> list[str] | None:
         told, tell = os.pipe()
         begetter = os.fork()
         if begetter == 0:
+            begetter = os.getpid()
             pid = os.fork()
             if pid:
                 os.write(tell, str(pid).encode())
@@ -178,6 +180,8 @@ def _serve(channel: socket.socket) -> list[str] | None:
             for descriptor in (told, tell):
                 os.close(descriptor)
             channel.close()
+            while os.getppid() == begetter:
+                time.sleep(0.001)
             return _become(json.loads(body), descriptors)
         os.waitpid(begetter, 0)
         pid_text = os.read(told, 100)
