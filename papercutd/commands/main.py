@@ -254,6 +254,14 @@ def parser() -> argparse.ArgumentParser:
     retry = "apply what can be applied by now, such as after an upgrade"
     add("retry", retry, _operation("parked.retry"), parked)
 
+    reserved = group("reserved", "what lost journals of print servers and devices still reserve")
+    add("list", "list it; at a site its own", _operation("reserved.list"), reserved)
+    for word, what in (
+        ("settle", "it was printed: charge it as it was decided"),
+        ("void", "it was not printed: what is reserved is free"),
+    ):
+        add(word, what, _operation(f"reserved.{word}"), reserved).add_argument("key")
+
     job = group("job", "jobs of a provider")
     add("list", "list jobs", _operation("job.list"), job)
     add("retry", "ask again for a held job", _operation("job.retry"), job).add_argument("job")

@@ -31,6 +31,7 @@ from papercutd.services.policy_operations import (
     site_alarms,
 )
 from papercutd.services.quota_operations import QuotaOperations
+from papercutd.services.reserved_operations import ReservedOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
@@ -84,6 +85,7 @@ class StoreOperations:
             "user.delete": self.user_delete,
             "user.undelete": self.user_undelete,
             **ParkedOperations(self.store).all(),
+            **ReservedOperations(self.store).all(),
             "uncollected.list": self.uncollected_list,
             "uncollected.assign": self.uncollected_assign,
             "price.set": self.price_set,
@@ -603,7 +605,9 @@ class SiteOperations:
         own = {"status": self.status, "verify": self.verify, "parked.list": self.parked}
         policy = SitePolicyOperations(server)
         drill = DrillOperations(server.drill)
-        return {**held.all(), **self._lockouts.all(), **policy.all(), **drill.all(), **own}
+        reserved = ReservedOperations(server.store)
+        of_all = (held, self._lockouts, policy, drill, reserved)
+        return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """How this site stands: online or cut, and what waits to be forwarded."""
