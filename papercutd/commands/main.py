@@ -255,6 +255,14 @@ def parser() -> argparse.ArgumentParser:
     retry = "apply what can be applied by now, such as after an upgrade"
     add("retry", retry, _operation("parked.retry"), parked)
 
+    reserved = group("reserved", "what lost journals of print servers and devices still reserve")
+    add("list", "list it; at a site its own", _operation("reserved.list"), reserved)
+    for word, what in (
+        ("settle", "it was printed: charge it as it was decided"),
+        ("void", "it was not printed: what is reserved is free"),
+    ):
+        add(word, what, _operation(f"reserved.{word}"), reserved).add_argument("key")
+
     add_lost_edit_commands(add, group, _operation)
 
     job = group("job", "jobs of a provider")

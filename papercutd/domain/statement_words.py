@@ -22,6 +22,7 @@ KINDS = {
     "uncollected": Kind("user not known", "booked to uncollected until it is assigned"),
     "parked": Kind("records that could not be applied", "kept beside the books, not applied"),
     "unseen": Kind("askers away for seven days", "their reservations ended"),
+    "lost-voided": Kind("reservations of lost journals", "given back by an administrator"),
     "granted-again": Kind(
         "allowances that the application server had forgotten",
         "booked again from the site's own totals",

@@ -27,7 +27,7 @@ from papercutd.domain.job import (
 )
 from papercutd.errors import Rejected
 from papercutd.points import passing
-from papercutd.storage import askers, outages, runs, timeline
+from papercutd.storage import askers, lost_keys, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.allowances import Allowances, Shortage
@@ -239,9 +239,33 @@ class ApplicationStore(AdministeredStore):
 
         return self.write(report)
 
-    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
-        """(key, job-uuid) that a lost journal held open."""
+    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[askers.OpenKey]]:
+        """What a lost journal held open."""
         return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
+
+    def lost_reservations(self) -> Deferred[list[Row]]:
+        """Open keys of lost journals."""
+        return self.read(lambda c: lost_keys.read_lost(c, ""))
+
+    def settle_lost(self, key: str) -> Deferred[Receipt]:
+        """One of them was printed, an administrator says; raises as find_lost does."""
+
+        def settle(connection: sqlite3.Connection) -> Receipt:
+            lost = lost_keys.find_lost(connection, key)
+            done = lost_keys.completion_of(connection, "", lost, self._wall_s())
+            return self.charging.complete(connection, done, Source("administrator"))
+
+        return self.write(settle)
+
+    def void_lost(self, key: str) -> Deferred[None]:
+        """One of them was not printed."""
+
+        def void(connection: sqlite3.Connection) -> None:
+            lost = lost_keys.find_lost(connection, key)
+            lost_keys.void_lost(connection, lost, self.charging.void)
+            self.charging.list_item(connection, "lost-voided", key, "administrator", "")
+
+        return self.write(void)
 
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:
         """Seven days away ends an asker's holds; the identities concerned."""

@@ -23,7 +23,7 @@ from papercutd.domain.pricing import PriceList
 from papercutd.domain.signed import Signature
 from papercutd.domain.staleness import Kept
 from papercutd.storage.allowances import Shortage
-from papercutd.storage.askers import Seen
+from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.drills import DrillRead
 from papercutd.storage.lockouts import LockedUser
@@ -80,8 +80,17 @@ class IJobStore(Interface):
     def open_keys(asker: SessionRef, keys: Sequence[str]) -> Deferred[int]:
         """The whole list of ``asker``'s open keys; how many of its holds ended."""
 
-    def open_keys_of_journal(identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
-        """(key, job-uuid) that a lost journal held open."""
+    def open_keys_of_journal(identity: str, journal: str) -> Deferred[list[OpenKey]]:
+        """What a lost journal held open."""
+
+    def lost_reservations() -> Deferred[list[Row]]:
+        """Open keys that only lost journals hold."""
+
+    def settle_lost(key: str) -> Deferred[Receipt]:
+        """One of them was printed: charged as decided; raises NotFound or InvalidValue."""
+
+    def void_lost(key: str) -> Deferred[None]:
+        """One of them was not printed; raises NotFound or InvalidValue."""
 
     def count_unseen(elapsed_s: float) -> Deferred[list[str]]:
         """Add running time to absences; identities whose holds ended after seven days."""

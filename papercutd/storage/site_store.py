@@ -32,12 +32,12 @@ from papercutd.domain.policy import Effective
 from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.points import passing
-from papercutd.storage import askers, drills, lockouts_here, replica, runs
+from papercutd.storage import askers, drills, lockouts_here, lost_keys, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.listings import read_lag
+from papercutd.storage.listings import Row, read_lag
 from papercutd.storage.lockouts import LockedUser
 from papercutd.storage.lost_edits_here import journal_lost_edits, read_places
 from papercutd.storage.needs import read_lacking
@@ -216,8 +216,31 @@ class SiteStore:
 
         return self.write(end)
 
-    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
+    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[askers.OpenKey]]:
         return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
+
+    def lost_reservations(self) -> Deferred[list[Row]]:
+        """Open keys of lost journals."""
+        return self.read(lambda c: lost_keys.read_lost(c, "replica."))
+
+    def settle_lost(self, key: str) -> Deferred[Receipt]:
+        """One of them was printed, an administrator says; raises as find_lost does."""
+
+        def settle(connection: sqlite3.Connection) -> Receipt:
+            lost = lost_keys.find_lost(connection, key)
+            done = lost_keys.completion_of(connection, "replica.", lost, self._wall_s())
+            return self._deciding.settle(connection, done)
+
+        return self.write(settle)
+
+    def void_lost(self, key: str) -> Deferred[None]:
+        """One of them was not printed."""
+
+        def void(connection: sqlite3.Connection) -> None:
+            lost = lost_keys.find_lost(connection, key)
+            lost_keys.void_lost(connection, lost, self._deciding.void)
+
+        return self.write(void)
 
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:
         def count(connection: sqlite3.Connection) -> list[str]:
