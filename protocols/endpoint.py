@@ -89,7 +89,7 @@ class SessionServerFactory(_SessionFactory[ServerHandler]):
         clock: IReactorTime,
         handler: ServerHandler,
         identify: Callable[[ITransport], Peer],
-        connections_max: int = 10_000,
+        connections_max: int = 12_000,
     ) -> None:
         super().__init__(spec, clock, handler)
         self._identify = identify

@@ -41,6 +41,7 @@ from papercutd.identity.plain import PlainEndpoint, SecretFile, address_problems
 from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.identity.tls import INSTALLATION_NAME, LINK_PROTOCOL, Credentials
 from papercutd.identity.web_certificate import WebCertificate, check_web
+from papercutd.roles.descriptors import allow_many_files
 from papercutd.services.backup_operations import BackupOperations
 from papercutd.storage.backup import BackupOf
 
@@ -249,6 +250,7 @@ class OrderedService(Service):
 
     def startService(self) -> None:
         super().startService()
+        allow_many_files()
         self._starting = Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:

@@ -26,7 +26,7 @@ from papercutd.identity.authority import (
     make_request,
     write_private,
 )
-from tests.bench import devices, held
+from tests.bench import devices, held, idle
 from tests.bench.drain import drain
 from tests.bench.namespace import why_not
 from tests.bench.outages import kills, namespace_cut, relay_cut, replica_lag
@@ -202,6 +202,7 @@ def main() -> int:
     rows += lag(500, 5.0 if quick else 20.0)
     rows += held_jobs(10 if quick else 50)
     rows += at_devices(*(50, 1) if quick else (300, 5))
+    rows += [row(*figure, at_most=True) for figure in idle.idle_devices(500 if quick else 10_000)]
     found, waits = outages(*(5, 60) if quick else (100, 200))
     rows += found
     width = max(len(one["name"]) for one in rows)

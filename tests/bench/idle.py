@@ -1,0 +1,164 @@
+"""What thousands of idle devices cost one site server: memory, CPU, and others' patience."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+from papercutd.demo.scenario import wait_for
+from papercutd.identity.authority import Authority, key_pem, make_key, make_request, write_private
+from tests.bench.idle_sessions import OTHER_FILES, raise_limit
+from tests.support.devices import CARD, DeviceCase, devices_port
+
+PROCESSES = 4
+#: Log-ins, one after the other, while the others ping.
+LOGINS = 100
+#: Seconds in which the processor's time is counted.
+QUIET_S = 30.0
+Row = tuple[str, float, str, float | None]
+
+
+class Bench(DeviceCase):
+    """Run as a test, for its servers; the figures are ``rows``."""
+
+    timeout = 3_000
+    count = 1_000
+
+    def setUp(self) -> None:
+        # What is started here has the limit of its parent.
+        raise_limit(self.count + 10 * OTHER_FILES)
+        super().setUp()
+        self.rows: list[Row] = []
+        self.idle = self.installation.directory / "idle"
+        self.idle.mkdir()
+
+    def runTest(self) -> None:
+        self.make_devices()
+        site = self.branch.site
+        link = self.session(f"{self.branch.name}-mfd", site)
+        before = _resident_kb(site.pid)
+        began = time.monotonic()
+        processes = self.open_all(site)
+        during: list[float] = []
+        self.addCleanup(self.end, processes)
+        for process in processes:
+            # Reconnecting all at once: somebody logs in meanwhile.
+            while not _said(process):
+                during.append(self.login_ms(link))
+        took = time.monotonic() - began
+        self.say(f"{self.count} devices have a session again", took, "s", None)
+        if during:
+            self.say("log-in by card while they come, p95", _p95(during), "ms", 250)
+        per_kb = (_resident_kb(site.pid) - before) / self.count
+        self.say(f"idle device session, {self.count} held", per_kb, "kB", 40)
+        used = _cpu_s(site.pid)
+        time.sleep(QUIET_S)
+        share = 100 * (_cpu_s(site.pid) - used) / QUIET_S
+        self.say(f"CPU of a site server with {self.count} idle devices", share, "%", 50)
+        waits = [self.login_ms(link) for _ in range(LOGINS)]
+        self.say(f"log-in by card beside {self.count} idle devices, p95", _p95(waits), "ms", 250)
+        found = self.end(processes)
+        self.assertEqual(sum(one["open"] for one in found), self.count)
+        self.say("sessions lost", sum(one["lost"] for one in found), "", 0)
+
+    def make_devices(self) -> None:
+        """A device and a certificate each, on one key."""
+        app, branch = self.installation.app, self.branch
+        authority = Authority.load(app.data / "ca")
+        key = make_key()
+        write_private(self.idle / "key.pem", key_pem(key))
+        write_private(self.idle / "ca.pem", authority.pem)
+        for number in range(self.count):
+            name = f"idle-{number}"
+            app.call("device.add", name=name, printer=f"{branch.name}-1", site=branch.name)
+            request = make_request(key, "device", name)
+            issued = authority.issue(request, "device", name, time.time())
+            write_private(self.idle / f"{name}.pem", issued.chain_pem)
+        newest = app.call("status")["position"]
+        known = lambda: branch.site.call("status")["position"] == newest  # noqa: E731
+        self.assertTrue(wait_for("the site knows them", known))
+
+    def open_all(self, site: object) -> list[subprocess.Popen[str]]:
+        each = -(-self.count // PROCESSES)
+        processes = []
+        for first in range(0, self.count, each):
+            words = [sys.executable, "-m", "tests.bench.idle_sessions", str(self.idle)]
+            words += [str(devices_port(self.branch.site)), self.branch.name, str(first)]
+            words.append(str(min(each, self.count - first)))
+            processes.append(
+                subprocess.Popen(
+                    words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+                )
+            )
+            assert processes[-1].stdout is not None
+            os.set_blocking(processes[-1].stdout.fileno(), False)
+        return processes
+
+    def login_ms(self, link: object) -> float:
+        began = time.perf_counter()
+        word, found = link.ask("LOGIN", method="card", card=CARD)  # type: ignore[attr-defined]
+        took = (time.perf_counter() - began) * 1000
+        assert word == "OK", (word, found)
+        link.ask("LOGOUT", login=found["login"])  # type: ignore[attr-defined]
+        time.sleep(0.05)
+        return took
+
+    def end(self, processes: list[subprocess.Popen[str]]) -> list[dict[str, int]]:
+        found = []
+        for process in processes:
+            if process.stdin is None or process.stdin.closed:
+                continue
+            assert process.stdout is not None
+            os.set_blocking(process.stdout.fileno(), True)
+            out, _ = process.communicate(timeout=120)
+            found.append(json.loads(out.strip().rpartition("\n")[2] or "{}"))
+        return found
+
+    def say(self, name: str, value: float, unit: str, goal: float | None) -> None:
+        self.rows.append((name, value, unit, goal))
+        print(f"{name}: {value:.2f} {unit}", file=sys.stderr)
+
+
+def _said(process: subprocess.Popen[str]) -> bool:
+    """Whether it has said that all are open; raises where it has ended."""
+    assert process.stdout is not None
+    if process.poll() is not None:
+        raise SystemExit("a process with idle sessions ended: see above")
+    return bool(process.stdout.readline())
+
+
+def _resident_kb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return float(line.split()[1])
+    return 0.0
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _p95(values: list[float]) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
+
+
+def idle_devices(count: int) -> list[Row]:
+    """(name, value, unit, goal: at most) of each figure."""
+    bench = Bench()
+    bench.count = count
+    result = unittest.TestResult()
+    bench.run(result)
+    for _, why in (*result.errors, *result.failures):
+        raise SystemExit(str(why))
+    return bench.rows
+
+
+if __name__ == "__main__":
+    idle_devices(int(sys.argv[1]) if len(sys.argv) > 1 else Bench.count)
