@@ -81,6 +81,8 @@ def judge(world: World, load: Load) -> tuple[dict[str, Any], list[str]]:
         if states.get(job) not in ("ended", "held")
     ]
     found += _balances(world, load)
+    allowances, wrong = _allowances(world)
+    found += wrong
     figures = {
         "prints": money["jobs"],
         "copies": copies["copies"],
@@ -91,6 +93,7 @@ def judge(world: World, load: Load) -> tuple[dict[str, Any], list[str]]:
         "overspent_e4": money["overspent_e4"],
         "statement": statement["state"],
         "deciders": statement["by_decider"],
+        **allowances,
     }
     return figures, found
 
@@ -100,10 +103,14 @@ def _balances(world: World, load: Load) -> list[str]:
     found: list[str] = []
     with closing(measure.open_read(world.app.data / "application.db")) as database:
         for name, (opening, _, _) in PEOPLE.items():
-            user, account, balance_e4 = database.execute(
-                "SELECT user.id, account.id, credits_e4 - debits_e4 FROM user"
-                " JOIN account ON account.id = user.account WHERE user.name = ?",
-                (name,),
+            user, account = database.execute(
+                "SELECT id, account FROM user WHERE name = ?", (name,)
+            ).fetchone()
+            # What STRICT sites were granted is theirs still.
+            (balance_e4,) = database.execute(
+                "SELECT SUM(credits_e4 - debits_e4) FROM account"
+                " WHERE id = ? OR (kind = 'escrow' AND user = ?)",
+                (account, user),
             ).fetchone()
             (charged_e4,) = database.execute(
                 "SELECT COALESCE(SUM(amount_e4), 0) FROM charge WHERE account = ?", (account,)
@@ -121,3 +128,28 @@ def _balances(world: World, load: Load) -> list[str]:
     if left or pending_e4:
         found.append(f"{left} reservations are open, {pending_e4} is reserved")
     return found
+
+
+def _allowances(world: World) -> tuple[dict[str, Any], list[str]]:
+    """STRICT: what was granted and paid from it; nobody spent by a decision what was not there."""
+    found: list[str] = []
+    with closing(measure.open_read(world.app.data / "application.db")) as database:
+        granted_e4, returned_e4, settled_e4 = database.execute(
+            "SELECT SUM(granted_e4), SUM(returned_e4), SUM(settled_e4) FROM stream"
+        ).fetchone()
+        purse_e4, forced_e4 = database.execute(
+            "SELECT (SELECT SUM(credits_e4 - debits_e4) FROM account"
+            "  WHERE id = user.account OR (kind = 'escrow' AND account.user = user.id)),"
+            " (SELECT COALESCE(SUM(amount_e4), 0) FROM charge"
+            "  WHERE account = user.account AND forced)"
+            " FROM user WHERE name = 'dana'"
+        ).fetchone()
+    if purse_e4 + forced_e4 < 0:
+        found.append(f"dana is at {purse_e4 / 10_000}, {forced_e4 / 10_000} of it forced")
+    figures = {
+        "recalls": world.app.call("status")["recalls"],
+        "granted_e4": granted_e4,
+        "returned_e4": returned_e4,
+        "paid_from_allowances_e4": settled_e4,
+    }
+    return figures, found

@@ -83,6 +83,9 @@ def show(result: dict[str, Any]) -> str:
         f"{sum(result['faults'].values())} faults: {faults}",
         f"{result['prints']} documents on paper, {result['copies']} copies of"
         f" {result['copied_pages']} pages, {result['charged_e4'] / 10_000:.2f} charged",
+        f"STRICT sites were granted {result['granted_e4'] / 10_000:.2f}, gave back"
+        f" {result['returned_e4'] / 10_000:.2f} ({result['recalls']} recalls) and paid"
+        f" {result['paid_from_allowances_e4'] / 10_000:.2f} from it",
         f"settled {result['settled_s']} s after the last heal; the statement is"
         f" {result['statement']}",
         f"lost {result['lost']}, duplicated {result['duplicated']},"
