@@ -44,6 +44,7 @@ class World:
 
     directory: Path = attrs.field(factory=lambda: Path(tempfile.mkdtemp(prefix="pc-soak-")))
     network: Network = attrs.field(factory=Network)
+    sites: tuple[str, ...] = ALL_SITES
     disks: dict[str, SmallDisk] = attrs.field(factory=dict)
     roles: dict[str, Role] = attrs.field(factory=dict)
     branches: list[Branch] = attrs.field(factory=list)
@@ -63,7 +64,7 @@ class World:
     def start(self) -> None:
         """Make, join and start everybody."""
         os.environ["PYTHONPATH"] = str(ROOT)
-        for name in (APPLICATION, *(f"{n}-{what}" for n in ALL_SITES for what in BESIDE)):
+        for name in (APPLICATION, *(f"{n}-{what}" for n in self.sites for what in BESIDE)):
             # Before any process: those of a namespace see the mounts of its beginning.
             self.disks[name] = SmallDisk(self.directory / name / "data", DISK)
         app = self._add_role("app", APPLICATION, self._listen(APPLICATION))
@@ -72,10 +73,10 @@ class World:
         for name, (balance, restricted, card) in PEOPLE.items():
             app.call("user.add", name=name, balance=balance, restricted=restricted)
             app.call("user.card", name=name, number=card, remove=False)
-        for name in ALL_SITES:
+        for name in self.sites:
             self._add_branch(name)
-        for name in STRICT:
-            app.call("policy.set", site=name, settings={"policy": "strict"})
+            if name in STRICT:
+                app.call("policy.set", site=name, settings={"policy": "strict"})
         with ThreadPoolExecutor(2) as pool:
             # Each joins three roles, and each has its time limit.
             list(pool.map(self._join, self.branches))
