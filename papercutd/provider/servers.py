@@ -146,8 +146,9 @@ class ServerSession:
         self._settle_timer: IDelayedCall | None = None
         self._is_ready = False
         self._config_pages = ConfigPages()
-        #: The journal id of our last HELLO.
+        #: The journal id of our last HELLO, and the stream it told of.
         self._said = known.identity.journal
+        self._told_of = ""
         self._patience = Patience(
             env, NEW_JOURNAL_FIRST_S, NEW_JOURNAL_LONGEST_S, NEW_JOURNAL_CALM_S
         )
@@ -172,9 +173,14 @@ class ServerSession:
         )
 
     def _acked(self) -> Acked | None:
-        """What the site acknowledged last, while it shows the same stream."""
-        mark = self._known.acked.get(self.decider)
-        return None if mark is None else Acked(self.decider, wire.mark_sent(mark))
+        """What the site acknowledged last, while it shows the same stream.
+
+        After a start we do not know which one it shows: the one we know, or the first.
+        """
+        known = self._known.acked
+        self._told_of = self.decider or next(iter(known), "")
+        mark = known.get(self._told_of)
+        return None if mark is None else Acked(self._told_of, wire.mark_sent(mark))
 
     def make_ping(self) -> messages.Ping:
         return messages.Ping(self._env.wall_s(), wire.position_out(self._known.position))
@@ -244,6 +250,10 @@ class ServerSession:
             await self._offer_again(position.timeline)
         self._saw_position(position)
         if self.role == "site":
+            if self._told_of != self.decider and self.decider in self._known.acked:
+                # It may have gone back, and has not heard how far it was.
+                session.abort()
+                return
             turned = await self._journal.saw_stream(welcome.name, welcome.decider)
             if turned:
                 _log.warn(
