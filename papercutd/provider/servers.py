@@ -119,7 +119,7 @@ class ServerSession:
         settings: LinkSettings,
         on_config: Callable[[str, messages.Config], None],
         on_ready: Callable[[str], None],
-        on_turned: Callable[[], None],
+        on_owed: Callable[[], None],
         held_pages: Callable[[], Iterator[messages.Held]],
         on_release: Callable[[str, messages.Release | messages.Discard], None],
         on_lost: Callable[[str, messages.Adopt], Coroutine[Any, Any, None]],
@@ -131,7 +131,7 @@ class ServerSession:
         self.role = role
         self._on_config = on_config
         self._on_ready = on_ready
-        self._on_turned = on_turned
+        self._on_owed = on_owed
         self._held_pages = held_pages
         self._on_release = on_release
         self._on_lost = on_lost
@@ -260,7 +260,7 @@ class ServerSession:
                     "the site has another stream: {count} completions go to the application server",
                     count=turned,
                 )
-                self._on_turned()
+                self._on_owed()
         await self._send_open(session)
         self._is_ready = True
         self.settle()
@@ -344,7 +344,7 @@ class ServerSession:
                 "the application server was restored: it is offered {count} jobs again",
                 count=offered,
             )
-            self._on_turned()
+            self._on_owed()
 
     # Settling.
 
@@ -439,4 +439,7 @@ class ServerSession:
             self._saw_position(position)
         if mark is not None:
             self._known.saw_mark(owed.target, mark)
+        if owed.decider != owed.target:
+            # A stream that was given up, and lives, is owed a word now.
+            self._on_owed()
         return True

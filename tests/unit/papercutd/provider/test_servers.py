@@ -208,6 +208,22 @@ class StreamTests(SettlingCase):
         self.assertEqual(self.application.keys(messages.Complete), [key])
         self.assertEqual(self.unacknowledged(), [])
 
+    def test_a_retired_stream_that_lives(self) -> None:
+        """Its application server was restored to before that: what it reserved is given back."""
+        self.application.config = config(retired=[self.site.decider])
+        self.rig.start(1.0)
+        self.application.unplug()
+        self.rig.run(1.0)
+        # By way of the site the application server would have it already.
+        self.site.say[messages.Relay] = Code.UNREACHABLE
+        key = self.printed()
+        self.assertEqual(self.site.keys(messages.Cancel), [])
+        self.application.plug()
+        self.rig.run(10.0)
+        self.assertEqual(self.application.keys(messages.Complete), [key])
+        self.assertEqual(self.site.keys(messages.Cancel), [key])
+        self.assertEqual(self.rig.rows("SELECT * FROM cancel WHERE acked = 0"), [])
+
     def test_a_retired_stream_too(self) -> None:
         self.application.endpoint.mode = "refuse"
         self.rig.start(1.0)
