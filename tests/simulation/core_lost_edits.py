@@ -100,6 +100,8 @@ class LostEditChecks:
         self._struck = struck
         self._followed: dict[str, Followed] = {}
         self._chains: dict[int, str] = {}
+        #: (table, key) to the newest change that touched that row.
+        self._touched: dict[tuple[str, Any], int] = {}
         #: (transfer, account, amount, change) of money given or taken by hand.
         self._adjusted: list[tuple[int, int, int, int]] = []
         self._demands: dict[tuple[str, str, int | str, str], Demand] = {}
@@ -110,6 +112,13 @@ class LostEditChecks:
         if node.name != APPLICATION or centre is None:
             return
         self._chains = _chains(centre)
+        self._touched = {
+            (table, key): number
+            for number, body in centre.execute(
+                "SELECT number, body FROM change_log ORDER BY number"
+            )
+            for table, key, _ in json.loads(body)
+        }
         self._adjusted = centre.execute(
             "SELECT id, MAX(debit, credit), CASE debit WHEN 2 THEN amount_e4 ELSE -amount_e4 END,"
             " number FROM transfer WHERE kind = 'direct' AND who = 'administrator'"
@@ -138,7 +147,9 @@ class LostEditChecks:
                 continue
             for table, rows in had.rows.items():
                 for key, row in rows.items():
-                    if now[table].get(key) != row:
+                    # What that history never touched is older in it than in the one put back.
+                    is_edited = self._touched.get((table, key), 0) > common
+                    if is_edited and now[table].get(key) != row:
                         self._demand(Demand(site, table, key, had.number, had.chain, row))
             for transfer, account, amount_e4, number in self._adjusted:
                 # What its own snapshot had, nobody told it one by one.
