@@ -12,6 +12,7 @@ import attrs
 
 from papercutd.domain.decision import Funds
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import insert_row
 
 #: Accounts that every installation has.
 REVENUE = 1
@@ -165,7 +166,8 @@ class Accounts:
         amount_e4: int,
         entry: Entry,
     ) -> int:
-        done = connection.execute(
+        return insert_row(
+            connection,
             "INSERT INTO transfer (kind, refers, debit, credit, amount_e4, key, price_version,"
             " who, place, claimed_at, received_at, forced, reason, number)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -175,8 +177,6 @@ class Accounts:
                 *(int(entry.forced), entry.reason, self._log.number),
             ),
         )
-        assert done.lastrowid is not None
-        return done.lastrowid
 
 
 def verify_accounts(connection: sqlite3.Connection) -> list[str]:

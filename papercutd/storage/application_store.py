@@ -80,13 +80,14 @@ SCHEMA = "application"
 def create_installation(connection: sqlite3.Connection, installation: str) -> None:
     """Fill an empty database with what every installation has."""
     connection.execute(
-        "INSERT OR IGNORE INTO head (one, installation, timeline, number, chain)"
-        " VALUES (1, ?, 1, 0, ?)",
+        "INSERT INTO head (one, installation, timeline, number, chain)"
+        " VALUES (1, ?, 1, 0, ?) ON CONFLICT DO NOTHING",
         (installation, CHAIN_START),
     )
     for number, kind in enumerate(("revenue", "adjustment", "uncollected"), 1):
         connection.execute(
-            "INSERT OR IGNORE INTO account (id, kind, name) VALUES (?, ?, ?)", (number, kind, kind)
+            "INSERT INTO account (id, kind, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (number, kind, kind),
         )
 
 

@@ -141,7 +141,8 @@ def owes_nothing(connection: sqlite3.Connection, identity: str) -> bool:
 def hold(connection: sqlite3.Connection, key: str, asker: SessionRef) -> None:
     """``asker`` holds the reservation of ``key``, asked in this session."""
     connection.execute(
-        "INSERT OR REPLACE INTO hold VALUES (?, ?, ?, ?)",
+        "INSERT INTO hold VALUES (?, ?, ?, ?) ON CONFLICT (key, asker, journal)"
+        " DO UPDATE SET session = excluded.session",
         (key, asker.identity, asker.journal, asker.session),
     )
 

@@ -340,8 +340,8 @@ class Charging:
         claimed_at = job.submitted_at if isinstance(job, Request) else job.completed_at
         # One server may void what another has charged meanwhile: then it did cost something.
         connection.execute(
-            "INSERT OR IGNORE INTO job_log SELECT ?1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
-            " WHERE NOT EXISTS (SELECT 1 FROM charge WHERE key = ?1)",
+            "INSERT INTO job_log SELECT ?1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+            " WHERE NOT EXISTS (SELECT 1 FROM charge WHERE key = ?1) ON CONFLICT DO NOTHING",
             (
                 *(job.key, job.provider, job.printer, decision.user, job.user_name, job.title),
                 *(ended or decision.verdict.value, decision.reason.value, decision.decider),

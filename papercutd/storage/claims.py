@@ -67,7 +67,7 @@ class Claims:
     def link(self, connection: sqlite3.Connection, hashed: str, user: int) -> None:
         """The card is theirs; what they were told about a card of theirs is mended."""
         done = connection.execute(
-            "INSERT OR IGNORE INTO card (hash, user, added_at) VALUES (?, ?, ?)",
+            "INSERT INTO card (hash, user, added_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (hashed, user, self._wall_s()),
         )
         if done.rowcount:
@@ -139,7 +139,8 @@ class Claims:
     ) -> None:
         now = self._wall_s()
         connection.execute(
-            "INSERT OR IGNORE INTO notice VALUES (?, ?, ?, ?)", (id, user, kind, now)
+            "INSERT INTO notice VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (id, user, kind, now),
         )
         self._log.touch("notice", id)
         (name,) = connection.execute("SELECT name FROM user WHERE id = ?", (user,)).fetchone()

@@ -18,6 +18,7 @@ from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Re
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.claims import Claims
+from papercutd.storage.engine import insert_row
 from papercutd.storage.people import CARD_KEY, find_user, heir_of_user, read_secret
 from papercutd.storage.scope import note_stood
 from papercutd.storage.timeline import is_lost, next_id
@@ -198,20 +199,21 @@ class Directory:
         check_amount_e4(balance_e4, field="balance")
         check_amount_e4(overdraft_e4, field="overdraft")
         take_user_name(connection, self._log, name, None, entry.received_at, now)
-        account = connection.execute(
+        account = insert_row(
+            connection,
             "INSERT INTO account (id, kind, name, restricted, floor_e4)"
             " VALUES (?, 'personal', ?, ?, ?)",
             (next_id(connection, "account"), name, int(restricted), -overdraft_e4),
-        ).lastrowid
-        user = connection.execute(
+        )
+        user = insert_row(
+            connection,
             "INSERT INTO user (id, name, folded, full_name, account, administrator, source)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 *(next_id(connection, "user"), name, folded, full_name, account),
                 *(int(administrator), source),
             ),
-        ).lastrowid
-        assert account is not None and user is not None
+        )
         connection.execute("UPDATE account SET user = ? WHERE id = ?", (user, account))
         connection.execute(
             "INSERT INTO user_name VALUES (?, ?, ?, NULL)", (folded, user, self._log.number)
@@ -249,11 +251,11 @@ class Directory:
         ).fetchone()
         if taken is not None:
             raise AlreadyExists("account", name)
-        account = connection.execute(
+        account = insert_row(
+            connection,
             "INSERT INTO account (id, kind, name, restricted) VALUES (?, 'shared', ?, ?)",
             (next_id(connection, "account"), name, int(restricted)),
-        ).lastrowid
-        assert account is not None
+        )
         self._log.touch("account", account)
         if balance_e4:
             self.adjust(connection, account, balance_e4, entry)
@@ -471,7 +473,7 @@ class Directory:
         if found is not None and found[0] != user:
             raise AlreadyExists("card", normalise_card(number))
         connection.execute(
-            "INSERT OR IGNORE INTO card (hash, user, added_at) VALUES (?, ?, ?)",
+            "INSERT INTO card (hash, user, added_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (hashed, user, added_at),
         )
         self._log.touch("card", hashed)
@@ -502,7 +504,9 @@ class Directory:
 
     def ensure_secret(self, connection: sqlite3.Connection, name: str, value: str) -> None:
         """``value`` becomes the secret called ``name``, unless there is one."""
-        done = connection.execute("INSERT OR IGNORE INTO secret VALUES (?, ?)", (name, value))
+        done = connection.execute(
+            "INSERT INTO secret VALUES (?, ?) ON CONFLICT DO NOTHING", (name, value)
+        )
         if done.rowcount:
             self._log.touch("secret", name)
 
@@ -540,10 +544,10 @@ class Directory:
             raise AlreadyExists(kind, name)
         names = ", ".join(("id", "name", *columns))
         places = ", ".join("?" * (2 + len(columns)))
-        done = connection.execute(
+        made = insert_row(
+            connection,
             f"INSERT INTO {kind} ({names}) VALUES ({places})",
             (next_id(connection, kind), name, *columns.values()),
         )
-        assert done.lastrowid is not None
-        self._log.touch(kind, done.lastrowid)
-        return done.lastrowid
+        self._log.touch(kind, made)
+        return made

@@ -95,7 +95,8 @@ class Groups:
             id = self._directory.id_of_user(connection, user)
             key = f"{group}.{id}"
             done = connection.execute(
-                "INSERT OR IGNORE INTO group_member VALUES (?, ?, ?)", (key, group, id)
+                "INSERT INTO group_member VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (key, group, id),
             )
             changed += done.rowcount
             self._log.touch("group_member", key)

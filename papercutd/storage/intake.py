@@ -18,6 +18,7 @@ from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claim, Claims
+from papercutd.storage.engine import DATABASE_ERRORS, REFUSALS
 from papercutd.storage.lockouts import Lockouts
 from papercutd.storage.records import (
     ALLOWANCE,
@@ -40,9 +41,9 @@ from papercutd.storage.scope import check_spoken_for
 
 def is_of_the_machine(error: Exception) -> bool:
     """Whether ``error`` is the database's or the machine's, whatever the record says."""
-    if isinstance(error, sqlite3.Error):
-        return not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)
-    return isinstance(error, StorageError | MemoryError | OSError)
+    if isinstance(error, REFUSALS):
+        return False
+    return isinstance(error, DATABASE_ERRORS) or isinstance(error, StorageError | MemoryError | OSError)
 
 
 @attrs.frozen
@@ -274,7 +275,7 @@ class Intake:
         if why is not None:
             # Whatever a record makes us stumble over, the records behind it must come in.
             connection.execute(
-                "INSERT OR IGNORE INTO parked VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO parked VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (stream, number, body, why, self._wall_s()),
             )
             self._charging.list_item(
@@ -330,9 +331,9 @@ class Intake:
                 raise
             connection.execute("ROLLBACK TO record")
             self._log.undo(mark)
-            return f"{type(error).__name__}: {error}"
-        finally:
             connection.execute("RELEASE record")
+            return f"{type(error).__name__}: {error}"
+        connection.execute("RELEASE record")
         return None
 
     def _apply_record(

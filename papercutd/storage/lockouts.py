@@ -75,7 +75,7 @@ class Lockouts:
         # Who had not heard of the unlocking counted what it has ended.
         is_ended = position_of(position) < position_of(unlocked)
         new = connection.execute(
-            "INSERT OR IGNORE INTO lockout_event VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO lockout_event VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (key, user, server, min(began_at, now_s), now_s, is_ended),
         ).rowcount
         if new:
@@ -99,7 +99,7 @@ class Lockouts:
         user = self._heir(connection, user)
         now_s = self._wall_s()
         new = connection.execute(
-            "INSERT OR IGNORE INTO lockout_event VALUES (?, ?, ?, ?, ?, 1)",
+            "INSERT INTO lockout_event VALUES (?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
             (key, user, server, now_s, now_s),
         ).rowcount
         if new:
@@ -123,7 +123,10 @@ class Lockouts:
         ]
         found = sum_lockouts(begun)
         connection.execute(
-            "INSERT OR REPLACE INTO lockout VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO lockout VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (user) DO UPDATE SET"
+            " lockouts = excluded.lockouts, lasts_s = excluded.lasts_s,"
+            " ends_at = excluded.ends_at, unlocked = excluded.unlocked,"
+            " noted_at = excluded.noted_at",
             (user, found.count, found.lasts_s, found.ends_at, unlocked, self._wall_s()),
         )
         self._log.touch("lockout", user)

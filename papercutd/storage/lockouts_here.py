@@ -50,8 +50,9 @@ def unlock(
     for one in merged_users(connection, "replica.", user):
         connection.execute("DELETE FROM lockout_event WHERE user = ?", (one,))
         connection.execute(
-            "INSERT OR REPLACE INTO unlocked"
-            " SELECT user, ends_at FROM replica.lockout WHERE user = ?",
+            "INSERT INTO unlocked"
+            " SELECT user, ends_at FROM replica.lockout WHERE user = ?"
+            " ON CONFLICT (user) DO UPDATE SET ends_at = excluded.ends_at",
             (one,),
         )
     _append(*(connection, key, _position(connection), wall_s), Locked(user, 0, dated_s, ended=True))

@@ -141,7 +141,7 @@ class Merging:
             raise NotFound("uncollected charge", key)
         charge_id, amount_e4, version, printer = found
         done = connection.execute(
-            "INSERT OR IGNORE INTO assigned VALUES (?, ?, ?, ?)",
+            "INSERT INTO assigned VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (charge_id, person.id, entry.received_at, self._log.number),
         )
         if done.rowcount == 0:
@@ -185,7 +185,9 @@ class Merging:
             (self._log.number, user.folded, user.id),
         )
         connection.execute(
-            "INSERT OR REPLACE INTO former_name VALUES (?, ?, ?)", (user.folded, user.id, at)
+            "INSERT INTO former_name VALUES (?, ?, ?) ON CONFLICT (folded)"
+            " DO UPDATE SET user = excluded.user, left_at = excluded.left_at",
+            (user.folded, user.id, at),
         )
         self._log.touch("former_name", user.folded)
         # What no name can be: names hold no control characters.
@@ -196,7 +198,8 @@ class Merging:
         connection.execute("UPDATE user SET folded = ? WHERE id = ?", (folded, user))
         # The same name again within one transaction is the same bearing.
         connection.execute(
-            "INSERT OR REPLACE INTO user_name VALUES (?, ?, ?, NULL)",
+            "INSERT INTO user_name VALUES (?, ?, ?, NULL)"
+            " ON CONFLICT (folded, since, user) DO UPDATE SET until = NULL",
             (folded, user, self._log.number),
         )
         self._log.touch("user", user)

@@ -36,7 +36,9 @@ class Policies:
         """It takes the place of the rule for the same knob, site and group."""
         key = _key(rule)
         connection.execute(
-            "INSERT OR REPLACE INTO site_policy VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO site_policy VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            " site = excluded.site, user_group = excluded.user_group, knob = excluded.knob,"
+            " value = excluded.value, needs = excluded.needs",
             (key, rule.site, rule.group, rule.knob, rule.value, rule.needs),
         )
         self._log.touch("site_policy", key)

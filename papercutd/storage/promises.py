@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 
 import attrs
+import msgspec
 
 from papercutd.domain.decision import Policy
 from papercutd.domain.schedule import NO_DUE, PERIODS, Due, Rule, credit_of, parse_due
@@ -18,6 +19,15 @@ from papercutd.storage.schedules import IS_RESTRICTED, RESTRICTED
 
 #: Runs of one schedule that are counted ahead at the most.
 AHEAD_MAX = 100
+
+
+class _Dated(msgspec.Struct):
+    """Of a decision, after which promise it was made."""
+
+    promise: str = ""
+
+
+_DECODE = msgspec.json.Decoder(_Dated).decode
 
 
 @attrs.frozen
@@ -122,12 +132,12 @@ def _unsettled(connection: sqlite3.Connection, account: int) -> list[tuple[Due, 
     places = ", ".join("?" * len(mine))
     return [
         (due, amount_e4)
-        for promise, amount_e4 in connection.execute(
-            "SELECT COALESCE(json_extract(CAST(body AS TEXT), '$.promise'), ''), reserved_e4"
+        for body, amount_e4 in connection.execute(
+            "SELECT body, reserved_e4"
             f" FROM decision WHERE account IN ({places})"
             " AND (state = 'open' OR (state = 'settled' AND number > ?))"
             " AND key NOT IN (SELECT key FROM replica.charged)",
             (*mine, replicated_mark(connection)),
         )
-        if (due := parse_due(promise)) is not None
+        if (due := parse_due(_DECODE(body).promise)) is not None
     ]

@@ -90,8 +90,8 @@ def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, dat
         else:
             connection.execute(f"UPDATE {database}.position SET chain = ''")
     connection.execute(
-        f"INSERT OR IGNORE INTO {database}.position (one, timeline, number, chain)"
-        " VALUES (1, 0, 0, ?)",
+        f"INSERT INTO {database}.position (one, timeline, number, chain)"
+        " VALUES (1, 0, 0, ?) ON CONFLICT DO NOTHING",
         (CHAIN_START,),
     )
 
@@ -123,7 +123,8 @@ def apply_batch(
         (position.timeline, position.number, position.chain),
     )
     connection.execute(
-        "INSERT OR REPLACE INTO replica.applied VALUES (?, ?, ?)",
+        "INSERT INTO replica.applied VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
+        " committed_at = excluded.committed_at, applied_at = excluded.applied_at",
         (position.number, committed_at, applied_at),
     )
     if position.number % 100 == 0:

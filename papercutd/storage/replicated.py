@@ -18,6 +18,7 @@ import attrs
 import msgspec
 
 from papercutd.errors import BadRows, InvalidValue, NotFound
+from papercutd.storage.engine import REFUSALS, is_sqlite
 
 #: Rows of one range that are digested at the most; a longer one is compared as far as that.
 RANGE_MAX = 2_000
@@ -40,7 +41,7 @@ class Replicated:
     key: str
     columns: tuple[str, ...]
     source: str
-    condition: str = "1"
+    condition: str = "1 = 1"
     #: The version of the wire that brought the table, and those that brought columns later:
     #: who speaks an older one has no such rows, and rows without such columns.
     since: int = 1
@@ -65,7 +66,7 @@ class Replicated:
 
     def condition_of(self, source: str) -> str:
         """Of the centre's rows; a replica has no others."""
-        return self.condition if source == self.source else "1"
+        return self.condition if source == self.source else "1 = 1"
 
     @property
     def first_key(self) -> int | str:
@@ -258,7 +259,7 @@ def read_range(
         raise InvalidValue("after, until", "are no keys of that table")
     bounded = "" if until is None else f" AND {spec.key} <= ?2"
     # Numbers may be negative where a disk was damaged.
-    beyond = "1" if after is None else f"{spec.key} > ?1"
+    beyond = "1 = 1" if after is None else f"{spec.key} > ?1"
     limited = "" if count_max is None else f" LIMIT {count_max}"
     values = (low,) if until is None else (low, until)
     before, connection.text_factory = connection.text_factory, bytes
@@ -289,13 +290,14 @@ def apply_rows(
         for table, key, columns in rows:
             if table == CHARGE and charged_at is not None:
                 connection.execute(
-                    f"INSERT OR IGNORE INTO {database}.charged VALUES (?, ?)", (key, charged_at)
+                    f"INSERT INTO {database}.charged VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    (key, charged_at),
                 )
             else:
                 _apply_row(connection, database, table, key, columns)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise BadRows(f"a row cannot be read: {type(error).__name__}") from error
-    except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+    except (*REFUSALS, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
         # A value of another type than its column.
         raise BadRows(f"a row does not fit: {error}") from error
 
@@ -303,12 +305,18 @@ def apply_rows(
 @lru_cache(maxsize=256)
 def _statements(
     table: str, key: str, columns: tuple[str, ...], sent: tuple[str, ...]
-) -> tuple[str, str]:
-    """How a row with the columns ``sent`` is written, and read as it stands."""
+) -> tuple[str, str, str]:
+    """How a row with the columns ``sent`` is written, and read as it stands; what goes before.
+
+    What is not sent has its default: then the row is made anew.
+    """
     places = ", ".join("?" * len(sent))
+    values = ", ".join(f"{name} = excluded.{name}" for name in sent if name != key)
     return (
-        f"INSERT OR REPLACE INTO {table} ({', '.join(sent)}) VALUES ({places})",
+        f"INSERT INTO {table} ({', '.join(sent)}) VALUES ({places})"
+        f" ON CONFLICT ({key}) DO {f'UPDATE SET {values}' if values else 'NOTHING'}",
         f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?",
+        "" if len(sent) == len(columns) else f"DELETE FROM {table} WHERE {key} = ?",
     )
 
 
@@ -325,18 +333,24 @@ def _apply_row(
     spec = TABLES.get(table)
     if spec is None:
         return
+    sealed_as = key if is_sqlite(connection) else str(key)
     if columns is None:
         connection.execute(f"DELETE FROM {database}.{table} WHERE {spec.key} = ?", (key,))
-        connection.execute(f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, key))
+        connection.execute(
+            f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, sealed_as)
+        )
         return
     if columns[spec.key] != key:
         raise BadRows(f"a row of {table} has another key than it travels under")
     sent = tuple(name for name in spec.columns if name in columns or name not in spec.newer)
-    insert, select = _statements(f"{database}.{table}", spec.key, spec.columns, sent)
+    insert, select, before = _statements(f"{database}.{table}", spec.key, spec.columns, sent)
+    if before:
+        connection.execute(before, (key,))
     connection.execute(insert, [columns[name] for name in sent])
     # As the columns stand: a REAL given as 5 is 5.0.
     stored = connection.execute(select, (key,)).fetchone()
     connection.execute(
-        f"INSERT OR REPLACE INTO {database}.seal VALUES (?, ?, ?)",
-        (table, key, digest_of(stored)),
+        f"INSERT INTO {database}.seal VALUES (?, ?, ?)"
+        " ON CONFLICT (tbl, key) DO UPDATE SET digest = excluded.digest",
+        (table, sealed_as, digest_of(stored)),
     )

@@ -312,7 +312,7 @@ def give_back(
     is_ahead = coming and before.at_s <= max(coming[0], entry.received_at) + LATE_MAX_S
     if is_ahead and last_run(connection, decision.account) < before:
         connection.execute(
-            "INSERT OR IGNORE INTO early_charge VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO early_charge VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (decision.account, before.at_s, before.schedule, entry.key, amount_e4),
         )
     left_e4 = amount_e4

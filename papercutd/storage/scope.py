@@ -86,7 +86,7 @@ def site_of_owner(connection: sqlite3.Connection, owner: str) -> int | None:
 def note_stood(connection: sqlite3.Connection, kind: str, id: int) -> None:
     """A ``provider`` or ``device`` is about to be moved: remember where it stood."""
     connection.execute(
-        f"INSERT OR IGNORE INTO stood SELECT '{kind}:' || name, site FROM {kind}"
-        " WHERE id = ? AND site IS NOT NULL",
+        f"INSERT INTO stood SELECT '{kind}:' || name, site FROM {kind}"
+        " WHERE id = ? AND site IS NOT NULL ON CONFLICT DO NOTHING",
         (id,),
     )

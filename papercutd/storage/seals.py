@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from papercutd.storage.engine import is_sqlite
+from papercutd.storage.postgres import seals as postgres
 from papercutd.storage.replicated import TABLES, Replicated, digest_of
 
 #: Sealed tables of the application server, and their keys.
@@ -72,6 +74,9 @@ def legible(connection: sqlite3.Connection) -> Iterator[None]:
 
 def watch(connection: sqlite3.Connection) -> None:
     """Note from now on which ledger rows this connection writes."""
+    if not is_sqlite(connection):
+        postgres.watch(connection)
+        return
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS written"
         " (tbl TEXT NOT NULL, key NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
@@ -90,7 +95,7 @@ def take_seals(connection: sqlite3.Connection, number: int) -> list[Seal]:
 
     The first seals of a database are those of all its rows.
     """
-    keys: list[tuple[str, Key]] = connection.execute("SELECT tbl, key FROM written").fetchall()
+    keys = _written(connection)
     if not keys:
         return []
     if connection.execute("SELECT 1 FROM sealing").fetchone() is None:
@@ -100,15 +105,34 @@ def take_seals(connection: sqlite3.Connection, number: int) -> list[Seal]:
             for table, key in LEDGER.items()
             for row in connection.execute(f"SELECT {key} FROM {table}")
         ]
-    connection.execute("DELETE FROM written")
     seals: list[Seal] = []
     with as_stored(connection):
+        if not is_sqlite(connection):
+            return _seals_by_table(connection, keys)
+        connection.execute("DELETE FROM written")
         for table, key in keys:
             row = connection.execute(
                 f"SELECT * FROM {table} WHERE {LEDGER[table]} = ?", (key,)
             ).fetchone()
             seals.append((table, key, None if row is None else digest_of(row)))
     return seals
+
+
+def _written(connection: sqlite3.Connection) -> list[tuple[str, Key]]:
+    if not is_sqlite(connection):
+        return postgres.take_written(connection, LEDGER)
+    return connection.execute("SELECT tbl, key FROM written").fetchall()
+
+
+def _seals_by_table(connection: sqlite3.Connection, keys: list[tuple[str, Key]]) -> list[Seal]:
+    """The seals of these rows, with one question for each table."""
+    rows = {
+        table: postgres.read_rows(connection, table, key, [k for t, k in keys if t == table])
+        for table, key in LEDGER.items()
+        if any(found == table for found, _ in keys)
+    }
+    digests = ((table, key, rows[table].get(key)) for table, key in keys)
+    return [(table, key, None if row is None else digest_of(row)) for table, key, row in digests]
 
 
 def verify_ledger(connection: sqlite3.Connection) -> list[str]:
@@ -121,6 +145,8 @@ def verify_ledger(connection: sqlite3.Connection) -> list[str]:
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS sealed (tbl TEXT NOT NULL, key BLOB NOT NULL,"
         " digest TEXT, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
+        if is_sqlite(connection)
+        else postgres.SEALED
     )
     connection.execute("DELETE FROM sealed")
     for (seal,) in connection.execute(
@@ -131,23 +157,36 @@ def verify_ledger(connection: sqlite3.Connection) -> list[str]:
             found = [(str(t), _stored_key(k), d) for t, k, d in seals]
         except (ValueError, TypeError):
             continue
-        connection.executemany("INSERT OR REPLACE INTO sealed VALUES (?, ?, ?)", found)
+        connection.executemany(
+            "INSERT INTO sealed VALUES (?, ?, ?)"
+            " ON CONFLICT (tbl, key) DO UPDATE SET digest = excluded.digest",
+            found if is_sqlite(connection) else postgres.as_texts(found),
+        )
     connection.execute("DELETE FROM sealed WHERE digest IS NULL")
     problems: list[str] = []
     for table, key in LEDGER.items():
         defaults = list(_defaults(connection, "main", table).values())
+        place = _key_of_seals(connection, key == "id")
         problems += compare(
             *(connection, table, f"SELECT * FROM {table} ORDER BY {key}", key),
-            f"SELECT key, digest FROM sealed WHERE tbl = '{table}' ORDER BY key",
+            f"SELECT {place} AS k, digest FROM sealed WHERE tbl = '{table}' ORDER BY k",
             partial(_shorter, defaults),
         )
     connection.execute("DROP TABLE sealed")
     return problems
 
 
+def _key_of_seals(connection: sqlite3.Connection, is_number: bool) -> str:
+    """How the key of a seal is read: SQLite keeps it as what it is, PostgreSQL as a text."""
+    return "CAST(key AS BIGINT)" if is_number and not is_sqlite(connection) else "key"
+
+
 def _defaults(connection: sqlite3.Connection, database: str, table: str) -> dict[str, Any]:
     """What each column holds where nothing was said, in the order of the columns, as stored."""
     with as_stored(connection):
+        if not is_sqlite(connection):
+            schema = "application" if database == "main" else database
+            return postgres.defaults_of(connection, schema, table)
         columns = connection.execute(f"PRAGMA {database}.table_info({table})").fetchall()
         return {
             name.decode(): connection.execute(
@@ -239,11 +278,13 @@ def verify_replica(connection: sqlite3.Connection, database: str) -> list[str]:
     for spec in TABLES.values():
         columns = ", ".join(spec.columns)
         defaults = _defaults(connection, database, spec.table)
+        place = _key_of_seals(connection, isinstance(spec.first_key, int))
         problems += compare(
             *(connection, spec.table),
             f"SELECT {columns} FROM {database}.{spec.table} ORDER BY {spec.key}",
             spec.key,
-            f"SELECT key, digest FROM {database}.seal WHERE tbl = '{spec.table}' ORDER BY key",
+            f"SELECT {place} AS k, digest FROM {database}.seal"
+            f" WHERE tbl = '{spec.table}' ORDER BY k",
             partial(_earlier, spec, defaults),
         )
     return [f"replica: {problem}" for problem in problems]

@@ -84,8 +84,8 @@ _DECODE_REQUEST = msgspec.json.Decoder(Request).decode
 def create_site(connection: sqlite3.Connection, site: str, stream: str) -> None:
     """Fill an empty journal with its identity."""
     connection.execute(
-        "INSERT OR IGNORE INTO identity (one, site, stream, number, chain, acked_chain)"
-        " VALUES (1, ?, ?, 0, ?, ?)",
+        "INSERT INTO identity (one, site, stream, number, chain, acked_chain)"
+        " VALUES (1, ?, ?, 0, ?, ?) ON CONFLICT DO NOTHING",
         (site, stream, CHAIN_START, CHAIN_START),
     )
 

@@ -15,6 +15,7 @@ def read_staleness(connection: sqlite3.Connection) -> Kept | None:
 
 def write_staleness(connection: sqlite3.Connection, kept: Kept) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO staleness VALUES (1, ?, ?, ?)",
+        "INSERT INTO staleness VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET"
+        " told_s = excluded.told_s, stale_s = excluded.stale_s, wall_s = excluded.wall_s",
         (kept.told_s, kept.stale_s, kept.wall_s),
     )

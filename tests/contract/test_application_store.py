@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import attrs
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from papercutd.domain.chain import Mark
@@ -321,9 +321,14 @@ class BooksContract:
         max_size=25,
     )
 
-    @settings(max_examples=60, deadline=None)
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.differing_executors],
+    )
     @given(steps)
     def test_any_order_balances(self, steps) -> None:
+        self.engine.release()
         turner = Turner()
         centre = Centre(turner, self.engine)
         centre.user()

@@ -16,10 +16,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.storage.application_store import ApplicationStore, create_installation
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import RowRefused
 from papercutd.storage.migrate import open_database
+from papercutd.storage.postgres.connection import PostgresConnection
+from papercutd.storage.postgres.database import migrate, open_blocking
 from papercutd.storage.replica import Memory
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
+from tests.support.postgres import shared_cluster
 
 _names = itertools.count()
 #: Runs one statement behind the store's back: to look, or to tamper.
@@ -45,6 +49,8 @@ class Engine(Protocol):
 
     def site(self, clock: Clock, wall_s: Callable[[], float], name: str, stream: str) -> Opened: ...
 
+    def release(self) -> None: ...
+
 
 class Sqlite:
     """In memory, on an inline writer."""
@@ -66,15 +72,95 @@ class Sqlite:
         store = SiteStore(writer, Memory(f"branch-{next(_names)}"), wall_s)
         return Opened(store, _query(connection), sqlite3.IntegrityError)
 
+    def release(self) -> None:
+        """They are gone with their test."""
 
-def _query(connection: sqlite3.Connection) -> Query:
+
+def _query(connection: Any) -> Query:
     def query(sql: str, *values: object) -> list[tuple[Any, ...]]:
         return connection.execute(sql, values).fetchall()
 
     return query
 
 
-ENGINES: tuple[Engine, ...] = (Sqlite(),)
+class Postgres:
+    """On a server of the test's own; databases are emptied and used again."""
+
+    name = "Postgres"
+
+    def __init__(self) -> None:
+        self._free: dict[str, list[PostgresConnection]] = {}
+        self._taken: list[tuple[str, PostgresConnection]] = []
+        self._templates: set[str] = set()
+
+    def application(self, clock: Clock, wall_s: Callable[[], float]) -> Opened:
+        connection = self._database("application")
+        create_installation(connection, "test")
+        log = ChangeLog(wall_s)
+        writer = InlineWriter(connection, clock, log)
+        store = ApplicationStore(writer, InlineReader(writer), log, wall_s)
+        return Opened(store, _query(connection), RowRefused)
+
+    def site(self, clock: Clock, wall_s: Callable[[], float], name: str, stream: str) -> Opened:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """The test is over."""
+        for schema, connection in self._taken:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._free.setdefault(schema, []).append(connection)
+        self._taken.clear()
+
+    def _database(self, schema: str) -> PostgresConnection:
+        free = self._free.setdefault(schema, [])
+        if free:
+            connection = free.pop()
+            connection.execute(_EMPTY)
+        else:
+            template = f"template_{schema}"
+            if template not in self._templates:
+                dsn = shared_cluster().create_database(template)
+                made = open_blocking(dsn, schema)
+                migrate(made, schema)
+                made.close()
+                self._templates.add(template)
+            dsn = shared_cluster().create_database(f"papercut{next(_names)}", template)
+            connection = open_blocking(dsn, schema)
+            connection.execute("SET idle_in_transaction_session_timeout TO 0")
+        self._taken.append((schema, connection))
+        return connection
+
+
+#: Empties every table, whatever refers to it, and gives ids from 1 again.
+_EMPTY = """
+DO $body$
+DECLARE
+    one RECORD;
+BEGIN
+    SET LOCAL session_replication_role TO replica;
+    FOR one IN SELECT oid::regclass AS name FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = ANY(current_schemas(false)::regnamespace[])
+        AND relname NOT IN ('schema_migration', 'writer')
+    LOOP
+        EXECUTE 'DELETE FROM ' || one.name;
+    END LOOP;
+    FOR one IN SELECT oid::regclass AS name FROM pg_class
+        WHERE relkind = 'S' AND relnamespace = ANY(current_schemas(false)::regnamespace[])
+    LOOP
+        EXECUTE 'ALTER SEQUENCE ' || one.name || ' RESTART';
+    END LOOP;
+END $body$
+"""
+ENGINES: tuple[Engine, ...] = (Sqlite(), Postgres())
+
+
+def _released(case: Any, result: Any) -> None:
+    """Run a test, and give back what its engine lent it."""
+    try:
+        SynchronousTestCase.run(case, result)
+    finally:
+        case.engine.release()
 
 
 def on_every_engine(module: dict[str, Any]) -> None:
@@ -83,5 +169,5 @@ def on_every_engine(module: dict[str, Any]) -> None:
         if isinstance(contract, type) and name.endswith("Contract"):
             for engine in ENGINES:
                 made = f"{name.removesuffix('Contract')}{engine.name}Tests"
-                body = {"engine": engine, "__module__": contract.__module__}
+                body = {"engine": engine, "__module__": contract.__module__, "run": _released}
                 module[made] = type(made, (contract, SynchronousTestCase), body)
