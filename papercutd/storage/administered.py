@@ -360,8 +360,10 @@ def _verify_charges(connection: sqlite3.Connection) -> list[str]:
     ]
     for key, charged, moved in connection.execute(
         "SELECT charge.key, SUM(charge.amount_e4), COALESCE((SELECT SUM(amount_e4) FROM transfer"
-        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0) AS moved"
-        " FROM charge GROUP BY charge.key HAVING SUM(charge.amount_e4) <> moved"
+        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0)"
+        " FROM charge GROUP BY charge.key HAVING SUM(charge.amount_e4) <> COALESCE((SELECT"
+        " SUM(amount_e4) FROM transfer"
+        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0)"
     ):
         problems.append(f"charges: key {key} charges {charged}, its transfers moved {moved}")
     return problems

@@ -104,7 +104,8 @@ class Allowances:
         """The person printed or copied at ``site``."""
         connection.execute(
             "INSERT INTO last_use VALUES (?1, ?2, NULL) ON CONFLICT (user) DO UPDATE"
-            " SET before = CASE WHEN site = ?2 THEN before ELSE site END, site = ?2",
+            " SET before = CASE WHEN last_use.site = ?2 THEN last_use.before"
+            " ELSE last_use.site END, site = ?2",
             (heir_of_user(connection, "", user), site),
         )
 
@@ -392,7 +393,7 @@ class Allowances:
         return [] if found is None else merged_users(connection, "", found[0])
 
     def _rows(self, connection: sqlite3.Connection, users: list[int]) -> list[Allowance]:
-        return self._select(connection, f"user IN ({', '.join('?' * len(users))})", users)
+        return self._select(connection, f"user IN ({', '.join('?' * len(users)) or 'NULL'})", users)
 
     def _rows_at(self, connection: sqlite3.Connection, stream: str, user: int) -> list[Allowance]:
         users = merged_users(connection, "", heir_of_user(connection, "", user))
@@ -415,8 +416,9 @@ def verify_allowances(connection: sqlite3.Connection) -> list[str]:
     return [
         f"ledger: the allowance {row[0]} should hold {row[1]}, its account holds {row[2]}"
         for row in connection.execute(
-            "SELECT allowance.id, granted_e4 - returned_e4 - settled_e4 AS held,"
-            " credits_e4 - debits_e4 AS has FROM allowance"
-            " JOIN account ON account.id = allowance.account WHERE held <> has"
+            "SELECT allowance.id, granted_e4 - returned_e4 - settled_e4,"
+            " credits_e4 - debits_e4 FROM allowance"
+            " JOIN account ON account.id = allowance.account"
+            " WHERE granted_e4 - returned_e4 - settled_e4 <> credits_e4 - debits_e4"
         )
     ]

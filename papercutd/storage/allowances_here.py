@@ -47,7 +47,7 @@ def reserve(connection: sqlite3.Connection, user: int, amount_e4: int) -> None:
         _remember(connection, one)
     connection.execute(
         "INSERT INTO allowance (user, pending_e4) VALUES (?1, ?2)"
-        " ON CONFLICT (user) DO UPDATE SET pending_e4 = pending_e4 + ?2",
+        " ON CONFLICT (user) DO UPDATE SET pending_e4 = allowance.pending_e4 + ?2",
         (user, amount_e4),
     )
 

@@ -143,7 +143,7 @@ class Directory:
 
     def _person(self, connection: sqlite3.Connection, user: int) -> Person:
         found = connection.execute(
-            "SELECT id, account, disabled OR deleted_at IS NOT NULL FROM user WHERE id = ?",
+            "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL FROM user WHERE id = ?",
             (heir_of_user(connection, "", user),),
         ).fetchone()
         return Person(found[0], found[1], bool(found[2]))

@@ -49,6 +49,10 @@ class RowRefused(DatabaseFailed):
     """The database itself refuses a row: one of its rules, or a value of another type."""
 
 
+class Interrupted(DatabaseFailed):
+    """The transaction under way is gone, for no fault of its own: it may be run again, whole."""
+
+
 #: What an engine raises of a row that it refuses, whoever wrote it.
 REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, RowRefused)
 #: What an engine raises of its own accord.

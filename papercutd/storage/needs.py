@@ -37,7 +37,7 @@ def read_lacking(
         source = f"{database}{spec.table}" if database else spec.source
         in_force = _IN_FORCE.get(spec.table, "?1 IS NOT NULL").replace("@", source)
         is_known = version is None or spec.since <= version
-        wanted = "needs <> ''" if is_known else "1"
+        wanted = "needs <> ''" if is_known else "1 = 1"
         for key, needs in connection.execute(
             f"SELECT {spec.key}, needs FROM {source} WHERE {wanted} AND {in_force}"
             f" ORDER BY {spec.key} DESC LIMIT 1000",

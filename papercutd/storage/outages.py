@@ -244,12 +244,14 @@ def _overspend(connection: sqlite3.Connection, outage: Outage, last: int) -> dic
         caps = [p["cap_user_e4"] for p in (site, *site["groups"]) if p["policy"] == "capped"]
         bound_e4 = None if bound_e4 is None or None in caps else bound_e4 + max(caps, default=0)
     over = connection.execute(
-        "SELECT account.name, MIN(spent.amount_e4, account.floor_e4 - account.credits_e4"
-        " + account.debits_e4) AS over_e4 FROM (SELECT account, SUM(amount_e4) AS amount_e4"
+        "SELECT name, over_e4 FROM (SELECT account.name, MIN(spent.amount_e4, account.floor_e4"
+        " - account.credits_e4 + account.debits_e4) AS over_e4"
+        " FROM (SELECT account, SUM(amount_e4) AS amount_e4"
         " FROM charge WHERE number >= ? AND number <= ? AND decider NOT IN"
         " ('application', 'tracker') GROUP BY account) AS spent"
         " JOIN account ON account.id = spent.account WHERE account.kind = 'personal'"
-        " AND account.restricted = 1 AND over_e4 > 0 ORDER BY over_e4 DESC, account.name",
+        " AND account.restricted = 1) AS spender WHERE over_e4 > 0"
+        " ORDER BY over_e4 DESC, name",
         (outage.first, last),
     ).fetchall()
     most_e4 = over[0][1] if over else 0

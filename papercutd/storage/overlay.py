@@ -39,7 +39,7 @@ def merged_accounts(connection: sqlite3.Connection, account: int) -> list[int]:
     return [
         row[0]
         for row in connection.execute(
-            "WITH RECURSIVE mine (id) AS (VALUES (?) UNION SELECT a.id"
+            "WITH RECURSIVE mine (id) AS (VALUES (CAST(? AS BIGINT)) UNION SELECT a.id"
             " FROM replica.account AS a JOIN mine ON a.merged_into = mine.id)"
             " SELECT id FROM mine",
             (account,),

@@ -35,7 +35,7 @@ class Login:
 #: Merges that are followed, one into the next; a circle cannot be made.
 MERGES_MAX = 1_000
 _LOGIN = (
-    "SELECT u.id, u.name, u.full_name, u.account, u.disabled OR a.closed, u.verifier,"
+    "SELECT u.id, u.name, u.full_name, u.account, MAX(u.disabled, a.closed), u.verifier,"
     " u.pin_verifier FROM {0}user AS u JOIN {0}account AS a ON a.id = u.account WHERE u.id = ?"
 )
 
@@ -74,7 +74,7 @@ def merged_users(connection: sqlite3.Connection, schema: str, user: int) -> list
     return [
         row[0]
         for row in connection.execute(
-            "WITH RECURSIVE mine (id) AS (VALUES (?) UNION"
+            "WITH RECURSIVE mine (id) AS (VALUES (CAST(? AS BIGINT)) UNION"
             f" SELECT u.id FROM {schema}user AS u JOIN mine ON u.merged_into = mine.id)"
             " SELECT id FROM mine",
             (user,),

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from papercutd.domain.chain import CHAIN_START, Position
+from papercutd.storage.engine import is_sqlite
 from papercutd.storage.migrate import migrate, set_durable
+from papercutd.storage.postgres import schemas
 from papercutd.storage.replicated import Replicated, apply_rows
 
 IN_FORCE = "replica"
@@ -70,9 +72,27 @@ class Memory:
 def _attach(
     connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str
 ) -> bool:
+    if not is_sqlite(connection):
+        return schemas.attach(connection, database)
     connection.execute(f"ATTACH DATABASE ? AS {database}", (files.path(number),))
     set_durable(connection, database)
     return migrate(connection, files.path(number), "replica", database)
+
+
+def is_attached(connection: sqlite3.Connection, database: str) -> bool:
+    """Whether there is a replica as ``database`` on this connection."""
+    if not is_sqlite(connection):
+        return schemas.is_attached(connection, database)
+    return database in {row[1] for row in connection.execute("PRAGMA database_list")}
+
+
+def drop(connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str) -> None:
+    """Replica ``number``, attached as ``database``, is no more."""
+    if not is_sqlite(connection):
+        schemas.drop(connection, database)
+        return
+    connection.execute(f"DETACH DATABASE {database}")
+    files.remove(number)
 
 
 def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str) -> None:
@@ -84,8 +104,7 @@ def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, dat
     """
     if _attach(connection, files, number, database):
         if database == INCOMING:
-            connection.execute(f"DETACH DATABASE {database}")
-            files.remove(number)
+            drop(connection, files, number, database)
             _attach(connection, files, number, database)
         else:
             connection.execute(f"UPDATE {database}.position SET chain = ''")
@@ -94,6 +113,24 @@ def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, dat
         " VALUES (1, 0, 0, ?) ON CONFLICT DO NOTHING",
         (CHAIN_START,),
     )
+
+
+def name_incoming(connection: sqlite3.Connection) -> None:
+    """From this transaction on the incoming replica is the one in force."""
+    connection.execute("UPDATE identity SET replica = replica + 1")
+    if not is_sqlite(connection):
+        schemas.put_in_force(connection)
+
+
+def swap(connection: sqlite3.Connection, files: ReplicaFiles) -> None:
+    """Attach the replica that was named in place of the one before it."""
+    if not is_sqlite(connection):
+        return
+    (number,) = connection.execute("SELECT replica FROM identity").fetchone()
+    connection.execute(f"DETACH DATABASE {INCOMING}")
+    connection.execute(f"DETACH DATABASE {IN_FORCE}")
+    files.remove(number - 1)
+    attach(connection, files, number, IN_FORCE)
 
 
 def read_position(connection: sqlite3.Connection, database: str = IN_FORCE) -> Position | None:
@@ -149,6 +186,9 @@ def _forget_charges(connection: sqlite3.Connection, before: int) -> None:
 def drop_illegible(connection: sqlite3.Connection, spec: Replicated) -> list[str]:
     """Delete the rows of the replica in force whose key is not UTF-8; their keys as far as read."""
     if not isinstance(spec.first_key, str):
+        return []
+    if not is_sqlite(connection):
+        # PostgreSQL itself holds no others.
         return []
     keys = connection.execute(f"SELECT CAST({spec.key} AS BLOB) FROM {IN_FORCE}.{spec.table}")
     bad = [key for (key,) in keys if key.decode("utf-8", "replace").encode() != key]

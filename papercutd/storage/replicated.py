@@ -86,7 +86,7 @@ _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
     " CASE WHEN deleted_at IS NULL THEN disabled ELSE 1 END AS disabled,"
     " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
-    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier FROM user)"
+    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier FROM user) AS person"
 )
 
 TABLES: dict[str, Replicated] = {

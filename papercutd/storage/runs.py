@@ -24,7 +24,7 @@ def note_pages(connection: sqlite3.Connection, grant: Grant, pages: int) -> None
     if found is None or found[0] == "open":
         connection.execute(
             "INSERT INTO run (key, device, pages, body) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (key) DO UPDATE SET pages = MAX(pages, excluded.pages)",
+            " ON CONFLICT (key) DO UPDATE SET pages = MAX(run.pages, excluded.pages)",
             (grant.key, grant.request.provider, pages, encode_grant(grant)),
         )
 

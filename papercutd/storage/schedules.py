@@ -218,7 +218,7 @@ class Schedules:
             self._read(connection, name)
         found = connection.execute(
             f"SELECT {_COLUMNS} FROM schedule WHERE removed = 0 AND (?2 IS NULL OR name = ?2)"
-            " AND (last_account > 0 OR (next_at <= ?1 AND (?3 OR next_at >= ?1 - ?4)))"
+            " AND (last_account > 0 OR (next_at <= ?1 AND (?3 = 1 OR next_at >= ?1 - ?4)))"
             " ORDER BY last_account > 0 DESC, next_at, id LIMIT 1",
             (now_s, name, int(believed), LATE_MAX_S),
         ).fetchone()

@@ -129,8 +129,7 @@ class SiteStore:
                 if not self.was_restored:
                     self._anchor.arm()
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
-            attached = {row[1] for row in connection.execute("PRAGMA database_list")}
-            if replica.IN_FORCE not in attached:
+            if not replica.is_attached(connection, replica.IN_FORCE):
                 replica.attach(connection, self._files, number, replica.IN_FORCE)
 
         def end(connection: sqlite3.Connection) -> None:
@@ -587,8 +586,7 @@ class SiteStore:
 
         def begin(connection: sqlite3.Connection) -> tuple[str, int]:
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
-            attached = {row[1] for row in connection.execute("PRAGMA database_list")}
-            if replica.INCOMING not in attached:
+            if not replica.is_attached(connection, replica.INCOMING):
                 replica.attach(connection, self._files, number + 1, replica.INCOMING)
             return replica.snapshot_progress(connection)
 
@@ -599,8 +597,7 @@ class SiteStore:
 
         def restart(connection: sqlite3.Connection) -> None:
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
-            connection.execute("DETACH DATABASE incoming")
-            self._files.remove(number + 1)
+            replica.drop(connection, self._files, number + 1, replica.INCOMING)
             replica.attach(connection, self._files, number + 1, replica.INCOMING)
 
         return self._writer.submit(restart, BARE)
@@ -616,17 +613,9 @@ class SiteStore:
         """
         await self._writer.submit(lambda c: replica.finish_snapshot(c, position, version), REPLICA)
         passing("snapshot-whole")
-        await self.write(lambda c: c.execute("UPDATE identity SET replica = replica + 1"))
+        await self.write(replica.name_incoming)
         passing("snapshot-named")
-
-        def swap(connection: sqlite3.Connection) -> None:
-            (number,) = connection.execute("SELECT replica FROM identity").fetchone()
-            connection.execute("DETACH DATABASE incoming")
-            connection.execute("DETACH DATABASE replica")
-            self._files.remove(number - 1)
-            replica.attach(connection, self._files, number, replica.IN_FORCE)
-
-        await self._writer.submit(swap, BARE)
+        await self._writer.submit(lambda c: replica.swap(c, self._files), BARE)
         passing("snapshot-in-force")
 
 

@@ -60,7 +60,7 @@ def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
     )
     parked = sum(one["count"] for one in listed if one["kind"] == "parked")
     return {
-        **read.totals("1"),
+        **read.totals("1 = 1"),
         "prints": read.totals("provider NOT LIKE 'device:%'"),
         "copies": read.totals("provider LIKE 'device:%'"),
         "released": read.totals("key LIKE '%/release-%'"),
@@ -86,6 +86,7 @@ def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
         "parked": parked,
         "charged_twice": connection.execute(
             "SELECT COUNT(*) FROM (SELECT key FROM charge GROUP BY key HAVING COUNT(*) > 1)"
+            " AS twice"
         ).fetchone()[0],
     }
 
@@ -127,7 +128,8 @@ class _Reader:
         """By the site at which it was printed; empty: beside none."""
         return self.rows(
             "SELECT COALESCE(site.name, '') AS site, COUNT(*) AS jobs, SUM(pages) AS pages,"
-            " SUM(amount_e4) AS amount_e4, SUM(decider NOT IN ('application', 'tracker'))"
+            " SUM(amount_e4) AS amount_e4, SUM(CASE WHEN decider NOT IN"
+            " ('application', 'tracker') THEN 1 ELSE 0 END)"
             " AS decided_here FROM charge LEFT JOIN provider ON provider.name = charge.provider"
             " LEFT JOIN device ON 'device:' || device.name = charge.provider"
             " LEFT JOIN site ON site.id = COALESCE(provider.site, device.site)"

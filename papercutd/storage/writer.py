@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.errors import StorageClosed, StorageFull
+from papercutd.storage.engine import Interrupted
 from papercutd.storage.migrate import open_database as open_database
 
 T = TypeVar("T")
@@ -58,7 +59,9 @@ class SqliteWriter(Protocol):
 
 
 @attrs.define
-class _Waiting:
+class Waiting:
+    """An operation that waits for its batch, then its result."""
+
     operation: Callable[[sqlite3.Connection], Any]
     group: str
     answer: Deferred[Any]
@@ -80,7 +83,7 @@ class Batch:
         self._before_commit = before_commit
         self._after_commit = after_commit
 
-    def run(self, batch: list[_Waiting]) -> None:
+    def run(self, batch: list[Waiting]) -> None:
         """Run ``batch`` and leave each result (or Failure) in its entry.
 
         A full disk fails them all with StorageFull; any other error of the
@@ -106,7 +109,7 @@ class Batch:
                 participant.seal(connection)
             if self._before_commit is not None:
                 self._before_commit()
-            connection.execute("COMMIT")
+            self._commit(connection)
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -122,19 +125,22 @@ class Batch:
         if participant is not None:
             participant.committed()
 
-    def _run_one(self, waiting: _Waiting) -> None:
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        connection.execute("COMMIT")
+
+    def _run_one(self, waiting: Waiting) -> None:
         try:
             waiting.result = waiting.operation(self._connection)
         except Exception:
             waiting.result = Failure()
 
-    def _run_alone(self, waiting: _Waiting, participant: Participant | None) -> bool:
+    def _run_alone(self, waiting: Waiting, participant: Participant | None) -> bool:
         """The only one of its transaction needs no savepoint; False: it failed, and so all did."""
         connection = self._connection
         try:
             waiting.result = waiting.operation(connection)
         except Exception as error:
-            if _is_full(error) or not connection.in_transaction:
+            if _ends_all(error) or not connection.in_transaction:
                 raise
             waiting.result = Failure()
             connection.execute("ROLLBACK")
@@ -143,20 +149,25 @@ class Batch:
             return False
         return True
 
-    def _run_in_savepoint(self, waiting: _Waiting, participant: Participant | None) -> None:
+    def _run_in_savepoint(self, waiting: Waiting, participant: Participant | None) -> None:
         connection = self._connection
         mark = participant.mark() if participant is not None else None
         connection.execute("SAVEPOINT one")
         try:
             waiting.result = waiting.operation(connection)
         except Exception as error:
-            if _is_full(error) or not connection.in_transaction:
+            if _ends_all(error) or not connection.in_transaction:
                 raise
             waiting.result = Failure()
             connection.execute("ROLLBACK TO one")
             if participant is not None:
                 participant.undo(mark)
         connection.execute("RELEASE one")
+
+
+def _ends_all(error: BaseException) -> bool:
+    """Whether ``error`` is the end of the whole transaction, whatever raised it."""
+    return _is_full(error) or isinstance(error, Interrupted)
 
 
 def _is_full(error: BaseException) -> bool:
@@ -166,7 +177,7 @@ def _is_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and code is not None and code & 0xFF == 13
 
 
-def _take(queue: deque[_Waiting], batch_max: int) -> list[_Waiting]:
+def take(queue: deque[Waiting], batch_max: int) -> list[Waiting]:
     """The longest run of one group at the head of ``queue``, at most ``batch_max``."""
     batch = [queue.popleft()]
     while queue and len(batch) < batch_max and queue[0].group == batch[0].group:
@@ -174,7 +185,7 @@ def _take(queue: deque[_Waiting], batch_max: int) -> list[_Waiting]:
     return batch
 
 
-def _fire(batch: list[_Waiting]) -> None:
+def fire(batch: list[Waiting]) -> None:
     for waiting in batch:
         # A Failure passed to callback() starts the errback chain.
         waiting.answer.callback(waiting.result)
@@ -203,7 +214,7 @@ class ThreadWriter:
         self._call = call_from_thread
         self._on_fatal = on_fatal
         self._batch_max = batch_max
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._wake = threading.Condition()
         self._closing: Deferred[None] | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -216,7 +227,7 @@ class ThreadWriter:
             return fail(StorageFull())
         answer: Deferred[T] = Deferred()
         with self._wake:
-            self._queue.append(_Waiting(operation, group, answer))
+            self._queue.append(Waiting(operation, group, answer))
             self._wake.notify()
         return answer
 
@@ -238,7 +249,7 @@ class ThreadWriter:
                         self._wake.wait()
                     if not self._queue:
                         break
-                    batch = _take(self._queue, self._batch_max)
+                    batch = take(self._queue, self._batch_max)
                 self._batch.run(batch)
                 self._call(_fire, batch)
             self._connection.close()
@@ -277,7 +288,7 @@ class InlineWriter:
         self._delay_s = delay_s
         self._batch = Batch(connection, participant, before_commit, after_commit)
         self._batch_max = batch_max
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._scheduled = False
         self._closed = False
 
@@ -287,7 +298,7 @@ class InlineWriter:
         if len(self._queue) >= QUEUE_MAX:
             return fail(StorageFull())
         answer: Deferred[T] = Deferred()
-        self._queue.append(_Waiting(operation, group, answer))
+        self._queue.append(Waiting(operation, group, answer))
         self._schedule()
         return answer
 
@@ -315,9 +326,9 @@ class InlineWriter:
             self._schedule()
 
     def _run(self) -> None:
-        batch = _take(self._queue, self._batch_max)
+        batch = take(self._queue, self._batch_max)
         self._batch.run(batch)
-        self._clock.callLater(0, _fire, batch)
+        self._clock.callLater(0, fire, batch)
 
 
 class ThreadReader:

@@ -19,7 +19,9 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import RowRefused
 from papercutd.storage.migrate import open_database
 from papercutd.storage.postgres.connection import PostgresConnection
-from papercutd.storage.postgres.database import migrate, open_blocking
+from papercutd.storage.postgres.database import open_blocking
+from papercutd.storage.postgres.migrate import migrate
+from papercutd.storage.postgres.schemas import NoFiles
 from papercutd.storage.replica import Memory
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
@@ -102,7 +104,11 @@ class Postgres:
         return Opened(store, _query(connection), RowRefused)
 
     def site(self, clock: Clock, wall_s: Callable[[], float], name: str, stream: str) -> Opened:
-        raise NotImplementedError
+        connection = self._database("journal")
+        create_site(connection, name, stream)
+        writer = InlineWriter(connection, clock)
+        store = SiteStore(writer, NoFiles(), wall_s)
+        return Opened(store, _query(connection), RowRefused)
 
     def release(self) -> None:
         """The test is over."""
@@ -116,22 +122,25 @@ class Postgres:
         free = self._free.setdefault(schema, [])
         if free:
             connection = free.pop()
+            connection.execute("DROP SCHEMA IF EXISTS incoming CASCADE")
             connection.execute(_EMPTY)
         else:
             template = f"template_{schema}"
             if template not in self._templates:
                 dsn = shared_cluster().create_database(template)
-                made = open_blocking(dsn, schema)
+                made = open_blocking(dsn, _SCHEMAS[schema])
                 migrate(made, schema)
                 made.close()
                 self._templates.add(template)
             dsn = shared_cluster().create_database(f"papercut{next(_names)}", template)
-            connection = open_blocking(dsn, schema)
+            connection = open_blocking(dsn, _SCHEMAS[schema])
             connection.execute("SET idle_in_transaction_session_timeout TO 0")
         self._taken.append((schema, connection))
         return connection
 
 
+#: Where the tables of each database are.
+_SCHEMAS = {"application": "application", "journal": "journal, replica"}
 #: Empties every table, whatever refers to it, and gives ids from 1 again.
 _EMPTY = """
 DO $body$

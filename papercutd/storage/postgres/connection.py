@@ -14,15 +14,15 @@ import psycopg2
 from psycopg2 import errorcodes, extensions
 
 from papercutd.errors import StorageFull
-from papercutd.storage.engine import DatabaseFailed, RowRefused
+from papercutd.storage.engine import DatabaseFailed, Interrupted, RowRefused
 from papercutd.storage.postgres.dialect import translate
 
 
-class ConnectionLost(DatabaseFailed):
+class ConnectionLost(Interrupted):
     """The connection to the database broke: what was not committed is not done."""
 
 
-class TryAgain(DatabaseFailed):
+class TryAgain(Interrupted):
     """The transaction met another one, or its connection broke: it is to be run again."""
 
 
@@ -33,11 +33,16 @@ _AGAIN = {
     errorcodes.DEADLOCK_DETECTED,
     errorcodes.LOCK_NOT_AVAILABLE,
 }
+#: The server ends the session: it stops, or an administrator ends it.
+_GONE = ("08", "57P0")
 
 
 def explained(error: psycopg2.Error, raw: Any) -> Exception:
     """``error`` of the connection ``raw``, as operations and the writer know it."""
-    if raw is None or raw.closed:
+    code = error.pgcode or ""
+    if raw is None or raw.closed or code.startswith(_GONE):
+        if raw is not None and not raw.closed:
+            raw.close()
         return ConnectionLost(str(error).strip())
     if error.pgcode in _FULL:
         return StorageFull()

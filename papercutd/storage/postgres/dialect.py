@@ -11,6 +11,8 @@ written                    for PostgreSQL
 ``instr(a, b)``            ``strpos(a, b)``
 ``a IS ?``, ``IS NOT ?``   ``IS NOT DISTINCT FROM``, ``IS DISTINCT FROM``
 ``x'00'``                  ``'\\x00'::bytea``
+``CAST(a AS BLOB)``        ``convert_to(a, 'UTF8')``: a text's bytes
+``CAST(a AS TEXT)``        ``convert_from(a, 'UTF8')``: the text of bytes
 ``BEGIN IMMEDIATE``        ``BEGIN``
 =========================  ==========================================
 """
@@ -34,6 +36,11 @@ _WORDS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _OF_SEVERAL = {"MAX": "GREATEST", "MIN": "LEAST"}
+#: Between texts and their bytes; nothing else is cast so here.
+_CASTS = (
+    (re.compile(r"\bCAST\((\w+) AS BLOB\)"), r"convert_to(\1, 'UTF8')"),
+    (re.compile(r"\bCAST\((\w+) AS TEXT\)"), r"convert_from(\1, 'UTF8')"),
+)
 #: After IS these keep their meaning.
 _AFTER_IS = {"NULL", "TRUE", "FALSE", "DISTINCT", "UNKNOWN"}
 
@@ -51,6 +58,8 @@ class Translated:
 @lru_cache(maxsize=4096)
 def translate(sql: str) -> Translated:
     """``sql`` in PostgreSQL's words."""
+    for pattern, words in _CASTS:
+        sql = pattern.sub(words, sql)
     found = [(m.lastgroup or "", m.group()) for m in _WORDS.finditer(sql)]
     places = any(kind == "place" for kind, _ in found)
     out: list[str] = []
