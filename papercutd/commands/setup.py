@@ -23,12 +23,12 @@ from papercutd.identity.authority import (
     make_request,
     write_private,
 )
+from papercutd.roles.stores import open_application_database
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.anchor import ANCHOR
-from papercutd.storage.application_store import SCHEMA, create_installation
+from papercutd.storage.application_store import create_installation
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
-from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineWriter
 
 FIRST_PRICES = PriceList(
@@ -57,7 +57,7 @@ def initialise(config: AppConfig, ca_cert: str | None, ca_key: str | None) -> di
     else:
         authority = Authority.create(data / "ca", now)
     env = real_environment(Clock())
-    connection = open_database(str(data / "application.db"), SCHEMA)
+    connection = open_application_database(config.store, data)
     try:
         create_installation(connection, env.new_id())
         log = ChangeLog(env.wall_s)

@@ -43,7 +43,9 @@ def is_of_the_machine(error: Exception) -> bool:
     """Whether ``error`` is the database's or the machine's, whatever the record says."""
     if isinstance(error, REFUSALS):
         return False
-    return isinstance(error, DATABASE_ERRORS) or isinstance(error, StorageError | MemoryError | OSError)
+    return isinstance(error, DATABASE_ERRORS) or isinstance(
+        error, StorageError | MemoryError | OSError
+    )
 
 
 @attrs.frozen

@@ -123,10 +123,13 @@ class Batch:
         if self._after_commit is not None:
             self._after_commit()
         if participant is not None:
-            participant.committed()
+            self._committed(participant)
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         connection.execute("COMMIT")
+
+    def _committed(self, participant: Participant) -> None:
+        participant.committed()
 
     def _run_one(self, waiting: Waiting) -> None:
         try:
@@ -251,7 +254,7 @@ class ThreadWriter:
                         break
                     batch = take(self._queue, self._batch_max)
                 self._batch.run(batch)
-                self._call(_fire, batch)
+                self._call(fire, batch)
             self._connection.close()
         except BaseException:
             self._call(self._on_fatal, Failure())

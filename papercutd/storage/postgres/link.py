@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg2
-from txpostgres import txpostgres
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.error import ConnectionLost as SocketLost
+from txpostgres import txpostgres
 
 from papercutd.storage.engine import RowRefused
 from papercutd.storage.postgres.connection import (

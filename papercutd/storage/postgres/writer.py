@@ -21,6 +21,7 @@ from papercutd.storage.postgres.connection import ConnectionLost, PostgresConnec
 from papercutd.storage.postgres.database import settings
 from papercutd.storage.postgres.hub import spawn, wait
 from papercutd.storage.postgres.link import ReactorLink
+from papercutd.storage.postgres.locks import LOCKS
 from papercutd.storage.writer import (
     BARE,
     BATCH_MAX,
@@ -40,8 +41,6 @@ _log = Logger()
 TRIES_MAX = 5
 #: Between two attempts to connect; meanwhile everybody is sent elsewhere at once.
 RECONNECT_S = 0.5
-#: Advisory locks of the writers, by the schema they write.
-LOCKS = {"application": 7_027_711, "journal": 7_027_712}
 
 
 class StorageAway(StorageFull):
@@ -62,6 +61,9 @@ class _Batch(Batch):
     def _commit(self, connection: Connection) -> None:
         self._writer.commit(connection)
 
+    def _committed(self, participant: Participant) -> None:
+        self._writer.committed(participant)
+
 
 class PostgresWriter:
     """The one writer of a database."""
@@ -79,7 +81,9 @@ class PostgresWriter:
         batch_max: int = BATCH_MAX,
         before_commit: Callable[[], None] | None = None,
         after_commit: Callable[[], None] | None = None,
+        in_thread: Callable[..., Deferred[Any]] | None = None,
     ) -> None:
+        """``in_thread`` runs what the participant does after a commit, where that blocks."""
         self._reactor = reactor
         self._schema = schema
         self._on_fatal = on_fatal
@@ -91,6 +95,7 @@ class PostgresWriter:
         told = settings(search_path or schema, {"application_name": f"'{self._name}'"})
         self._link = ReactorLink(reactor, dsn, told, self._greet)
         self._batch = _Batch(self, self._link.connection, participant, before_commit, after_commit)
+        self._in_thread = in_thread
         self._fence = 0
         self._queue: deque[Waiting] = deque()
         self._is_running = self._is_dead = False
@@ -211,6 +216,13 @@ class PostgresWriter:
             (found,) = connection.execute(f"SELECT batch FROM {self._schema}.writer").fetchone()
             if found != name:
                 raise TryAgain("the commit was not done") from error
+
+    def committed(self, participant: Participant) -> None:
+        """The participant does what follows; nobody is answered before."""
+        if self._in_thread is None:
+            participant.committed()
+        else:
+            wait(self._in_thread(participant.committed))
 
     def _reconnect(self) -> None:
         """Connect, however long it takes: nobody may be told anything before."""
