@@ -190,7 +190,7 @@ class MutantTests(MutantCase):
             void(connection, key)
 
         self.patch(askers, "release", release)
-        self.assertFound("I7", "I13", "I3")
+        self.assertFound("I7", "I13", "I3", profile="again")
 
     def test_an_acknowledgement_without_the_record(self) -> None:
         """A site says journalled and has not."""
