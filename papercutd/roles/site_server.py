@@ -37,7 +37,7 @@ from papercutd.roles.common import (
 )
 from papercutd.roles.https import listen_https, shown_to_browsers
 from papercutd.roles.plain import PlainPort
-from papercutd.roles.stores import database_of, open_site
+from papercutd.roles.stores import database_of, open_site, salvage
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
@@ -143,6 +143,9 @@ class SiteRole:
             await self._store.salvage(bodies)
             mark_salvaged(path)
             _log.info("{count} records of {name} go on", count=len(bodies), name=path.name)
+        if isinstance(self._database, str):
+            for name, count in await salvage(self._store):
+                _log.info("{count} records of {name} go on", count=count, name=name)
 
     async def _stop(self) -> None:
         assert self._server is not None

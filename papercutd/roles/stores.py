@@ -45,6 +45,31 @@ def open_application_database(store: str, data: Path) -> Any:
     return open_for_command(database, application_store.SCHEMA)
 
 
+def set_journal_aside(store: str, now: int) -> list[str]:
+    """A site on PostgreSQL joins anew: its journal is kept under another name, which is told."""
+    from papercutd.storage.postgres.opening import open_alone
+    from papercutd.storage.postgres.set_aside import set_aside
+
+    connection = open_alone(store, site_store.SCHEMA)
+    try:
+        return set_aside(connection, now)
+    finally:
+        connection.close()
+
+
+async def salvage(store: SiteStore) -> list[tuple[str, int]]:
+    """Go on with what journals set aside on PostgreSQL still owed; (name, records) of each."""
+    from papercutd.storage.postgres import set_aside
+
+    done = []
+    for name in await store.read(lambda c: set_aside.waiting(c)):
+        bodies = await store.read(lambda c, name=name: set_aside.unforwarded(c, name))  # type: ignore[misc]
+        await store.salvage(bodies)
+        await store.write(lambda c, name=name: set_aside.mark_salvaged(c, name))  # type: ignore[misc]
+        done.append((name, len(bodies)))
+    return done
+
+
 def open_application(
     database: Path | str, reactor: Any, env: Environment, batch_max: int, fatal: Fatal
 ) -> tuple[Deferred[ApplicationStore], ChangeLog]:
@@ -107,7 +132,7 @@ def open_site(
     from papercutd.storage.postgres.writer import PostgresWriter
 
     made = open_for_command(database, schema)
-    create_site(made, name, env.new_id())  # type: ignore[arg-type]
+    create_site(made, name, env.new_id())
     made.close()
     writer = PostgresWriter(
         *(reactor, database, schema, fatal, anchor),

@@ -6,13 +6,11 @@ transfer moves at once. Each function is one step of a transaction.
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 
 from papercutd.domain.decision import Funds
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.engine import insert_row
+from papercutd.storage.engine import Connection, insert_row
 
 #: Accounts that every installation has.
 REVENUE = 1
@@ -40,7 +38,7 @@ class Accounts:
     def __init__(self, log: ChangeLog) -> None:
         self._log = log
 
-    def funds(self, connection: sqlite3.Connection, account: int) -> Funds:
+    def funds(self, connection: Connection, account: int) -> Funds:
         """The figures of ``account``."""
         restricted, *figures = connection.execute(
             "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4 FROM account"
@@ -49,7 +47,7 @@ class Accounts:
         ).fetchone()
         return Funds(bool(restricted), *figures)
 
-    def heir(self, connection: sqlite3.Connection, account: int) -> int:
+    def heir(self, connection: Connection, account: int) -> int:
         """Where postings to ``account`` land: itself, or what it was merged into."""
         for _ in range(100):
             found = connection.execute(
@@ -61,7 +59,7 @@ class Accounts:
         return account
 
     def reserve(
-        self, connection: sqlite3.Connection, account: int, amount_e4: int, entry: Entry
+        self, connection: Connection, account: int, amount_e4: int, entry: Entry
     ) -> int | None:
         """Reserve for revenue; the pending transfer's id, None when the funds do not admit it."""
         guarded = connection.execute(
@@ -77,7 +75,7 @@ class Accounts:
 
     def rebook(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         pending: int,
         old: int,
         new: int,
@@ -94,7 +92,7 @@ class Accounts:
 
     def post(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         pending: int,
         account: int,
         reserved_e4: int,
@@ -111,7 +109,7 @@ class Accounts:
 
     def void(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         pending: int,
         account: int,
         reserved_e4: int,
@@ -126,7 +124,7 @@ class Accounts:
 
     def transfer(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         debit: int,
         credit: int,
         amount_e4: int,
@@ -138,7 +136,7 @@ class Accounts:
 
     def _move(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         debit: int,
         credit: int,
         amount_e4: int,
@@ -158,7 +156,7 @@ class Accounts:
 
     def _write(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         kind: str,
         refers: int | None,
         debit: int,
@@ -179,7 +177,7 @@ class Accounts:
         )
 
 
-def verify_accounts(connection: sqlite3.Connection) -> list[str]:
+def verify_accounts(connection: Connection) -> list[str]:
     """Problems of the books: unequal sides, accounts that are not the fold of their transfers."""
     problems = []
     (total,) = connection.execute(

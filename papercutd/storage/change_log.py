@@ -8,13 +8,13 @@ transaction holds: order of numbers is order of visibility, without gaps.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 
 import attrs
 import msgspec
 
 from papercutd.domain.chain import CHAIN_START, MARK_START, Position, check_chain, next_chain
+from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import CHARGE, Row, read_row
 from papercutd.storage.seals import take_seals, watch
 
@@ -45,7 +45,7 @@ class ChangeLog:
         self.number = 0
         self._timeline = 1
         self._chain = CHAIN_START
-        self._watched: sqlite3.Connection | None = None
+        self._watched: Connection | None = None
 
     @property
     def position_text(self) -> str:
@@ -71,7 +71,7 @@ class ChangeLog:
 
     # As a Participant of the writer.
 
-    def begin(self, connection: sqlite3.Connection) -> None:
+    def begin(self, connection: Connection) -> None:
         self._touched.clear()
         self._charged.clear()
         self._has_mark = False
@@ -92,7 +92,7 @@ class ChangeLog:
         assert isinstance(mark, int)
         del self._charged[mark:]
 
-    def seal(self, connection: sqlite3.Connection) -> None:
+    def seal(self, connection: Connection) -> None:
         seals = take_seals(connection, self.number)
         if not self._touched and not self._charged and not self._has_mark and not seals:
             return
@@ -121,12 +121,12 @@ class ChangeLog:
         self._watched = None
 
 
-def read_head(connection: sqlite3.Connection) -> Position:
+def read_head(connection: Connection) -> Position:
     """Where the history stands."""
     return Position(*connection.execute("SELECT timeline, number, chain FROM head").fetchone())
 
 
-def in_history(connection: sqlite3.Connection, position: Position) -> bool:
+def in_history(connection: Connection, position: Position) -> bool:
     """Whether ``position`` is one of ours: same number, timeline and chain."""
     if position.number == 0:
         return position.chain == CHAIN_START
@@ -137,7 +137,7 @@ def in_history(connection: sqlite3.Connection, position: Position) -> bool:
 
 
 def read_changes(
-    connection: sqlite3.Connection, after: int, entries_max: int, bytes_max: int
+    connection: Connection, after: int, entries_max: int, bytes_max: int
 ) -> list[Change]:
     """The entries after number ``after``, at least one where there is one."""
     changes: list[Change] = []
@@ -155,7 +155,7 @@ def read_changes(
     return changes
 
 
-def verify_chain(connection: sqlite3.Connection) -> list[str]:
+def verify_chain(connection: Connection) -> list[str]:
     """Problems of the whole log: gaps, entries whose bytes were changed, another head."""
     problems = []
 

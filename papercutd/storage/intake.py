@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -18,7 +17,7 @@ from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claim, Claims
-from papercutd.storage.engine import DATABASE_ERRORS, REFUSALS
+from papercutd.storage.engine import DATABASE_ERRORS, REFUSALS, Connection
 from papercutd.storage.lockouts import Lockouts
 from papercutd.storage.records import (
     ALLOWANCE,
@@ -76,9 +75,7 @@ class Intake:
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
 
-    def begin_stream(
-        self, connection: sqlite3.Connection, site: str, stream: str, mark: Mark
-    ) -> Mark:
+    def begin_stream(self, connection: Connection, site: str, stream: str, mark: Mark) -> Mark:
         """The stream's mark here. A site that shows another stream has its old one frozen.
 
         Raises Rejected ``new-stream`` for a stream that is not live or stands
@@ -119,7 +116,7 @@ class Intake:
 
     def apply(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         asker: SessionRef,
         stream: str,
         after: int,
@@ -166,7 +163,7 @@ class Intake:
         self.note_reported(connection, asker)
         return mark
 
-    def note_reported(self, connection: sqlite3.Connection, asker: SessionRef) -> None:
+    def note_reported(self, connection: Connection, asker: SessionRef) -> None:
         """``asker`` has told all it retained: it is missing from no statement.
 
         A site has once its journal is here up to where it stood at the handshake.
@@ -183,7 +180,7 @@ class Intake:
         if is_news and asker.role == "site":
             list_alarms(connection, self._log.number, self._wall_s(), asker.name, asker.journal)
 
-    def _note_link(self, connection: sqlite3.Connection, asker: SessionRef, record: Record) -> None:
+    def _note_link(self, connection: Connection, asker: SessionRef, record: Record) -> None:
         role, _, name = record.key.partition(":")
         if role not in ("provider", "device"):
             raise Rejected("bad-fields", f"no link of a site: {record.key[:64]}")
@@ -198,7 +195,7 @@ class Intake:
         if role == "provider" or connected is None:
             self._link_event(connection, record.key, asker.name, "down")
 
-    def _note_told(self, connection: sqlite3.Connection, device: str) -> None:
+    def _note_told(self, connection: Connection, device: str) -> None:
         """A site told the end of a run. ``device`` may have left us with nothing else open.
 
         Then no statement waits for it: it comes back to us only when it has to.
@@ -211,9 +208,7 @@ class Intake:
         if found == ("down", "") and askers.owes_nothing(connection, device):
             self._link_event(connection, device, "", "reported")
 
-    def _link_event(
-        self, connection: sqlite3.Connection, identity: str, via: str, event: str
-    ) -> bool:
+    def _link_event(self, connection: Connection, identity: str, via: str, event: str) -> bool:
         """Write it down, unless it says nothing new; of a device wherever it was said."""
         found = connection.execute(
             "SELECT event FROM link_event WHERE identity = ?1 AND event <> 'up'"
@@ -230,7 +225,7 @@ class Intake:
         self._log.place()
         return True
 
-    def _is_in_drill(self, connection: sqlite3.Connection, identity: str) -> bool:
+    def _is_in_drill(self, connection: Connection, identity: str) -> bool:
         found = connection.execute(
             "SELECT event FROM link_event WHERE identity = ? AND drill = 1"
             " ORDER BY id DESC LIMIT 1",
@@ -238,7 +233,7 @@ class Intake:
         ).fetchone()
         return bool(found == ("down",))
 
-    def _note_drill(self, connection: sqlite3.Connection, identity: str, event: str) -> bool:
+    def _note_drill(self, connection: Connection, identity: str, event: str) -> bool:
         """A site's drill begins (``down``) or ends (``up``); False when that is no news."""
         if self._is_in_drill(connection, identity) is (event == "down"):
             return False
@@ -251,9 +246,7 @@ class Intake:
             outages.gather(connection)
         return True
 
-    def _apply_drill(
-        self, connection: sqlite3.Connection, asker: SessionRef, record: Record
-    ) -> None:
+    def _apply_drill(self, connection: Connection, asker: SessionRef, record: Record) -> None:
         if record.kind == DRILL_BEGUN:
             self._note_drill(connection, asker.identity, "down")
         elif record.kind == DRILL_ENDED:
@@ -267,7 +260,7 @@ class Intake:
 
     def _apply_one(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         asker: SessionRef,
         stream: str,
         number: int,
@@ -286,7 +279,7 @@ class Intake:
 
     def apply_again(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         asker: SessionRef,
         stream: str,
         number: int,
@@ -308,7 +301,7 @@ class Intake:
 
     def _try(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         asker: SessionRef,
         stream: str,
         number: int,
@@ -340,7 +333,7 @@ class Intake:
 
     def _apply_record(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         asker: SessionRef,
         record: Record,
         stream: str,
@@ -378,9 +371,7 @@ class Intake:
         else:
             raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 
-    def _take_totals(
-        self, connection: sqlite3.Connection, asker: SessionRef, record: Record
-    ) -> None:
+    def _take_totals(self, connection: Connection, asker: SessionRef, record: Record) -> None:
         """Totals of a stream of this site: its own, or one whose records it salvaged."""
         (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
         found = connection.execute("SELECT site FROM stream WHERE id = ?", (record.key,)).fetchone()
@@ -403,7 +394,7 @@ class Intake:
         )
         self._allowances.take_totals(connection, record.key, record.totals, told, entry)
 
-    def _site_id(self, connection: sqlite3.Connection, site: str) -> int:
+    def _site_id(self, connection: Connection, site: str) -> int:
         found = connection.execute(
             "SELECT id FROM site WHERE name = ? AND removed = 0", (site,)
         ).fetchone()

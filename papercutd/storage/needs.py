@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
 from papercutd.domain.capabilities import CAPABILITIES, lacking
+from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import TABLES
 
 #: Rows named one by one.
@@ -18,7 +18,7 @@ _IN_FORCE = {
 
 
 def read_lacking(
-    connection: sqlite3.Connection,
+    connection: Connection,
     now: float,
     database: str = "",
     known: Iterable[str] = CAPABILITIES,

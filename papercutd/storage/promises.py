@@ -7,13 +7,12 @@ run: what has arrived as balance is promised no more.
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 import msgspec
 
 from papercutd.domain.decision import Policy
 from papercutd.domain.schedule import NO_DUE, PERIODS, Due, Rule, credit_of, parse_due
+from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import Overlay, merged_accounts, replicated_mark
 from papercutd.storage.schedules import IS_RESTRICTED, RESTRICTED
 
@@ -47,7 +46,7 @@ class _Coming:
     is_for_us: bool
 
 
-def read_promised(connection: sqlite3.Connection, account: int, dated_s: float) -> Promised:
+def read_promised(connection: Connection, account: int, dated_s: float) -> Promised:
     """What runs that are due, and not in the replica, will credit ``account``.
 
     Each cap is applied to the balance as it will have been: with what was decided here
@@ -84,9 +83,7 @@ def with_promised(overlay: Overlay, promised: Promised, policy: Policy) -> Overl
     return attrs.evolve(overlay, funds=attrs.evolve(funds, credits_e4=credits_e4))
 
 
-def _due_runs(
-    connection: sqlite3.Connection, account: int, dated_s: float
-) -> tuple[Due, list[_Coming]]:
+def _due_runs(connection: Connection, account: int, dated_s: float) -> tuple[Due, list[_Coming]]:
     """The last run that is due or done, and those due that ``account`` has not had."""
     last = NO_DUE
     coming: list[_Coming] = []
@@ -126,7 +123,7 @@ def _due_runs(
     return last, coming
 
 
-def _unsettled(connection: sqlite3.Connection, account: int) -> list[tuple[Due, int]]:
+def _unsettled(connection: Connection, account: int) -> list[tuple[Due, int]]:
     """What the replica does not contain of what was decided here: after which run, how much."""
     mine = merged_accounts(connection, account)
     places = ", ".join("?" * len(mine))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from papercutd.domain.chain import CHAIN_START, Position
-from papercutd.storage.engine import is_sqlite
+from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.migrate import migrate, set_durable
 from papercutd.storage.postgres import schemas
 from papercutd.storage.replicated import Replicated, apply_rows
@@ -69,9 +69,7 @@ class Memory:
             keeper.close()
 
 
-def _attach(
-    connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str
-) -> bool:
+def _attach(connection: Connection, files: ReplicaFiles, number: int, database: str) -> bool:
     if not is_sqlite(connection):
         return schemas.attach(connection, database)
     connection.execute(f"ATTACH DATABASE ? AS {database}", (files.path(number),))
@@ -79,14 +77,14 @@ def _attach(
     return migrate(connection, files.path(number), "replica", database)
 
 
-def is_attached(connection: sqlite3.Connection, database: str) -> bool:
+def is_attached(connection: Connection, database: str) -> bool:
     """Whether there is a replica as ``database`` on this connection."""
     if not is_sqlite(connection):
         return schemas.is_attached(connection, database)
     return database in {row[1] for row in connection.execute("PRAGMA database_list")}
 
 
-def drop(connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str) -> None:
+def drop(connection: Connection, files: ReplicaFiles, number: int, database: str) -> None:
     """Replica ``number``, attached as ``database``, is no more."""
     if not is_sqlite(connection):
         schemas.drop(connection, database)
@@ -95,7 +93,7 @@ def drop(connection: sqlite3.Connection, files: ReplicaFiles, number: int, datab
     files.remove(number)
 
 
-def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str) -> None:
+def attach(connection: Connection, files: ReplicaFiles, number: int, database: str) -> None:
     """Attach replica ``number`` as ``database``, made if need be.
 
     One of an older release lacks what newer columns hold at the centre: it goes on
@@ -115,14 +113,14 @@ def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, dat
     )
 
 
-def name_incoming(connection: sqlite3.Connection) -> None:
+def name_incoming(connection: Connection) -> None:
     """From this transaction on the incoming replica is the one in force."""
     connection.execute("UPDATE identity SET replica = replica + 1")
     if not is_sqlite(connection):
         schemas.put_in_force(connection)
 
 
-def swap(connection: sqlite3.Connection, files: ReplicaFiles) -> None:
+def swap(connection: Connection, files: ReplicaFiles) -> None:
     """Attach the replica that was named in place of the one before it."""
     if not is_sqlite(connection):
         return
@@ -133,7 +131,7 @@ def swap(connection: sqlite3.Connection, files: ReplicaFiles) -> None:
     attach(connection, files, number, IN_FORCE)
 
 
-def read_position(connection: sqlite3.Connection, database: str = IN_FORCE) -> Position | None:
+def read_position(connection: Connection, database: str = IN_FORCE) -> Position | None:
     """The replica's position; None before its first snapshot."""
     timeline, number, chain, complete = connection.execute(
         f"SELECT timeline, number, chain, complete FROM {database}.position"
@@ -141,13 +139,13 @@ def read_position(connection: sqlite3.Connection, database: str = IN_FORCE) -> P
     return Position(timeline, number, chain) if complete else None
 
 
-def read_version(connection: sqlite3.Connection) -> int:
+def read_version(connection: Connection) -> int:
     """The version of the wire by which the replica in force came."""
     return int(connection.execute(f"SELECT version FROM {IN_FORCE}.position").fetchone()[0])
 
 
 def apply_batch(
-    connection: sqlite3.Connection,
+    connection: Connection,
     rows: Iterable[Sequence[Any]],
     position: Position,
     committed_at: float,
@@ -171,7 +169,7 @@ def apply_batch(
         _forget_charges(connection, position.number - CHARGED_EARLY_MAX)
 
 
-def _forget_charges(connection: sqlite3.Connection, before: int) -> None:
+def _forget_charges(connection: Connection, before: int) -> None:
     """Keep of the charges before that change those of keys decided here."""
     connection.execute(
         "DELETE FROM replica.charged WHERE number > 0 AND number < ?"
@@ -183,7 +181,7 @@ def _forget_charges(connection: sqlite3.Connection, before: int) -> None:
     )
 
 
-def drop_illegible(connection: sqlite3.Connection, spec: Replicated) -> list[str]:
+def drop_illegible(connection: Connection, spec: Replicated) -> list[str]:
     """Delete the rows of the replica in force whose key is not UTF-8; their keys as far as read."""
     if not isinstance(spec.first_key, str):
         return []
@@ -200,7 +198,7 @@ def drop_illegible(connection: sqlite3.Connection, spec: Replicated) -> list[str
 
 
 def load_chunk(
-    connection: sqlite3.Connection, snapshot: str, index: int, rows: Iterable[Sequence[Any]]
+    connection: Connection, snapshot: str, index: int, rows: Iterable[Sequence[Any]]
 ) -> None:
     """One chunk of a snapshot into the incoming replica; with it, how far it is."""
     apply_rows(connection, INCOMING, rows, None)
@@ -209,13 +207,13 @@ def load_chunk(
     )
 
 
-def snapshot_progress(connection: sqlite3.Connection) -> tuple[str, int]:
+def snapshot_progress(connection: Connection) -> tuple[str, int]:
     """(snapshot, next chunk) of the incoming replica."""
     found = connection.execute("SELECT snapshot, next_chunk FROM incoming.position").fetchone()
     return (str(found[0]), int(found[1]))
 
 
-def finish_snapshot(connection: sqlite3.Connection, position: Position, version: int) -> None:
+def finish_snapshot(connection: Connection, position: Position, version: int) -> None:
     """All chunks are in: the incoming replica is whole at ``position``, and came by ``version``."""
     connection.execute(
         "UPDATE incoming.position SET timeline = ?, number = ?, chain = ?, complete = 1,"

@@ -18,7 +18,7 @@ import attrs
 import msgspec
 
 from papercutd.errors import BadRows, InvalidValue, NotFound
-from papercutd.storage.engine import REFUSALS, is_sqlite
+from papercutd.storage.engine import REFUSALS, Connection, is_sqlite
 
 #: Rows of one range that are digested at the most; a longer one is compared as far as that.
 RANGE_MAX = 2_000
@@ -224,7 +224,7 @@ def tables_at(version: int) -> list[str]:
     return [spec.table for spec in TABLES.values() if spec.since <= version]
 
 
-def read_row(connection: sqlite3.Connection, table: str, key: int | str) -> Row:
+def read_row(connection: Connection, table: str, key: int | str) -> Row:
     """The row as a site is to hold it; None columns when it is not to."""
     spec = TABLES[table]
     found = connection.execute(spec.select_one, (key,)).fetchone()
@@ -243,7 +243,7 @@ class RangeDigest:
 
 
 def read_range(
-    connection: sqlite3.Connection,
+    connection: Connection,
     query: tuple[str, Replicated],
     after: int | str | None,
     until: int | str | None,
@@ -279,7 +279,7 @@ def read_range(
 
 
 def apply_rows(
-    connection: sqlite3.Connection, database: str, rows: Iterable[Any], charged_at: int | None
+    connection: Connection, database: str, rows: Iterable[Any], charged_at: int | None
 ) -> None:
     """Write travelled rows into the replica attached as ``database``.
 
@@ -321,7 +321,7 @@ def _statements(
 
 
 def _apply_row(
-    connection: sqlite3.Connection,
+    connection: Connection,
     database: str,
     table: str,
     key: int | str,

@@ -8,7 +8,6 @@ connection note it. The rows of a replica have their digests beside them.
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from papercutd.storage.engine import is_sqlite
+from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.postgres import seals as postgres
 from papercutd.storage.replicated import TABLES, Replicated, digest_of
 
@@ -37,7 +36,7 @@ Seal = tuple[str, Key, str | None]
 
 
 @contextmanager
-def as_stored(connection: sqlite3.Connection) -> Iterator[None]:
+def as_stored(connection: Connection) -> Iterator[None]:
     """Texts are read as the bytes they are: damaged ones may be no UTF-8."""
     before = connection.text_factory
     connection.text_factory = bytes
@@ -48,7 +47,7 @@ def as_stored(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+def one_moment(connection: Connection) -> Iterator[None]:
     """What is read inside is of one moment."""
     own = not connection.in_transaction
     if own:
@@ -61,7 +60,7 @@ def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def legible(connection: sqlite3.Connection) -> Iterator[None]:
+def legible(connection: Connection) -> Iterator[None]:
     """Damaged texts are read as far as they can be; everything at one moment."""
     before = connection.text_factory
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -72,7 +71,7 @@ def legible(connection: sqlite3.Connection) -> Iterator[None]:
         connection.text_factory = before
 
 
-def watch(connection: sqlite3.Connection) -> None:
+def watch(connection: Connection) -> None:
     """Note from now on which ledger rows this connection writes."""
     if not is_sqlite(connection):
         postgres.watch(connection)
@@ -90,7 +89,7 @@ def watch(connection: sqlite3.Connection) -> None:
             )
 
 
-def take_seals(connection: sqlite3.Connection, number: int) -> list[Seal]:
+def take_seals(connection: Connection, number: int) -> list[Seal]:
     """Seals of what this transaction wrote; empty when it wrote nothing of the ledger.
 
     The first seals of a database are those of all its rows.
@@ -118,13 +117,13 @@ def take_seals(connection: sqlite3.Connection, number: int) -> list[Seal]:
     return seals
 
 
-def _written(connection: sqlite3.Connection) -> list[tuple[str, Key]]:
+def _written(connection: Connection) -> list[tuple[str, Key]]:
     if not is_sqlite(connection):
         return postgres.take_written(connection, LEDGER)
     return connection.execute("SELECT tbl, key FROM written").fetchall()
 
 
-def _seals_by_table(connection: sqlite3.Connection, keys: list[tuple[str, Key]]) -> list[Seal]:
+def _seals_by_table(connection: Connection, keys: list[tuple[str, Key]]) -> list[Seal]:
     """The seals of these rows, with one question for each table."""
     rows = {
         table: postgres.read_rows(connection, table, key, [k for t, k in keys if t == table])
@@ -135,7 +134,7 @@ def _seals_by_table(connection: sqlite3.Connection, keys: list[tuple[str, Key]])
     return [(table, key, None if row is None else digest_of(row)) for table, key, row in digests]
 
 
-def verify_ledger(connection: sqlite3.Connection) -> list[str]:
+def verify_ledger(connection: Connection) -> list[str]:
     """Rows of the ledger that are not what was written, by table and key.
 
     The log is to be verified by itself: its seals are believed.
@@ -176,12 +175,12 @@ def verify_ledger(connection: sqlite3.Connection) -> list[str]:
     return problems
 
 
-def _key_of_seals(connection: sqlite3.Connection, is_number: bool) -> str:
+def _key_of_seals(connection: Connection, is_number: bool) -> str:
     """How the key of a seal is read: SQLite keeps it as what it is, PostgreSQL as a text."""
     return "CAST(key AS BIGINT)" if is_number and not is_sqlite(connection) else "key"
 
 
-def _defaults(connection: sqlite3.Connection, database: str, table: str) -> dict[str, Any]:
+def _defaults(connection: Connection, database: str, table: str) -> dict[str, Any]:
     """What each column holds where nothing was said, in the order of the columns, as stored."""
     with as_stored(connection):
         if not is_sqlite(connection):
@@ -218,7 +217,7 @@ def _earlier(spec: Replicated, defaults: dict[str, Any], row: tuple[Any, ...]) -
 
 
 def compare(
-    connection: sqlite3.Connection,
+    connection: Connection,
     table: str,
     rows: str,
     key: str,
@@ -259,7 +258,7 @@ def _order(key: int | bytes) -> tuple[bool, int | bytes]:
     return isinstance(key, bytes), key
 
 
-def verify_seals(connection: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> list[str]:
+def verify_seals(connection: Connection, table: str, columns: tuple[str, ...]) -> list[str]:
     """Records of a journal of which ``columns``, beside the chain, are not what was written."""
     names = ", ".join(columns)
     with as_stored(connection):
@@ -272,7 +271,7 @@ def verify_seals(connection: sqlite3.Connection, table: str, columns: tuple[str,
         ][:NAMED_MAX]
 
 
-def verify_replica(connection: sqlite3.Connection, database: str) -> list[str]:
+def verify_replica(connection: Connection, database: str) -> list[str]:
     """Rows of the replica attached as ``database`` that are not what was stored."""
     problems: list[str] = []
     for spec in TABLES.values():

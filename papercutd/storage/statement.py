@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 import attrs
 
 from papercutd.domain.statement_words import words_of
 from papercutd.storage.change_log import read_head
+from papercutd.storage.engine import Connection
 
 #: Items of the statement shown one by one; all are counted.
 ITEMS_MAX = 200
@@ -32,7 +32,7 @@ def span_of_numbers(first: int, last: int) -> Span:
 
 
 def make_statement(
-    connection: sqlite3.Connection, since: float | None = None, until: float | None = None
+    connection: Connection, since: float | None = None, until: float | None = None
 ) -> dict[str, Any]:
     """The statement from ``since`` to ``until``, by the clocks of those who claim."""
     bounds = (since or 0.0, until if until is not None else float("inf"))
@@ -51,7 +51,7 @@ def make_statement(
     }
 
 
-def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
+def read_figures(connection: Connection, span: Span) -> dict[str, Any]:
     """Everything that is counted in one span."""
     read = _Reader(connection, span.jobs, span.events, span.bounds)
     listed = read.rows(
@@ -95,7 +95,7 @@ def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
 class _Reader:
     """Queries over one span."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     #: Conditions of charges and jobs, and of what is listed, with two places each.
     jobs: str
     events: str
@@ -174,7 +174,7 @@ class _Reader:
         ]
 
 
-def gone(connection: sqlite3.Connection) -> set[str]:
+def gone(connection: Connection) -> set[str]:
     """Identities that were taken away: nobody waits for them."""
     return {
         row[0]
@@ -186,7 +186,7 @@ def gone(connection: sqlite3.Connection) -> set[str]:
     }
 
 
-def _missing_in(connection: sqlite3.Connection, since: float, until: float) -> list[str]:
+def _missing_in(connection: Connection, since: float, until: float) -> list[str]:
     """Identities whose link went down in the span and that have not reported since they came."""
     away = gone(connection)
     return [

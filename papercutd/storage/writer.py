@@ -24,11 +24,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.errors import StorageClosed, StorageFull
-from papercutd.storage.engine import Interrupted
+from papercutd.storage.engine import Connection, Interrupted
 from papercutd.storage.migrate import open_database as open_database
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], T]
+Operation = Callable[[Connection], T]
 
 #: Operations of one commit at the most: bounds the time that one batch takes.
 BATCH_MAX = 256
@@ -43,10 +43,10 @@ _log = Logger()
 class Participant(Protocol):
     """Something that writes once per transaction, after its operations (the change log)."""
 
-    def begin(self, connection: sqlite3.Connection) -> None: ...
+    def begin(self, connection: Connection) -> None: ...
     def mark(self) -> object: ...
     def undo(self, mark: object) -> None: ...
-    def seal(self, connection: sqlite3.Connection) -> None: ...
+    def seal(self, connection: Connection) -> None: ...
     def committed(self) -> None: ...
     def rolled_back(self) -> None: ...
 
@@ -62,7 +62,7 @@ class SqliteWriter(Protocol):
 class Waiting:
     """An operation that waits for its batch, then its result."""
 
-    operation: Callable[[sqlite3.Connection], Any]
+    operation: Callable[[Connection], Any]
     group: str
     answer: Deferred[Any]
     result: Any = None
@@ -73,7 +73,7 @@ class Batch:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         participant: Participant | None = None,
         before_commit: Callable[[], None] | None = None,
         after_commit: Callable[[], None] | None = None,
@@ -125,7 +125,7 @@ class Batch:
         if participant is not None:
             self._committed(participant)
 
-    def _commit(self, connection: sqlite3.Connection) -> None:
+    def _commit(self, connection: Connection) -> None:
         connection.execute("COMMIT")
 
     def _committed(self, participant: Participant) -> None:
@@ -203,7 +203,7 @@ class ThreadWriter:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         call_from_thread: Callable[..., object],
         on_fatal: Callable[[Failure], None],
         participant: Participant | None = None,
@@ -278,7 +278,7 @@ class InlineWriter:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         clock: IReactorTime,
         participant: Participant | None = None,
         delay_s: Callable[[], float] = lambda: 0.0,
@@ -340,9 +340,7 @@ class ThreadReader:
     A long reader keeps SQLite's write-ahead log from being reset.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, call_from_thread: Callable[..., object]
-    ) -> None:
+    def __init__(self, connection: Connection, call_from_thread: Callable[..., object]) -> None:
         self._writer = ThreadWriter(connection, call_from_thread, self._failed, name="reader")
 
     def read(self, operation: Operation[T]) -> Deferred[T]:

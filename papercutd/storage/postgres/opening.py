@@ -35,7 +35,18 @@ def open_migrated(dsn: str, schema: str) -> PostgresConnection:
 
 def open_for_command(dsn: str, schema: str) -> PostgresConnection:
     """A connection to write with while no server runs; raises AlreadyRunning where one does."""
-    connection = open_migrated(dsn, schema)
+    connection = open_alone(dsn, schema)
+    try:
+        migrate(connection, schema)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_alone(dsn: str, schema: str) -> PostgresConnection:
+    """A connection that holds the writer's lock, whatever the database holds."""
+    connection = open_blocking(dsn, SEARCH_PATHS[schema])
     found = connection.execute(f"SELECT pg_try_advisory_lock({LOCKS[schema]})").fetchone()
     if not found[0]:
         connection.close()

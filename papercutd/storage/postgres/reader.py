@@ -83,7 +83,7 @@ def _once(link: ReactorLink, operation: Operation[T]) -> T:
         link.connect()
     connection = link.connection
     try:
-        return operation(connection)  # type: ignore[arg-type]
+        return operation(connection)
     finally:
         connection.text_factory = str
         if connection.in_transaction:
