@@ -311,7 +311,8 @@ class AnyOrderContract(Quotas):
     @given(OPS)
     def test_purses_come_out_the_same(self, ops) -> None:
         """Runs, charges of before and after, stepped clocks and replication in any order."""
-        self.engine.release()
+        if not self.engine.another():
+            return
         world = self.world(DAILY, WEEKLY, PLAIN)
         for name in ("anna", "ben"):
             self.result(world.centre.store.adjust(name, 4_000, "top-up"))

@@ -51,6 +51,9 @@ class Engine(Protocol):
 
     def site(self, clock: Clock, wall_s: Callable[[], float], name: str, stream: str) -> Opened: ...
 
+    def another(self) -> bool:
+        """A test made of many examples begins another; False: on this engine it had enough."""
+
     def release(self) -> None: ...
 
 
@@ -74,6 +77,9 @@ class Sqlite:
         store = SiteStore(writer, Memory(f"branch-{next(_names)}"), wall_s)
         return Opened(store, _query(connection), sqlite3.IntegrityError)
 
+    def another(self) -> bool:
+        return True
+
     def release(self) -> None:
         """They are gone with their test."""
 
@@ -85,6 +91,10 @@ def _query(connection: Any) -> Query:
     return query
 
 
+#: Examples of one property that are tried on PostgreSQL.
+EXAMPLES_MAX = 5
+
+
 class Postgres:
     """On a server of the test's own; databases are emptied and used again."""
 
@@ -94,6 +104,7 @@ class Postgres:
         self._free: dict[str, list[PostgresConnection]] = {}
         self._taken: list[tuple[str, PostgresConnection]] = []
         self._templates: set[str] = set()
+        self._examples = 0
 
     def application(self, clock: Clock, wall_s: Callable[[], float]) -> Opened:
         connection = self._database("application")
@@ -110,8 +121,18 @@ class Postgres:
         store = SiteStore(writer, NoFiles(), wall_s)
         return Opened(store, _query(connection), RowRefused)
 
+    def another(self) -> bool:
+        # Each statement is a journey: the rules are tried on SQLite, the statements here.
+        self._lend_back()
+        self._examples += 1
+        return self._examples <= EXAMPLES_MAX
+
     def release(self) -> None:
         """The test is over."""
+        self._examples = 0
+        self._lend_back()
+
+    def _lend_back(self) -> None:
         for schema, connection in self._taken:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

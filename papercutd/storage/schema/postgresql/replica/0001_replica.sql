@@ -102,7 +102,10 @@ CREATE TABLE @reservation (
 
 CREATE INDEX reservation_account ON @reservation (account);
 
-CREATE TABLE @charged (key TEXT COLLATE "C" PRIMARY KEY, number BIGINT NOT NULL DEFAULT 0);
+CREATE TABLE @charged (
+    key TEXT COLLATE "C" PRIMARY KEY,
+    number BIGINT NOT NULL DEFAULT 0
+);
 
 CREATE TABLE @revocation (
     serial TEXT COLLATE "C" PRIMARY KEY,
