@@ -15,7 +15,7 @@ import msgspec
 
 from papercutd.domain.chain import CHAIN_START, MARK_START, Position, check_chain, next_chain
 from papercutd.storage.engine import Connection
-from papercutd.storage.replicated import CHARGE, Row, read_row
+from papercutd.storage.replicated import CHARGE, Row, read_rows
 from papercutd.storage.seals import take_seals, watch
 
 
@@ -96,7 +96,7 @@ class ChangeLog:
         seals = take_seals(connection, self.number)
         if not self._touched and not self._charged and not self._has_mark and not seals:
             return
-        rows = [read_row(connection, table, key) for table, key in self._touched]
+        rows = read_rows(connection, self._touched)
         rows.extend((CHARGE, key, {}) for key in self._charged)
         body = msgspec.json.encode(rows)
         committed_at = self._wall_s()

@@ -57,6 +57,12 @@ class Replicated:
         return f"SELECT {columns} FROM {self.source} WHERE {self.key} = ? AND {self.condition}"
 
     @property
+    def select_many(self) -> str:
+        """Of PostgreSQL alone: by a list of keys."""
+        columns = ", ".join(self.columns)
+        return f"SELECT {columns} FROM {self.source} WHERE {self.key} = ANY(?) AND {self.condition}"
+
+    @property
     def select_after(self) -> str:
         columns = ", ".join(self.columns)
         return (
@@ -229,6 +235,23 @@ def read_row(connection: Connection, table: str, key: int | str) -> Row:
     spec = TABLES[table]
     found = connection.execute(spec.select_one, (key,)).fetchone()
     return (table, key, None if found is None else dict(zip(spec.columns, found, strict=True)))
+
+
+def read_rows(connection: Connection, touched: Iterable[tuple[str, int | str]]) -> list[Row]:
+    """The rows of these tables and keys, in that order."""
+    if is_sqlite(connection):
+        return [read_row(connection, table, key) for table, key in touched]
+    wanted: dict[str, list[int | str]] = {}
+    touched = list(touched)
+    for table, key in touched:
+        wanted.setdefault(table, []).append(key)
+    # A question is a journey to the server: one for each table.
+    found = {
+        (table, row[0]): dict(zip(TABLES[table].columns, row, strict=True))
+        for table, keys in wanted.items()
+        for row in connection.execute(TABLES[table].select_many, (keys,))
+    }
+    return [(table, key, found.get((table, key))) for table, key in touched]
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ The server refuses to run as root: then it runs as the user ``postgres`` of Debi
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import pwd
 import shutil
@@ -29,6 +30,11 @@ def _program(name: str) -> str:
     here = shutil.which(name)
     assert here is not None, f"PostgreSQL's {name} is not installed"
     return here
+
+
+def _end_with_parent() -> None:
+    """Whoever started this process is killed: so is it (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
 class Cluster:
@@ -89,6 +95,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
+                preexec_fn=_end_with_parent,
                 **self._as_owner(),  # type: ignore[call-overload]
             )
         until = time.monotonic() + START_S
