@@ -194,10 +194,13 @@ def _released(case: Any, result: Any) -> None:
 
 
 def on_every_engine(module: dict[str, Any]) -> None:
-    """Make a test case of each class of ``module`` named ``...Contract``, for each engine."""
+    """Make a test case of each class of ``module`` named ``...Contract``, for each engine.
+
+    One whose ``once`` is true counts more than a store does: it is made for the first engine alone.
+    """
     for name, contract in list(module.items()):
         if isinstance(contract, type) and name.endswith("Contract"):
-            for engine in ENGINES:
+            for engine in ENGINES[:1] if getattr(contract, "once", False) else ENGINES:
                 made = f"{name.removesuffix('Contract')}{engine.name}Tests"
                 body = {"engine": engine, "__module__": contract.__module__, "run": _released}
                 module[made] = type(made, (contract, SynchronousTestCase), body)

@@ -99,6 +99,13 @@ class Cursor:
         return next(self._rows)
 
 
+def _number_in(value: int) -> int:
+    """Truth is a number, and a number has 64 bits, as in SQLite."""
+    if not -(2**63) <= value < 2**63:
+        raise OverflowError("a number of more than 64 bits")
+    return int(value)
+
+
 def _as_bytes(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(value.encode() if isinstance(value, str) else value for value in row)
 
@@ -129,8 +136,7 @@ class PostgresConnection:
             if order is None and len(parameters) != translated.places:
                 raise ValueError(f"{translated.places} values wanted, {len(parameters)} given")
             chosen = parameters if order is None else [parameters[index] for index in order]
-            # Truth is a number here, as in SQLite.
-            values = [int(value) if isinstance(value, bool) else value for value in chosen]
+            values = [_number_in(value) if isinstance(value, int) else value for value in chosen]
         return Cursor(self._link.send(translated.sql, values), self.text_factory)
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> None:

@@ -16,6 +16,8 @@ from papercutd.storage.postgres.writer import StorageAway
 from papercutd.storage.writer import QUEUE_MAX, Operation, T
 
 CONNECTIONS = 4
+#: Some read whole tables: only a server that is gone takes longer.
+ANSWER_S = 600.0
 
 
 class PostgresReader:
@@ -27,7 +29,9 @@ class PostgresReader:
         # Several questions of one transaction see one moment.
         session = {"default_transaction_isolation": "'repeatable read'"}
         told = settings(search_path, session)
-        self._all = [ReactorLink(reactor, dsn, told) for _ in range(connections)]
+        self._all = [
+            ReactorLink(reactor, dsn, told, answer_s=ANSWER_S) for _ in range(connections)
+        ]
         self._free = list(self._all)
         self._waiting: deque[Deferred[ReactorLink]] = deque()
         self._is_closed = False
