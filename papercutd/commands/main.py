@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
+from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.quota import add_quota_commands
 from papercutd.commands.statement import add_statement_commands
@@ -253,6 +254,16 @@ def parser() -> argparse.ArgumentParser:
     add("list", "list them; at a site its own", _operation("parked.list"), parked)
     retry = "apply what can be applied by now, such as after an upgrade"
     add("retry", retry, _operation("parked.retry"), parked)
+
+    reserved = group("reserved", "what lost journals of print servers and devices still reserve")
+    add("list", "list it; at a site its own", _operation("reserved.list"), reserved)
+    for word, what in (
+        ("settle", "it was printed: charge it as it was decided"),
+        ("void", "it was not printed: what is reserved is free"),
+    ):
+        add(word, what, _operation(f"reserved.{word}"), reserved).add_argument("key")
+
+    add_lost_edit_commands(add, group, _operation)
 
     job = group("job", "jobs of a provider")
     add("list", "list jobs", _operation("job.list"), job)

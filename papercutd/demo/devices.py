@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from papercutd.demo import processes
 from papercutd.demo.processes import NotReady, run
 
 ANSWER_TIMEOUT_S = 60.0
@@ -62,7 +63,7 @@ class Mfd:
         """Switch it on; it is connected when this returns, if it can be."""
         assert self._process is None
         self._left = b""
-        self._process = subprocess.Popen(
+        self._process = processes.spawn(
             [
                 *(
                     *self.under,

@@ -12,8 +12,10 @@ from typing import Any
 import attrs
 
 from papercutd.demo.documents import title_of
+from papercutd.domain.policy import bound_e4, resolve
 from papercutd.domain.pricing import PriceList
-from papercutd.storage.directory import cap_of, decode_prices
+from papercutd.storage.directory import decode_prices
+from papercutd.storage.policies import read_rules
 
 
 @attrs.frozen
@@ -199,13 +201,13 @@ def _overspent(connection: sqlite3.Connection, found: list[str]) -> int:
     """Spent beyond balance, overdraft and the caps of all sites, over all restricted users."""
     (body,) = connection.execute("SELECT body FROM price ORDER BY version DESC LIMIT 1").fetchone()
     prices: PriceList = decode_prices(body)
-    caps = [
-        cap_of(cap, prices.grey_a4_e4)
-        for (cap,) in connection.execute("SELECT cap_user_e4 FROM site WHERE removed = 0")
-    ]
-    if any(cap is None for cap in caps):
+    rules = read_rules(connection)
+    allowed = bound_e4(
+        resolve(rules, site, (), prices.grey_a4_e4)
+        for (site,) in connection.execute("SELECT id FROM site WHERE removed = 0").fetchall()
+    )
+    if allowed is None:
         return 0
-    allowed = sum(cap for cap in caps if cap is not None)
     total = 0
     for name, balance_e4, floor_e4 in connection.execute(
         "SELECT name, credits_e4 - debits_e4, floor_e4 FROM account"

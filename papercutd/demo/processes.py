@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from papercutd.commands.control_client import ControlError, call
 
 START_TIMEOUT_S = 30.0
 RUN_TIMEOUT_S = 60.0
+#: Starts a program; tests, which start hundreds, put another one here.
+spawn: Callable[..., subprocess.Popen[Any]] = subprocess.Popen
 
 
 class NotReady(Exception):
@@ -60,7 +62,7 @@ class Role:
         command = [*self.under, sys.executable, "-c", code, "--nodaemon", "--pidfile="]
         command += [f"papercut-{self.role}", "--config", str(self.config)]
         with open(self.log, "ab") as log:
-            self._process = subprocess.Popen(
+            self._process = spawn(
                 command,
                 stdout=log,
                 stderr=log,
@@ -129,7 +131,7 @@ def run(
     *words: str, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """``words`` until they end by themselves; whatever interrupts this ends them first."""
-    with subprocess.Popen(
+    with spawn(
         words,
         env=environment,
         stdin=subprocess.PIPE,

@@ -183,12 +183,30 @@ def _at_the_cut_sites(story: Story, branches: list[Branch]) -> None:
         wait_for("the job is held", lambda b=branch, j=job: _printed(b, [j]))
         story.at_device(branch, f"login card {CARD.lower()}")
         listed = lambda b=branch: len(b.mfd.do("list")["jobs"]) == 2  # noqa: E731
-        wait_for("both are listed at the device", listed, 10.0)
-        story.at_device(branch, "release all")
+        wait_for("both are listed at the device", listed)
+        _collect(story, branch)
         story.at_device(branch, f"copy {COPIED_PAGES}")
         story.at_device(branch, "logout")
-        collected = lambda b=branch: "held" not in b.states().values()  # noqa: E731
-        wait_for("what was collected is printed", collected, 10.0)
+
+
+def _collect(story: Story, branch: Branch) -> None:
+    """Press release; and again, as people do, where nobody answered within two seconds.
+
+    Such a job is held again, whatever its server may still decide.
+    """
+    told: set[str] = set()
+
+    def is_out() -> bool:
+        states = set(branch.states().values())
+        if "held" in states:
+            result = branch.mfd.do("release all")
+            if not result.get("ok") and not told:
+                told.add(branch.name)
+                story.say(f"not all was released at {branch.mfd.name}, she presses again: {result}")
+        return states == {"ended"}
+
+    if not wait_for("what was collected is printed", is_out):
+        story.at_device(branch, "release all")
 
 
 def _kill_in_a_copy(story: Story, branch: Branch, loses_journal: bool) -> None:

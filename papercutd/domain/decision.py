@@ -124,13 +124,6 @@ class SiteMoney:
     allowance_e4: int = 0
 
 
-def decide_online(funds: Funds, amount_e4: int) -> tuple[Verdict, Reason]:
-    """The application server's own decision on money."""
-    if funds.restricted and amount_e4 > funds.spendable_e4:
-        return Verdict.DENY, Reason.FUNDS
-    return Verdict.ALLOW, Reason.NONE
-
-
 def available_cut_e4(funds: Funds, site: SiteMoney) -> int | None:
     """What a cut site may allow by itself; None: there is no limit."""
     if site.policy is Policy.CLOSED:

@@ -50,6 +50,10 @@ class Document:
         return self.copies * one
 
 
+#: Of a job that nobody can look into: its price is that of its decision, whatever this says.
+AS_DECIDED = Document((PageGroup("A4", 1),))
+
+
 def is_believed(document: Document, counted: int | None = None) -> bool:
     """Whether ``document``, and the sides ``counted`` of it, are within what can be printed at all.
 

@@ -22,6 +22,7 @@ KINDS = {
     "uncollected": Kind("user not known", "booked to uncollected until it is assigned"),
     "parked": Kind("records that could not be applied", "kept beside the books, not applied"),
     "unseen": Kind("askers away for seven days", "their reservations ended"),
+    "lost-voided": Kind("reservations of lost journals", "given back by an administrator"),
     "granted-again": Kind(
         "allowances that the application server had forgotten",
         "booked again from the site's own totals",
@@ -65,6 +66,11 @@ KINDS = {
     "restored": Kind(
         "the application server was restored",
         "a new timeline began; everybody offered again what they retained",
+        is_conflict=True,
+    ),
+    "lost-edit": Kind(
+        "edits that a restore has lost and a site had followed",
+        "not made again: `papercutd lost-edits list` compares them with what is",
         is_conflict=True,
     ),
     # Not listed one by one but counted from the books.

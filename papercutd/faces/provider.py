@@ -17,14 +17,13 @@ from papercutd.services import wire
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
-from papercutd.storage.askers import Seen
+from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.endpoint import Session
 from protocols.errors import Refusal
 from protocols.handlers import Peer
 from protocols.handshake import Hello, Welcome
-from protocols.limits import PAGE_ENTRIES_MAX
 from protocols.machine import Unspoken
 from protocols.provider import messages
 
@@ -32,6 +31,8 @@ _log = Logger()
 T = TypeVar("T")
 #: Pages of one OPEN list: bounds what a provider may make us remember.
 OPEN_PAGES_MAX = 200
+#: Keys of one ADOPT, and lines of a decision in it: a line of the protocol holds them.
+ADOPT_KEYS_MAX, ADOPT_LINES_MAX = 50, 8
 
 
 class ProviderService(Protocol):
@@ -64,7 +65,7 @@ class ProviderService(Protocol):
     async def open_keys(self, asker: SessionRef, keys: Sequence[str]) -> int: ...
     async def relay(self, asker: SessionRef, completion: Completion) -> Receipt: ...
     async def settings(self, provider: str) -> ProviderSettings: ...
-    async def lost_keys(self, identity: str, journal: str) -> list[tuple[str, str]]: ...
+    async def lost_keys(self, identity: str, journal: str) -> list[OpenKey]: ...
     async def acknowledge_position(self, asker: SessionRef, position: Position) -> None: ...
 
 
@@ -98,6 +99,13 @@ class Welcoming(Protocol):
     def position(self) -> Position | None: ...
     @property
     def decider(self) -> str: ...
+
+
+def _adopt_key(key: OpenKey) -> messages.AdoptKey:
+    job, step = key.key.split("/", 1)
+    is_short = len(key.decision.lines) <= ADOPT_LINES_MAX
+    decision = wire.decision_out(key.decision) if is_short else None
+    return messages.AdoptKey(job, step, key.job_uuid, decision)
 
 
 def make_welcome(
@@ -188,12 +196,9 @@ class ProviderFace:
         await self._send_config(session, asker.name)
         if conversation.replaced:
             keys = await self._service.lost_keys(asker.identity, conversation.replaced)
-            for start in range(0, max(len(keys), 1), PAGE_ENTRIES_MAX):
-                page = [
-                    messages.AdoptKey(key[:36], key[37:], job_uuid)
-                    for key, job_uuid in keys[start : start + PAGE_ENTRIES_MAX]
-                ]
-                last = start + PAGE_ENTRIES_MAX >= len(keys)
+            for start in range(0, max(len(keys), 1), ADOPT_KEYS_MAX):
+                page = [_adopt_key(key) for key in keys[start : start + ADOPT_KEYS_MAX]]
+                last = start + ADOPT_KEYS_MAX >= len(keys)
                 session.notify(messages.Adopt(conversation.replaced, page, last))
 
     def push_settings(self) -> None:

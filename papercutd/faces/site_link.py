@@ -57,6 +57,7 @@ class SiteLinkFace:
             site.Resend: self._resend,
             site.Return: self._return,
             site.Parked: self._parked,
+            site.Shared: self._shared,
         }
 
     async def hello(self, session: Session, hello: Hello) -> Welcome:
@@ -230,6 +231,12 @@ class SiteLinkFace:
         return site.ParkedPage(
             [site.ParkedRecord(row["number"], row["kind"], row["code"]) for row in rows]
         )
+
+    async def _shared(
+        self, session: Session, conversation: _Conversation, message: site.Shared
+    ) -> Any:
+        places = [wire.mark_in(place) for place in message.places]
+        return site.SharedPlace(await self._service.store.newest_shared(places))
 
 
 def shown_key(key: int | bytes) -> int | str:

@@ -7,7 +7,7 @@ that makes it so is on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -183,6 +183,19 @@ def read_salvaged(connection: Connection) -> Salvaged:
 
 
 @attrs.frozen
+class LostKey:
+    """An open key of a journal that this one replaces, as ``target`` told it."""
+
+    key: str
+    job_uuid: str
+    target: str
+    journal: str
+    told_at: float
+    #: What ``target`` had answered; None: it did not say.
+    decision: Decision | None
+
+
+@attrs.frozen
 class _Record:
     """What is chained, and what follows from it in the tables."""
 
@@ -190,6 +203,13 @@ class _Record:
     fields: dict[str, Any]
     #: Called with the connection and the number of the record.
     change: Callable[[Connection, int], None]
+
+
+#: How the names of settings begin that are open keys of a lost journal.
+_LOST = "lost "
+#: Seconds for which they are listed, as long as servers keep what is acknowledged.
+LOST_KEPT_S = 35 * 86_400.0
+_LOST_KEY = msgspec.json.Decoder(LostKey).decode
 
 
 class ProviderJournal(AskerJournal):
@@ -656,6 +676,61 @@ class ProviderJournal(AskerJournal):
             {"streams": streams},
             lambda c, n: sum(_turn_to_application(c, stream) for stream in streams),
         )
+
+    # Of a lost journal.
+
+    def keep_lost_keys(self, keys: Sequence[LostKey]) -> Deferred[None]:
+        """A server told of them."""
+
+        def keep(connection: Connection, number: int) -> None:
+            for key in keys:
+                connection.execute(
+                    "INSERT OR REPLACE INTO setting VALUES (?, ?)",
+                    (f"{_LOST}{key.target} {key.key}", _ENCODE(key)),
+                )
+
+        return self._write("lost-keys", {"keys": [key.key for key in keys]}, keep)
+
+    def lost_keys(self) -> Deferred[list[LostKey]]:
+        """Those of which nothing is known; none after 35 days."""
+        oldest = self._wall_s() - LOST_KEPT_S
+
+        def read(connection: Connection) -> list[LostKey]:
+            found = [
+                _LOST_KEY(body)
+                for (body,) in connection.execute(
+                    "SELECT body FROM setting WHERE name BETWEEN ? AND ? ORDER BY name",
+                    (_LOST, _LOST + "~"),
+                )
+            ]
+            return [
+                key
+                for key in found
+                if key.told_at > oldest
+                and connection.execute(
+                    "SELECT 1 FROM taken WHERE key = ?1"
+                    " UNION ALL SELECT 1 FROM cancel WHERE key = ?1 AND target = ?2",
+                    (key.key, key.target),
+                ).fetchone()
+                is None
+            ]
+
+        return self.read(read)
+
+    def settle_lost(self, key: LostKey, completion: Completion) -> Deferred[None]:
+        """Its paper came out, as the spooler says: who allowed it is owed that."""
+
+        def settle(connection: Connection, number: int) -> None:
+            connection.execute(
+                "INSERT OR IGNORE INTO taken (key, target, completion, number, written_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (
+                    *(key.key, _settles_with(connection, key.target), _ENCODE(completion)),
+                    *(number, self._wall_s()),
+                ),
+            )
+
+        return self._write("lost-settled", {"key": key.key, "completion": completion}, settle)
 
     # Settings.
 

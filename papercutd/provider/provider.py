@@ -24,6 +24,7 @@ from papercutd.provider.asking import Answer, Asking
 from papercutd.provider.asking import Outcome as Asked
 from papercutd.provider.held import HeldJobs
 from papercutd.provider.journal import POSITION, Job, ProviderJournal, held_again
+from papercutd.provider.lost_keys import Fate, LostKeys
 from papercutd.provider.printing import Canceled, PrinterQueues
 from papercutd.provider.releasing import Answer as ReleaseAnswer
 from papercutd.provider.releasing import Releases
@@ -89,6 +90,9 @@ class Spooler(Protocol):
         ``printing`` makes it durable that paper may come out; of a job that was
         printing before, it was made so.
         """
+
+    async def fate(self, job_uuid: str) -> Fate | None:
+        """What became of a job that this journal does not know; None: it does not know either."""
 
     def changed(self, job: Job) -> None:
         """A job of the spooler has another state, and the journal has it."""
@@ -168,6 +172,7 @@ class PrintProvider:
             *(env, journal, self._held, self._durably, self._setting),
             *(self._begin_release, self._discarded),
         )
+        self.lost: LostKeys
         #: Who sent the release of a job: asked first.
         self._asked_first: dict[str, str] = {}
         self._known: Known
@@ -184,6 +189,9 @@ class PrintProvider:
     async def start(self) -> None:
         """Take up what was under way, and connect."""
         self._known = Known(await self._journal.identity())
+        self.lost = LostKeys(
+            self._env, self._journal, self._known, self.tasks, self._spooler, self._settle_all
+        )
         kept = await self._journal.setting("config")
         if kept is not None:
             self.config = msgspec.json.decode(kept, type=messages.Config)
@@ -201,6 +209,7 @@ class PrintProvider:
             self._warn_of_unlogged(self.config)
         for job in await self._journal.unended():
             self._take_up(job, is_resumed=True)
+        await self.lost.go_on()
         self._is_started = True
         self.tasks.spawn(self._wait_for_contact(), "waiting for a first session")
         self.tasks.spawn(self._prune(), "forgetting what is old")
@@ -212,7 +221,7 @@ class PrintProvider:
         made = self.servers[role] = ServerSession(
             *(self._env, self._journal, self._known, self.tasks, role, endpoint),
             *(self._settings, self._configured, self._ready, self._turned),
-            *(self._held.pages, self._released_by),
+            *(self._held.pages, self._released_by, self.lost.told),
         )
         if role == "site":
             self.servers["application"].relay = made
@@ -391,9 +400,8 @@ class PrintProvider:
             "parked": [{"key": key, "code": code} for key, code in await self._journal.parked()],
             # Open keys of a journal that was lost: paper may have come out for them.
             "adopt": [
-                {"key": f"{key.job}/{key.step}", "job_uuid": key.job_uuid}
-                for body in (await self._journal.settings("adopt ")).values()
-                for key in msgspec.json.decode(body, type=list[messages.AdoptKey])
+                {"key": key.key, "job_uuid": key.job_uuid, "at": key.target}
+                for key in await self._journal.lost_keys()
             ],
         }
 

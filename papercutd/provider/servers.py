@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -118,6 +118,7 @@ class ServerSession:
         on_turned: Callable[[], None],
         held_pages: Callable[[], Iterator[messages.Held]],
         on_release: Callable[[str, messages.Release | messages.Discard], None],
+        on_lost: Callable[[str, messages.Adopt], Coroutine[Any, Any, None]],
     ) -> None:
         self._env = env
         self._journal = journal
@@ -129,6 +130,7 @@ class ServerSession:
         self._on_turned = on_turned
         self._held_pages = held_pages
         self._on_release = on_release
+        self._on_lost = on_lost
         #: A site's stream, from its last WELCOME.
         self.decider = APPLICATION if role == "application" else ""
         self.link = Link(env, endpoint, PROVIDER, self, settings)
@@ -200,20 +202,11 @@ class ServerSession:
                 self._saw_position(wire.position_in(whole.position))
                 self._on_config(self.role, whole)
         elif isinstance(event, messages.Adopt):
-            self._tasks.spawn(self._keep_adopt(event), "keeping the keys of a lost journal")
+            self._tasks.spawn(
+                self._on_lost(self.decider, event), "keeping the keys of a lost journal"
+            )
         elif isinstance(event, messages.Release | messages.Discard):
             self._on_release(self.role, event)
-
-    async def _keep_adopt(self, event: messages.Adopt) -> None:
-        if event.keys:
-            _log.warn(
-                "{count} jobs of a lost journal are open at the {role} server: see status",
-                count=len(event.keys),
-                role=self.role,
-            )
-            first = event.keys[0]
-            name = f"adopt {event.journal} {self.role} {first.job}/{first.step}"
-            await self._journal.keep_setting(name, event.keys)
 
     # The beginning of a session.
 

@@ -36,7 +36,6 @@ from papercutd.environment import Environment
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
 from papercutd.faces.audit import AuditFile
 from papercutd.identity.endpoints import tls_endpoint, tls_server_factory
-from papercutd.identity.join_client import ask_renewal
 from papercutd.identity.names import APPLICATION, peer_of
 from papercutd.identity.plain import PlainEndpoint, SecretFile, address_problems
 from papercutd.identity.renewal import NodeIdentity, Renewer
@@ -137,6 +136,9 @@ def asking_renewer(
     """A renewer that asks the application server, over HTTPS."""
 
     async def ask(present: Credentials) -> Credentials:
+        # Its HTTP client is an eighth of what a start imports, and is needed once in months.
+        from papercutd.identity.join_client import ask_renewal
+
         return await ask_renewal(reactor, present, server.host, server.https)
 
     return Renewer(env, identity, ask)

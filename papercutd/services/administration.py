@@ -22,6 +22,7 @@ from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
+from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.parked_operations import ParkedOperations, parked_of_site
 from papercutd.services.peer_versions import refused_by, versions_check, versions_status
@@ -31,6 +32,7 @@ from papercutd.services.policy_operations import (
     site_alarms,
 )
 from papercutd.services.quota_operations import QuotaOperations
+from papercutd.services.reserved_operations import ReservedOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
@@ -84,6 +86,8 @@ class StoreOperations:
             "user.delete": self.user_delete,
             "user.undelete": self.user_undelete,
             **ParkedOperations(self.store).all(),
+            **ReservedOperations(self.store).all(),
+            **LostEditOperations(self.store).all(),
             "uncollected.list": self.uncollected_list,
             "uncollected.assign": self.uncollected_assign,
             "price.set": self.price_set,
@@ -274,22 +278,30 @@ class StoreOperations:
         Each provider turns to the application server with all it retained of that site.
         """
         name = take(arguments, "name")["name"]
+        # One that is not there would never hear of it: it is let in no more afterwards.
+        is_there = await self.until_there(name)
         providers = await self.store.remove_site(name)
-        await self.until_told(name)
+        is_told = is_there and await self.until_told(name)
         with suppress(NotFound):
             # It never joined: there is nothing to revoke.
             await self.store.revoke("site", name)
         # What its streams hold goes back to its owners, once all have told what they retained.
         held = {stream.escrow_e4 for stream in await self.store.ended_streams(name)}
-        result = {"name": name, "providers": providers, "not_told": self.not_connected(providers)}
+        not_told = self.not_connected(providers)
+        result = {"name": name, "site_told": is_told, "providers": providers, "not_told": not_told}
         return {**result, "retire_later": True} if any(held) else result
 
     def not_connected(self, providers: list[str]) -> list[str]:
         """Offline nobody is."""
         return providers
 
-    async def until_told(self, site: str) -> None:
+    async def until_there(self, site: str) -> bool:
+        """Offline nobody is."""
+        return False
+
+    async def until_told(self, site: str) -> bool:
         """Offline nobody is told."""
+        return False
 
     async def site_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All sites."""
@@ -444,16 +456,33 @@ class ApplicationOperations(StoreOperations):
         connected = self._server.providers
         return [name for name in providers if connected.get(f"provider:{name}") is None]
 
-    async def until_told(self, site: str) -> None:
+    async def until_there(self, site: str) -> bool:
+        """Whether it is connected, waiting for one that a restart of ours put out just now."""
+        sites = self._server.sites
+        return await self._until(lambda: sites.get(f"site:{site}") is not None)
+
+    async def until_told(self, site: str) -> bool:
         """Let a connected site hear that it is none any more: it sends its devices away."""
         server = self._server
-        for _ in range(TOLD_LOOKS):
-            session = server.sites.get(f"site:{site}")
-            if session is None or not server.feed.behind(session, server.position.number):
-                break
-            await deferLater(server.env.clock, TOLD_LOOK_S, lambda: None)
+        session = server.sites.get(f"site:{site}")
+        if session is None:
+            return False
+
+        def is_sent() -> bool:
+            return server.feed.behind(session, server.position.number) == 0
+
+        if not await self._until(lambda: session.is_over or is_sent()) or not is_sent():
+            return False
         # What was sent is on its way: it takes no longer than an answer does.
         await deferLater(server.env.clock, TOLD_S, lambda: None)
+        return True
+
+    async def _until(self, condition: Callable[[], bool]) -> bool:
+        for _ in range(TOLD_LOOKS):
+            if condition():
+                return True
+            await deferLater(self._server.env.clock, TOLD_LOOK_S, lambda: None)
+        return False
 
     def all(self) -> dict[str, Operation]:
         server = self._server
@@ -558,6 +587,7 @@ class ApplicationOperations(StoreOperations):
             {"name": "database", "ok": True, "detail": ""},
             {"name": "sites", "ok": not missing, "detail": ", ".join(missing)},
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
+            lost_edits_check(found["lost_edits"]),
             {"name": "quotas", "ok": not waiting, "detail": ", ".join(waiting)},
             versions_check(*self._registries()),
             *self._lockouts.checks(self._fighting()),
@@ -578,7 +608,9 @@ class SiteOperations:
         own = {"status": self.status, "verify": self.verify, "parked.list": self.parked}
         policy = SitePolicyOperations(server)
         drill = DrillOperations(server.drill)
-        return {**held.all(), **self._lockouts.all(), **policy.all(), **drill.all(), **own}
+        reserved = ReservedOperations(server.store)
+        of_all = (held, self._lockouts, policy, drill, reserved)
+        return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """How this site stands: online or cut, and what waits to be forwarded."""

@@ -24,7 +24,7 @@ from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks, until_space
-from papercutd.storage.askers import Seen
+from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.people import CARD_KEY, Device
@@ -199,7 +199,7 @@ class ApplicationServer:
     async def settings(self, provider: str) -> ProviderSettings:
         return await self.store.provider_settings(provider)
 
-    async def lost_keys(self, identity: str, journal: str) -> list[tuple[str, str]]:
+    async def lost_keys(self, identity: str, journal: str) -> list[OpenKey]:
         return await self.store.open_keys_of_journal(identity, journal)
 
     async def acknowledge_position(self, asker: SessionRef, position: Position) -> None:

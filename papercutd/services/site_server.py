@@ -33,7 +33,7 @@ from papercutd.services.sessions import Sessions
 from papercutd.services.site_policy import SitePolicy
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
-from papercutd.storage.askers import Seen
+from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.people import Device
 from papercutd.storage.values import ProviderSettings
@@ -345,7 +345,7 @@ class SiteServer:
     async def settings(self, provider: str) -> ProviderSettings:
         return await self.store.provider_settings(provider)
 
-    async def lost_keys(self, identity: str, journal: str) -> list[tuple[str, str]]:
+    async def lost_keys(self, identity: str, journal: str) -> list[OpenKey]:
         return await self.store.open_keys_of_journal(identity, journal)
 
     async def acknowledge_position(self, asker: SessionRef, position: Position) -> None:

@@ -20,6 +20,7 @@ from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.freshness import Freshness
 from papercutd.services.patience import Patience
+from papercutd.services.shared_history import find_shared
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.values import SiteIdentity
@@ -406,7 +407,12 @@ class Uplink:
             await self._store.load_chunk(offer.snapshot, index, chunk.rows)
         position = wire.position_in(offer.position)
         assert position is not None
-        await self._store.finish_snapshot(position, session.version)
+        common = None
+        if self.position is not None and self.position.timeline < position.timeline:
+            # A restore: what the old replica has beyond it, nobody but us may know.
+            common = await find_shared(session, self._store)
+        if await self._store.finish_snapshot(position, session.version, common):
+            self.journal_grew()
         assert self._identity is not None
         self._identity = attrs.evolve(self._identity, replica_version=session.version)
         self.position = position

@@ -129,10 +129,13 @@ class Accounts:
         credit: int,
         amount_e4: int,
         entry: Entry,
-    ) -> None:
-        """Move ``amount_e4`` at once, whatever the funds: what has happened always posts."""
+    ) -> int:
+        """Move ``amount_e4`` at once, whatever the funds: what has happened always posts.
+
+        The transfer's id.
+        """
         self._move(connection, debit, credit, amount_e4)
-        self._write(connection, "direct", None, debit, credit, amount_e4, entry)
+        return self._write(connection, "direct", None, debit, credit, amount_e4, entry)
 
     def _move(
         self,

@@ -26,7 +26,7 @@ from papercutd.domain.job import (
 )
 from papercutd.errors import Rejected
 from papercutd.points import passing
-from papercutd.storage import askers, outages, runs, timeline
+from papercutd.storage import askers, lost_keys, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.allowances import Allowances, Shortage
@@ -35,6 +35,7 @@ from papercutd.storage.change_log import (
     Change,
     ChangeLog,
     in_history,
+    newest_shared,
     read_changes,
     read_head,
 )
@@ -45,6 +46,7 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
+from papercutd.storage.lost_edits import forget_lost_edits, read_lost_edits, read_more
 from papercutd.storage.merging import Merging
 from papercutd.storage.needs import read_lacking
 from papercutd.storage.parked import Retried, read_parked, retry_parked
@@ -238,9 +240,33 @@ class ApplicationStore(AdministeredStore):
 
         return self.write(report)
 
-    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
-        """(key, job-uuid) that a lost journal held open."""
+    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[askers.OpenKey]]:
+        """What a lost journal held open."""
         return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
+
+    def lost_reservations(self) -> Deferred[list[Row]]:
+        """Open keys of lost journals."""
+        return self.read(lambda c: lost_keys.read_lost(c, ""))
+
+    def settle_lost(self, key: str) -> Deferred[Receipt]:
+        """One of them was printed, an administrator says; raises as find_lost does."""
+
+        def settle(connection: Connection) -> Receipt:
+            lost = lost_keys.find_lost(connection, key)
+            done = lost_keys.completion_of(connection, "", lost, self._wall_s())
+            return self.charging.complete(connection, done, Source("administrator"))
+
+        return self.write(settle)
+
+    def void_lost(self, key: str) -> Deferred[None]:
+        """One of them was not printed."""
+
+        def void(connection: Connection) -> None:
+            lost = lost_keys.find_lost(connection, key)
+            lost_keys.void_lost(connection, lost, self.charging.void)
+            self.charging.list_item(connection, "lost-voided", key, "administrator", "")
+
+        return self.write(void)
 
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:
         """Seven days away ends an asker's holds; the identities concerned."""
@@ -318,6 +344,9 @@ class ApplicationStore(AdministeredStore):
     def in_history(self, position: Position) -> Deferred[bool]:
         return self.read(lambda c: in_history(c, position))
 
+    def newest_shared(self, places: Sequence[Mark]) -> Deferred[int]:
+        return self.read(lambda c: newest_shared(c, places))
+
     def changes_after(
         self, number: int, entries_max: int, bytes_max: int
     ) -> Deferred[list[Change]]:
@@ -340,6 +369,15 @@ class ApplicationStore(AdministeredStore):
 
     def retry_parked(self, after: tuple[str, int]) -> Deferred[Retried]:
         return self.write(lambda c: retry_parked(c, self.intake, after))
+
+    def lost_edits(self, site: str | None = None, every: bool = False) -> Deferred[list[Row]]:
+        return self.read(lambda c: read_lost_edits(c, site, every))
+
+    def lost_edits_more(self, site: str | None = None) -> Deferred[int]:
+        return self.read(lambda c: read_more(c, site))
+
+    def forget_lost_edits(self, ids: Sequence[str] | None) -> Deferred[int]:
+        return self.write(lambda c: forget_lost_edits(c, ids))
 
     def digests(
         self,

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import attrs
+import msgspec
 
 from papercutd.domain.chain import Mark
+from papercutd.domain.decision import Decision
 from papercutd.domain.job import SessionRef
 from papercutd.errors import Rejected
 from papercutd.storage.engine import Connection
 
 #: Seconds of the server's running time after which an asker not seen loses its holds.
 UNSEEN_MAX_S = 7 * 86_400.0
+_DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 
 Void = Callable[[Connection, str], None]
 
@@ -30,6 +33,15 @@ class Seen:
     mark: Mark | None
     #: The journal that this one replaced just now; empty when it is the same.
     replaced: str
+
+
+@attrs.frozen
+class OpenKey:
+    """A key that a lost journal held, and what was answered."""
+
+    key: str
+    job_uuid: str
+    decision: Decision
 
 
 def begin_session(
@@ -65,7 +77,8 @@ def begin_session(
     replaced = ""
     if old_journal != journal:
         connection.execute(
-            "INSERT INTO old_journal VALUES (?, ?, ?, ?)",
+            "INSERT INTO old_journal (identity, journal, replaced_by, replaced_at)"
+            " VALUES (?, ?, ?, ?)",
             (identity, old_journal, journal, now_wall_s),
         )
         seen, replaced = None, old_journal
@@ -177,10 +190,15 @@ def release_all(connection: Connection, key: str) -> None:
 def add_absence(connection: Connection, elapsed_s: float) -> None:
     """Add running time to askers that are away."""
     connection.execute("UPDATE asker SET unseen_s = unseen_s + ? WHERE connected = 0", (elapsed_s,))
+    # A journal that was replaced is never seen again.
+    connection.execute(
+        "UPDATE old_journal SET unseen_s = unseen_s + ? WHERE unseen_s <= ?",
+        (elapsed_s, UNSEEN_MAX_S),
+    )
 
 
 def end_unseen(connection: Connection, void: Void) -> list[str]:
-    """Void what askers hold that were away for too long; their identities."""
+    """Void what askers, or journals they lost, hold that were away for too long; whose."""
     lost = []
     for (identity,) in connection.execute(
         "SELECT identity FROM asker WHERE connected = 0 AND unseen_s > ?"
@@ -191,6 +209,17 @@ def end_unseen(connection: Connection, void: Void) -> list[str]:
         for (key,) in keys:
             release(connection, key, identity, void)
         lost.append(identity)
+    for key, identity, journal in connection.execute(
+        "SELECT key, asker, hold.journal FROM hold JOIN old_journal ON identity = asker"
+        " AND old_journal.journal = hold.journal WHERE unseen_s > ?",
+        (UNSEEN_MAX_S,),
+    ).fetchall():
+        connection.execute(
+            "DELETE FROM hold WHERE key = ? AND asker = ? AND journal = ?", (key, identity, journal)
+        )
+        _void_unheld(connection, key, void)
+        if identity not in lost:
+            lost.append(identity)
     return lost
 
 
@@ -214,15 +243,14 @@ def adopt(connection: Connection, asker: SessionRef, listed: Iterable[str], void
     return dropped
 
 
-def open_keys_of_journal(
-    connection: Connection, identity: str, journal: str
-) -> list[tuple[str, str]]:
-    """(key, job-uuid) of the open keys that a lost journal held: for its successor to adopt."""
-    return connection.execute(
-        "SELECT hold.key, decision.job_uuid FROM hold JOIN decision USING (key)"
+def open_keys_of_journal(connection: Connection, identity: str, journal: str) -> list[OpenKey]:
+    """The open keys that a lost journal held: for its successor to adopt."""
+    found = connection.execute(
+        "SELECT hold.key, decision.job_uuid, decision.body FROM hold JOIN decision USING (key)"
         " WHERE hold.asker = ? AND hold.journal = ? AND decision.state = 'open' ORDER BY hold.key",
         (identity, journal),
     ).fetchall()
+    return [OpenKey(key, job_uuid, _DECODE_DECISION(body)) for key, job_uuid, body in found]
 
 
 def _void_unheld(connection: Connection, key: str, void: Void) -> None:

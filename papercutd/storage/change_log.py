@@ -8,12 +8,20 @@ transaction holds: order of numbers is order of visibility, without gaps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import msgspec
 
-from papercutd.domain.chain import CHAIN_START, MARK_START, Position, check_chain, next_chain
+from papercutd.domain.chain import (
+    CHAIN_START,
+    MARK_START,
+    Mark,
+    Position,
+    check_chain,
+    next_chain,
+)
+from papercutd.domain.lost_edit import ADJUSTED
 from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import CHARGE, Row, read_rows
 from papercutd.storage.seals import take_seals, watch
@@ -39,6 +47,7 @@ class ChangeLog:
         self.on_commit = on_commit
         self._touched: dict[tuple[str, int | str], None] = {}
         self._charged: list[str] = []
+        self._adjusted: list[Row] = []
         self._has_mark = False
         self._written: Change | None = None
         #: The number that the transaction under way will have.
@@ -60,6 +69,11 @@ class ChangeLog:
         """This transaction settled ``key``: posted its charge, or ended it without paper."""
         self._charged.append(key)
 
+    def adjusted(self, transfer: int, account: int, amount_e4: int, reason: str, at: float) -> None:
+        """In this transaction an administrator gave, or (negative) took, money."""
+        columns = {"account": account, "amount_e4": amount_e4, "reason": reason, "at": at}
+        self._adjusted.append((ADJUSTED, transfer, columns))
+
     def place(self) -> None:
         """This transaction has an entry, be it empty: its number marks a place in the history."""
         self._has_mark = True
@@ -74,6 +88,7 @@ class ChangeLog:
     def begin(self, connection: Connection) -> None:
         self._touched.clear()
         self._charged.clear()
+        self._adjusted.clear()
         self._has_mark = False
         self._written = None
         if self._watched is not connection:
@@ -85,12 +100,14 @@ class ChangeLog:
         self._timeline, self.number, self._chain = timeline, number + 1, chain
 
     def mark(self) -> object:
-        return len(self._charged)
+        return len(self._charged), len(self._adjusted)
 
     def undo(self, mark: object) -> None:
         # Rows touched in vain are read again as they are: no harm.
-        assert isinstance(mark, int)
-        del self._charged[mark:]
+        assert isinstance(mark, tuple)
+        charged, adjusted = mark
+        del self._charged[charged:]
+        del self._adjusted[adjusted:]
 
     def seal(self, connection: Connection) -> None:
         seals = take_seals(connection, self.number)
@@ -98,6 +115,7 @@ class ChangeLog:
             return
         rows = read_rows(connection, self._touched)
         rows.extend((CHARGE, key, {}) for key in self._charged)
+        rows.extend(self._adjusted)
         body = msgspec.json.encode(rows)
         committed_at = self._wall_s()
         seal = msgspec.json.encode((self._timeline, committed_at, seals))
@@ -134,6 +152,21 @@ def in_history(connection: Connection, position: Position) -> bool:
         "SELECT timeline, chain FROM change_log WHERE number = ?", (position.number,)
     ).fetchone()
     return found is not None and found == (position.timeline, position.chain)
+
+
+def newest_shared(connection: Connection, places: Sequence[Mark]) -> int:
+    """The number of the newest of ``places`` that is in our history too; 0: none is.
+
+    What was forgotten of the log says nothing against a place.
+    """
+    (oldest,) = connection.execute("SELECT MIN(number) FROM change_log").fetchone()
+    for place in sorted(places, key=lambda one: one.number, reverse=True):
+        found = connection.execute(
+            "SELECT chain FROM change_log WHERE number = ?", (place.number,)
+        ).fetchone()
+        if found == (place.chain,) or (oldest is not None and place.number < oldest):
+            return place.number
+    return 0
 
 
 def read_changes(

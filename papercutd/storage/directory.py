@@ -11,7 +11,6 @@ import msgspec
 from papercutd.domain.card import hash_card, normalise_card
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
-from papercutd.domain.policy import CAP_DEFAULT_PAGES
 from papercutd.domain.pricing import PriceList
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Rejected
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
@@ -53,13 +52,6 @@ def encode_prices(prices: PriceList) -> str:
 def decode_prices(body: str) -> PriceList:
     """The version as it was stored."""
     return msgspec.json.decode(body, type=PriceList)
-
-
-def cap_of(cap_user_e4: int, grey_a4_e4: int) -> int | None:
-    """The cap in force: None where the administrator set none."""
-    if cap_user_e4 == CAP_NONE:
-        return None
-    return CAP_DEFAULT_PAGES * grey_a4_e4 if cap_user_e4 == CAP_DEFAULT else cap_user_e4
 
 
 def _words(field: str, text: str, among: tuple[str, ...]) -> str:
@@ -225,7 +217,8 @@ class Directory:
         if amount_e4 == 0:
             raise InvalidValue("amount", "is zero")
         sides = (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
-        self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
+        transfer = self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
+        self._log.adjusted(transfer, account, amount_e4, entry.reason, entry.received_at)
 
     def add_account(
         self,

@@ -19,6 +19,7 @@ from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claim, Claims
 from papercutd.storage.engine import DATABASE_ERRORS, REFUSALS, Connection
 from papercutd.storage.lockouts import Lockouts
+from papercutd.storage.lost_edits import LostEdits
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
@@ -30,6 +31,7 @@ from papercutd.storage.records import (
     LINK_DOWN,
     LINK_REPORTED,
     LOCKOUT,
+    LOST_EDITS,
     REFUSED,
     SUPERSEDED,
     Record,
@@ -54,6 +56,16 @@ class StreamSeen:
     mark: Mark | None
 
 
+@attrs.frozen
+class Arrived:
+    """One record as it came: by whom, and where it stands."""
+
+    asker: SessionRef
+    stream: str
+    number: int
+    body: str
+
+
 class Intake:
     """The application server's end of every site's journal."""
 
@@ -71,6 +83,7 @@ class Intake:
         self._allowances = allowances
         self._claims = claims
         self._lockouts = lockouts
+        self._lost_edits = LostEdits(log, wall_s)
         self._wall_s = wall_s
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
@@ -149,11 +162,11 @@ class Intake:
             if number <= mark.number:
                 if again:
                     self._charging.ignore_unique_key = True
-                    self._apply_one(connection, asker, stream, number, body)
+                    self._apply_one(connection, Arrived(asker, stream, number, body))
                     self._charging.ignore_unique_key = False
                 continue
             if self.sabotage != "drop-ack":
-                self._apply_one(connection, asker, stream, number, body)
+                self._apply_one(connection, Arrived(asker, stream, number, body))
             mark = Mark(number, chain)
         connection.execute(
             "UPDATE stream SET number = ?, chain = ? WHERE id = ?",
@@ -258,67 +271,45 @@ class Intake:
             detail = f"{record.decision.verdict.value} {record.decision.reason.value}".strip()
             self._charging.list_item(connection, DRILL_ASKED, record.key, asker.identity, detail)
 
-    def _apply_one(
-        self,
-        connection: Connection,
-        asker: SessionRef,
-        stream: str,
-        number: int,
-        body: str,
-    ) -> None:
-        why = self._try(connection, asker, stream, number, body)
+    def _apply_one(self, connection: Connection, arrived: Arrived) -> None:
+        why = self._try(connection, arrived)
         if why is not None:
             # Whatever a record makes us stumble over, the records behind it must come in.
             connection.execute(
                 "INSERT INTO parked VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (stream, number, body, why, self._wall_s()),
+                (arrived.stream, arrived.number, arrived.body, why, self._wall_s()),
             )
-            self._charging.list_item(
-                connection, "parked", "", asker.identity, f"record {number} of {stream}"
-            )
+            self._list(connection, "parked", arrived)
 
-    def apply_again(
-        self,
-        connection: Connection,
-        asker: SessionRef,
-        stream: str,
-        number: int,
-        body: str,
-    ) -> bool:
+    def apply_again(self, connection: Connection, arrived: Arrived) -> bool:
         """Apply a record that was parked; False: it stays so, for the reason it has now."""
-        why = self._try(connection, asker, stream, number, body, again=True)
-        place = (stream, number)
+        why = self._try(connection, arrived, again=True)
+        place = (arrived.stream, arrived.number)
         if why is not None:
             connection.execute(
                 "UPDATE parked SET reason = ? WHERE stream = ? AND number = ?", (why, *place)
             )
             return False
         connection.execute("DELETE FROM parked WHERE stream = ? AND number = ?", place)
-        self._charging.list_item(
-            connection, "applied-later", "", asker.identity, f"record {number} of {stream}"
-        )
+        self._list(connection, "applied-later", arrived)
         return True
 
-    def _try(
-        self,
-        connection: Connection,
-        asker: SessionRef,
-        stream: str,
-        number: int,
-        body: str,
-        again: bool = False,
-    ) -> str | None:
+    def _list(self, connection: Connection, kind: str, arrived: Arrived) -> None:
+        detail = f"record {arrived.number} of {arrived.stream}"
+        self._charging.list_item(connection, kind, "", arrived.asker.identity, detail)
+
+    def _try(self, connection: Connection, arrived: Arrived, again: bool = False) -> str | None:
         """Apply one record, or nothing of it: then why not."""
         connection.execute("SAVEPOINT record")
         mark = self._log.mark()
         try:
-            record = decode_record(body)
+            record = decode_record(arrived.body)
             missing = lacking(record.needs)
             if missing:
                 raise Rejected("capability", f"it needs {' '.join(missing)[:200]}")
             if not (again and record.kind in (LINK_DOWN, LINK_REPORTED)):
                 # How a link stood then says nothing of now.
-                self._apply_record(connection, asker, record, stream, number)
+                self._apply_record(connection, arrived, record)
         except Exception as error:
             # Whatever a record makes us stumble over, the records behind it must come in. What
             # the disk or the memory cannot do is not the record's fault: it comes again.
@@ -331,15 +322,9 @@ class Intake:
         connection.execute("RELEASE record")
         return None
 
-    def _apply_record(
-        self,
-        connection: Connection,
-        asker: SessionRef,
-        record: Record,
-        stream: str,
-        number: int,
-    ) -> None:
-        source = Source(asker.identity, stream, number)
+    def _apply_record(self, connection: Connection, arrived: Arrived, record: Record) -> None:
+        asker = arrived.asker
+        source = Source(asker.identity, arrived.stream, arrived.number)
         if record.kind == COMPLETED and record.completion is not None:
             check_spoken_for(connection, asker.name, record.completion.provider)
             self._charging.complete(connection, record.completion, source)
@@ -368,6 +353,8 @@ class Intake:
             self._claims.decide(connection, claim, asker.name, record.position)
         elif record.kind == LOCKOUT and record.lockout is not None:
             self._lockouts.take(connection, record, record.lockout, asker.name)
+        elif record.kind == LOST_EDITS and record.lost is not None:
+            self._lost_edits.take(connection, record.key, record.lost, asker.name)
         else:
             raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 

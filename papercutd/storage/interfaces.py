@@ -23,7 +23,7 @@ from papercutd.domain.pricing import PriceList
 from papercutd.domain.signed import Signature
 from papercutd.domain.staleness import Kept
 from papercutd.storage.allowances import Shortage
-from papercutd.storage.askers import Seen
+from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.drills import DrillRead
 from papercutd.storage.lockouts import LockedUser
@@ -80,8 +80,17 @@ class IJobStore(Interface):
     def open_keys(asker: SessionRef, keys: Sequence[str]) -> Deferred[int]:
         """The whole list of ``asker``'s open keys; how many of its holds ended."""
 
-    def open_keys_of_journal(identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
-        """(key, job-uuid) that a lost journal held open."""
+    def open_keys_of_journal(identity: str, journal: str) -> Deferred[list[OpenKey]]:
+        """What a lost journal held open."""
+
+    def lost_reservations() -> Deferred[list[Row]]:
+        """Open keys that only lost journals hold."""
+
+    def settle_lost(key: str) -> Deferred[Receipt]:
+        """One of them was printed: charged as decided; raises NotFound or InvalidValue."""
+
+    def void_lost(key: str) -> Deferred[None]:
+        """One of them was not printed; raises NotFound or InvalidValue."""
 
     def count_unseen(elapsed_s: float) -> Deferred[list[str]]:
         """Add running time to absences; identities whose holds ended after seven days."""
@@ -219,6 +228,26 @@ class IApplicationStore(IJobStore):
 
     def retry_parked(after: tuple[str, int]) -> Deferred[Retried]:
         """Apply what can be applied by now of the next ones, in order, each once."""
+
+    # Edits that a restore has lost (design 4.12).
+
+    def newest_shared(places: Sequence[Mark]) -> Deferred[int]:
+        """The newest of these places that is in our history; 0: none is."""
+
+    def lost_edits(site: str | None = None, every: bool = False) -> Deferred[list[Row]]:
+        """Those still lost, with what each row was and is; of what one site told, or of all.
+
+        ``every``: also what was forgotten, or is so again.
+        """
+
+    def lost_edits_more(site: str | None = None) -> Deferred[int]:
+        """How many more there are than the list has."""
+
+    def forget_lost_edits(ids: Sequence[str] | None) -> Deferred[int]:
+        """They are listed no more, by the beginnings of their ids; None: all. How many.
+
+        Raises NotFound, InvalidValue.
+        """
 
     # Certificates.
 
@@ -533,7 +562,12 @@ class ISiteStore(IJobStore):
     def load_chunk(snapshot: str, index: int, rows: Iterable[Sequence[Any]]) -> Deferred[None]:
         """One chunk, and that it is loaded, together."""
 
-    async def finish_snapshot(position: Position, version: int = 1) -> None:
+    def places(above: int, below: int | None, count_max: int) -> Deferred[list[Mark]]:
+        """Places of the replica's history between two numbers, evenly spaced, in order."""
+
+    async def finish_snapshot(
+        position: Position, version: int = 1, common: int | None = None
+    ) -> int:
         """What was loaded, by ``version`` of the wire, is in force; the old replica served
         until now.
         """

@@ -7,6 +7,7 @@ from typing import Any
 
 from papercutd.errors import NotFound
 from papercutd.storage.engine import Connection
+from papercutd.storage.lost_edits import count_lost_edits
 from papercutd.storage.people import merged_users
 
 #: Rows of one page of a list.
@@ -145,21 +146,38 @@ def read_counts(connection: Connection) -> dict[str, int]:
         "open_reservations": count("decision WHERE state = 'open'"),
         "charges": count("charge"),
         "parked": count("parked"),
+        "lost_edits": count_lost_edits(connection),
         "listed": count("listed"),
     }
 
 
 def compare_with_provider(connection: Connection, provider: str, printed: Set[str]) -> list[str]:
-    """Keys that a provider's journal has as printed and the ledger has not, and the reverse."""
+    """Keys that a provider's journal has as printed and the ledger has not, and the reverse.
+
+    Of what a journal before this one printed only that knew, and of what an administrator
+    settled for it nobody does.
+    """
     charged = _keys(connection, "charge", provider)
     lost = sorted(printed - charged - _keys(connection, "job_log", provider))
     return [
         *(f"provider {provider}: {key} was printed and is not charged" for key in lost),
         *(
             f"provider {provider}: {key} is charged and was not printed"
-            for key in sorted(charged - printed)
+            for key in sorted((charged & _its_own(connection, provider)) - printed)
         ),
     ]
+
+
+def _its_own(connection: Connection, provider: str) -> set[str]:
+    """Charged keys that the provider's present journal must know."""
+    found = connection.execute(
+        "SELECT key FROM charge WHERE provider = ?1 AND received_at > (SELECT"
+        " COALESCE(MAX(replaced_at), 0) FROM old_journal WHERE identity = 'provider:' || ?1)"
+        " AND key NOT IN (SELECT key FROM listed WHERE kind = 'assumed'"
+        " AND who = 'administrator')",
+        (provider,),
+    )
+    return {row[0] for row in found}
 
 
 def _keys(connection: Connection, table: str, provider: str) -> set[str]:

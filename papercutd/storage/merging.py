@@ -154,7 +154,8 @@ class Merging:
                 forced=True,
             )
             account = self._accounts.heir(connection, person.account)
-            self._accounts.transfer(connection, account, UNCOLLECTED, amount_e4, entry)
+            paid = self._accounts.transfer(connection, account, UNCOLLECTED, amount_e4, entry)
+            self._log.adjusted(paid, account, -amount_e4, entry.reason, entry.received_at)
         return int(amount_e4)
 
     def _move_reservations(

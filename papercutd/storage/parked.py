@@ -14,7 +14,7 @@ import msgspec
 
 from papercutd.domain.job import SessionRef
 from papercutd.storage.engine import Connection
-from papercutd.storage.intake import Intake
+from papercutd.storage.intake import Arrived, Intake
 
 PAGE_MAX = 500
 #: Records of one transaction.
@@ -90,6 +90,6 @@ def retry_parked(connection: Connection, intake: Intake, after: tuple[str, int])
     applied = 0
     for stream, number, body, site in found:
         asker = SessionRef("site", site, stream, 0)
-        applied += intake.apply_again(connection, asker, stream, number, body)
+        applied += intake.apply_again(connection, Arrived(asker, stream, number, body))
     last = found[-1] if found else None
     return Retried(applied, len(found) - applied, None if last is None else (last[0], last[1]))

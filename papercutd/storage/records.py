@@ -11,6 +11,7 @@ import msgspec
 
 from papercutd.domain.decision import Decision
 from papercutd.domain.job import Completion, Request
+from papercutd.domain.lost_edit import Lost
 
 COMPLETED = "completed"
 CANCELED = "canceled"
@@ -33,6 +34,8 @@ ALLOWANCE = "allowance"
 CARD_CLAIM = "card-claim"
 #: Somebody failed to log in too often there, or was let in again. ``key`` is the event's id.
 LOCKOUT = "lockout"
+#: Edits of a history that the application server has lost. ``key`` is the record's own.
+LOST_EDITS = "lost-edits"
 
 
 @attrs.frozen
@@ -80,6 +83,7 @@ class Record:
     totals: tuple[Total, ...] = ()
     card: Linked | None = None
     lockout: Locked | None = None
+    lost: Lost | None = None
     #: With this record the totals of all users are told, for that timeline; 0: they are not.
     timeline: int = 0
     #: What a release must be able to evaluate to apply it: who lacks it parks the record.

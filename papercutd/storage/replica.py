@@ -21,6 +21,8 @@ IN_FORCE = "replica"
 INCOMING = "incoming"
 #: Rows of the lag history kept.
 APPLIED_MAX = 20_000
+#: Adjustments kept: as many as came by so many changes, and no more than this.
+ADJUSTED_MAX = 20_000
 #: Changes for which a charge is remembered whose key was not decided here: no answer of
 #: ours is so much later than another server's.
 CHARGED_EARLY_MAX = 2_000
@@ -158,13 +160,19 @@ def apply_batch(
         (position.timeline, position.number, position.chain),
     )
     connection.execute(
-        "INSERT INTO replica.applied VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
-        " committed_at = excluded.committed_at, applied_at = excluded.applied_at",
-        (position.number, committed_at, applied_at),
+        "INSERT INTO replica.applied VALUES (?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
+        " committed_at = excluded.committed_at, applied_at = excluded.applied_at,"
+        " chain = excluded.chain",
+        (position.number, committed_at, applied_at, position.chain),
     )
     if position.number % 100 == 0:
+        for table in ("applied", "gone", "adjusted"):
+            connection.execute(
+                f"DELETE FROM replica.{table} WHERE number < ?", (position.number - APPLIED_MAX,)
+            )
         connection.execute(
-            "DELETE FROM replica.applied WHERE number < ?", (position.number - APPLIED_MAX,)
+            "DELETE FROM replica.adjusted WHERE number <= (SELECT number FROM replica.adjusted"
+            f" ORDER BY number DESC LIMIT 1 OFFSET {ADJUSTED_MAX})"
         )
         _forget_charges(connection, position.number - CHARGED_EARLY_MAX)
 
@@ -216,7 +224,7 @@ def snapshot_progress(connection: Connection) -> tuple[str, int]:
 def finish_snapshot(connection: Connection, position: Position, version: int) -> None:
     """All chunks are in: the incoming replica is whole at ``position``, and came by ``version``."""
     connection.execute(
-        "UPDATE incoming.position SET timeline = ?, number = ?, chain = ?, complete = 1,"
-        " version = ?",
+        "UPDATE incoming.position SET timeline = ?1, number = ?2, chain = ?3, complete = 1,"
+        " version = ?4, first = ?2, first_chain = ?3",
         (position.timeline, position.number, position.chain, version),
     )

@@ -1,8 +1,8 @@
 """Which tables a site gets a copy of, column by column, and how their rows travel.
 
 A row travels as ``[table, key, {column: value}]``, a removal with null for the
-columns. ``charge`` is an event without a table at the site: the key's charge
-was posted.
+columns. ``charge`` and ``adjusted`` are events, of which no snapshot has any: the
+key's charge was posted; an administrator gave or took money.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from papercutd.domain.lost_edit import ADJUSTED, ADJUSTED_COLUMNS, TABLES_WATCHED
 from papercutd.errors import BadRows, InvalidValue, NotFound
 from papercutd.storage.engine import REFUSALS, Connection, is_sqlite
 
@@ -302,22 +303,30 @@ def read_range(
 
 
 def apply_rows(
-    connection: Connection, database: str, rows: Iterable[Any], charged_at: int | None
+    connection: Connection, database: str, rows: Iterable[Any], number: int | None
 ) -> None:
     """Write travelled rows into the replica attached as ``database``.
 
-    ``charged_at``: the change that charges come with; None: they do not come (a snapshot).
+    ``number``: the change that they come by; None: a snapshot, with which no events come.
     Raises BadRows for what is no row of this release; its transaction has to be undone.
     """
     try:
         for table, key, columns in rows:
-            if table == CHARGE and charged_at is not None:
+            if table == CHARGE and number is not None:
                 connection.execute(
                     f"INSERT INTO {database}.charged VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    (key, charged_at),
+                    (key, number),
+                )
+            elif table == ADJUSTED and number is not None:
+                connection.execute(
+                    f"INSERT INTO {database}.adjusted VALUES (?, ?, ?, ?, ?, ?)"
+                    " ON CONFLICT (number, transfer) DO UPDATE SET account = excluded.account,"
+                    " amount_e4 = excluded.amount_e4, reason = excluded.reason,"
+                    " at = excluded.at",
+                    (number, key, *(columns[name] for name in ADJUSTED_COLUMNS)),
                 )
             else:
-                _apply_row(connection, database, table, key, columns)
+                _apply_row(connection, database, table, key, columns, number)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise BadRows(f"a row cannot be read: {type(error).__name__}") from error
     except (*REFUSALS, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
@@ -349,6 +358,7 @@ def _apply_row(
     table: str,
     key: int | str,
     columns: dict[str, Any] | None,
+    number: int | None,
 ) -> None:
     """One row. Tables and columns of a newer release are passed over: they travel with the
     capabilities they need. A column that an older release does not send has its default.
@@ -362,6 +372,12 @@ def _apply_row(
         connection.execute(
             f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, sealed_as)
         )
+        if number is not None and table in TABLES_WATCHED:
+            connection.execute(
+                f"INSERT INTO {database}.gone VALUES (?, ?, ?)"
+                " ON CONFLICT (tbl, key) DO UPDATE SET number = excluded.number",
+                (table, sealed_as, number),
+            )
         return
     if columns[spec.key] != key:
         raise BadRows(f"a row of {table} has another key than it travels under")
@@ -373,7 +389,7 @@ def _apply_row(
     # As the columns stand: a REAL given as 5 is 5.0.
     stored = connection.execute(select, (key,)).fetchone()
     connection.execute(
-        f"INSERT INTO {database}.seal VALUES (?, ?, ?)"
-        " ON CONFLICT (tbl, key) DO UPDATE SET digest = excluded.digest",
-        (table, sealed_as, digest_of(stored)),
+        f"INSERT INTO {database}.seal VALUES (?, ?, ?, ?) ON CONFLICT (tbl, key)"
+        " DO UPDATE SET digest = excluded.digest, number = excluded.number",
+        (table, sealed_as, digest_of(stored), number or 0),
     )

@@ -102,7 +102,7 @@ def take_seals(connection: Connection, number: int) -> list[Seal]:
         keys = [
             (table, row[0])
             for table, key in LEDGER.items()
-            for row in connection.execute(f"SELECT {key} FROM {table}")
+            for row in connection.execute(f"SELECT {key} FROM {table} ORDER BY {key}")
         ]
     seals: list[Seal] = []
     with as_stored(connection):

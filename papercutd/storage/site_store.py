@@ -31,14 +31,15 @@ from papercutd.domain.policy import Effective
 from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.points import passing
-from papercutd.storage import askers, drills, lockouts_here, replica, runs
+from papercutd.storage import askers, drills, lockouts_here, lost_keys, replica, runs
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
 from papercutd.storage.engine import Connection
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.listings import read_lag
+from papercutd.storage.listings import Row, read_lag
 from papercutd.storage.lockouts import LockedUser
+from papercutd.storage.lost_edits_here import journal_lost_edits, read_places
 from papercutd.storage.needs import read_lacking
 from papercutd.storage.overlay import Overlay, read_overlay
 from papercutd.storage.people import (
@@ -214,8 +215,31 @@ class SiteStore:
 
         return self.write(end)
 
-    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[tuple[str, str]]]:
+    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[askers.OpenKey]]:
         return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
+
+    def lost_reservations(self) -> Deferred[list[Row]]:
+        """Open keys of lost journals."""
+        return self.read(lambda c: lost_keys.read_lost(c, "replica."))
+
+    def settle_lost(self, key: str) -> Deferred[Receipt]:
+        """One of them was printed, an administrator says; raises as find_lost does."""
+
+        def settle(connection: Connection) -> Receipt:
+            lost = lost_keys.find_lost(connection, key)
+            done = lost_keys.completion_of(connection, "replica.", lost, self._wall_s())
+            return self._deciding.settle(connection, done)
+
+        return self.write(settle)
+
+    def void_lost(self, key: str) -> Deferred[None]:
+        """One of them was not printed."""
+
+        def void(connection: Connection) -> None:
+            lost = lost_keys.find_lost(connection, key)
+            lost_keys.void_lost(connection, lost, self._deciding.void)
+
+        return self.write(void)
 
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:
         def count(connection: Connection) -> list[str]:
@@ -607,16 +631,34 @@ class SiteStore:
     ) -> Deferred[None]:
         return self._writer.submit(lambda c: replica.load_chunk(c, snapshot, index, rows), REPLICA)
 
-    async def finish_snapshot(self, position: Position, version: int = 1) -> None:
+    def places(self, above: int, below: int | None, count_max: int) -> Deferred[list[Mark]]:
+        """Places of the replica's history between two numbers, evenly spaced, in order."""
+        return self.read(lambda c: read_places(c, above, below, count_max))
+
+    async def finish_snapshot(
+        self, position: Position, version: int = 1, common: int | None = None
+    ) -> int:
         """Put the incoming replica, which came by ``version``, in force; the old one served
         until now.
+
+        ``common``: the newest change that the application server's history shares with the
+        old one's; what the old one has beyond it is journalled. How many records that made.
         """
         await self._writer.submit(lambda c: replica.finish_snapshot(c, position, version), REPLICA)
         passing("snapshot-whole")
-        await self.write(replica.name_incoming)
+
+        def name(connection: Connection) -> int:
+            records = 0
+            if common is not None:
+                records = journal_lost_edits(connection, position, common, self._wall_s())
+            replica.name_incoming(connection)
+            return records
+
+        records = await self.write(name)
         passing("snapshot-named")
         await self._writer.submit(lambda c: replica.swap(c, self._files), BARE)
         passing("snapshot-in-force")
+        return records
 
 
 def read_provider_settings(connection: Connection, name: str) -> ProviderSettings:

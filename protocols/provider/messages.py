@@ -335,6 +335,8 @@ class AdoptKey:
     job: str
     step: str
     job_uuid: str = ""
+    #: What was answered, of eight lines at most: it is settled by that. Since version 2.
+    decision: Decision | None = None
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import attrs
 from attrs.validators import and_, ge, le, max_len
 
-from protocols.common import Position, is_id, is_number
+from protocols.common import Mark, Position, is_id, is_number
 from protocols.limits import PAGE_ENTRIES_MAX
 from protocols.provider.messages import Authorize, Bye, Open, Ping, Relay
 
@@ -20,6 +20,8 @@ DIGEST_ROWS_MAX = 120
 RESEND_MAX = 100
 #: People who were merged into one and are named with it by a RECALL.
 RECALL_USERS_MAX = 500
+#: Places that one SHARED names.
+SHARED_PLACES_MAX = 200
 _KEY_LENGTH_MAX = 1_024
 
 
@@ -250,10 +252,31 @@ class Parked:
     after: int = attrs.field(default=0, validator=is_number)
 
 
+@attrs.frozen
+class SharedPlace:
+    """The answer to ``SHARED``: the newest place of the list that is in the history; 0: none."""
+
+    number: int = attrs.field(validator=is_number)
+
+
+@attrs.frozen
+class Shared:
+    """``TAG SHARED {places}``: which of these places of the site's replica is the newest shared.
+
+    Asked before a snapshot of another timeline takes the replica's place: what that had beyond
+    the place is told by the journal, as edits that were lost.
+    """
+
+    VERB: ClassVar[str] = "SHARED"
+    SINCE: ClassVar[int] = 2
+    ANSWER: ClassVar[type] = SharedPlace
+    places: list[Mark] = attrs.field(validator=max_len(SHARED_PLACES_MAX))
+
+
 #: Verbs a site may send, and the events of each side.
 REQUESTS: tuple[type, ...] = (
     *(Authorize, Open, Journal, Subscribe, Snapshot, Chunk),
-    *(Digests, Resend, Relay, Ping, Return, Parked),
+    *(Digests, Resend, Relay, Ping, Return, Parked, Shared),
 )
 SERVER_EVENTS: tuple[type, ...] = (Changes, Recall, Bye)
 CLIENT_EVENTS: tuple[type, ...] = (Credit, Bye)

@@ -241,14 +241,51 @@ class HoldContract(Store):
 
     def test_a_new_journal_voids_nothing(self) -> None:
         asked = request(1, job_uuid="urn:uuid:x")
-        self.authorize(asked)
+        decision = self.authorize(asked)
         new = self.centre.provider(journal=job_id(0xEEEE))
         self.turner.result(self.centre.store.open_keys(new, []))
         self.assertEqual(self.centre.account()["pending_e4"], 500)
         found = self.turner.result(
             self.centre.store.open_keys_of_journal("provider:p1", self.asker.journal)
         )
-        self.assertEqual(found, [(asked.key, "urn:uuid:x")])
+        self.assertEqual([(one.key, one.job_uuid) for one in found], [(asked.key, "urn:uuid:x")])
+        self.assertEqual(found[0].decision, decision)
+
+    def test_what_a_lost_journal_held_is_settled_or_given_back(self) -> None:
+        """An administrator says which; of what is nobody's any more, and of nothing else."""
+        store, turner = self.centre.store, self.turner
+        printed, other = request(1, 10), request(2, 4)
+        self.authorize(printed)
+        self.authorize(other)
+        for function in (store.settle_lost, store.void_lost):
+            with self.assertRaises(InvalidValue):
+                turner.result(function(printed.key))
+        new = self.centre.provider(journal=job_id(0xEEEE))
+        found = turner.result(store.lost_reservations())
+        self.assertEqual([row["key"] for row in found], [printed.key, other.key])
+        self.assertEqual({row["user"] for row in found}, {"anna"})
+        receipt = turner.result(store.settle_lost(printed.key))
+        self.assertEqual((receipt.state, receipt.amount_e4, receipt.pages), ("posted", 5_000, 10))
+        turner.result(store.void_lost(other.key))
+        self.assertEqual(
+            self.centre.account(), {"credits_e4": 100_000, "debits_e4": 5_000, "pending_e4": 0}
+        )
+        self.assertEqual(turner.result(store.lost_reservations()), [])
+        self.assertEqual(sorted(self.centre.listed()), ["assumed", "lost-voided"])
+        for function in (store.settle_lost, store.void_lost):
+            with self.assertRaises(NotFound):
+                turner.result(function(printed.key))
+        # Who had it after all is told that its paper is known.
+        self.assertEqual(self.complete(completion(printed, None), new).state, "already")
+
+    def test_a_lost_journal_is_away_for_seven_days(self) -> None:
+        """Its asker is there all the time, with another one."""
+        self.authorize(request(1))
+        new = self.centre.provider(journal=job_id(0xEEEE))
+        self.authorize(request(2), new)
+        for elapsed, pending in ((7 * 86_400.0, 1_000), (60.0, 500)):
+            self.turner.result(self.centre.store.count_unseen(elapsed))
+            self.assertEqual(self.centre.account()["pending_e4"], pending)
 
     def test_seven_days_away(self) -> None:
         self.authorize(request(1))

@@ -155,9 +155,8 @@ class OutagesContract:
         """One changed byte of it is found."""
         self.one_outage()
         self.turner.result(self.centre.store.settle_outages(sign))
-        self.centre.query(
-            "UPDATE outage SET body = CAST(replace(body, 'closed', 'cloSed') AS BLOB)"
-        )
+        ((body,),) = self.centre.query("SELECT body FROM outage")
+        self.centre.query("UPDATE outage SET body = ?", body.replace(b"closed", b"cloSed"))
         found = self.turner.result(self.centre.store.verify())
         self.assertEqual(found, ["outage: row 1 is not what was written"])
 

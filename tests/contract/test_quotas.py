@@ -137,7 +137,10 @@ class RunContract(Quotas):
         world = self.world(DAILY)
         ((user,),) = world.centre.query("SELECT id FROM user WHERE name = 'anna'")
         query = world.centre.query
-        query("INSERT INTO account (kind, name, user, stream) VALUES ('escrow', 'e', ?, 's')", user)
+        query(
+            "INSERT INTO account (id, kind, name, user, stream) VALUES (99, 'escrow', 'e', ?, 's')",
+            user,
+        )
         ((escrow,),) = query("SELECT id FROM account WHERE name = 'e'")
         accounts = world.centre.store.accounts
         entry = world.centre.store.admin_entry("grant")
@@ -264,8 +267,8 @@ class WithheldContract(Quotas):
         world = self.world(DAILY)
         decision = world.ask("anna", 4, at_site=True)
         world.open[0] = attrs.evolve(world.open[0], decision=attrs.evolve(decision, promise=""))
-        body = "UPDATE decision SET body = CAST(replace(CAST(body AS TEXT), ?, 'x') AS BLOB)"
-        world.branch.query(body, "promise")
+        ((body,),) = world.branch.query("SELECT body FROM decision")
+        world.branch.query("UPDATE decision SET body = ?", body.replace(b"promise", b"x"))
         world.advance(1)
         world.run()
         world.complete()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import CHAIN_START, Position
+from papercutd.domain.lost_edit import Edit, Lost
 from papercutd.errors import PapercutError
 from papercutd.storage.records import Record, encode_record
 from papercutd.storage.replicated import TABLES
@@ -159,6 +160,14 @@ class IntakeTests(SynchronousTestCase):
                 ("drill-ended", None, None),
             )
         ]
+        edits = (
+            Edit("user", 1, "anna", 1.0, {"name": "anne", "merged_into": None}, ("verifier",)),
+            Edit("card", "h", "anna", 0.0, None),
+            Edit("adjusted", "5.9", "anna", 0.0, dict(account=4, amount_e4=5, reason="", at=0.0)),
+        )
+        self.bodies.append(
+            encode_record(Record("lost-edits", "e", "1.1", 1.0, lost=Lost(edits, 2)))
+        )
         self.numbers = iter(range(1_000, 10**6))
         self.honest = 0
 

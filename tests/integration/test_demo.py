@@ -23,10 +23,10 @@ KEYS = {
 }
 
 
-def start_demo(*words: str) -> subprocess.Popen[str]:
+def start_demo(*words: str, module: str = "papercutd.demo") -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "papercutd.demo", *words],
+        [sys.executable, "-m", module, *words],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -73,7 +73,8 @@ class SabotageTests(DemoCase):
 
     def test_found(self) -> None:
         faults = ("drop-ack", "double-post", "lose-journal")
-        running = {fault: start_demo("--sabotage", fault) for fault in faults}
+        quick = "tests.support.quick_demo"
+        running = {fault: start_demo("--sabotage", fault, module=quick) for fault in faults}
         found = {fault: self.end_demo(process) for fault, process in running.items()}
         for fault, (code, out, result) in found.items():
             self.assertEqual((code, result["ok"]), (1, False), f"{fault}\n{out}")

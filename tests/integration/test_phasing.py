@@ -15,6 +15,7 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.processes import command
 from papercutd.demo.scenario import wait_for
 from tests.support.installation import make_installation
+from tests.support.outage import described
 
 
 class PhasingTests(SynchronousTestCase):
@@ -49,17 +50,24 @@ class PhasingTests(SynchronousTestCase):
         return command(self.app.config, *words)
 
     def wait(self, what: str, condition: Any, limit_s: float = 30.0) -> None:
-        self.assertTrue(wait_for(what, condition, limit_s), what)
+        came = wait_for(what, condition, limit_s)
+        self.assertTrue(came, "" if came else f"{what}: {described(self.installation)}")
 
     def servers(self) -> dict[str, bool]:
         found = self.provider.call("status")["servers"]
         return {role: server["connected"] for role, server in found.items()}
 
     def print_on(self) -> None:
+        """Three people, each of whom waits for their paper: a slow machine gets no queue."""
         while not self.enough.is_set():
             data = make_pdf(f"document {len(self.jobs)}", 1, False)
             self.jobs.append(self.branch.print_file(data, "a document", "anna"))
+            while len(self.jobs) - self.ended() > 2 and not self.enough.is_set():
+                time.sleep(0.1)
             time.sleep(0.1)
+
+    def ended(self) -> int:
+        return int(self.provider.call("status")["jobs"].get("ended", 0))
 
     def copy(self, pages: int) -> None:
         """Somebody comes, copies and goes; they find the device working."""
@@ -70,6 +78,10 @@ class PhasingTests(SynchronousTestCase):
 
     def serves(self, name: str) -> bool:
         return bool(self.mfd.do("status")["serving"] == name)
+
+    def is_even(self) -> bool:
+        site = self.branch.site.call("status")
+        return bool(site["state"] == "online" and site["waiting_records"] == 0)
 
     def deciders(self) -> list[str]:
         return [job["decided_by"] for job in self.provider.call("job.list")]
@@ -108,9 +120,12 @@ class PhasingTests(SynchronousTestCase):
         self.copy(5)
         self.app.start()
         self.wait("the application server is back", lambda: self.servers()["application"])
+        # A site that is taken away has told what it decided, and is there to be told.
+        self.wait("the site is back, and has told", self.is_even)
 
         removed = self.papercutd("site", "remove", "north")
         self.assertEqual((removed["providers"], removed["not_told"]), (["north-provider"], []))
+        self.assertTrue(removed["site_told"])
         self.wait("the provider stands alone", lambda: self.servers() == {"application": True})
         self.wait("the site is out", lambda: not self.branch.site.call("status")["connected"])
         # It had found the application server away, and tries it again within a minute.

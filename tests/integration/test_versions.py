@@ -285,6 +285,8 @@ class ParkedTests(VersionsCase):
         self.cut()
         self.print_one()
         site = self.branch.site
+        # It is on paper before its site has heard so.
+        self.wait("the site has heard", lambda: self.newest_completed(site) is not None)
         site.stop()
         self.append_newer(site)
         site.start()
@@ -309,13 +311,21 @@ class ParkedTests(VersionsCase):
         self.assertEqual(self.app.call("verify")["problems"], [])
         self.assertEqual(site.call("verify")["problems"], [])
 
-    def append_newer(self, site: Role) -> None:
-        """One more job of the site, with a word in its decision that version 1 has not."""
-        with closing(sqlite3.connect(site.data / "journal.db", isolation_level=None)) as journal:
-            (body,) = journal.execute(
+    @staticmethod
+    def newest_completed(site: Role) -> str | None:
+        """The site's newest record of a job that is over."""
+        with closing(measure.open_read(site.data / "journal.db")) as journal:
+            found = journal.execute(
                 "SELECT body FROM journal WHERE body LIKE '%\"completed\"%'"
                 " ORDER BY number DESC LIMIT 1"
             ).fetchone()
+        return None if found is None else str(found[0])
+
+    def append_newer(self, site: Role) -> None:
+        """One more job of the site, with a word in its decision that version 1 has not."""
+        body = self.newest_completed(site)
+        assert body is not None
+        with closing(sqlite3.connect(site.data / "journal.db", isolation_level=None)) as journal:
             record = json.loads(body)
             job = "01960a2e-0000-7000-8000-00000000abcd"
             record["key"] = f"{job}/submit-1"

@@ -18,6 +18,7 @@ from tests.simulation.core_absence import Absence
 from tests.simulation.core_devices import LOGIN_S, DeviceLoad
 from tests.simulation.core_held_stage import Held
 from tests.simulation.core_logic import Logic
+from tests.simulation.core_lost_edits import Edits
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
@@ -89,6 +90,8 @@ class CoreScenario:
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._print)
         for _ in range(round(ADJUSTMENTS * self._profile.funds)):
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._adjust)
+        if {"F30", "F31"} & self._profile.rates.keys():
+            Edits(self.installation, self.world.random("edits")).start(self._profile.chaos_s)
         if self._profile.has_devices:
             DeviceLoad(self.installation, rng, sorted(USERS)).start(self._profile.chaos_s)
         if self.held is not None:

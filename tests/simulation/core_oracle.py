@@ -17,6 +17,7 @@ from papercutd.storage.replicated import TABLES
 from papercutd.storage.site_journal import verify_journal
 from tests.simulation.core_devices import DeviceChecks
 from tests.simulation.core_logic import POISON
+from tests.simulation.core_lost_edits import LostEditChecks
 from tests.simulation.core_nodes import (
     APPLICATION,
     CAP_E4,
@@ -59,6 +60,7 @@ class CoreOracle:
         self._sites_more = 0
         self._strict = StrictChecks(installation, self._struck)
         self.refusals = Refusals(installation, self._struck)
+        self._lost_edits = LostEditChecks(installation, self._struck)
         for node in self._world.nodes.values():
             node.disk.on_commit.append(self._committed)
 
@@ -92,10 +94,12 @@ class CoreOracle:
         """See restores.Judge."""
         self._records.before_restore(node)
         self._running.touched |= self._records.touched
+        self._lost_edits.before_restore(node)
 
     def after_restore(self, node: Node) -> None:
         """What is not on the disk any more was never promised, as far as it alone is concerned."""
         self._records.after_restore(node)
+        self._lost_edits.after_restore(node)
         self.copied(node)
         connection = self._records.connection(node)
         if node.role == "application" and connection is not None:
@@ -273,6 +277,7 @@ class CoreOracle:
         self._check_streams(application)
         self._check_reservations(application)
         self._strict.check_end(application)
+        self._lost_edits.check_end(application)
         for site in SITES:
             self._check_site(site, application)
         for key, reason in application.execute(

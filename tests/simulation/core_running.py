@@ -11,6 +11,7 @@ import msgspec
 
 from papercutd.domain.decision import APPLICATION as CENTRE
 from papercutd.domain.job import device_owner
+from papercutd.domain.lost_edit import ADJUSTED
 from papercutd.storage.overlay import merged_accounts, read_overlay
 from papercutd.storage.records import COMPLETED
 from papercutd.storage.replicated import CHARGE, TABLES
@@ -36,7 +37,7 @@ class Fold:
         """Follow one entry; which rows it touched."""
         touched = set()
         for table, key, columns in rows:
-            if table == CHARGE:
+            if table in (CHARGE, ADJUSTED):
                 continue
             if columns is None:
                 self.rows[table].pop(key, None)

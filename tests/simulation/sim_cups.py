@@ -32,6 +32,7 @@ from papercutd.provider.cups.server import (
     CupsRefused,
     CupsUnreachable,
     Event,
+    Origin,
     Queue,
 )
 from papercutd.provider.journal import Job
@@ -446,6 +447,13 @@ class SimCups:
     async def jobs(self) -> list[CupsJob]:
         jobs = (await self._ask()).jobs.values()
         return [job.shown() for job in jobs if not job.is_final]
+
+    async def history(self) -> list[CupsJob]:
+        return [job.shown() for job in (await self._ask()).jobs.values()]
+
+    async def origin(self, number: int) -> Origin:
+        job = (await self._ask()).jobs[number]
+        return Origin(job.user, job.title)
 
     async def options_of_documents(self, number: int) -> dict[str, str]:
         await self._ask()

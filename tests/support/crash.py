@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from papercutd.demo.processes import NotReady, Role
 from papercutd.demo.scenario import is_ready, wait_for
 from papercutd.roles.crash_points import VARIABLE
@@ -9,6 +11,8 @@ from tests.support.outage import OutageCase
 
 #: Documents handed in until the process is dead.
 DOCUMENTS_MAX = 60
+#: How long it may take to die of two documents, before there are two more.
+BETWEEN_S = 0.4
 
 
 class CrashCase(OutageCase):
@@ -20,6 +24,13 @@ class CrashCase(OutageCase):
         except NotReady:
             pass
 
+    @staticmethod
+    def _died_within(role: Role, limit_s: float) -> bool:
+        deadline = time.monotonic() + limit_s
+        while role.is_running() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not role.is_running()
+
     def until_dead(self, role: Role, point: str) -> None:
         wait_for(point, lambda: not role.is_running(), 5.0)
         self.assertFalse(role.is_running(), f"{role.name} never came to {point}")
@@ -28,12 +39,12 @@ class CrashCase(OutageCase):
     def crash(self, role: Role, point: str) -> None:
         role.stop()
         self.begin(role, point)
-        for number in range(DOCUMENTS_MAX):
-            if not role.is_running():
+        for _ in range(DOCUMENTS_MAX // 2):
+            # One at each branch under way, and the next two when it lives through them.
+            for branch in self.installation.branches:
+                self.print_at(branch)
+            if self._died_within(role, BETWEEN_S):
                 break
-            self.print_at(self.installation.branches[number % 2])
-            if number > 8:
-                wait_for("a while", lambda: not role.is_running(), 0.2)
         self.until_dead(role, point)
         for branch in self.installation.branches:
             self.print_at(branch)

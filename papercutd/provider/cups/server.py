@@ -51,6 +51,7 @@ _JOB_ATTRIBUTES = (
     *("job-id", "job-uuid", "job-state", "job-state-reasons", "job-hold-until"),
     *("job-printer-uri", "number-of-documents", "job-sheets"),
 )
+_ORIGIN = ("job-originating-user-name", "job-name")
 #: What CUPS keeps from the filters of a sheet before or after a job.
 _NOT_OF_SHEETS = ("copies", "number-up", "page-ranges", "page-set")
 _QUEUE_ATTRIBUTES = (
@@ -97,6 +98,11 @@ class CupsJob:
         return self.state >= JobState.CANCELED
 
     @property
+    def has_begun(self) -> bool:
+        """Its backend runs or has run; what is held or waits runs again from its start."""
+        return self.state >= JobState.PROCESSING
+
+    @property
     def is_held_by_backend(self) -> bool:
         """Our backend ended with HOLD. A person's hold says until when; a retry, why it waits."""
         return (
@@ -104,6 +110,14 @@ class CupsJob:
             and self.hold_until == "no-hold"
             and WAITS_FOR_RETRY not in self.reasons
         )
+
+
+@attrs.frozen
+class Origin:
+    """Whose job it is, and what it is called."""
+
+    user_name: str
+    title: str
 
 
 @attrs.frozen
@@ -204,11 +218,14 @@ class CupsServer:
 
     async def jobs(self) -> list[CupsJob]:
         """All jobs that have not ended."""
+        return await self._jobs("not-completed")
+
+    async def _jobs(self, which: str) -> list[CupsJob]:
         answer = await self._ask(
             Operation.GET_JOBS,
             "/",
             Attribute(Tag.URI, "printer-uri", ("ipp://localhost/",)),
-            Attribute(Tag.KEYWORD, "which-jobs", ("not-completed",)),
+            Attribute(Tag.KEYWORD, "which-jobs", (which,)),
             Attribute(Tag.INTEGER, "limit", (LIST_MAX,)),
             Attribute(Tag.KEYWORD, "requested-attributes", _JOB_ATTRIBUTES),
         )
@@ -217,6 +234,17 @@ class CupsServer:
         self._check(answer, "the list of jobs")
         found = (_job(group) for group in answer.all(Tag.JOB))
         return [job for job in found if job is not None]
+
+    async def history(self) -> list[CupsJob]:
+        """All jobs that CUPS remembers, those that ended too."""
+        return await self._jobs("all")
+
+    async def origin(self, number: int) -> Origin:
+        """Who handed a job in; raises CupsRefused."""
+        wanted = Attribute(Tag.KEYWORD, "requested-attributes", _ORIGIN)
+        answer = await self._ask_job(Operation.GET_JOB_ATTRIBUTES, number, wanted)
+        self._check(answer, "the look at a job")
+        return Origin(*(_text(answer.job, name) for name in _ORIGIN))
 
     async def document(self, number: int, document: int, file: BinaryIO, size_max: int) -> str:
         """Write a document of a job, as it came from its client, to ``file``; its format.

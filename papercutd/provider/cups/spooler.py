@@ -41,6 +41,7 @@ from papercutd.provider.cups.server import (
     Event,
 )
 from papercutd.provider.journal import Job, ProviderJournal, Spooled
+from papercutd.provider.lost_keys import Fate
 from papercutd.provider.printing import Canceled
 from papercutd.provider.provider import PrintProvider, as_wire_text
 from papercutd.services.tasks import Tasks
@@ -379,6 +380,22 @@ class CupsSpooler:
         following.has_document = True
         # At its own queue it was looked into with what that queue makes of it.
         return found is not None and not found.is_colour
+
+    async def fate(self, job_uuid: str) -> Fate | None:
+        jobs = await self._patient.insist(self._cups.history)
+        found = next((job for job in jobs if job.uuid == job_uuid), None)
+        if found is None:
+            return None
+        if not found.has_begun:
+            return Fate(has_begun=False)
+        number = found.number
+        origin = await self._patient.insist(lambda: self._cups.origin(number))
+        return Fate(
+            has_begun=True,
+            outcome=_FINAL[found.state] if found.is_final else "",
+            user_name=as_wire_text(origin.user_name, 255),
+            title=as_wire_text(origin.title, 1024),
+        )
 
     def at_once(self, job: Job) -> Job | None:
         following = self._following.get(job.job)

@@ -8,7 +8,7 @@ written                    for PostgreSQL
 ``?``, ``?2``              ``%s``, its values put in that order
 ``user``                   ``"user"``: the bare word is who is connected
 ``MAX(a, b)``, ``MIN``     ``GREATEST(a, b)``, ``LEAST``
-``instr(a, b)``            ``strpos(a, b)``
+``instr``, ``group_concat``  ``strpos``, ``string_agg``
 ``a IS ?``, ``IS NOT ?``   ``IS NOT DISTINCT FROM``, ``IS DISTINCT FROM``
 ``x'00'``                  ``'\\x00'::bytea``
 ``CAST(a AS BLOB)``        ``convert_to(a, 'UTF8')``: a text's bytes
@@ -35,6 +35,7 @@ _WORDS = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_CALLED = {"instr": "strpos", "group_concat": "string_agg"}
 _OF_SEVERAL = {"MAX": "GREATEST", "MIN": "LEAST"}
 #: Between texts and their bytes; nothing else is cast so here.
 _CASTS = (
@@ -85,8 +86,8 @@ def translate(sql: str) -> Translated:
 def _word(found: list[tuple[str, str]], index: int, word: str) -> str:
     if word == "user":
         return '"user"'
-    if word == "instr":
-        return "strpos"
+    if word in _CALLED:
+        return _CALLED[word]
     if word in _OF_SEVERAL and _has_several(found, index + 1):
         return _OF_SEVERAL[word]
     upper = word.upper()

@@ -29,9 +29,7 @@ class PostgresReader:
         # Several questions of one transaction see one moment.
         session = {"default_transaction_isolation": "'repeatable read'"}
         told = settings(search_path, session)
-        self._all = [
-            ReactorLink(reactor, dsn, told, answer_s=ANSWER_S) for _ in range(connections)
-        ]
+        self._all = [ReactorLink(reactor, dsn, told, answer_s=ANSWER_S) for _ in range(connections)]
         self._free = list(self._all)
         self._waiting: deque[Deferred[ReactorLink]] = deque()
         self._is_closed = False

@@ -173,6 +173,7 @@ CREATE TABLE @old_journal (
     journal TEXT COLLATE "C" NOT NULL,
     replaced_by TEXT COLLATE "C" NOT NULL,
     replaced_at DOUBLE PRECISION NOT NULL,
+    unseen_s DOUBLE PRECISION NOT NULL DEFAULT 0,
     PRIMARY KEY (identity, journal)
 );
 
@@ -531,6 +532,33 @@ CREATE INDEX outage_unsigned ON @outage (id) WHERE signature = '';
 
 CREATE INDEX link_event_drill ON @link_event (identity, id) WHERE drill = 1;
 
+CREATE TABLE @lost_edit (
+    id TEXT COLLATE "C" PRIMARY KEY,
+    tbl TEXT COLLATE "C" NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    was TEXT COLLATE "C" NOT NULL,
+    hidden TEXT COLLATE "C" NOT NULL,
+    made_at DOUBLE PRECISION NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    forgotten BIGINT NOT NULL DEFAULT 0 CHECK (forgotten IN (0, 1))
+);
+
+CREATE TABLE @lost_edit_site (
+    edit TEXT COLLATE "C" NOT NULL,
+    site BIGINT NOT NULL,
+    PRIMARY KEY (edit, site)
+);
+
+CREATE INDEX lost_edit_site_site ON @lost_edit_site (site);
+
+CREATE TABLE @lost_edit_more (
+    record TEXT COLLATE "C" PRIMARY KEY,
+    site BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    forgotten BIGINT NOT NULL DEFAULT 0 CHECK (forgotten IN (0, 1))
+);
+
 -- The ledger is added to, never changed.
 CREATE FUNCTION @refuse_change() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
@@ -583,4 +611,3 @@ CREATE TABLE @writer (
     batch TEXT COLLATE "C" NOT NULL
 );
 INSERT INTO @writer VALUES (1, 0, '');
-

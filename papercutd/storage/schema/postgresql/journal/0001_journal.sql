@@ -72,6 +72,7 @@ CREATE TABLE @old_journal (
     journal TEXT COLLATE "C" NOT NULL,
     replaced_by TEXT COLLATE "C" NOT NULL,
     replaced_at DOUBLE PRECISION NOT NULL,
+    unseen_s DOUBLE PRECISION NOT NULL DEFAULT 0,
     PRIMARY KEY (identity, journal)
 );
 
@@ -132,4 +133,3 @@ CREATE TABLE @writer (
     batch TEXT COLLATE "C" NOT NULL
 );
 INSERT INTO @writer VALUES (1, 0, '');
-

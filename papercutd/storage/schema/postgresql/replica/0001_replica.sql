@@ -9,7 +9,9 @@ CREATE TABLE @position (
     snapshot TEXT COLLATE "C" NOT NULL DEFAULT '',
     next_chunk BIGINT NOT NULL DEFAULT 0,
     complete BIGINT NOT NULL DEFAULT 0,
-    version BIGINT NOT NULL DEFAULT 1
+    version BIGINT NOT NULL DEFAULT 1,
+    first BIGINT,
+    first_chain TEXT COLLATE "C" NOT NULL DEFAULT ''
 );
 
 CREATE TABLE @account (
@@ -117,7 +119,8 @@ CREATE TABLE @revocation (
 CREATE TABLE @applied (
     number BIGINT PRIMARY KEY,
     committed_at DOUBLE PRECISION NOT NULL,
-    applied_at DOUBLE PRECISION NOT NULL
+    applied_at DOUBLE PRECISION NOT NULL,
+    chain TEXT COLLATE "C" NOT NULL DEFAULT ''
 );
 
 CREATE TABLE @card (
@@ -147,6 +150,7 @@ CREATE TABLE @seal (
     tbl TEXT COLLATE "C" NOT NULL,
     key TEXT COLLATE "C" NOT NULL,
     digest TEXT COLLATE "C" NOT NULL,
+    number BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (tbl, key)
 );
 
@@ -225,4 +229,21 @@ CREATE TABLE @schedule (
     done_account BIGINT NOT NULL,
     last_account BIGINT NOT NULL,
     ran_at BIGINT NOT NULL
+);
+
+CREATE TABLE @gone (
+    tbl TEXT COLLATE "C" NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    number BIGINT NOT NULL,
+    PRIMARY KEY (tbl, key)
+);
+
+CREATE TABLE @adjusted (
+    number BIGINT NOT NULL,
+    transfer BIGINT NOT NULL,
+    account BIGINT NOT NULL,
+    amount_e4 BIGINT NOT NULL,
+    reason TEXT COLLATE "C" NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (number, transfer)
 );

@@ -1,0 +1,273 @@
+"""Starting our programs from a process that has imported them already.
+
+A role takes more than a second of a processor to import what it is made of; tests start hundreds.
+``spawn`` has one process of each process of tests do that once, and fork at each start. What it
+forks is a process like any other: its own id, memory, descriptors and end, a child of who asked.
+The workers of a print provider, one for each document, are begun alike.
+No reactor is installed before the fork, nothing is open and no thread runs, so that nothing is
+shared but what was read from modules. Programs of another release, those started under another
+one, or with variables that matter to the interpreter, are started the plain way.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import gc
+import importlib
+import inspect
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IServiceMaker
+from twisted.internet.process import Process
+from twisted.plugin import getPlugins
+
+from papercutd.demo import processes
+from papercutd.provider.analysis.worker import get_ready
+
+ROOT = Path(__file__).resolve().parents[2]
+_PR_SET_CHILD_SUBREAPER = 36
+_WORKER = "papercutd.provider.analysis.worker"
+_REQUEST_MAX = 200_000
+#: Variables that an interpreter or its libraries read at their start.
+_OF_THE_START = ("LD_", "PYTHON", "OPENSSL", "MALLOC", "TZ", "LANG", "LC_")
+#: Everything that roles and commands import, but what installs a reactor.
+_MODULES = (
+    "twisted.scripts.twistd",
+    "twisted.internet.epollreactor",
+    "papercutd.roles.app",
+    "papercutd.roles.application",
+    "papercutd.roles.provider",
+    "papercutd.roles.print_provider",
+    "papercutd.roles.site",
+    "papercutd.roles.site_server",
+    "papercutd.roles.crash_points",
+    "papercutd.device.device",
+    "papercutd.commands.main",
+    "papercutd.identity.join_client",
+)
+
+
+def use() -> None:
+    """From now on roles, devices and commands of this process of tests start quickly."""
+    os.environ["PYTHONPATH"] = str(ROOT)
+    processes.spawn = spawn
+
+
+def spawn(words: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """As ``subprocess.Popen``."""
+    environment = os.environ if options.get("env") is None else options["env"]
+    if words[0] == sys.executable and words[1] in ("-c", "-m") and _is_as_here(environment):
+        return _Forked(list(words), **options)
+    return subprocess.Popen(words, **options)
+
+
+def _is_as_here(environment: Mapping[str, str]) -> bool:
+    here = _of_the_start({**os.environ, "PYTHONPATH": str(ROOT)})
+    return _of_the_start(environment) == here
+
+
+def _of_the_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environment.items() if k.startswith(_OF_THE_START)}
+
+
+class _Forked(subprocess.Popen[Any]):
+    """Begun by a fork of the process that has imported everything; else it is what it looks."""
+
+    def _execute_child(self, *arguments: Any) -> None:
+        given = inspect.signature(subprocess.Popen._execute_child).bind(self, *arguments)  # type: ignore[attr-defined]
+        asked = given.arguments
+        request = {
+            "words": asked["args"][1:],
+            "environment": dict(os.environ if asked["env"] is None else asked["env"]),
+            "directory": str(asked["cwd"] or os.getcwd()),
+            "new_session": asked["start_new_session"],
+        }
+        own = [asked["p2cread"], asked["c2pwrite"], asked["errwrite"]]
+        descriptors = [own[i] if own[i] != -1 else i for i in range(3)]
+        self.pid = _parent().fork(request, descriptors)
+        self._child_created = True
+        self._close_pipe_fds(  # type: ignore[attr-defined]
+            *(asked[end] for end in ("p2cread", "p2cwrite", "c2pread", "c2pwrite")),
+            *(asked[end] for end in ("errread", "errwrite")),
+        )
+
+
+class _Asking:
+    """The process that has imported everything, as who asks it to fork sees it."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._prctl = ctypes.CDLL(None).prctl
+
+    def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        """The id of the process, which is a child of ours."""
+        body = json.dumps(request).encode()
+        assert len(body) < _REQUEST_MAX
+        with self._lock:
+            # Who begot it is gone at once, and it falls to us; nothing else that loses its parent
+            # shall.
+            self._prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            try:
+                socket.send_fds(self._channel, [body], descriptors)
+                answer = self._channel.recv(100)
+            finally:
+                self._prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        if not answer:
+            raise OSError("the process that starts programs has ended")
+        return int(answer)
+
+
+class _Parent(_Asking):
+    """That of this process of tests."""
+
+    def __init__(self) -> None:
+        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        super().__init__(channel)
+
+    def close(self) -> None:
+        self._channel.close()
+        self._process.wait()
+
+
+_parents: dict[int, _Parent] = {}
+
+
+def _parent() -> _Parent:
+    if os.getpid() not in _parents:
+        _parents[os.getpid()] = made = _Parent()
+        atexit.register(made.close)
+    return _parents[os.getpid()]
+
+
+# In the process that has imported everything.
+
+
+def _serve(channel: socket.socket) -> list[str] | None:
+    """Fork until nobody is there to ask; in what was forked, the words of its program."""
+    while True:
+        body, descriptors, _, _ = socket.recv_fds(channel, _REQUEST_MAX, 3)
+        if not body:
+            return None
+        told, tell = os.pipe()
+        begetter = os.fork()
+        if begetter == 0:
+            begetter = os.getpid()
+            pid = os.fork()
+            if pid:
+                os.write(tell, str(pid).encode())
+                os._exit(0)
+            for descriptor in (told, tell):
+                os.close(descriptor)
+            channel.close()
+            while os.getppid() == begetter:
+                time.sleep(0.001)
+            return _become(json.loads(body), descriptors)
+        os.waitpid(begetter, 0)
+        pid_text = os.read(told, 100)
+        for descriptor in (told, tell, *descriptors):
+            os.close(descriptor)
+        channel.send(pid_text)
+
+
+def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
+    if request["new_session"]:
+        os.setsid()
+    # None of the three is one of 0 to 2, which are open here.
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(request["directory"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    words: list[str] = request["words"]
+    return words
+
+
+def _begin_analysing() -> list[str] | None:
+    """In a print provider: a process of its own forks the workers that look into documents.
+
+    In it the words of one of them are returned, or None in the end; in the provider no words.
+    """
+    channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        channel.close()
+        with theirs:
+            return _serve(theirs)
+    theirs.close()
+    asking = _Asking(channel)
+
+    def spawn_instead(self: Any, *arguments: Any) -> bool:
+        *_, args, environment, more = arguments
+        words = [os.fsdecode(word) for word in args[1:]]
+        if words != ["-m", _WORKER] or environment is not None:
+            return False
+        request = {
+            "words": words,
+            "environment": dict(os.environ),
+            "directory": os.getcwd(),
+            "new_session": False,
+        }
+        self.status = -1
+        self.pid = asking.fork(request, [more["fdmap"][number] for number in range(3)])
+        return True
+
+    Process._trySpawnInsteadOfFork = spawn_instead
+    return []
+
+
+def _run(words: list[str]) -> None:
+    """As the interpreter does with ``-c CODE ...`` and ``-m MODULE ...``."""
+    if "papercut-provider" in words:
+        worker = _begin_analysing()
+        if worker is None:
+            return
+        words = worker or words
+    kind, what, *rest = words
+    sys.argv = [what if kind == "-m" else "-c", *rest]
+    if kind == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+
+
+def _main() -> None:
+    # Whoever presses Ctrl-C means the tests, whose end is ours.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _MODULES:
+        importlib.import_module(name)
+    list(getPlugins(IServiceMaker))
+    get_ready()
+    assert "twisted.internet.reactor" not in sys.modules
+    assert threading.active_count() == 1
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        words = _serve(channel)
+    if words is not None:
+        signal.signal(signal.SIGINT, interrupt)
+        _run(words)
+
+
+if __name__ == "__main__":
+    _main()
