@@ -7,9 +7,10 @@ SEEDS ?= 300
 FIRST_SEED ?= 1
 PROFILE ?= base
 LINES ?= 1000000
+SITES ?= 500
 MINUTES ?= 10
 
-.PHONY: help venv packages demo run test unit integration simulate fuzz soak bench bench-quick check lint type etc clean
+.PHONY: help venv packages demo run test unit integration simulate herd fuzz soak bench bench-quick check lint type etc clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +45,9 @@ integration: packages $(STAMP) ## real processes only
 simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p; nightly: all of them, every fault met)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first-seed $(FIRST_SEED) --profile $(PROFILE) \
 	    $(if $(filter nightly,$(PROFILE)),--coverage)
+
+herd: $(STAMP) ## very many simulated sites, new, then cut and healed together (SITES=n)
+	@$(BIN)/python -m tests.simulation.herd --sites $(SITES)
 
 fuzz: $(STAMP) ## hostile lines at the protocols (LINES=n)
 	@$(BIN)/python -m tests.fuzz --lines $(LINES)

@@ -108,6 +108,7 @@ class SiteLinkFace:
 
     def closed(self, session: Session, reason: str) -> None:
         self._service.feed.unsubscribe(session)
+        self._service.snapshots.places.leave(session)
         conversation = self._conversations.pop(session, None)
         if conversation is not None:
             self._service.sites.leave(conversation.asker.identity, session)
@@ -172,20 +173,23 @@ class SiteLinkFace:
     ) -> Any:
         position = wire.position_in(message.position)
         assert position is not None
+        self._service.snapshots.places.leave(session)
         head = await self._service.subscribe(session, position, message.credit_bytes)
         return site.Subscribed(_wire_position(head))
 
     async def _snapshot(
         self, session: Session, conversation: _Conversation, message: site.Snapshot
     ) -> Any:
-        kept = await self._service.snapshot(message.resume)
+        assert session.hello is not None
+        known = wire.position_in(session.hello.position)
+        kept = await self._service.snapshots.offer(session, message.resume, known)
         position = _wire_position(kept.image.position)
         return site.SnapshotOffer(kept.id, position, len(kept.image.chunks))
 
     async def _chunk(
         self, session: Session, conversation: _Conversation, message: site.Chunk
     ) -> Any:
-        chunk = self._service.chunk(message.snapshot, message.index)
+        chunk = self._service.snapshots.chunk(session, message.snapshot, message.index)
         return site.ChunkRows(msgspec.json.decode(chunk))
 
     async def _return(

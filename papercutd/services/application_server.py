@@ -15,6 +15,7 @@ from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, Ses
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError, StorageFull
 from papercutd.identity.verifiers import NoVerifiers, Verifiers
+from papercutd.services.admission import Turns
 from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
@@ -23,12 +24,12 @@ from papercutd.services.quotas import Quotas
 from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
+from papercutd.services.snapshots import Snapshots
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.people import CARD_KEY, Device
-from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import ProviderSettings, StreamWelcome
 from protocols.codes import Code
 from protocols.endpoint import Session
@@ -36,22 +37,15 @@ from protocols.endpoint import Session
 _log = Logger()
 #: How often the time of askers that are away is counted.
 UNSEEN_INTERVAL_S = 60.0
-#: Snapshots kept for sites that load them, and for how long.
-SNAPSHOTS_MAX = 4
-SNAPSHOT_KEPT_S = 900.0
+#: Batches of journals that are with the store at once, and that wait for it, mostly 16 KiB each:
+#: a request that people wait for stands behind the former only. Beyond both, sites come again.
+JOURNALS_APPLIED_MAX = 8
+JOURNALS_WAITING_MAX = 56
+JOURNAL_RETRY_AFTER_S = 2.0
 #: A change of these reaches providers as CONFIG.
 SETTINGS_TABLES = frozenset(
     {"printer", "provider", "site", "price", "stream", "revocation", "device"}
 )
-
-
-@attrs.frozen
-class KeptSnapshot:
-    """A snapshot that sites may load chunk by chunk."""
-
-    id: str
-    image: SnapshotImage
-    made_at: float
 
 
 class ApplicationServer:
@@ -89,7 +83,10 @@ class ApplicationServer:
         self.on_settings = lambda: None
         #: Called with the rows of each change (revocations are followed so).
         self.on_change = lambda change: None
-        self._snapshots: dict[str, KeptSnapshot] = {}
+        self.snapshots = Snapshots(env, store)
+        self.journal_turns = Turns(
+            JOURNALS_APPLIED_MAX, JOURNALS_WAITING_MAX, JOURNAL_RETRY_AFTER_S
+        )
         self._unseen = LoopingCall(self._count_unseen)
         self._unseen.clock = env.clock
         #: STRICT sites that may lack allowances of people who used them before.
@@ -129,6 +126,7 @@ class ApplicationServer:
         self.on_change(change)
         self.lockouts.applied(change.rows)
         if is_new_timeline:
+            self.snapshots.begin_timeline(change.position.timeline)
             _log.error(
                 "we were restored from a backup: timeline {timeline} begins",
                 timeline=change.position.timeline,
@@ -238,7 +236,10 @@ class ApplicationServer:
     async def apply_journal(
         self, asker: SessionRef, stream: str, after: int, chain: str, records: Sequence[str]
     ) -> Mark:
-        mark = await self.store.apply_journal(asker, stream, after, chain, records)
+        """Raises Refusal ``busy`` when too many wait to be applied."""
+        mark = await self.journal_turns.run(
+            lambda: self.store.apply_journal(asker, stream, after, chain, records)
+        )
         self.recalls.applied(stream, mark.number)
         return mark
 
@@ -248,27 +249,6 @@ class ApplicationServer:
             raise Rejected("snapshot-gone")
         self.feed.subscribe(session, position, credit_bytes)
         return self.position
-
-    async def snapshot(self, resume: str) -> KeptSnapshot:
-        """The snapshot ``resume`` if it is kept, else a new one."""
-        now = self.env.now()
-        for old in [s for s in self._snapshots.values() if now - s.made_at > SNAPSHOT_KEPT_S]:
-            del self._snapshots[old.id]
-        kept = self._snapshots.get(resume)
-        if kept is None:
-            image = await self.store.snapshot()
-            kept = KeptSnapshot(self.env.new_id(), image, self.env.now())
-            while len(self._snapshots) >= SNAPSHOTS_MAX:
-                del self._snapshots[next(iter(self._snapshots))]
-            self._snapshots[kept.id] = kept
-        return kept
-
-    def chunk(self, snapshot: str, index: int) -> bytes:
-        """Raises Rejected ``snapshot-gone``."""
-        kept = self._snapshots.get(snapshot)
-        if kept is None or index >= len(kept.image.chunks):
-            raise Rejected("snapshot-gone")
-        return kept.image.chunks[index]
 
     async def _count_unseen(self) -> None:
         try:

@@ -18,6 +18,7 @@ from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.points import passing
 from papercutd.services import wire
+from papercutd.services.comeback import Comeback, JournalPace
 from papercutd.services.freshness import Freshness
 from papercutd.services.patience import Patience
 from papercutd.services.shared_history import find_shared
@@ -32,7 +33,6 @@ from protocols.handshake import VERSIONS, Hello, since_of
 from protocols.limits import (
     CHANGES_CREDIT_BYTES,
     CHUNK_LENGTH_MAX,
-    JOURNAL_BATCHES_MAX,
     PAGE_ENTRIES_MAX,
 )
 from protocols.provider import messages
@@ -94,7 +94,6 @@ class Uplink:
         self._incoming = _Incoming()
         self._received = 0
         self._wake: Deferred[None] | None = None
-        self._in_flight = 0
         #: New streams taken since the start: shown by status.
         self.streams_taken = 0
         self._patience = Patience(env, NEW_STREAM_FIRST_S, NEW_STREAM_LONGEST_S, NEW_STREAM_CALM_S)
@@ -186,7 +185,6 @@ class Uplink:
     def link_down(self, reason: str) -> None:
         self._session = None
         self._freshness.link_down()
-        self._in_flight = 0
         self.journal_grew()
 
     def trust_changed(self, suspect: bool) -> None:
@@ -289,10 +287,15 @@ class Uplink:
 
     async def _forward(self, session: Session, sent: Mark) -> None:
         """Send what is journalled, several batches in flight, until the session ends."""
-        stream = self.stream
+        stream, pace = self.stream, JournalPace(Comeback(self._env))
         while session.is_open:
+            if pace.is_turned_away and not pace.in_flight:
+                wait_s = pace.begin_again()
+                await deferLater(self._env.clock, wait_s, lambda: None)
+                sent = self.acked
+                continue
             is_kept_back = self._is_paused and sent.number >= self._owed
-            if is_kept_back or self._in_flight >= JOURNAL_BATCHES_MAX:
+            if pace.is_turned_away or is_kept_back or pace.in_flight >= pace.window:
                 await self._woken()
                 continue
             batch = await self._store.journal_after(sent, _BATCH_RECORDS, _BATCH_BYTES)
@@ -300,6 +303,9 @@ class Uplink:
                 self._head = batch.head
             if stream != self.stream or not session.is_open:
                 return
+            if pace.is_turned_away:
+                # While we read: that has woken nobody either.
+                continue
             if not batch.records:
                 # What was journalled while we read has woken nobody: look once more.
                 if batch.head.number == sent.number:
@@ -310,23 +316,31 @@ class Uplink:
                 chain = next_chain(chain, body.encode())
             message = site.Journal(stream, sent.number, sent.chain, batch.records)
             sent = Mark(sent.number + len(batch.records), chain)
-            self._in_flight += 1
-            self._tasks.spawn(self._send_batch(session, stream, message), "sending a batch")
+            pace.in_flight += 1
+            self._tasks.spawn(self._send_batch(session, pace, stream, message), "sending a batch")
 
-    async def _send_batch(self, session: Session, stream: str, message: site.Journal) -> None:
+    async def _send_batch(
+        self, session: Session, pace: JournalPace, stream: str, message: site.Journal
+    ) -> None:
         try:
-            await self._send_one_batch(session, stream, message)
+            await self._send_one_batch(session, pace, stream, message)
         except StorageError as error:
             # The acknowledgement cannot be kept: the next session begins at the server's mark.
             _log.warn("an acknowledgement was not kept: {error}", error=type(error).__name__)
             session.abort()
 
-    async def _send_one_batch(self, session: Session, stream: str, message: site.Journal) -> None:
+    async def _send_one_batch(
+        self, session: Session, pace: JournalPace, stream: str, message: site.Journal
+    ) -> None:
         try:
             ack = await session.call(message)
         except SessionLost:
             return
         except Refusal as refusal:
+            if refusal.code is Code.BUSY or (pace.is_turned_away and refusal.code is Code.GAP):
+                pace.turned_away(refusal)
+                self.journal_grew()
+                return
             _log.warn("the journal was refused: {code}", code=refusal.code.value)
             self._note_refused(refusal.code)
             if refusal.code in (Code.NEW_STREAM, Code.CHAIN) and stream == self.stream:
@@ -343,9 +357,8 @@ class Uplink:
         passing("journal-acknowledged")
         if mark.number > self.acked.number:
             self.acked = mark
-        if session is self._session:
-            self._in_flight -= 1
-            self.journal_grew()
+        pace.acknowledged()
+        self.journal_grew()
 
     def _note_refused(self, code: Code) -> None:
         if self.journal_refused is None:
@@ -393,7 +406,7 @@ class Uplink:
 
     async def _load_snapshot(self, session: Session) -> None:
         resume, next_chunk = await self._store.begin_snapshot()
-        offer = await session.call(site.Snapshot(resume))
+        offer = await self._patiently(session, site.Snapshot(resume))
         if offer.snapshot != resume and (resume or next_chunk):
             await self._store.restart_snapshot()
             next_chunk = 0
@@ -403,7 +416,7 @@ class Uplink:
             next=next_chunk,
         )
         for index in range(next_chunk, offer.chunks):
-            chunk = await session.call(site.Chunk(offer.snapshot, index))
+            chunk = await self._patiently(session, site.Chunk(offer.snapshot, index))
             await self._store.load_chunk(offer.snapshot, index, chunk.rows)
         position = wire.position_in(offer.position)
         assert position is not None
@@ -422,6 +435,18 @@ class Uplink:
         self._on_applied(
             [["printer", 0, None], *(["revocation", serial, {}] for serial in serials)]
         )
+
+    async def _patiently(self, session: Session, message: object) -> Any:
+        """The answer to ``message``, asked again whenever the server has no time for it."""
+        comeback = Comeback(self._env)
+        while True:
+            try:
+                return await session.call(message)
+            except Refusal as refusal:
+                if refusal.code is not Code.BUSY:
+                    raise
+                wait_s = comeback.wait_s(refusal)
+            await deferLater(self._env.clock, wait_s, lambda: None)
 
     def _receive(self, session: Session, event: site.Changes) -> None:
         incoming = self._incoming

@@ -6,9 +6,11 @@ from typing import Any
 
 import attrs
 
+from papercutd.domain.policy import resolve
 from papercutd.domain.statement_words import words_of
 from papercutd.storage.change_log import read_head
 from papercutd.storage.engine import Connection
+from papercutd.storage.policies import read_rules
 
 #: Items of the statement shown one by one; all are counted.
 ITEMS_MAX = 200
@@ -147,14 +149,19 @@ class _Reader:
 
     def deciders(self) -> list[dict[str, Any]]:
         """By who decided: a site's stream with its site and policy; ``tracker``: nobody did."""
-        return self.rows(
+        found = self.rows(
             "SELECT spent.decider, COALESCE(site.name, '') AS site,"
-            " COALESCE(site.policy, '') AS policy, jobs, pages, amount_e4 FROM"
+            " site.id AS policy, jobs, pages, amount_e4 FROM"
             " (SELECT decider, COUNT(*) AS jobs, SUM(pages) AS pages, SUM(amount_e4) AS amount_e4"
             f" FROM charge WHERE {self.jobs} GROUP BY decider) AS spent"
             " LEFT JOIN stream ON stream.id = spent.decider"
             " LEFT JOIN site ON site.id = stream.site ORDER BY spent.decider"
         )
+        rules = read_rules(self.connection)
+        for one in found:
+            site = one["policy"]
+            one["policy"] = "" if site is None else resolve(rules, site, (), 0).policy.value
+        return found
 
     def conflicts(self, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Where two sides said different things: how often, and how each was settled."""

@@ -101,6 +101,21 @@ class StatementContract:
         self.assertEqual(self.statement(), closed)
         self.assertGreater(closed["until"], closed["since"])
 
+    def test_the_policy_that_rules_say(self) -> None:
+        """Of a span too, whatever was said of the site when it was made."""
+        self.assertEqual(self.policy_told(), "capped")
+        self.turner.result(
+            self.centre.store.rules.change_rules(set=[Rule("policy", "strict", site=1)])
+        )
+        self.assertEqual(self.policy_told(), "strict")
+
+    def policy_told(self) -> str:
+        self.cut()
+        self.print_at_site()
+        self.heal()
+        self.forward()
+        return str(self.statement(since=0.0)["by_decider"][0]["policy"])
+
     def test_a_device_that_has_not_come_back(self) -> None:
         result = self.turner.result
         seen = result(self.branch.store.begin_device("desk", job_id(0xD1), MARK_START, ""))

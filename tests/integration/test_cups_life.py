@@ -180,7 +180,10 @@ class ReprintTests(LifeCase):
         (job,) = self.jobs()
         self.assertEqual((job["step"], job["reprint_of"]), ("submit-1", ""))
         self.assertEqual([len(data) for data in printer.documents], [path.stat().st_size])
-        self.assertEqual(self.cups.log().count("Started backend"), 3)
+        log = self.cups.log()
+        # A slow machine has not looked into 20 MB within two seconds: it is held, and begun anew.
+        held = log.count("(hold job)")
+        self.assertEqual(log.count("Started backend") - held, 3)
         self.assert_in_order()
 
     def test_canceled_while_it_prints(self) -> None:

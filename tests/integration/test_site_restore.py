@@ -34,10 +34,16 @@ class SiteRestoreTests(OutageCase):
 
     def print_settled(self, count: int) -> None:
         branch = self.installation.branches[1]
+        # Without it the provider would decide alone, and its site would have nothing to forget.
+        self.wait("the provider has its site", self.has_site)
         for _ in range(count):
             self.print_at(branch)
         self.wait("printed", lambda b: set(b.states().values()) <= {"ended"})
         self.wait("the site has it", self.has_told)
+
+    def has_site(self, branch: Branch) -> bool:
+        site = branch.provider.call("status")["servers"]["site"]
+        return bool(site["connected"] and not site["suspect"])
 
     def has_told(self, branch: Branch) -> bool:
         """The site has what it is owed; what is for the application server waits for it."""

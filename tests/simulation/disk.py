@@ -82,6 +82,8 @@ class SimDisk:
         self._full = 0
         self._full_for_files = 0
         self._delays_s: list[float] = []
+        #: What its databases are written by, from the next start on.
+        self.writer_class = InlineWriter
         #: How often a full or slow disk was felt.
         self.refused = 0
         self.delayed = 0
@@ -108,7 +110,7 @@ class SimDisk:
         self, name: str, clock: NodeClock, participant: Participant | None = None
     ) -> InlineWriter:
         """The writer of the open database ``name``; its commits obey this disk."""
-        return InlineWriter(
+        return self.writer_class(
             self._connections[name],
             clock,
             participant,

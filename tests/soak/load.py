@@ -11,7 +11,7 @@ import attrs
 from papercutd.commands.control_client import ControlError
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch
-from tests.soak.world import PEOPLE, World
+from tests.soak.world import PEOPLE, STRICT, World
 
 #: Seconds between two of one kind at one branch.
 PAUSE_S = 0.5
@@ -78,7 +78,8 @@ class Load:
         number = self.done["handed in"] = self.done["handed in"] + 1
         title = f"{branch.name} {number} {rng.getrandbits(32):08x}"
         queue = branch.queues[rng.random() < 0.2]
-        user = rng.choices(list(PEOPLE), (5, 4, 1))[0]
+        shares = (5, 4, 1, 4 if branch.name in STRICT else 0)
+        user = rng.choices(list(PEOPLE), shares)[0]
         try:
             job = branch.print_file(make_pdf(title, rng.randint(1, 3), False), title, user, queue)
         except (OSError, ValueError, RuntimeError):
@@ -110,7 +111,7 @@ class Load:
                 return
 
     def _credit(self, rng: random.Random) -> None:
-        name = rng.choice(("anna", "ben"))
+        name = rng.choice(("anna", "ben", "dana"))
         try:
             self._world.app.call("user.adjust", name=name, amount="1.00", reason="soak")
         except ControlError as error:

@@ -19,14 +19,18 @@ from tests.bench.namespace import why_not
 from tests.soak.faults import Faults
 from tests.soak.judge import judge, settle
 from tests.soak.load import Load
-from tests.soak.world import World
+from tests.soak.world import ALL_SITES, World
 
 #: Faults of a minute at the most.
 FAULTS_PER_MINUTE = 60
 
 
 def soak(
-    minutes: float, seed: int, keep: Path | None = None, quiet: bool = False
+    minutes: float,
+    seed: int,
+    keep: Path | None = None,
+    quiet: bool = False,
+    sites: tuple[str, ...] = ALL_SITES,
 ) -> dict[str, Any]:
     """Run one; its figures. Nothing is left of it, however it ends; ``keep`` gets the stores of
     one that found something."""
@@ -36,7 +40,7 @@ def soak(
         if not quiet:
             print(f"[{time.monotonic() - began:6.1f} s] {text}", file=sys.stderr, flush=True)
 
-    world = World()
+    world = World(sites=sites)
     load: Load | None = None
     try:
         say(f"network {world.network.name}, files {world.directory}: everybody joins")
@@ -83,6 +87,10 @@ def show(result: dict[str, Any]) -> str:
         f"{sum(result['faults'].values())} faults: {faults}",
         f"{result['prints']} documents on paper, {result['copies']} copies of"
         f" {result['copied_pages']} pages, {result['charged_e4'] / 10_000:.2f} charged",
+        f"STRICT sites were granted {result['granted_e4'] / 10_000:.2f}, gave back"
+        f" {result['returned_e4'] / 10_000:.2f} ({result['recalls']} recalls since the"
+        " application server's last start) and paid"
+        f" {result['paid_from_allowances_e4'] / 10_000:.2f} from it",
         f"settled {result['settled_s']} s after the last heal; the statement is"
         f" {result['statement']}",
         f"lost {result['lost']}, duplicated {result['duplicated']},"

@@ -30,7 +30,12 @@ PEOPLE = {
     "ben": ("5000.00", True, "04A22B92"),
     # Has hardly anything: what she prints is refused soon, or kept within the caps.
     "cara": ("3.00", True, "04A22B93"),
+    # Prints at STRICT sites alone: most of what she has is granted to one of them or the other.
+    "dana": ("4.00", True, "04A22B94"),
 }
+#: Sites that spend only what they were granted, beside those of the demo.
+STRICT = ("east", "west")
+ALL_SITES = (*SITES, *STRICT)
 
 
 @attrs.define
@@ -39,6 +44,7 @@ class World:
 
     directory: Path = attrs.field(factory=lambda: Path(tempfile.mkdtemp(prefix="pc-soak-")))
     network: Network = attrs.field(factory=Network)
+    sites: tuple[str, ...] = ALL_SITES
     disks: dict[str, SmallDisk] = attrs.field(factory=dict)
     roles: dict[str, Role] = attrs.field(factory=dict)
     branches: list[Branch] = attrs.field(factory=list)
@@ -58,7 +64,7 @@ class World:
     def start(self) -> None:
         """Make, join and start everybody."""
         os.environ["PYTHONPATH"] = str(ROOT)
-        for name in (APPLICATION, *(f"{n}-{what}" for n in SITES for what in BESIDE)):
+        for name in (APPLICATION, *(f"{n}-{what}" for n in self.sites for what in BESIDE)):
             # Before any process: those of a namespace see the mounts of its beginning.
             self.disks[name] = SmallDisk(self.directory / name / "data", DISK)
         app = self._add_role("app", APPLICATION, self._listen(APPLICATION))
@@ -67,10 +73,12 @@ class World:
         for name, (balance, restricted, card) in PEOPLE.items():
             app.call("user.add", name=name, balance=balance, restricted=restricted)
             app.call("user.card", name=name, number=card, remove=False)
-        for name in SITES:
+        for name in self.sites:
             self._add_branch(name)
-        with ThreadPoolExecutor() as pool:
-            # Mostly they wait for one another.
+            if name in STRICT:
+                app.call("policy.set", site=name, settings={"policy": "strict"})
+        with ThreadPoolExecutor(2) as pool:
+            # Each joins three roles, and each has its time limit.
             list(pool.map(self._join, self.branches))
         start_together(*(role for role in self.roles.values() if role is not app))
         for branch in self.branches:
