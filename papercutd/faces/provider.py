@@ -65,7 +65,7 @@ class ProviderService(Protocol):
     async def open_keys(self, asker: SessionRef, keys: Sequence[str]) -> int: ...
     async def relay(self, asker: SessionRef, completion: Completion) -> Receipt: ...
     async def settings(self, provider: str) -> ProviderSettings: ...
-    async def lost_keys(self, identity: str, journal: str) -> list[OpenKey]: ...
+    async def lost_keys(self, identity: str) -> list[tuple[str, list[OpenKey]]]: ...
     async def acknowledge_position(self, asker: SessionRef, position: Position) -> None: ...
 
 
@@ -141,7 +141,6 @@ async def answered(work: Coroutine[Any, Any, T]) -> T:
 @attrs.define
 class _Conversation:
     asker: SessionRef
-    replaced: str
     open_list: OpenList = attrs.field(factory=OpenList)
 
 
@@ -180,7 +179,7 @@ class ProviderFace:
             await service.end_session(asker)
         else:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
-            self._conversations[session] = _Conversation(asker, seen.replaced)
+            self._conversations[session] = _Conversation(asker)
         return make_welcome(self._env, service, self._name, session, seen)
 
     def unspoken(self, peer: Peer, unspoken: Unspoken) -> None:
@@ -194,12 +193,12 @@ class ProviderFace:
     async def _greet(self, session: Session, conversation: _Conversation) -> None:
         asker = conversation.asker
         await self._send_config(session, asker.name)
-        if conversation.replaced:
-            keys = await self._service.lost_keys(asker.identity, conversation.replaced)
+        # Each time: nobody knows whether it was heard before, and what is settled is told no more.
+        for journal, keys in await self._service.lost_keys(asker.identity):
             for start in range(0, max(len(keys), 1), ADOPT_KEYS_MAX):
                 page = [_adopt_key(key) for key in keys[start : start + ADOPT_KEYS_MAX]]
                 last = start + ADOPT_KEYS_MAX >= len(keys)
-                session.notify(messages.Adopt(conversation.replaced, page, last))
+                session.notify(messages.Adopt(journal, page, last))
 
     def push_settings(self) -> None:
         """Tell every connected provider its settings again."""

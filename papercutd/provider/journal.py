@@ -679,17 +679,24 @@ class ProviderJournal(AskerJournal):
 
     # Of a lost journal.
 
-    def keep_lost_keys(self, keys: Sequence[LostKey]) -> Deferred[None]:
-        """A server told of them."""
+    async def keep_lost_keys(self, target: str, journal: str, keys: Sequence[LostKey]) -> bool:
+        """``target`` told of these, and of no others, of ``journal``; False: nothing is new."""
+        prefix = f"{_LOST}{target} {journal} "
+        wanted = {prefix + key.key: key for key in keys}
+        known = set(await self.settings(prefix))
+        if known == set(wanted):
+            return False
 
         def keep(connection: Connection, number: int) -> None:
-            for key in keys:
+            for name in known - set(wanted):
+                connection.execute("DELETE FROM setting WHERE name = ?", (name,))
+            for name in sorted(set(wanted) - known):
                 connection.execute(
-                    "INSERT OR REPLACE INTO setting VALUES (?, ?)",
-                    (f"{_LOST}{key.target} {key.key}", _ENCODE(key)),
+                    "INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, _ENCODE(wanted[name]))
                 )
 
-        return self._write("lost-keys", {"keys": [key.key for key in keys]}, keep)
+        await self._write("lost-keys", {"keys": [key.key for key in keys]}, keep)
+        return True
 
     def lost_keys(self) -> Deferred[list[LostKey]]:
         """Those of which nothing is known; none after 35 days."""

@@ -30,6 +30,8 @@ from protocols.provider.messages import Adopt
 _log = Logger()
 #: Seconds between two looks at a job that is being printed.
 LOOK_S = 5.0
+#: Keys of one journal that are kept; the servers list them all.
+KEYS_MAX = 2_000
 
 
 @attrs.frozen
@@ -73,10 +75,14 @@ class LostKeys:
         self._settle = settle
         self._witness = witness
         self._under_way: set[str] = set()
+        #: Keys of pages that are not whole, by (who gave them, their journal).
+        self._pages: dict[tuple[str, str], list[LostKey]] = {}
 
     async def told(self, target: str, event: Adopt) -> None:
-        """A server names open keys of the journal that ours replaces; ``target``: who gave them."""
-        keys = [
+        """A server names open keys of a journal before ours; ``target``: who gave them."""
+        told = (target, event.journal)
+        keys = self._pages.setdefault(told, [])
+        more = [
             LostKey(
                 f"{one.job}/{one.step}",
                 one.job_uuid,
@@ -87,13 +93,17 @@ class LostKeys:
             )
             for one in event.keys
         ]
-        if keys:
+        keys += more[: KEYS_MAX - len(keys)]
+        if not event.last:
+            return
+        del self._pages[told]
+        # What is missing has been settled, by whoever knew.
+        if await self._journal.keep_lost_keys(target, event.journal, keys):
             _log.warn(
                 "{count} jobs of a lost journal are open at {target}: see status",
                 count=len(keys),
                 target=target,
             )
-            await self._journal.keep_lost_keys(keys)
             await self.go_on()
 
     async def go_on(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd import __version__
@@ -20,6 +21,7 @@ from papercutd.provider.asking import Server
 from papercutd.provider.journal import Owed, ProviderJournal
 from papercutd.services import wire
 from papercutd.services.link import Link, LinkSettings
+from papercutd.services.patience import Patience
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.asker_journal import Identity
 from protocols.codes import Code
@@ -40,6 +42,8 @@ SETTLE_AGAIN_S = 2.0
 PRINTERS_MAX = 20_000
 #: Seconds between two notes of the newest position on the disk.
 POSITION_KEPT_S = 60.0
+#: Waits before another new journal id, and how long none makes the first wait none again.
+NEW_JOURNAL_FIRST_S, NEW_JOURNAL_LONGEST_S, NEW_JOURNAL_CALM_S = 5.0, 300.0, 3_600.0
 #: Answers to what is owed that mean: not now, again later.
 _NOT_NOW = frozenset(
     {
@@ -142,11 +146,18 @@ class ServerSession:
         self._settle_timer: IDelayedCall | None = None
         self._is_ready = False
         self._config_pages = ConfigPages()
+        #: The journal id of our last HELLO.
+        self._said = known.identity.journal
+        self._patience = Patience(
+            env, NEW_JOURNAL_FIRST_S, NEW_JOURNAL_LONGEST_S, NEW_JOURNAL_CALM_S
+        )
+        self._is_waiting = False
 
     # As a LinkHandler.
 
     def make_hello(self) -> Hello:
         identity = self._known.identity
+        self._said = identity.journal
         return Hello(
             versions=list(VERSIONS),
             role="provider",
@@ -224,8 +235,8 @@ class ServerSession:
         if welcome.seen is not None:
             seen = wire.mark_in(welcome.seen)
             if not await self._journal.is_ours(seen):
-                await self._take_new_journal()
                 session.abort()
+                await self._take_new_journal()
                 return
         position = wire.position_in(welcome.position)
         if position is not None:
@@ -260,10 +271,30 @@ class ServerSession:
         )
 
     async def _take_new_journal(self) -> None:
+        """At once the first time, after a longer wait each time after: a copy may do the same."""
+        wrong, wait_s = self._said, self._patience.wait_s()
+        if wait_s > 0:
+            if self._is_waiting:
+                return
+            _log.error(
+                "another new journal id in {wait_s:.0f} s: does a copy of this print server run?",
+                wait_s=wait_s,
+            )
+            self._is_waiting = True
+            try:
+                await deferLater(self._env.clock, wait_s, lambda: None)
+            finally:
+                self._is_waiting = False
+        if self._known.identity.journal != wrong:
+            # Another server found the same before us.
+            return
         journal = self._env.new_id()
         _log.error("our journal is not what was seen of it: new journal id {id}", id=journal)
+        self._patience.done()
         await self._journal.take_new_journal(journal)
         self._known.identity = await self._journal.identity()
+        if self.link.session is not None:
+            self.link.session.abort()
 
     async def _send_open(self, session: Session) -> None:
         taking = {key for key, giver in self._known.taking.items() if giver == self.decider}

@@ -557,6 +557,8 @@ class ApplicationOperations(StoreOperations):
             "counts_that_fell": dict(server.runs.fallen),
             "fighting": sorted(self._fighting()),
             **versions_status(*self._registries()),
+            "journals_turned_away": server.journal_turns.turned_away,
+            "snapshots_turned_away": server.snapshots.places.turned_away,
             "recalls": server.recalls.sent,
             "recalls_late": server.recalls.late,
             "quotas_waiting": await self.store.quotas_waiting(),

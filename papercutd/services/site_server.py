@@ -345,8 +345,8 @@ class SiteServer:
     async def settings(self, provider: str) -> ProviderSettings:
         return await self.store.provider_settings(provider)
 
-    async def lost_keys(self, identity: str, journal: str) -> list[OpenKey]:
-        return await self.store.open_keys_of_journal(identity, journal)
+    async def lost_keys(self, identity: str) -> list[tuple[str, list[OpenKey]]]:
+        return await self.store.open_keys_of_lost(identity)
 
     async def acknowledge_position(self, asker: SessionRef, position: Position) -> None:
         """Providers' positions concern the application server, which hears them itself."""

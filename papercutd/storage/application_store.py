@@ -240,9 +240,8 @@ class ApplicationStore(AdministeredStore):
 
         return self.write(report)
 
-    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[askers.OpenKey]]:
-        """What a lost journal held open."""
-        return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
+    def open_keys_of_lost(self, identity: str) -> Deferred[list[tuple[str, list[askers.OpenKey]]]]:
+        return self.read(lambda c: askers.open_keys_of_lost(c, identity))
 
     def lost_reservations(self) -> Deferred[list[Row]]:
         """Open keys of lost journals."""

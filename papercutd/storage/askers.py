@@ -20,6 +20,8 @@ from papercutd.storage.engine import Connection
 
 #: Seconds of the server's running time after which an asker not seen loses its holds.
 UNSEEN_MAX_S = 7 * 86_400.0
+#: Lost journals of which a provider is told at the beginning of each session.
+LOST_TOLD_MAX = 8
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 
 Void = Callable[[Connection, str], None]
@@ -31,8 +33,6 @@ class Seen:
 
     session: int
     mark: Mark | None
-    #: The journal that this one replaced just now; empty when it is the same.
-    replaced: str
 
 
 @attrs.frozen
@@ -71,17 +71,16 @@ def begin_session(
             " software) VALUES (?, ?, 1, ?, ?, 1, ?, ?)",
             (identity, journal, mark.number, mark.chain, now_wall_s, software),
         )
-        return Seen(1, None, "")
+        return Seen(1, None)
     old_journal, session, number, chain = found
     seen: Mark | None = Mark(number, chain)
-    replaced = ""
     if old_journal != journal:
         connection.execute(
             "INSERT INTO old_journal (identity, journal, replaced_by, replaced_at)"
             " VALUES (?, ?, ?, ?)",
             (identity, old_journal, journal, now_wall_s),
         )
-        seen, replaced = None, old_journal
+        seen = None
     elif mark.number < number or (mark.number == number and mark.chain != chain):
         raise Rejected("journal-behind")
     connection.execute(
@@ -89,7 +88,7 @@ def begin_session(
         " unseen_s = 0, seen_at = ?, software = ? WHERE identity = ?",
         (journal, session + 1, mark.number, mark.chain, now_wall_s, software, identity),
     )
-    return Seen(session + 1, seen, replaced)
+    return Seen(session + 1, seen)
 
 
 def check_session(connection: Connection, asker: SessionRef) -> None:
@@ -243,8 +242,17 @@ def adopt(connection: Connection, asker: SessionRef, listed: Iterable[str], void
     return dropped
 
 
-def open_keys_of_journal(connection: Connection, identity: str, journal: str) -> list[OpenKey]:
-    """The open keys that a lost journal held: for its successor to adopt."""
+def open_keys_of_lost(connection: Connection, identity: str) -> list[tuple[str, list[OpenKey]]]:
+    """The newest journals that ``identity`` lost, and the open keys each held: its successor may
+    know what became of them."""
+    lost = connection.execute(
+        "SELECT journal FROM old_journal WHERE identity = ? ORDER BY replaced_at DESC LIMIT ?",
+        (identity, LOST_TOLD_MAX),
+    ).fetchall()
+    return [(journal, _open_keys(connection, identity, journal)) for (journal,) in lost]
+
+
+def _open_keys(connection: Connection, identity: str, journal: str) -> list[OpenKey]:
     found = connection.execute(
         "SELECT hold.key, decision.job_uuid, decision.body FROM hold JOIN decision USING (key)"
         " WHERE hold.asker = ? AND hold.journal = ? AND decision.state = 'open' ORDER BY hold.key",

@@ -80,8 +80,8 @@ class IJobStore(Interface):
     def open_keys(asker: SessionRef, keys: Sequence[str]) -> Deferred[int]:
         """The whole list of ``asker``'s open keys; how many of its holds ended."""
 
-    def open_keys_of_journal(identity: str, journal: str) -> Deferred[list[OpenKey]]:
-        """What a lost journal held open."""
+    def open_keys_of_lost(identity: str) -> Deferred[list[tuple[str, list[OpenKey]]]]:
+        """The newest journals that were lost, and the open keys each held."""
 
     def lost_reservations() -> Deferred[list[Row]]:
         """Open keys that only lost journals hold."""

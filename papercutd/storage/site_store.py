@@ -215,8 +215,8 @@ class SiteStore:
 
         return self.write(end)
 
-    def open_keys_of_journal(self, identity: str, journal: str) -> Deferred[list[askers.OpenKey]]:
-        return self.read(lambda c: askers.open_keys_of_journal(c, identity, journal))
+    def open_keys_of_lost(self, identity: str) -> Deferred[list[tuple[str, list[askers.OpenKey]]]]:
+        return self.read(lambda c: askers.open_keys_of_lost(c, identity))
 
     def lost_reservations(self) -> Deferred[list[Row]]:
         """Open keys of lost journals."""

@@ -341,7 +341,7 @@ class AdoptKey:
 
 @attrs.frozen
 class Adopt:
-    """``* ADOPT {journal, keys, last}``: open keys of the journal this one replaces, paged."""
+    """``* ADOPT {journal, keys, last}``: open keys of a journal before the present one, paged."""
 
     EVENT: ClassVar[str] = "ADOPT"
     journal: str

@@ -245,11 +245,11 @@ class HoldContract(Store):
         new = self.centre.provider(journal=job_id(0xEEEE))
         self.turner.result(self.centre.store.open_keys(new, []))
         self.assertEqual(self.centre.account()["pending_e4"], 500)
-        found = self.turner.result(
-            self.centre.store.open_keys_of_journal("provider:p1", self.asker.journal)
-        )
-        self.assertEqual([(one.key, one.job_uuid) for one in found], [(asked.key, "urn:uuid:x")])
-        self.assertEqual(found[0].decision, decision)
+        found = self.turner.result(self.centre.store.open_keys_of_lost("provider:p1"))
+        ((journal, keys),) = found
+        self.assertEqual(journal, self.asker.journal)
+        self.assertEqual([(one.key, one.job_uuid) for one in keys], [(asked.key, "urn:uuid:x")])
+        self.assertEqual(keys[0].decision, decision)
 
     def test_what_a_lost_journal_held_is_settled_or_given_back(self) -> None:
         """An administrator says which; of what is nobody's any more, and of nothing else."""

@@ -110,6 +110,19 @@ class LostKeysTests(JournalCase):
         self.tell()
         self.assertEqual((self.owed(), self.spooler.asked), ([], 0))
 
+    def test_told_again(self) -> None:
+        """Each session begins with all that is open: what is there no more somebody has settled."""
+        self.tell("")
+        self.assertEqual(self.listed(), [KEY])
+        head = self.journal.head
+        self.tell("")
+        self.assertEqual(self.journal.head, head)
+        first = Adopt("old", [AdoptKey(job_id(2), "submit-1")], False)
+        rest = Adopt("old", [AdoptKey(job_id(3), "submit-1")], True)
+        for page in (first, rest):
+            self.turner.result(Deferred.fromCoroutine(self.lost.told("application", page)))
+        self.assertEqual(self.listed(), [f"{job_id(n)}/submit-1" for n in (2, 3)])
+
     def test_not_known_or_without_its_decision(self) -> None:
         self.tell("urn:uuid:2")
         self.tell("")

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import CHAIN_START
+from papercutd.provider.servers import NEW_JOURNAL_LONGEST_S
 from protocols.codes import Code
 from protocols.handshake import Mark
 from protocols.provider import messages
@@ -293,6 +294,24 @@ class FencingTests(SettlingCase):
         self.rig.start()
         self.rig.run(3.0)
         self.assertEqual(self.application.hellos[-1].replaces, JOURNAL)
+
+    def test_a_copy_that_does_the_same_is_met_with_longer_and_longer_waits(self) -> None:
+        self.application.refuse_hello = [Code.JOURNAL_BEHIND] * 10_000
+        self.rig.start()
+        self.rig.run(3.0)
+        self.assertEqual(self.journals(), 2)
+        self.rig.run(600.0)
+        of_ten_minutes = self.journals()
+        self.assertIn(of_ten_minutes, range(4, 14))
+        self.rig.run(3 * NEW_JOURNAL_LONGEST_S)
+        self.assertIn(self.journals() - of_ten_minutes, range(1, 8))
+        self.application.refuse_hello = []
+        self.rig.run(NEW_JOURNAL_LONGEST_S)
+        self.assertTrue(self.application.all(messages.Open))
+
+    def journals(self) -> int:
+        """Journal ids that the application server was told of."""
+        return len({hello.journal for hello in self.application.hellos})
 
     def test_on_the_same_chain_goes_on(self) -> None:
         self.application.seen = Mark(0, CHAIN_START)
