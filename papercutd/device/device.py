@@ -323,7 +323,6 @@ class Device:
             server.owes_list = True
         answered: Deferred[Any] = server.link.request(message)
         waiting: Deferred[Any] = Deferred()
-        answered.addBoth(lambda result: late_or(result))
 
         def late_or(result: Any) -> None:
             if isinstance(message, messages.Run) and not isinstance(result, Failure):
@@ -333,6 +332,8 @@ class Device:
             elif not isinstance(result, Failure):
                 late(result)
 
+        # At once perhaps: where there is no session, nobody answers.
+        answered.addBoth(late_or)
         try:
             return await waiting.addTimeout(wait_s, self._env.clock)
         except TimedOut:

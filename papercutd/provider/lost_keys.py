@@ -8,8 +8,7 @@ know, and what was handed in without one, stays listed (design 4.3).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Set
 from typing import Protocol
 
 import attrs
@@ -48,12 +47,12 @@ class Fate:
 class Witness(Protocol):
     """A spooler that remembers jobs by their ``job-uuid``."""
 
-    async def fate(self, job_uuid: str) -> Fate | None:
-        """What it knows; None: nothing (any more)."""
+    async def fates(self, job_uuids: Set[str]) -> dict[str, Fate]:
+        """What it knows of each; those it does not know (any more) are missing."""
 
 
 class LostKeys:
-    """Settles them, one after the other as their fate is known."""
+    """Settles them as their fate becomes known."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class LostKeys:
         self._tasks = tasks
         self._settle = settle
         self._witness = witness
-        self._under_way: set[str] = set()
+        self._is_looking = False
         #: Keys of pages that are not whole, by (who gave them, their journal).
         self._pages: dict[tuple[str, str], list[LostKey]] = {}
 
@@ -108,41 +107,51 @@ class LostKeys:
 
     async def go_on(self) -> None:
         """Take up all that are open; at start, and when there are new ones."""
-        if self._witness is None:
-            return
-        for key in await self._journal.lost_keys():
-            if key.job_uuid and key.key not in self._under_way:
-                self._under_way.add(key.key)
-                self._tasks.spawn(self._find_out(key, self._witness), "a job of a lost journal")
+        if self._witness is not None and not self._is_looking:
+            self._is_looking = True
+            self._tasks.spawn(self._look(self._witness), "jobs of lost journals")
 
-    async def _find_out(self, key: LostKey, witness: Witness) -> None:
+    async def _look(self, witness: Witness) -> None:
         try:
-            while not await self._is_over(key, witness):
+            while await self._find_out(witness):
                 await deferLater(self._env.clock, LOOK_S, lambda: None)
-            self._settle()
         finally:
-            self._under_way.discard(key.key)
+            self._is_looking = False
 
-    async def _is_over(self, key: LostKey, witness: Witness) -> bool:
-        """Whether nothing is left to be found out; what was found is written down."""
-        job = key.key.split("/")[0]
-        known = await self._journal.last_of_uuid(key.job_uuid)
-        if known is not None and known.job == job:
-            # The journal was not lost, it has a new id: its job is followed as ever.
+    async def _find_out(self, witness: Witness) -> bool:
+        """Write down what is known by now; whether there is more to be found out later."""
+        try:
+            keys = [key for key in await self._journal.lost_keys() if key.job_uuid]
+            unknown = [key for key in keys if not await self._is_known(key)]
+            fates = await witness.fates({key.job_uuid for key in unknown}) if unknown else {}
+            are_over = [await self._is_over(key, fates.get(key.job_uuid)) for key in unknown]
+        except StorageError:
             return True
-        fate = None if known is not None else await witness.fate(key.job_uuid)
-        with suppress(StorageError):
-            if known is not None or (fate is not None and not fate.has_begun):
-                # It has been asked for anew, or will be when it prints.
-                await self._journal.cancel(key.key, key.target, "superseded")
-                return True
-            if fate is None or key.decision is None:
-                return True
-            if fate.outcome:
-                done = self._completion(key.key, key.decision, fate)
-                await self._journal.settle_lost(key, done)
-                return True
-        return False
+        self._settle()
+        return not all(are_over)
+
+    async def _is_known(self, key: LostKey) -> bool:
+        """Whether our own journal has the job."""
+        known = await self._journal.last_of_uuid(key.job_uuid)
+        # Of the same id: the journal was not lost, it has a new id; its job is followed as ever.
+        if known is not None and known.job != key.key.split("/")[0]:
+            # Its backend came before we were told: it was asked for anew.
+            await self._give_back(key)
+        return known is not None
+
+    async def _is_over(self, key: LostKey, fate: Fate | None) -> bool:
+        """Whether nothing is left to be found out; what was found is written down."""
+        if fate is not None and not fate.has_begun:
+            # It will be asked for anew when it prints.
+            await self._give_back(key)
+        elif fate is not None and key.decision is not None:
+            if not fate.outcome:
+                return False
+            await self._journal.settle_lost(key, self._completion(key.key, key.decision, fate))
+        return True
+
+    async def _give_back(self, key: LostKey) -> None:
+        await self._journal.cancel(key.key, key.target, "superseded")
 
     def _completion(self, key: str, decision: Decision, fate: Fate) -> Completion:
         job, step = key.split("/")

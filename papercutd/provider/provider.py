@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Any, Protocol
 
 import attrs
@@ -91,8 +91,8 @@ class Spooler(Protocol):
         printing before, it was made so.
         """
 
-    async def fate(self, job_uuid: str) -> Fate | None:
-        """What became of a job that this journal does not know; None: it does not know either."""
+    async def fates(self, job_uuids: Set[str]) -> dict[str, Fate]:
+        """What became of jobs that this journal does not know, of those that it knows."""
 
     def changed(self, job: Job) -> None:
         """A job of the spooler has another state, and the journal has it."""

@@ -291,7 +291,12 @@ class ServerSession:
         journal = self._env.new_id()
         _log.error("our journal is not what was seen of it: new journal id {id}", id=journal)
         self._patience.done()
-        await self._journal.take_new_journal(journal)
+        try:
+            await self._journal.take_new_journal(journal)
+        except StorageError as error:
+            # The next session finds the same.
+            _log.error("the new journal id cannot be kept: {error}", error=str(error))
+            return
         self._known.identity = await self._journal.identity()
         if self.link.session is not None:
             self.link.session.abort()

@@ -163,7 +163,7 @@ def compare_with_provider(connection: Connection, provider: str, printed: Set[st
         *(f"provider {provider}: {key} was printed and is not charged" for key in lost),
         *(
             f"provider {provider}: {key} is charged and was not printed"
-            for key in sorted((charged & _its_own(connection, provider)) - printed)
+            for key in sorted(_its_own(connection, provider) - printed)
         ),
     ]
 

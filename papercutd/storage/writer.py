@@ -103,7 +103,11 @@ class Batch:
             if len(batch) > 1:
                 for waiting in batch:
                     self._run_in_savepoint(waiting, participant)
-            elif not self._run_alone(batch[0], participant):
+            elif not self._attempt(batch[0]):
+                # Alone it needs no savepoint: all there is to be undone is its own.
+                connection.execute("ROLLBACK")
+                if participant is not None:
+                    participant.rolled_back()
                 return
             if participant is not None:
                 participant.seal(connection)
@@ -137,18 +141,14 @@ class Batch:
         except Exception:
             waiting.result = Failure()
 
-    def _run_alone(self, waiting: Waiting, participant: Participant | None) -> bool:
-        """The only one of its transaction needs no savepoint; False: it failed, and so all did."""
-        connection = self._connection
+    def _attempt(self, waiting: Waiting) -> bool:
+        """Whether it succeeded; what fails the whole transaction is raised."""
         try:
-            waiting.result = waiting.operation(connection)
+            waiting.result = waiting.operation(self._connection)
         except Exception as error:
-            if _ends_all(error) or not connection.in_transaction:
+            if _ends_all(error) or not self._connection.in_transaction:
                 raise
             waiting.result = Failure()
-            connection.execute("ROLLBACK")
-            if participant is not None:
-                participant.rolled_back()
             return False
         return True
 
@@ -156,12 +156,7 @@ class Batch:
         connection = self._connection
         mark = participant.mark() if participant is not None else None
         connection.execute("SAVEPOINT one")
-        try:
-            waiting.result = waiting.operation(connection)
-        except Exception as error:
-            if _ends_all(error) or not connection.in_transaction:
-                raise
-            waiting.result = Failure()
+        if not self._attempt(waiting):
             connection.execute("ROLLBACK TO one")
             if participant is not None:
                 participant.undo(mark)

@@ -129,6 +129,10 @@ class LostEditChecks:
         chains = _chains(centre)
         common = max((n for n, c in self._chains.items() if chains.get(n) == c), default=0)
         now = _rows(centre, lambda table: _ROWS[table][1])
+        # What an earlier restore lost may be in a newer backup: nobody lacks it then.
+        self._demands = {
+            name: one for name, one in self._demands.items() if chains.get(one.number) != one.chain
+        }
         for site, had in self._followed.items():
             if had.number <= common:
                 continue

@@ -162,7 +162,10 @@ class CoreOracle:
             )
             apart_e4, bearers = connection.execute(
                 f"{merged} SELECT (SELECT COALESCE(SUM(amount_e4), 0) FROM charge"
-                " WHERE account IN mine AND (decider = 'tracker' OR assumed = 1)),"
+                " WHERE account IN mine AND (decider = 'tracker' OR assumed = 1))"
+                # An administrator may take more than there is.
+                " + (SELECT COALESCE(SUM(amount_e4), 0) FROM transfer WHERE debit IN mine"
+                " AND who = 'administrator' AND kind = 'direct'),"
                 " (SELECT COUNT(*) FROM mine)",
                 (account,),
             ).fetchone()

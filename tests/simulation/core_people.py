@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 from collections.abc import Callable
@@ -154,6 +155,9 @@ class RevokedChecks:
         if name not in PROVIDERS:
             return
         since = self._arrived.setdefault((commit.node, serial), self._world.now)
+        if commit.node == APPLICATION:
+            # A site that has not heard of it yet relays what was printed.
+            since = max(since, self._arrived.get((PROVIDERS[name], serial), math.inf))
         is_current = self._in.certificates.serial("provider", name) == serial
         for query in moved:
             (count,) = commit.connection.execute(query, (name,)).fetchone()

@@ -27,8 +27,8 @@ from tests.simulation.core_nodes import APPLICATION, PROVIDERS, SITES, USERS
 from tests.simulation.core_statements import open_statements
 from tests.simulation.faults_disk import odd_year
 from tests.simulation.findings import Findings
-from tests.simulation.profiles import PROFILES, Profile
-from tests.simulation.scenario import Scenario, run_scenario
+from tests.simulation.profiles import Profile
+from tests.simulation.scenario import Scenario
 from tests.simulation.stage import End, Fault
 from tests.simulation.world import World
 
@@ -239,8 +239,3 @@ def make_core(world: World, rng: random.Random, profile: Profile) -> Scenario:
     """The scenario of ``profile``."""
     made = Fortnight if profile.name == "fortnight" else CoreScenario
     return made(world, rng, profile)
-
-
-def run_fortnight(seed: int) -> Findings:
-    """The findings of one seed."""
-    return run_scenario(make_core, seed, PROFILES["fortnight"])

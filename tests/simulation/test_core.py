@@ -5,7 +5,15 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.core import run_core
-from tests.simulation.fortnight import run_fortnight
+from tests.simulation.findings import Findings
+from tests.simulation.fortnight import make_core
+from tests.simulation.profiles import PROFILES
+from tests.simulation.scenario import run_scenario
+
+
+def replayed(seed: int, profile: str) -> str:
+    """What a person types to see that seed again."""
+    return f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE={profile}"
 
 
 class SeedCase(SynchronousTestCase):
@@ -16,6 +24,13 @@ class SeedCase(SynchronousTestCase):
     def tearDown(self) -> None:
         # Coroutines of processes that crashed are thrown away, and what they held with them.
         self.flushLoggedErrors(RuntimeError)
+
+    def run_good(self, seed: int, profile: str) -> Findings:
+        """The findings of one seed, of which none is bad; else how it is replayed."""
+        findings = run_scenario(make_core, seed, PROFILES[profile])
+        text = "\n".join(str(finding) for finding in findings.found)
+        self.assertTrue(findings.is_good, f"{replayed(seed, profile)}\n{text}")
+        return findings
 
 
 class ProfileTests(SeedCase):
@@ -28,20 +43,20 @@ class ProfileTests(SeedCase):
 
     def check(self, profile: str, first: int, count: int) -> None:
         for seed in range(first, first + count):
-            findings = run_core(seed, profile)
-            text = "\n".join(str(finding) for finding in findings.found)
-            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE={profile}"
-            self.assertTrue(findings.is_good, f"{where}\n{text}")
+            findings = self.run_good(seed, profile)
             self.assertGreater(findings.counts["jobs"], 0)
+            if profile == "fortnight":
+                self.assertGreater(findings.sometimes["expired, and refused"], 0)
             if seed % 10 == 0:
-                again = run_core(seed, profile).trace
-                self.assertEqual(again, findings.trace, f"{where} (I18)")
+                again = self.run_good(seed, profile).trace
+                self.assertEqual(again, findings.trace, f"{replayed(seed, profile)} (I18)")
 
 
 #: Profile, first seed, how many; what they cost is in docs/testing.md.
 SEEDS = (
     ("base", 1, 300),
     *((p, 1, 100) for p in ("site-restore", "clone", "revert", "app-restore", "mixed")),
+    ("fortnight", 1, 100),
     ("devices", 1, 20),
     # Among them what a server held for a device that had gone to another.
     ("devices", 101, 20),
@@ -68,44 +83,17 @@ for _profile, _first, _count in SEEDS:
 
 
 class AbsenceTests(SeedCase):
-    """Fourteen days cut; quotas and cards while sites are cut; upgrades."""
+    """Quotas and cards while sites are cut; upgrades."""
 
     timeout = 300
-
-    def check_fortnights(self, first: int) -> None:
-        for seed in range(first, first + SEEDS_OF_A_TEST):
-            findings = run_fortnight(seed)
-            text = "\n".join(str(finding) for finding in findings.found)
-            where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE=fortnight"
-            self.assertTrue(findings.is_good, f"{where}\n{text}")
-            self.assertGreater(findings.sometimes["expired, and refused"], 0)
-            if seed % 10 == 0:
-                self.assertEqual(run_fortnight(seed).trace, findings.trace, f"{seed} (I18)")
 
     def test_people_and_upgrades(self) -> None:
         for profile, faults in (("people", ("F53", "F54")), ("upgrade", ("F20",))):
             met: set[str] = set()
             for seed in range(1, 13):
-                findings = run_core(seed, profile)
-                text = "\n".join(str(finding) for finding in findings.found)
-                where = f"make simulate SEEDS=1 FIRST_SEED={seed} PROFILE={profile}"
-                self.assertTrue(findings.is_good, f"{where}\n{text}")
+                findings = self.run_good(seed, profile)
                 met |= {fault for fault in faults if findings.sometimes[fault]}
             self.assertEqual(met, set(faults))
-
-
-def _add_fortnights(first: int) -> None:
-    name = f"test_fortnight_{first:04d}"
-
-    def test(self: AbsenceTests) -> None:
-        self.check_fortnights(first)
-
-    test.__name__ = name
-    setattr(AbsenceTests, name, test)
-
-
-for _first in range(1, 101, SEEDS_OF_A_TEST):
-    _add_fortnights(_first)
 
 
 class FoundTests(SeedCase):

@@ -206,10 +206,15 @@ class World:
 
     def defect(self, failure: Failure) -> None:
         """An exception that nobody caught, or that was logged as a failure."""
-        if self.current is None or failure.check(NodeCrashed, *self.expected_failures):
+        if failure.check(NodeCrashed, *self.expected_failures):
+            return
+        if self.current is None:
+            # Heard of as garbage was collected: of whom is not known any more, and the dead may
+            # fail at anything but at names that are not there.
+            if failure.check(NameError):
+                self.find("defect", f"a Deferred's: {failure.getTraceback(detail='brief')}"[-1500:])
             return
         if not self.current.is_alive:
-            # The dead may fail at anything.
             return
         frames = failure.getTraceback(detail="brief").strip().split("\n")[1:]
         where = " < ".join(frame.strip() for frame in reversed(frames[-8:]))

@@ -56,9 +56,11 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
-        """What is under way comes to its end."""
+        """What is under way comes to its end; what an interrupt kept from beginning never does."""
         self._stop.set()
         for thread in self._threads:
+            if thread.ident is None:
+                continue
             thread.join(90.0)
             if thread.is_alive():
                 self.defects.append(f"a thread of the load does not end: {thread.name}")

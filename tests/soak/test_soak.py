@@ -12,7 +12,9 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.scenario import wait_for
+from tests.soak.load import Load
 from tests.soak.soak import soak
+from tests.soak.world import World
 from tests.support.installation import ROOT
 
 
@@ -49,6 +51,14 @@ class SoakTests(SynchronousTestCase):
         self.assertGreater(result["prints"], 0)
         self.assertGreater(sum(result["faults"].values()), 3)
 
+    def test_interrupted_before_the_load(self) -> None:
+        """No thread of it has begun, and to stop it is no error."""
+        world = World(sites=())
+        self.addCleanup(world.close)
+        load = Load(world, 1)
+        load.stop()
+        self.assertEqual(load.defects, [])
+
     def test_interrupted(self) -> None:
         """Its own Ctrl-C: namespaces, mounts, files and processes go with it."""
         running = subprocess.Popen(
@@ -70,8 +80,8 @@ class SoakTests(SynchronousTestCase):
         network, files = found.groups()
         self.assertTrue(any(name.startswith(network) for name in namespaces()))
         running.send_signal(signal.SIGINT)
-        self.assertEqual(running.wait(120), 130)
-        running.stderr.close()
+        _, rest = running.communicate(timeout=120)
+        self.assertEqual(running.returncode, 130, rest.decode())
         self.assertFalse(any(name.startswith(network) for name in namespaces()))
         self.assertNotIn(files, Path("/proc/mounts").read_text())
         self.assertFalse(Path(files).exists())

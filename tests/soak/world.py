@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -93,6 +95,10 @@ class World:
             role.kill()
         for branch in self.branches:
             branch.printer.close()
+        # What a thread of the load, or an interrupted start, began in between.
+        for pid in self.network.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.network.close()
         for disk in self.disks.values():
             disk.close()

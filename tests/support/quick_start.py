@@ -252,8 +252,9 @@ def _run(words: list[str]) -> None:
 
 
 def _main() -> None:
-    # Whoever presses Ctrl-C means the tests, whose end is ours.
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whoever presses Ctrl-C means the tests, whose end is ours. What was forked hears it, and that
+    # of its first moments too: a signal that is ignored would be lost, one that is blocked waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     for name in _MODULES:
         importlib.import_module(name)
     list(getPlugins(IServiceMaker))
@@ -265,7 +266,7 @@ def _main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         words = _serve(channel)
     if words is not None:
-        signal.signal(signal.SIGINT, interrupt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         _run(words)
 
 

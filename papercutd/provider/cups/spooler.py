@@ -7,7 +7,7 @@ CUPS by its ``job-uuid``, never from the backend.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -381,21 +381,16 @@ class CupsSpooler:
         # At its own queue it was looked into with what that queue makes of it.
         return found is not None and not found.is_colour
 
-    async def fate(self, job_uuid: str) -> Fate | None:
+    async def fates(self, job_uuids: Set[str]) -> dict[str, Fate]:
         jobs = await self._patient.insist(self._cups.history)
-        found = next((job for job in jobs if job.uuid == job_uuid), None)
-        if found is None:
-            return None
-        if not found.has_begun:
-            return Fate(has_begun=False)
-        number = found.number
-        origin = await self._patient.insist(lambda: self._cups.origin(number))
-        return Fate(
-            has_begun=True,
-            outcome=_FINAL[found.state] if found.is_final else "",
-            user_name=as_wire_text(origin.user_name, 255),
-            title=as_wire_text(origin.title, 1024),
-        )
+        return {job.uuid: await self._fate(job) for job in jobs if job.uuid in job_uuids}
+
+    async def _fate(self, job: CupsJob) -> Fate:
+        if not job.is_final:
+            return Fate(job.has_begun)
+        origin = await self._patient.insist(lambda: self._cups.origin(job.number))
+        user_name, title = as_wire_text(origin.user_name, 255), as_wire_text(origin.title, 1024)
+        return Fate(True, _FINAL[job.state], user_name, title)
 
     def at_once(self, job: Job) -> Job | None:
         following = self._following.get(job.job)

@@ -157,6 +157,18 @@ class PeopleTests(SynchronousTestCase):
         self.rig.log_in()
         self.assertEqual(len(self.application.all(messages.Login)), 1)
 
+    def test_no_session(self) -> None:
+        """Nobody stands and waits for an answer that cannot come."""
+        self.rig.log_in()
+        assert self.device.visit is not None
+        session = self.device.visit.server.link.session
+        assert session is not None
+        # Its end is heard of later.
+        session.abort()
+        began_s = self.rig.clock.seconds()
+        self.assertEqual(self.code(self.device.jobs()), "session-lost")
+        self.assertLess(self.rig.clock.seconds() - began_s, 1.0)
+
     def test_nothing_to_cancel(self) -> None:
         error = self.assertRaises(DeviceError, self.device.cancel)
         self.assertEqual(error.code, "nothing-runs")

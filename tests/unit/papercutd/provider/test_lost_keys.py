@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from twisted.internet.defer import Deferred
 
 from papercutd.provider.lost_keys import LOOK_S, Fate, LostKeys
@@ -23,9 +25,9 @@ class Spooler:
         self.known: dict[str, Fate] = {}
         self.asked = 0
 
-    async def fate(self, job_uuid: str) -> Fate | None:
+    async def fates(self, job_uuids: Set[str]) -> dict[str, Fate]:
         self.asked += 1
-        return self.known.get(job_uuid)
+        return {uuid: fate for uuid, fate in self.known.items() if uuid in job_uuids}
 
 
 class LostKeysTests(JournalCase):
