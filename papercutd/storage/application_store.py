@@ -43,6 +43,7 @@ from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claims
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
+from papercutd.storage.hot import Hot, wanted_by
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
@@ -288,7 +289,12 @@ class ApplicationStore(AdministeredStore):
         self, asker: SessionRef, request: Request, may_recall: bool = False
     ) -> Deferred[Decision | Shortage]:
         """The answer to a key, durable when it arrives; raises Rejected."""
-        return self.write(lambda c: self.charging.authorize(c, asker, request, may_recall))
+        return self.write(
+            Hot(
+                lambda c: self.charging.authorize(c, asker, request, may_recall),
+                wanted_by(asker, request),
+            )
+        )
 
     def complete(self, asker: SessionRef, completion: Completion) -> Deferred[Receipt]:
         """Post what was printed; ``asker`` is the job's owner, or the site that relays."""
@@ -300,7 +306,7 @@ class ApplicationStore(AdministeredStore):
                 check_spoken_for(connection, asker.name, completion.provider)
             return self.charging.complete(connection, completion, source)
 
-        return self.write(complete)
+        return self.write(Hot(complete, wanted_by(asker, completion)))
 
     def cancel(self, asker: SessionRef, key: str, reason: str) -> Deferred[None]:
         """``asker`` will not use that answer; raises Rejected ``settled``."""

@@ -35,6 +35,8 @@ BATCH_MAX = 256
 #: Operations that may wait; beyond it new ones fail as StorageFull would: ask elsewhere.
 QUEUE_MAX = 20_000
 MAIN = "main"
+#: Operations of ``MAIN`` that a writer may keep by themselves (storage/hot.py).
+HOT = "hot"
 BARE = "bare"
 
 _log = Logger()
@@ -95,7 +97,7 @@ class Batch:
                 self._run_one(waiting)
             return
         connection = self._connection
-        participant = self._participant if batch[0].group == MAIN else None
+        participant = self._participant if batch[0].group in (MAIN, HOT) else None
         try:
             connection.execute("BEGIN IMMEDIATE")
             if participant is not None:

@@ -18,10 +18,12 @@ from papercutd.storage.application_store import ApplicationStore, create_install
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import RowRefused
 from papercutd.storage.migrate import open_database
+from papercutd.storage.postgres.batches import PostgresBatch
 from papercutd.storage.postgres.connection import PostgresConnection
 from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.migrate import migrate
 from papercutd.storage.postgres.schemas import NoFiles
+from papercutd.storage.postgres.workspace import open_workspace
 from papercutd.storage.replica import Memory
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
@@ -111,6 +113,9 @@ class Postgres:
         create_installation(connection, "test")
         log = ChangeLog(wall_s)
         writer = InlineWriter(connection, clock, log)
+        # As the real writer there has them: what is hot is worked on in memory.
+        workspace = open_workspace(connection)
+        writer._batch = PostgresBatch(connection, log, workspace=workspace)
         store = ApplicationStore(writer, InlineReader(writer), log, wall_s)
         return Opened(store, _query(connection), RowRefused)
 

@@ -17,17 +17,20 @@ from twisted.python.failure import Failure
 
 from papercutd.errors import AlreadyRunning, StorageClosed, StorageFull
 from papercutd.storage.engine import Connection, Interrupted
+from papercutd.storage.hot import Hot
+from papercutd.storage.postgres.batches import PostgresBatch
 from papercutd.storage.postgres.connection import ConnectionLost, PostgresConnection, TryAgain
 from papercutd.storage.postgres.database import settings
 from papercutd.storage.postgres.hub import spawn, wait
 from papercutd.storage.postgres.link import ReactorLink
 from papercutd.storage.postgres.locks import LOCKS
+from papercutd.storage.postgres.workspace import open_workspace
 from papercutd.storage.writer import (
     BARE,
     BATCH_MAX,
+    HOT,
     MAIN,
     QUEUE_MAX,
-    Batch,
     Operation,
     Participant,
     T,
@@ -39,6 +42,8 @@ from papercutd.storage.writer import (
 _log = Logger()
 #: Times that a batch is run again because its transaction met another or lost its connection.
 TRIES_MAX = 5
+#: The schema whose hot operations have a workspace.
+WORKED = "application"
 #: Between two attempts to connect; meanwhile everybody is sent elsewhere at once.
 RECONNECT_S = 0.5
 
@@ -51,12 +56,12 @@ class WriterReplaced(AlreadyRunning):
     """Another server writes this database now: this one ends."""
 
 
-class _Batch(Batch):
+class _Batch(PostgresBatch):
     """A batch whose COMMIT may lose its answer."""
 
     def __init__(self, writer: PostgresWriter, *arguments: Any) -> None:
-        super().__init__(*arguments)
         self._writer = writer
+        super().__init__(*arguments)
 
     def _commit(self, connection: Connection) -> None:
         self._writer.commit(connection)
@@ -94,7 +99,10 @@ class PostgresWriter:
         self._name = f"papercutd {new_id()}"[:63]
         told = settings(search_path or schema, {"application_name": f"'{self._name}'"})
         self._link = ReactorLink(reactor, dsn, told, self._greet)
-        self._batch = _Batch(self, self._link.connection, participant, before_commit, after_commit)
+        workspace = open_workspace(self._link.connection) if schema == WORKED else None
+        self._batch = _Batch(
+            *(self, self._link.connection, participant, before_commit, after_commit, workspace)
+        )
         self._in_thread = in_thread
         self._fence = 0
         self._queue: deque[Waiting] = deque()
@@ -114,6 +122,8 @@ class PostgresWriter:
         if len(self._queue) >= QUEUE_MAX:
             return fail(StorageFull())
         answer: Deferred[T] = Deferred()
+        if group == MAIN and isinstance(operation, Hot):
+            group = HOT
         self._queue.append(Waiting(operation, group, answer))
         self._schedule()
         return answer
@@ -169,15 +179,26 @@ class PostgresWriter:
                 self._away(batch, error)
                 return
             try:
-                self._batch.run(batch)
+                if batch[0].group == HOT:
+                    self._run_hot(batch)
+                else:
+                    self._batch.run(batch)
             except Interrupted as error:
                 _log.warn("a transaction is run again: {error}", error=error)
                 continue
-            if batch[0].group == BARE and self._is_interrupted(batch):
+            if batch and batch[0].group == BARE and self._is_interrupted(batch):
                 continue
             return
         for waiting in batch:
             waiting.result = Failure(StorageAway())
+
+    def _run_hot(self, batch: list[Waiting]) -> None:
+        """Those that cannot be run so are the next batch."""
+        left = self._batch.run_hot(batch)
+        for waiting in reversed(left):
+            waiting.group, waiting.result = MAIN, None
+            self._queue.appendleft(waiting)
+        batch[:] = [waiting for waiting in batch if waiting.group == HOT]
 
     @staticmethod
     def _is_interrupted(batch: list[Waiting]) -> bool:
