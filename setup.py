@@ -27,6 +27,7 @@ setup(
     package_data={
         "papercutd": [
             "storage/schema/*/*.sql",
+            "storage/schema/postgresql/*/*.sql",
             "provider/backend/papercut",
             "py.typed",
             "faces/templates/*",
@@ -43,13 +44,17 @@ setup(
         "argon2-cffi>=23.1",
         "attrs>=23.2",
         "cryptography>=42",
+        # Operations on PostgreSQL wait in greenlets: docs/decisions/0013.
+        "greenlet>=3.0",
         "Jinja2>=3.1",
         "msgspec>=0.19",
         "pyOpenSSL>=24.3",
+        "psycopg2-binary>=2.9",
         "pypdfium2>=4.30",
         "service-identity>=24.1",
         "treq>=24.9",
         "twisted[conch,tls]>=24.7",
+        "txpostgres>=1.7",
     ],
     extras_require={
         "test": [

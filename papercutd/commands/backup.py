@@ -11,10 +11,10 @@ from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
 from papercutd.config.model import AppConfig, SiteConfig
-from papercutd.errors import NotFound
+from papercutd.errors import InvalidValue, NotFound
 from papercutd.identity.tls import Credentials
 from papercutd.roles.common import DataDirectory, backup_of
-from papercutd.storage.backup import write_backup
+from papercutd.storage.backup import PG_DUMP, write_backup
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -38,6 +38,8 @@ def backup(config: Any, path: str, progress: Progress) -> dict[str, Any]:
     except ControlError as error:
         if error.code != "not-running":
             raise
+    if getattr(config, "store", ""):
+        raise InvalidValue("store", PG_DUMP)
     role, name = role_and_database(config)
     data = DataDirectory(config.data_dir)
     data.acquire()

@@ -18,12 +18,12 @@ from papercutd.identity.signing import Signer
 from papercutd.identity.tls import Credentials
 from papercutd.identity.web_certificate import WebCertificate
 from papercutd.roles.common import DataDirectory
+from papercutd.roles.stores import open_application_database
 from papercutd.services.administration import StoreOperations
 from papercutd.services.operation import take
 from papercutd.services.statements import Statements
-from papercutd.storage.application_store import SCHEMA, ApplicationStore
+from papercutd.storage.application_store import ApplicationStore
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineReader, InlineWriter
 
 
@@ -49,8 +49,9 @@ def run_offline(
     data.acquire()
     clock = Clock()
     env = real_environment(clock)
-    connection = open_database(str(data.path / "application.db"), SCHEMA)
+    connection = None
     try:
+        connection = open_application_database(config.store, data.path)
         log = ChangeLog(env.wall_s)
         writer = InlineWriter(connection, clock, log)
         store = ApplicationStore(writer, InlineReader(writer), log, env.wall_s)
@@ -76,5 +77,6 @@ def run_offline(
             raise NotFound("running server for", name)
         return result_of(clock, Deferred.fromCoroutine(operations[name](arguments, progress)))
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
         data.release()

@@ -24,7 +24,7 @@ from papercutd.points import passing
 from papercutd.roles.common import DataDirectory
 from papercutd.roles.crash_points import crash_point
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
-from papercutd.storage.backup import forget_whose
+from papercutd.storage.backup import PG_RESTORE, forget_whose
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.migrate import open_database
 from papercutd.storage.timeline import restored
@@ -39,6 +39,8 @@ def restore(config: Any, backup: str, progress: Progress) -> dict[str, Any]:
 
     AlreadyRunning while the server runs, or somebody else restores.
     """
+    if getattr(config, "store", ""):
+        raise InvalidValue("store", PG_RESTORE)
     crash_point(None)
     data = DataDirectory(config.data_dir)
     data.acquire()

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from papercutd.config.model import AppConfig
+from papercutd.config.model import AppConfig, SiteConfig
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.environment import real_environment
 from papercutd.errors import AlreadyExists, ConfigError, InvalidValue
@@ -23,12 +23,12 @@ from papercutd.identity.authority import (
     make_request,
     write_private,
 )
+from papercutd.roles.stores import open_application_database, set_journal_aside
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.anchor import ANCHOR
-from papercutd.storage.application_store import SCHEMA, create_installation
+from papercutd.storage.application_store import create_installation
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
-from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineWriter
 
 FIRST_PRICES = PriceList(
@@ -57,7 +57,7 @@ def initialise(config: AppConfig, ca_cert: str | None, ca_key: str | None) -> di
     else:
         authority = Authority.create(data / "ca", now)
     env = real_environment(Clock())
-    connection = open_database(str(data / "application.db"), SCHEMA)
+    connection = open_application_database(config.store, data)
     try:
         create_installation(connection, env.new_id())
         log = ChangeLog(env.wall_s)
@@ -101,6 +101,8 @@ def join(config: Any, token: str, server: str) -> dict[str, Any]:
                 kept = data / f"old-{int(time.time())}-{name}{ending}"
                 path.rename(kept)
                 moved.append(str(kept))
+    if config.store if isinstance(config, SiteConfig) else "":
+        moved += set_journal_aside(config.store, int(time.time()))
     # The anchor speaks of the former journal. One elsewhere is left: an empty journal is a new
     # stream whatever it says.
     (data / ANCHOR).unlink(missing_ok=True)

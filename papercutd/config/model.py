@@ -158,6 +158,9 @@ class AppConfig:
     """The application server."""
 
     data_dir: str = key("/var/lib/papercutd/app", "where the database, keys and sockets lie")
+    store: str = key(
+        "", "postgresql: and what libpq takes of a database; empty: SQLite in data_dir"
+    )
     batch_max: int = key(256, "operations that share one commit at the most", least=1)
     listen: Listen = attrs.field(factory=Listen)
     web: Web = attrs.field(factory=Web)
@@ -172,6 +175,9 @@ class SiteConfig:
     """A site server."""
 
     data_dir: str = key("/var/lib/papercutd/site", "where journal, replica, keys and sockets lie")
+    store: str = key(
+        "", "postgresql: and what libpq takes of a database; empty: SQLite in data_dir"
+    )
     anchor: str = key(
         "", "a file that tells a journal which was put back; on another disk if there is one"
     )

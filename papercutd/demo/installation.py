@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,11 @@ def _listen(http: int, https: int, links: int) -> str:
         f'[listen]\ninterface = "127.0.0.1"\nhttp = {http}\nhttps = {https}\nlinks = {links}\n'
         f"devices = {free_port()}\n"
     )
+
+
+def _store(stores: Mapping[str, str] | None, role: str) -> str:
+    store = (stores or {}).get(role)
+    return "" if store is None else f'store = "{store}"\n'
 
 
 def _spooler(cups: PrivateCups) -> str:
@@ -117,28 +122,36 @@ class Installation:
         sabotage: str = "",
         init: Sequence[str] | None = (),
         spooler: str = "direct",
+        stores: Mapping[str, str] | None = None,
     ) -> Installation:
-        """Initialised (``init``: further words of that command; None: not at all), and off."""
+        """Initialised (``init``: further words of that command; None: not at all), and off.
+
+        ``stores``: the databases of ``app`` and of sites that are not on SQLite.
+        """
         http, https, links = free_port(), free_port(), free_port()
         debug = f'[debug]\nsabotage = "{sabotage}"\n' if sabotage else ""
         app = Role(
-            "app", "application server", directory / "app", _listen(http, https, links) + debug
+            "app",
+            "application server",
+            directory / "app",
+            _store(stores, "app") + _listen(http, https, links) + debug,
         )
         if init is not None:
             command(app.config, "init", *init)
         made = cls(directory, app, http, https, spooler)
         for name in SITES:
-            made._add_branch(name, links)
+            made._add_branch(name, links, _store(stores, name))
         return made
 
-    def _add_branch(self, name: str, links: int) -> None:
+    def _add_branch(self, name: str, links: int, store: str) -> None:
         devices = _port_of(self.app.config, "devices")
         relays = (Relay(links), Relay(links), Relay(devices))
         cups = PrivateCups(self.directory / f"cups-{name}") if self.spooler == "cups" else None
         port = free_port()
         site = Role(
             *("site", f"site {name}", self.directory / f"site-{name}"),
-            _application(relays[0].port, self.https_port)
+            store
+            + _application(relays[0].port, self.https_port)
             + _listen(free_port(), free_port(), port)
             + TIMES,
         )

@@ -7,7 +7,6 @@ next one comes.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TypeVar
 
 import attrs
@@ -15,6 +14,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from papercutd.storage.asker_journal import AskerJournal, forget_up_to
+from papercutd.storage.engine import Connection
 from papercutd.storage.retention import Ages, read_ages
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class DeviceJournal(AskerJournal):
         """``run`` was granted: pages may come from now on."""
         fields = {"key": run.key, "reserved": run.reserved, "function": run.function}
 
-        def begin(connection: sqlite3.Connection, number: int) -> None:
+        def begin(connection: Connection, number: int) -> None:
             row = attrs.evolve(run, state="running", begun_at=self._wall_s())
             values = [getattr(row, name) for name in _COLUMNS]
             connection.execute(
@@ -148,7 +148,7 @@ class DeviceJournal(AskerJournal):
         ``running_s``: seconds since this process last did; None: it is the first time.
         """
 
-        def prune(connection: sqlite3.Connection, number: int) -> int:
+        def prune(connection: Connection, number: int) -> int:
             ages = read_ages(connection, self._wall_s(), running_s)
             gone = connection.execute(
                 "DELETE FROM run WHERE state = 'acknowledged' AND (finished_at < ?"
@@ -164,7 +164,7 @@ class DeviceJournal(AskerJournal):
 
 
 def read_runs(
-    connection: sqlite3.Connection, condition: str, limit: int = KEPT_MAX * 2, *values: object
+    connection: Connection, condition: str, limit: int = KEPT_MAX * 2, *values: object
 ) -> list[Run]:
     """Runs that meet ``condition``, oldest first; a negative limit: the newest so many."""
     order = "DESC" if limit < 0 else "ASC"
@@ -180,11 +180,11 @@ def read_runs(
     return runs[::-1] if limit < 0 else runs
 
 
-def _execute(connection: sqlite3.Connection, statement: str, *values: object) -> None:
+def _execute(connection: Connection, statement: str, *values: object) -> None:
     connection.execute(statement, values)
 
 
-def _prune_records(connection: sqlite3.Connection, ages: Ages, head: int) -> None:
+def _prune_records(connection: Connection, ages: Ages, head: int) -> None:
     """Forget records that are old, and all but the newest ``RECORDS_MAX``."""
     (keep,) = connection.execute(
         "SELECT MIN(number) FROM (SELECT number FROM record WHERE written_at BETWEEN ? AND ?"

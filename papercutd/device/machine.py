@@ -7,7 +7,6 @@ latest runs came out, whatever its controller had time to note.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 
 import attrs
@@ -17,6 +16,7 @@ from twisted.internet.task import deferLater
 
 from papercutd.environment import Environment
 from papercutd.errors import PapercutError
+from papercutd.storage.engine import Connection
 from papercutd.storage.writer import BARE, SqliteWriter
 
 SCHEMA = "machine"
@@ -94,7 +94,7 @@ class Machine:
     def counters(self) -> Deferred[dict[str, int]]:
         """Pages since it was built, by ``copy grey``, ``scan colour``, ..."""
 
-        def read(connection: sqlite3.Connection) -> dict[str, int]:
+        def read(connection: Connection) -> dict[str, int]:
             return {
                 f"{function} {'colour' if colour else 'grey'}": pages
                 for function, colour, pages in connection.execute(
@@ -107,14 +107,14 @@ class Machine:
     def counted(self, key: str) -> Deferred[int]:
         """Pages of run ``key`` that came out; 0 of one it does not remember."""
 
-        def read(connection: sqlite3.Connection) -> int:
+        def read(connection: Connection) -> int:
             found = connection.execute("SELECT pages FROM run WHERE key = ?", (key,)).fetchone()
             return 0 if found is None else int(found[0])
 
         return self._writer.submit(read, BARE)
 
 
-def _count(connection: sqlite3.Connection, key: str, function: str, colour: bool) -> int:
+def _count(connection: Connection, key: str, function: str, colour: bool) -> int:
     connection.execute(
         "INSERT INTO counter VALUES (?, ?, 1)"
         " ON CONFLICT (function, colour) DO UPDATE SET pages = pages + 1",

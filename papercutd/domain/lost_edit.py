@@ -39,7 +39,7 @@ class Watched:
     #: What changes by itself, or says nothing beside the others. Whatever is neither is
     #: named as changed, and never shown: a column of a later release too.
     ignored: tuple[str, ...] = ()
-    condition: str = "1"
+    condition: str = "1 = 1"
     #: The key itself is nobody's to see.
     is_key_secret: bool = False
 

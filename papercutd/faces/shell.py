@@ -113,6 +113,15 @@ class ReadOnlyStore:
         return "store.query(SQL, ...), store.tables()"
 
 
+def store_to_look_at(database: Path | str) -> object:
+    """What ``store`` is at the prompt: of SQLite's file, or of PostgreSQL's database."""
+    if isinstance(database, Path):
+        return ReadOnlyStore(database)
+    from papercutd.storage.postgres.opening import ReadOnlyPostgres
+
+    return ReadOnlyPostgres(database, ROWS_MAX)
+
+
 class AuditedManhole(ColoredManhole):
     """A Python prompt whose every line is on the disk before it runs."""
 

@@ -7,7 +7,6 @@ that makes it so is on the disk.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from papercutd.domain.document import Document
 from papercutd.domain.job import Completion
 from papercutd.points import passing
 from papercutd.storage.asker_journal import AskerJournal, append, forget_up_to
+from papercutd.storage.engine import Connection
 from papercutd.storage.retention import Ages, read_ages
 
 T = TypeVar("T")
@@ -174,7 +174,7 @@ class Salvaged:
     unended: int
 
 
-def read_salvaged(connection: sqlite3.Connection) -> Salvaged:
+def read_salvaged(connection: Connection) -> Salvaged:
     """What the journal still owes."""
     (journal,) = connection.execute("SELECT journal FROM identity").fetchone()
     (unended,) = connection.execute("SELECT COUNT(*) FROM job WHERE state <> 'ended'").fetchone()
@@ -208,7 +208,7 @@ class _Record:
     what: str
     fields: dict[str, Any]
     #: Called with the connection and the number of the record.
-    change: Callable[[sqlite3.Connection, int], None]
+    change: Callable[[Connection, int], None]
 
 
 #: How the names of settings begin that are open keys of a lost journal.
@@ -225,7 +225,7 @@ class ProviderJournal(AskerJournal):
         """One transaction of several records, in order."""
         written: list[Mark] = []
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             for record in records:
                 written.append(append(connection, record.what, record.fields, self._wall_s()))
                 record.change(connection, written[-1].number)
@@ -250,7 +250,7 @@ class ProviderJournal(AskerJournal):
         if job.spooled is not None:
             fields |= {"job_uuid": job.job_uuid, "reprint_of": job.reprint_of}
 
-        def insert(connection: sqlite3.Connection, number: int) -> None:
+        def insert(connection: Connection, number: int) -> None:
             names = _COLUMNS[:17]
             values = [getattr(job, name) for name in names]
             connection.execute(
@@ -294,7 +294,7 @@ class ProviderJournal(AskerJournal):
     def _decided(self, job: Job, decision: Decision | None, giver: str) -> _Record:
         fields = {"job": job.job, "key": job.key, "giver": giver, "decision": decision}
 
-        def decide(connection: sqlite3.Connection, number: int) -> None:
+        def decide(connection: Connection, number: int) -> None:
             allowed = decision is None or decision.allowed
             if job.release and not allowed:
                 _hold_again(connection, job)
@@ -328,7 +328,7 @@ class ProviderJournal(AskerJournal):
         ``answer`` and ``decision`` are what a release under way is told.
         """
 
-        def hold(connection: sqlite3.Connection, number: int) -> None:
+        def hold(connection: Connection, number: int) -> None:
             held_at = job.held_at or self._wall_s()
             _set(connection, job.job, state="held", reason=reason, held_at=held_at)
             if job.release:
@@ -353,7 +353,7 @@ class ProviderJournal(AskerJournal):
         Copies and sides are as submitted where None. The step is the next.
         """
 
-        def begin(connection: sqlite3.Connection, held: Job, number: int) -> Claim:
+        def begin(connection: Connection, held: Job, number: int) -> Claim:
             assert held.document is not None
             document = attrs.evolve(
                 held.document,
@@ -397,7 +397,7 @@ class ProviderJournal(AskerJournal):
         ``outcome`` is ``discarded`` or ``expired``.
         """
 
-        def end(connection: sqlite3.Connection, held: Job, number: int) -> Claim:
+        def end(connection: Connection, held: Job, number: int) -> Claim:
             _set(connection, job, state="ended", outcome=outcome, ended_at=self._wall_s())
             connection.execute(
                 "INSERT INTO release (id, job, printer, answer, written_at)"
@@ -418,11 +418,11 @@ class ProviderJournal(AskerJournal):
         release: str,
         job: str,
         printer: int,
-        change: Callable[[sqlite3.Connection, Job, int], Claim],
+        change: Callable[[Connection, Job, int], Claim],
     ) -> Deferred[Claim]:
         written: list[Mark] = []
 
-        def compare_and_set(connection: sqlite3.Connection) -> Claim:
+        def compare_and_set(connection: Connection) -> Claim:
             held = next(iter(read_jobs(connection, "job = ? AND state = 'held'", job)), None)
             known = connection.execute("SELECT 1 FROM release WHERE id = ?", (release,)).fetchone()
             if held is None or known is not None:
@@ -453,7 +453,7 @@ class ProviderJournal(AskerJournal):
         """The job is over. With a completion, ``target`` is owed it."""
         fields = {"job": job.job, "outcome": outcome, "completion": completion}
 
-        def end(connection: sqlite3.Connection, number: int) -> None:
+        def end(connection: Connection, number: int) -> None:
             _set(
                 connection,
                 job.job,
@@ -485,7 +485,7 @@ class ProviderJournal(AskerJournal):
         """
         fields = {"job": job.job, "key": job.key, "outcome": outcome, "reason": reason}
 
-        def abandon(connection: sqlite3.Connection, number: int) -> None:
+        def abandon(connection: Connection, number: int) -> None:
             _set(
                 connection,
                 job.job,
@@ -535,7 +535,7 @@ class ProviderJournal(AskerJournal):
         """
         fields = {"key": owed.key, "target": owed.target, "refused": refused}
 
-        def settle(connection: sqlite3.Connection, number: int) -> None:
+        def settle(connection: Connection, number: int) -> None:
             if position is not None:
                 _keep_position(connection, position)
             if mark is not None:
@@ -585,7 +585,7 @@ class ProviderJournal(AskerJournal):
     def salvage(self, former: Salvaged) -> Deferred[None]:
         """What a journal that was set aside still owed is owed by this one."""
 
-        def take(connection: sqlite3.Connection, number: int) -> None:
+        def take(connection: Connection, number: int) -> None:
             for key, target, completion in former.completions:
                 connection.execute(
                     "INSERT OR IGNORE INTO taken (key, target, completion, number, written_at)"
@@ -626,7 +626,7 @@ class ProviderJournal(AskerJournal):
         """``site`` shows ``stream``. If it showed another, what that one was owed or has
         acknowledged goes to the application server: the number of such completions."""
 
-        def see(connection: sqlite3.Connection, number: int) -> int:
+        def see(connection: Connection, number: int) -> int:
             found = connection.execute(
                 "SELECT stream FROM known_stream WHERE site = ?", (site,)
             ).fetchone()
@@ -661,7 +661,7 @@ class ProviderJournal(AskerJournal):
         offered for that timeline before is not offered again.
         """
 
-        def offer(connection: sqlite3.Connection, number: int) -> int:
+        def offer(connection: Connection, number: int) -> int:
             found = connection.execute(
                 "SELECT body FROM setting WHERE name = ?", (TIMELINE,)
             ).fetchone()
@@ -698,7 +698,7 @@ class ProviderJournal(AskerJournal):
         if known == set(wanted):
             return False
 
-        def keep(connection: sqlite3.Connection, number: int) -> None:
+        def keep(connection: Connection, number: int) -> None:
             for name in known - set(wanted):
                 connection.execute("DELETE FROM setting WHERE name = ?", (name,))
             for name in sorted(set(wanted) - known):
@@ -713,7 +713,7 @@ class ProviderJournal(AskerJournal):
         """Those of which nothing is known; none after 35 days."""
         oldest = self._wall_s() - LOST_KEPT_S
 
-        def read(connection: sqlite3.Connection) -> list[LostKey]:
+        def read(connection: Connection) -> list[LostKey]:
             found = [
                 _LOST_KEY(body)
                 for (body,) in connection.execute(
@@ -738,7 +738,7 @@ class ProviderJournal(AskerJournal):
     def settle_lost(self, key: LostKey, completion: Completion) -> Deferred[None]:
         """Its paper came out, as the spooler says: who allowed it is owed that."""
 
-        def settle(connection: sqlite3.Connection, number: int) -> None:
+        def settle(connection: Connection, number: int) -> None:
             connection.execute(
                 "INSERT OR IGNORE INTO taken (key, target, completion, number, written_at)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -755,7 +755,7 @@ class ProviderJournal(AskerJournal):
     def settings(self, prefix: str) -> Deferred[dict[str, bytes]]:
         """Every setting whose name begins with ``prefix``."""
 
-        def read(connection: sqlite3.Connection) -> dict[str, bytes]:
+        def read(connection: Connection) -> dict[str, bytes]:
             return {
                 name: bytes(body)
                 for name, body in connection.execute("SELECT name, body FROM setting ORDER BY name")
@@ -796,7 +796,7 @@ class ProviderJournal(AskerJournal):
         ``running_s``: seconds since this process last did; None: it is the first time.
         """
 
-        def prune(connection: sqlite3.Connection, number: int) -> int:
+        def prune(connection: Connection, number: int) -> int:
             connection.execute("DELETE FROM cancel WHERE acked = 1")
             ages = read_ages(connection, self._wall_s(), running_s)
             old = (ages.before, ages.beyond)
@@ -823,7 +823,7 @@ class ProviderJournal(AskerJournal):
         return self._write("prune", {}, prune)
 
 
-def _keep_position(connection: sqlite3.Connection, position: Position) -> None:
+def _keep_position(connection: Connection, position: Position) -> None:
     """Keep ``position`` unless a newer one is kept."""
     found = connection.execute("SELECT body FROM setting WHERE name = ?", (POSITION,)).fetchone()
     if found is not None:
@@ -861,7 +861,7 @@ def _printing(job: str, waited_ms: float | None, spooled: Spooled | None) -> _Re
     )
 
 
-def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -> list[Job]:
+def read_jobs(connection: Connection, condition: str, *values: object) -> list[Job]:
     """Jobs that meet ``condition``, oldest first."""
     jobs = []
     for row in connection.execute(
@@ -882,7 +882,7 @@ def read_jobs(connection: sqlite3.Connection, condition: str, *values: object) -
 
 
 def read_owed(
-    connection: sqlite3.Connection, target: str, limit: int, completions_only: bool = False
+    connection: Connection, target: str, limit: int, completions_only: bool = False
 ) -> list[Owed]:
     owed = [
         Owed(key, target, _COMPLETION(completion), "", number)
@@ -920,12 +920,12 @@ def held_again(job: Job) -> Job:
     return attrs.evolve(job, release="", target=0, document=document, grey=False, account=None)
 
 
-def _hold_again(connection: sqlite3.Connection, job: Job) -> None:
+def _hold_again(connection: Connection, job: Job) -> None:
     document = _ENCODE(held_again(job).document)
     _set(connection, job.job, release="", target=0, document=document, grey=0, account=None)
 
 
-def _read_claim(connection: sqlite3.Connection, release: str, job: str, printer: int) -> Claim:
+def _read_claim(connection: Connection, release: str, job: str, printer: int) -> Claim:
     known = connection.execute(
         "SELECT answer, printer, decision FROM release WHERE id = ?", (release,)
     ).fetchone()
@@ -937,27 +937,23 @@ def _read_claim(connection: sqlite3.Connection, release: str, job: str, printer:
     return Claim("unknown-job", printer)
 
 
-def _answer(
-    connection: sqlite3.Connection, release: str, answer: str, decision: Decision | None
-) -> None:
+def _answer(connection: Connection, release: str, answer: str, decision: Decision | None) -> None:
     connection.execute(
         "UPDATE release SET answer = ?, decision = ? WHERE id = ?",
         (answer, None if decision is None else _ENCODE(decision), release),
     )
 
 
-def _execute(connection: sqlite3.Connection, statement: str, *values: object) -> None:
+def _execute(connection: Connection, statement: str, *values: object) -> None:
     connection.execute(statement, values)
 
 
-def _set(connection: sqlite3.Connection, job: str, **columns: object) -> None:
+def _set(connection: Connection, job: str, **columns: object) -> None:
     names = ", ".join(f"{name} = ?" for name in columns)
     connection.execute(f"UPDATE job SET {names} WHERE job = ?", (*columns.values(), job))
 
 
-def _owe_cancel(
-    connection: sqlite3.Connection, key: str, target: str, reason: str, number: int
-) -> None:
+def _owe_cancel(connection: Connection, key: str, target: str, reason: str, number: int) -> None:
     if _settles_with(connection, target) != target and not _is_shown(connection, target):
         # That stream is no more, and what it reserved went with it. What was taken for the
         # key is another server's answer, or was turned to the application server.
@@ -968,7 +964,7 @@ def _owe_cancel(
     )
 
 
-def _settles_with(connection: sqlite3.Connection, target: str) -> str:
+def _settles_with(connection: Connection, target: str) -> str:
     """``target``, or the application server once that stream is gone (4.1).
 
     An answer may be made durable after its stream went: the disk was full in between.
@@ -977,7 +973,7 @@ def _settles_with(connection: sqlite3.Connection, target: str) -> str:
     return target if gone is None else APPLICATION
 
 
-def _prune_records(connection: sqlite3.Connection, ages: Ages, head: int) -> None:
+def _prune_records(connection: Connection, ages: Ages, head: int) -> None:
     """Forget records that are old and older than everything still owed."""
     (keep,) = connection.execute(
         "SELECT MIN(number) FROM (SELECT number FROM record WHERE written_at BETWEEN ? AND ?"
@@ -988,7 +984,7 @@ def _prune_records(connection: sqlite3.Connection, ages: Ages, head: int) -> Non
     forget_up_to(connection, keep)
 
 
-def _turn_to_application(connection: sqlite3.Connection, stream: str) -> int:
+def _turn_to_application(connection: Connection, stream: str) -> int:
     """All retained completions of ``stream``, acknowledged or not, go to the centre (4.1).
 
     What is under way goes there when it ends; of what was given up nothing more is to come.
@@ -1009,7 +1005,7 @@ def _turn_to_application(connection: sqlite3.Connection, stream: str) -> int:
     ).rowcount
 
 
-def _is_shown(connection: sqlite3.Connection, stream: str) -> bool:
+def _is_shown(connection: Connection, stream: str) -> bool:
     """Whether a site shows ``stream``, as far as we have seen.
 
     One that is gone may be: its application server was restored to before that, or its site

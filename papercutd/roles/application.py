@@ -39,43 +39,21 @@ from papercutd.roles.common import (
     together,
     with_certificate,
 )
-from papercutd.roles.crash_points import crash_point
 from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.plain import PlainPort
+from papercutd.roles.stores import database_of, open_application
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.reports import Monthly
 from papercutd.services.statements import Statements
-from papercutd.storage.application_store import SCHEMA, ApplicationStore
-from papercutd.storage.change_log import Change, ChangeLog
-from papercutd.storage.migrate import connect, open_database
-from papercutd.storage.writer import ThreadReader, ThreadWriter
+from papercutd.storage.application_store import ApplicationStore
+from papercutd.storage.change_log import Change
 from protocols.codes import Code
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 
 _log = Logger()
 NAME = "application"
-
-
-def open_store(
-    path: str, reactor: Any, wall_s: Any, batch_max: int
-) -> tuple[ApplicationStore, ChangeLog]:
-    """The store on the database at ``path``, with its threads."""
-
-    def fatal(failure: Failure) -> None:
-        _log.critical("the database failed, ending: {failure}", failure=failure)
-        exit_with_failure(reactor)
-
-    call = reactor.callFromThread
-    log = ChangeLog(wall_s)
-    crash = crash_point(reactor)
-    writer = ThreadWriter(
-        *(open_database(path, SCHEMA), call, fatal, log, batch_max),
-        before_commit=crash.before_commit,
-        after_commit=crash.after_commit,
-    )
-    return ApplicationStore(writer, ThreadReader(connect(path), call), log, wall_s), log
 
 
 class ApplicationRole:
@@ -104,10 +82,16 @@ class ApplicationRole:
         return OrderedService("app", steps, self._reactor)
 
     async def _open(self) -> None:
-        path = str(self._data.path / "application.db")
-        self._store, self._log = open_store(
-            path, self._reactor, self._env.wall_s, self._config.batch_max
+        self._database = database_of(self._config.store, self._data.path / "application.db")
+
+        def fatal(failure: Failure) -> None:
+            _log.critical("the database failed, ending: {failure}", failure=failure)
+            exit_with_failure(self._reactor)
+
+        opened, self._log = open_application(
+            *(self._database, self._reactor, self._env, self._config.batch_max, fatal)
         )
+        self._store = await opened
 
     async def _close(self) -> None:
         assert self._store is not None
@@ -222,13 +206,12 @@ class ApplicationRole:
             listen.interface, listen.devices, devices, identity.server_tls(enforce_dates=True)
         )
         server.device_address = (listen.host or listen.interface, port)
-        database = self._data.path / "application.db"
-        done = operations.all() | backups(env, self._reactor, "app", identity, database)
+        done = operations.all() | backups(env, self._reactor, "app", identity, self._database)
         told = with_certificate(plain.operations(done), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),
-            *(self._data.path / "application.db", server, told),
+            *(self._database, server, told),
         )
 
 

@@ -178,7 +178,7 @@ def open_shell(
     config: Shell,
     data: DataDirectory,
     env: Environment,
-    store: Path,
+    store: Path | str,
     root: object,
     operations: dict[str, Operation],
 ) -> None:
@@ -187,12 +187,12 @@ def open_shell(
         return
     if not ip_address(config.interface).is_loopback:
         raise ConfigError(["shell.interface: is no address of the loopback"])
-    from papercutd.faces.shell import ReadOnlyStore, make_shell, operation_call
+    from papercutd.faces.shell import make_shell, operation_call, store_to_look_at
 
     audit = AuditFile(data.path / "audit.log", env.wall_s)
     namespace = {
         "root": root,
-        "store": ReadOnlyStore(store),
+        "store": store_to_look_at(store),
         "status": operation_call(operations["status"]),
         "verify": operation_call(operations["verify"]),
     }
@@ -201,7 +201,7 @@ def open_shell(
 
 
 def backups(
-    env: Environment, reactor: Any, role: str, identity: NodeIdentity, database: Path
+    env: Environment, reactor: Any, role: str, identity: NodeIdentity, database: Path | str
 ) -> dict[str, Operation]:
     """The operation ``backup`` of a running role."""
 
@@ -211,7 +211,7 @@ def backups(
     def in_thread(call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), call, *arguments)
 
-    return BackupOperations(env, str(database), whose, in_thread).all()
+    return BackupOperations(env, database, whose, in_thread).all()
 
 
 def backup_of(role: str, credentials: Credentials, wall_s: float) -> BackupOf:

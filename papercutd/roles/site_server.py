@@ -35,23 +35,20 @@ from papercutd.roles.common import (
     together,
     with_certificate,
 )
-from papercutd.roles.crash_points import crash_point
 from papercutd.roles.https import listen_https, shown_to_browsers
 from papercutd.roles.plain import PlainPort
+from papercutd.roles.stores import database_of, open_site, salvage
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
 from papercutd.storage.anchor import ANCHOR, Anchor, FileOnDisk
-from papercutd.storage.migrate import open_database
 from papercutd.storage.other_journals import (
     journals_to_salvage,
     mark_salvaged,
     read_from,
     read_unforwarded,
 )
-from papercutd.storage.replica import Directory
-from papercutd.storage.site_store import SCHEMA, SiteStore, create_site
-from papercutd.storage.writer import ThreadWriter
+from papercutd.storage.site_store import SiteStore
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 
@@ -98,23 +95,17 @@ class SiteRole:
         self._renewer = asking_renewer(
             self._env, self._identity, self._reactor, self._config.application
         )
-        connection = open_database(str(self._data.path / "journal.db"), SCHEMA)
-        # Only where joining has not done it: a journal that is gone is a new stream.
-        create_site(connection, self._name, self._env.new_id())
+        self._database = database_of(self._config.store, self._data.path / "journal.db")
 
         def fatal(failure: Failure) -> None:
             _log.critical("the database failed, ending: {failure}", failure=failure)
             exit_with_failure(self._reactor)
 
-        crash = crash_point(self._reactor)
         anchor = Anchor(FileOnDisk(Path(self._config.anchor or self._data.path / ANCHOR)))
-        writer = ThreadWriter(
-            *(connection, self._reactor.callFromThread, fatal, anchor),
-            before_commit=crash.before_commit,
-            after_commit=crash.after_commit,
+        self._store = await open_site(
+            *(self._database, self._name, self._reactor, self._env, anchor, fatal),
+            deferToThread,
         )
-        files = Directory(str(self._data.path))
-        self._store = SiteStore(writer, files, self._env.wall_s, anchor)
 
     async def _close(self) -> None:
         assert self._store is not None
@@ -152,6 +143,9 @@ class SiteRole:
             await self._store.salvage(bodies)
             mark_salvaged(path)
             _log.info("{count} records of {name} go on", count=len(bodies), name=path.name)
+        if isinstance(self._database, str):
+            for name, count in await salvage(self._store):
+                _log.info("{count} records of {name} go on", count=count, name=name)
 
     async def _stop(self) -> None:
         assert self._server is not None
@@ -190,13 +184,14 @@ class SiteRole:
         server.device_address = (listen.host or listen.interface, port)
         centre = self._config.application
         server.application_devices = (centre.host, centre.devices)
-        database = self._data.path / "journal.db"
-        done = operations.all() | backups(env, self._reactor, "site", self._identity, database)
+        done = operations.all() | backups(
+            env, self._reactor, "site", self._identity, self._database
+        )
         told = with_certificate(self._plain.operations(done), self._renewer, shown)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),
-            *(self._data.path / "journal.db", server, told),
+            *(self._database, server, told),
         )
 
 

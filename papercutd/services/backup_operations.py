@@ -6,15 +6,16 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from papercutd.environment import Environment
-from papercutd.errors import Rejected, StorageFull
+from papercutd.errors import InvalidValue, Rejected, StorageFull
 from papercutd.services.operation import Operation, Progress, take
-from papercutd.storage.backup import BackupOf, part_of, write_backup
+from papercutd.storage.backup import PG_DUMP, BackupOf, part_of, write_backup
 
 #: Seconds between two words of progress.
 TELL_INTERVAL_S = 0.5
@@ -26,7 +27,7 @@ class BackupOperations:
     def __init__(
         self,
         env: Environment,
-        database: str,
+        database: Path | str,
         whose: Callable[[], BackupOf],
         in_thread: Callable[..., Deferred[Any]],
     ) -> None:
@@ -42,6 +43,8 @@ class BackupOperations:
     async def backup(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A copy of the database, made while the server works."""
         path = os.path.abspath(take(arguments, "path")["path"])
+        if isinstance(self._database, str):
+            raise InvalidValue("store", PG_DUMP)
         if self._is_running:
             raise Rejected("busy", "a backup is being made")
         self._is_running = True
@@ -50,7 +53,7 @@ class BackupOperations:
         telling.clock = self._env.clock
         telling.start(TELL_INTERVAL_S).addErrback(lambda failure: None)
         try:
-            size = await self._in_thread(_copy, self._database, path, self._whose())
+            size = await self._in_thread(_copy, str(self._database), path, self._whose())
         finally:
             self._is_running = False
             if telling.running:

@@ -6,12 +6,11 @@ transfer moves at once. Each function is one step of a transaction.
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 
 from papercutd.domain.decision import Funds
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import Connection, insert_row
 
 #: Accounts that every installation has.
 REVENUE = 1
@@ -39,7 +38,7 @@ class Accounts:
     def __init__(self, log: ChangeLog) -> None:
         self._log = log
 
-    def funds(self, connection: sqlite3.Connection, account: int) -> Funds:
+    def funds(self, connection: Connection, account: int) -> Funds:
         """The figures of ``account``."""
         restricted, *figures = connection.execute(
             "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4 FROM account"
@@ -48,7 +47,7 @@ class Accounts:
         ).fetchone()
         return Funds(bool(restricted), *figures)
 
-    def heir(self, connection: sqlite3.Connection, account: int) -> int:
+    def heir(self, connection: Connection, account: int) -> int:
         """Where postings to ``account`` land: itself, or what it was merged into."""
         for _ in range(100):
             found = connection.execute(
@@ -60,7 +59,7 @@ class Accounts:
         return account
 
     def reserve(
-        self, connection: sqlite3.Connection, account: int, amount_e4: int, entry: Entry
+        self, connection: Connection, account: int, amount_e4: int, entry: Entry
     ) -> int | None:
         """Reserve for revenue; the pending transfer's id, None when the funds do not admit it."""
         guarded = connection.execute(
@@ -76,7 +75,7 @@ class Accounts:
 
     def rebook(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         pending: int,
         old: int,
         new: int,
@@ -93,7 +92,7 @@ class Accounts:
 
     def post(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         pending: int,
         account: int,
         reserved_e4: int,
@@ -110,7 +109,7 @@ class Accounts:
 
     def void(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         pending: int,
         account: int,
         reserved_e4: int,
@@ -125,7 +124,7 @@ class Accounts:
 
     def transfer(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         debit: int,
         credit: int,
         amount_e4: int,
@@ -140,7 +139,7 @@ class Accounts:
 
     def _move(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         debit: int,
         credit: int,
         amount_e4: int,
@@ -160,7 +159,7 @@ class Accounts:
 
     def _write(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         kind: str,
         refers: int | None,
         debit: int,
@@ -168,7 +167,8 @@ class Accounts:
         amount_e4: int,
         entry: Entry,
     ) -> int:
-        done = connection.execute(
+        return insert_row(
+            connection,
             "INSERT INTO transfer (kind, refers, debit, credit, amount_e4, key, price_version,"
             " who, place, claimed_at, received_at, forced, reason, number)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -178,11 +178,9 @@ class Accounts:
                 *(int(entry.forced), entry.reason, self._log.number),
             ),
         )
-        assert done.lastrowid is not None
-        return done.lastrowid
 
 
-def verify_accounts(connection: sqlite3.Connection) -> list[str]:
+def verify_accounts(connection: Connection) -> list[str]:
     """Problems of the books: unequal sides, accounts that are not the fold of their transfers."""
     problems = []
     (total,) = connection.execute(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from papercutd.storage.allowances import Allowances, verify_allowances
 from papercutd.storage.change_log import ChangeLog, verify_chain
 from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
+from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
 from papercutd.storage.monthly import verify_monthly
@@ -48,10 +48,10 @@ class AdministeredStore:
     schedules: Schedules
     _wall_s: Callable[[], float]
 
-    def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+    def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         raise NotImplementedError
 
-    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+    def read(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         raise NotImplementedError
 
     def admin_entry(self, reason: str = "") -> Entry:
@@ -69,7 +69,7 @@ class AdministeredStore:
     def import_users(self, users: Sequence[Mapping[str, Any]]) -> Deferred[int]:
         """Add those who are not there yet, all or nobody; how many."""
 
-        def add(connection: sqlite3.Connection) -> int:
+        def add(connection: Connection) -> int:
             added = 0
             for user in users:
                 if self.directory.find_person(connection, user["name"]) is None:
@@ -85,7 +85,7 @@ class AdministeredStore:
         """Credit or debit a user's personal account."""
         entry = self.admin_entry(reason)
 
-        def adjust(connection: sqlite3.Connection) -> None:
+        def adjust(connection: Connection) -> None:
             account = self.directory.account_of_user(connection, user)
             self.directory.adjust(connection, account, amount_e4, entry)
             self.charging.refill(connection, self.directory.id_of_user(connection, user))
@@ -135,7 +135,7 @@ class AdministeredStore:
     def user(self, name: str) -> Deferred[Row]:
         """One user with the last charges; raises NotFound."""
 
-        def show(connection: sqlite3.Connection) -> Row:
+        def show(connection: Connection) -> Row:
             return listings.read_user(connection, self.directory.id_of_user(connection, name))
 
         return self.read(show)
@@ -223,7 +223,7 @@ class AdministeredStore:
     def retire_stream(self, stream: str) -> Deferred[int]:
         """What the stream still held goes back to its owners; how much that was."""
 
-        def retire(connection: sqlite3.Connection) -> int:
+        def retire(connection: Connection) -> int:
             entry = self.admin_entry("returned")
             return retiring.retire(connection, self.log, self.allowances, stream, entry)
 
@@ -235,7 +235,7 @@ class AdministeredStore:
         Raises Rejected ``unavailable`` while nothing can be granted to it.
         """
 
-        def refill(connection: sqlite3.Connection) -> int | None:
+        def refill(connection: Connection) -> int | None:
             users = self.allowances.users_after(connection, site, after)
             if users and not self.allowances.can_grant(connection, site):
                 raise Rejected("unavailable")
@@ -290,7 +290,7 @@ class AdministeredStore:
     def settle_outages(self, sign: outages.Sign | None = None) -> Deferred[None]:
         """Number outages that began, close those nobody is missing from, sign what is closed."""
 
-        def settle(connection: sqlite3.Connection) -> None:
+        def settle(connection: Connection) -> None:
             outages.gather(connection)
             outages.close(connection)
             if sign is not None:
@@ -328,7 +328,7 @@ class AdministeredStore:
     def verify(self) -> Deferred[list[str]]:
         """Problems of the books and of the change log; an empty list is a clean bill."""
 
-        def verify(connection: sqlite3.Connection) -> list[str]:
+        def verify(connection: Connection) -> list[str]:
             with legible(connection):
                 return [
                     *verify_chain(connection),
@@ -347,12 +347,12 @@ class AdministeredStore:
         return self.read(lambda c: listings.compare_with_provider(c, provider, printed))
 
 
-def _at_one_moment(connection: sqlite3.Connection, query: Callable[..., T], *given: Any) -> T:
+def _at_one_moment(connection: Connection, query: Callable[..., T], *given: Any) -> T:
     with one_moment(connection):
         return query(connection, *given)
 
 
-def _verify_charges(connection: sqlite3.Connection) -> list[str]:
+def _verify_charges(connection: Connection) -> list[str]:
     """Keys charged twice, charges whose transfers are not there or of another amount."""
     problems = [
         f"charges: key {key} has {count} charges"
@@ -362,8 +362,10 @@ def _verify_charges(connection: sqlite3.Connection) -> list[str]:
     ]
     for key, charged, moved in connection.execute(
         "SELECT charge.key, SUM(charge.amount_e4), COALESCE((SELECT SUM(amount_e4) FROM transfer"
-        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0) AS moved"
-        " FROM charge GROUP BY charge.key HAVING SUM(charge.amount_e4) <> moved"
+        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0)"
+        " FROM charge GROUP BY charge.key HAVING SUM(charge.amount_e4) <> COALESCE((SELECT"
+        " SUM(amount_e4) FROM transfer"
+        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0)"
     ):
         problems.append(f"charges: key {key} charges {charged}, its transfers moved {moved}")
     return problems

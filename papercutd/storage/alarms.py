@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from papercutd.domain.policy import alarms, resolve
 from papercutd.domain.policy_words import show_time
 from papercutd.storage.directory import decode_prices
+from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
 from papercutd.storage.policies import read_rules
 
 
-def list_alarms(
-    connection: sqlite3.Connection, number: int, wall_s: float, site: str, stream: str
-) -> None:
+def list_alarms(connection: Connection, number: int, wall_s: float, site: str, stream: str) -> None:
     """The site has told all of the time in which it was cut: list what its policy calls unusual.
 
     ``number`` is that of the change under way. As the policy is now: the statement stands

@@ -9,7 +9,6 @@ goes by all rows of the person.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -19,6 +18,7 @@ from papercutd.domain.decision import APPLICATION
 from papercutd.errors import Rejected
 from papercutd.storage.accounts import REVENUE, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user, merged_users
 from papercutd.storage.policies import MAY_BE_STRICT, is_strict
@@ -74,14 +74,12 @@ class Allowances:
 
     # What there is.
 
-    def escrow_of(self, connection: sqlite3.Connection, account: int) -> int:
+    def escrow_of(self, connection: Connection, account: int) -> int:
         """What sites hold of the money of the person whose personal account that is."""
         users = self._users_of(connection, account)
         return sum(row.escrow_e4 for row in self._rows(connection, users)) if users else 0
 
-    def shortage(
-        self, connection: sqlite3.Connection, account: int, missing_e4: int
-    ) -> Shortage | None:
+    def shortage(self, connection: Connection, account: int, missing_e4: int) -> Shortage | None:
         """What is missing of a reservation, where a connected site may give some of it back."""
         users = self._users_of(connection, account)
         held = {row.stream for row in self._rows(connection, users) if row.escrow_e4 > 0}
@@ -100,17 +98,16 @@ class Allowances:
 
     # What moves it.
 
-    def note_use(self, connection: sqlite3.Connection, user: int, site: int) -> None:
+    def note_use(self, connection: Connection, user: int, site: int) -> None:
         """The person printed or copied at ``site``."""
         connection.execute(
             "INSERT INTO last_use VALUES (?1, ?2, NULL) ON CONFLICT (user) DO UPDATE"
-            " SET before = CASE WHEN site = ?2 THEN before ELSE site END, site = ?2",
+            " SET before = CASE WHEN last_use.site = ?2 THEN last_use.before"
+            " ELSE last_use.site END, site = ?2",
             (heir_of_user(connection, "", user), site),
         )
 
-    def refill(
-        self, connection: sqlite3.Connection, user: int, page_e4: int, price_version: int
-    ) -> None:
+    def refill(self, connection: Connection, user: int, page_e4: int, price_version: int) -> None:
         """Grant what the sites of the person's last uses should hold, where they have little left.
 
         ``page_e4``: the price of a grey A4 page.
@@ -144,7 +141,7 @@ class Allowances:
 
     def settle(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         stream: str,
         user: int,
         amount_e4: int,
@@ -168,7 +165,7 @@ class Allowances:
 
     def take_totals(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         stream: str,
         totals: Iterable[Total],
         timeline: int,
@@ -209,7 +206,7 @@ class Allowances:
                 (timeline, stream),
             )
 
-    def retire(self, connection: sqlite3.Connection, stream: str, entry: Entry) -> int:
+    def retire(self, connection: Connection, stream: str, entry: Entry) -> int:
         """Give back all that ``stream`` holds; how much that was."""
         given_e4 = 0
         for row in self._select(connection, "stream = ?", [stream]):
@@ -217,12 +214,12 @@ class Allowances:
                 given_e4 += self._give_back(connection, stream, row.user, row.escrow_e4, entry)
         return given_e4
 
-    def can_grant(self, connection: sqlite3.Connection, site: str) -> bool:
+    def can_grant(self, connection: Connection, site: str) -> bool:
         """Whether the site called so is STRICT, connected, and has told its totals."""
         found = connection.execute("SELECT id FROM site WHERE name = ?", (site,)).fetchone()
         return found is not None and self._stream_to_grant(connection, found[0]) is not None
 
-    def users_after(self, connection: sqlite3.Connection, site: str, after: int) -> list[int]:
+    def users_after(self, connection: Connection, site: str, after: int) -> list[int]:
         """Whose last uses were at the STRICT ``site``: the next ones with greater ids."""
         return [
             row[0]
@@ -237,7 +234,7 @@ class Allowances:
 
     def _grant(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         stream: str,
         user: int,
         amount_e4: int,
@@ -266,7 +263,7 @@ class Allowances:
             )
 
     def _give_back(
-        self, connection: sqlite3.Connection, stream: str, user: int, amount_e4: int, entry: Entry
+        self, connection: Connection, stream: str, user: int, amount_e4: int, entry: Entry
     ) -> int:
         entry = attrs.evolve(entry, key=f"allowance/{stream}/{user}", reason="returned")
         owner = self._owner(connection, user)
@@ -274,9 +271,7 @@ class Allowances:
             connection, stream, user, amount_e4, "returned_e4", lambda row: owner, entry
         )
 
-    def _make_up(
-        self, connection: sqlite3.Connection, stream: str, user: int, entry: Entry
-    ) -> None:
+    def _make_up(self, connection: Connection, stream: str, user: int, entry: Entry) -> None:
         """What the person paid while we did not know of the granting was the stream's to pay."""
         entry = attrs.evolve(
             entry, key=f"allowance/{stream}/{user}", reason="paid before", forced=True
@@ -292,7 +287,7 @@ class Allowances:
 
     def _spend(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         stream: str,
         user: int,
         amount_e4: int,
@@ -313,9 +308,7 @@ class Allowances:
                 left_e4 -= part_e4
         return amount_e4 - left_e4
 
-    def _count(
-        self, connection: sqlite3.Connection, row: Allowance, column: str, amount_e4: int
-    ) -> None:
+    def _count(self, connection: Connection, row: Allowance, column: str, amount_e4: int) -> None:
         """The totals of the row and of its stream go on with the transfer."""
         connection.execute(
             f"UPDATE allowance SET {column} = {column} + ? WHERE id = ?", (amount_e4, row.id)
@@ -326,7 +319,7 @@ class Allowances:
         self._log.touch("allowance", row.id)
         self._log.touch("stream", row.stream)
 
-    def _new_row(self, connection: sqlite3.Connection, stream: str, user: int) -> Allowance:
+    def _new_row(self, connection: Connection, stream: str, user: int) -> Allowance:
         account = next_id(connection, "account")
         connection.execute(
             "INSERT INTO account (id, kind, name, user, stream) VALUES (?, 'escrow', ?, ?, ?)",
@@ -340,7 +333,7 @@ class Allowances:
         self._log.touch("allowance", row)
         return Allowance(row, stream, user, account, 0, 0, 0, 0, 0)
 
-    def _stream_to_grant(self, connection: sqlite3.Connection, site: int) -> str | None:
+    def _stream_to_grant(self, connection: Connection, site: int) -> str | None:
         """The connected stream of a STRICT site that has told its totals, if there is one."""
         found = connection.execute(
             "SELECT stream.id FROM stream JOIN site ON site.id = stream.site"
@@ -352,7 +345,7 @@ class Allowances:
         ).fetchone()
         return None if found is None else str(found[0])
 
-    def _is_unreported(self, connection: sqlite3.Connection, stream: str) -> bool:
+    def _is_unreported(self, connection: Connection, stream: str) -> bool:
         """Whether a restore may have lost what the stream was granted: never in timeline 1."""
         found = connection.execute(
             "SELECT 1 FROM stream WHERE id = ? AND state = 'live'"
@@ -362,17 +355,17 @@ class Allowances:
         return found is not None
 
     @staticmethod
-    def _is_live(connection: sqlite3.Connection, stream: str) -> bool:
+    def _is_live(connection: Connection, stream: str) -> bool:
         found = connection.execute("SELECT state FROM stream WHERE id = ?", (stream,)).fetchone()
         return bool(found == ("live",))
 
-    def _as_known(self, connection: sqlite3.Connection, stream: str, total: Total) -> Total:
+    def _as_known(self, connection: Connection, stream: str, total: Total) -> Total:
         row = self._row(connection, stream, total.user)
         known_e4 = 0 if row is None else row.granted_e4
         return Total(total.user, min(total.granted_e4, known_e4), min(total.returned_e4, known_e4))
 
     @staticmethod
-    def _owner(connection: sqlite3.Connection, user: int) -> int:
+    def _owner(connection: Connection, user: int) -> int:
         """The personal account of ``user``, or of whom it was merged into."""
         found = connection.execute(
             "SELECT account FROM user WHERE id = ?", (heir_of_user(connection, "", user),)
@@ -380,43 +373,44 @@ class Allowances:
         return int(found[0])
 
     @staticmethod
-    def _exists(connection: sqlite3.Connection, user: int) -> bool:
+    def _exists(connection: Connection, user: int) -> bool:
         query = "SELECT 1 FROM user WHERE id = ?"
         return connection.execute(query, (user,)).fetchone() is not None
 
-    def _users_of(self, connection: sqlite3.Connection, account: int) -> list[int]:
+    def _users_of(self, connection: Connection, account: int) -> list[int]:
         """Who has that personal account, with all merged into them; nobody for a shared one."""
         found = connection.execute(
             "SELECT user FROM account WHERE id = ? AND kind = 'personal'", (account,)
         ).fetchone()
         return [] if found is None else merged_users(connection, "", found[0])
 
-    def _rows(self, connection: sqlite3.Connection, users: list[int]) -> list[Allowance]:
-        return self._select(connection, f"user IN ({', '.join('?' * len(users))})", users)
+    def _rows(self, connection: Connection, users: list[int]) -> list[Allowance]:
+        return self._select(connection, f"user IN ({', '.join('?' * len(users)) or 'NULL'})", users)
 
-    def _rows_at(self, connection: sqlite3.Connection, stream: str, user: int) -> list[Allowance]:
+    def _rows_at(self, connection: Connection, stream: str, user: int) -> list[Allowance]:
         users = merged_users(connection, "", heir_of_user(connection, "", user))
         return [row for row in self._rows(connection, users) if row.stream == stream]
 
-    def _row(self, connection: sqlite3.Connection, stream: str, user: int) -> Allowance | None:
+    def _row(self, connection: Connection, stream: str, user: int) -> Allowance | None:
         rows = self._select(connection, "id = ?", [f"{stream}/{user}"])
         return rows[0] if rows else None
 
     @staticmethod
     def _select(
-        connection: sqlite3.Connection, condition: str, values: list[int] | list[str]
+        connection: Connection, condition: str, values: list[int] | list[str]
     ) -> list[Allowance]:
         found = connection.execute(f"{_ROW} WHERE {condition} ORDER BY id", values)
         return [Allowance(*row) for row in found.fetchall()]
 
 
-def verify_allowances(connection: sqlite3.Connection) -> list[str]:
+def verify_allowances(connection: Connection) -> list[str]:
     """Escrow accounts that do not hold what was granted and neither settled nor returned."""
     return [
         f"ledger: the allowance {row[0]} should hold {row[1]}, its account holds {row[2]}"
         for row in connection.execute(
-            "SELECT allowance.id, granted_e4 - returned_e4 - settled_e4 AS held,"
-            " credits_e4 - debits_e4 AS has FROM allowance"
-            " JOIN account ON account.id = allowance.account WHERE held <> has"
+            "SELECT allowance.id, granted_e4 - returned_e4 - settled_e4,"
+            " credits_e4 - debits_e4 FROM allowance"
+            " JOIN account ON account.id = allowance.account"
+            " WHERE granted_e4 - returned_e4 - settled_e4 <> credits_e4 - debits_e4"
         )
     ]

@@ -8,10 +8,10 @@ keep their rows: what is left for a person is the sum of all of them.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from papercutd.domain.decision import Decision
+from papercutd.storage.engine import Connection
 from papercutd.storage.people import heir_of_user, merged_users
 from papercutd.storage.records import Total
 from papercutd.storage.site_journal import current_stream
@@ -26,13 +26,13 @@ _FIGURES = (
 )
 
 
-def available_e4(connection: sqlite3.Connection, user: int) -> int:
+def available_e4(connection: Connection, user: int) -> int:
     """What may be spent here of the person's money: never more than was granted."""
     heir = heir_of_user(connection, "replica.", user)
     return _available(connection, merged_users(connection, "replica.", heir))
 
 
-def available_of_account(connection: sqlite3.Connection, account: int) -> int:
+def available_of_account(connection: Connection, account: int) -> int:
     """The same by personal account; of a shared one nothing is ever granted."""
     found = connection.execute(
         "SELECT user FROM replica.account WHERE id = ? AND kind = 'personal'", (account,)
@@ -40,19 +40,19 @@ def available_of_account(connection: sqlite3.Connection, account: int) -> int:
     return 0 if found is None or found[0] is None else available_e4(connection, found[0])
 
 
-def reserve(connection: sqlite3.Connection, user: int, amount_e4: int) -> None:
+def reserve(connection: Connection, user: int, amount_e4: int) -> None:
     """An open decision is to be paid from it; all that it may draw on is remembered."""
     heir = heir_of_user(connection, "replica.", user)
     for one in merged_users(connection, "replica.", heir):
         _remember(connection, one)
     connection.execute(
         "INSERT INTO allowance (user, pending_e4) VALUES (?1, ?2)"
-        " ON CONFLICT (user) DO UPDATE SET pending_e4 = pending_e4 + ?2",
+        " ON CONFLICT (user) DO UPDATE SET pending_e4 = allowance.pending_e4 + ?2",
         (user, amount_e4),
     )
 
 
-def resolve(connection: sqlite3.Connection, decision: Decision, spent_e4: int) -> None:
+def resolve(connection: Connection, decision: Decision, spent_e4: int) -> None:
     """An open decision ended: ``spent_e4`` of its reservation was spent, the rest is free.
 
     What an earlier stream had reserved was never this one's.
@@ -65,7 +65,7 @@ def resolve(connection: sqlite3.Connection, decision: Decision, spent_e4: int) -
         )
 
 
-def spend_unreserved(connection: sqlite3.Connection, decision: Decision, spent_e4: int) -> None:
+def spend_unreserved(connection: Connection, decision: Decision, spent_e4: int) -> None:
     """What this stream decided came in without the decision: a part of the journal is lost."""
     if decision.decider == current_stream(connection) and decision.user is not None:
         reserve(connection, decision.user, 0)
@@ -75,7 +75,7 @@ def spend_unreserved(connection: sqlite3.Connection, decision: Decision, spent_e
         )
 
 
-def give_back(connection: sqlite3.Connection, users: Sequence[int], amount_e4: int) -> list[Total]:
+def give_back(connection: Connection, users: Sequence[int], amount_e4: int) -> list[Total]:
     """Return so much of what is neither spent nor reserved; the new totals, none: nothing left.
 
     ``users``: the person and those merged into it, as the application server knows them.
@@ -97,7 +97,7 @@ def give_back(connection: sqlite3.Connection, users: Sequence[int], amount_e4: i
     return totals
 
 
-def holders(connection: sqlite3.Connection) -> list[int]:
+def holders(connection: Connection) -> list[int]:
     """Users of whom this stream was granted something."""
     return [
         row[0]
@@ -108,7 +108,7 @@ def holders(connection: sqlite3.Connection) -> list[int]:
     ]
 
 
-def read_totals(connection: sqlite3.Connection) -> list[Total]:
+def read_totals(connection: Connection) -> list[Total]:
     """Of everybody of whom something was spent, reserved or returned."""
     return [
         Total(*row)
@@ -118,7 +118,7 @@ def read_totals(connection: sqlite3.Connection) -> list[Total]:
     ]
 
 
-def _available(connection: sqlite3.Connection, users: Sequence[int]) -> int:
+def _available(connection: Connection, users: Sequence[int]) -> int:
     total_e4 = 0
     for user in users:
         granted_e4, returned_e4, spent_e4, pending_e4 = _figures(connection, user)
@@ -126,13 +126,13 @@ def _available(connection: sqlite3.Connection, users: Sequence[int]) -> int:
     return max(0, total_e4)
 
 
-def _figures(connection: sqlite3.Connection, user: int) -> tuple[int, int, int, int]:
+def _figures(connection: Connection, user: int) -> tuple[int, int, int, int]:
     stream = current_stream(connection)
     found: tuple[int, int, int, int] = connection.execute(_FIGURES, (user, stream)).fetchone()
     return found
 
 
-def _remember(connection: sqlite3.Connection, user: int) -> None:
+def _remember(connection: Connection, user: int) -> None:
     """Keep what the replica says was granted, before any of it is used."""
     granted_e4, *_ = _figures(connection, user)
     if granted_e4:

@@ -9,7 +9,6 @@ leaves the other slot.
 from __future__ import annotations
 
 import os
-import sqlite3
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +18,7 @@ from twisted.logger import Logger
 
 from papercutd.domain.chain import Mark
 from papercutd.points import passing
+from papercutd.storage.engine import Connection
 
 _log = Logger()
 #: Its name beside the journal.
@@ -129,7 +129,7 @@ class Anchor:
 
     # As a Participant.
 
-    def begin(self, connection: sqlite3.Connection) -> None:
+    def begin(self, connection: Connection) -> None:
         self._sealed = None
 
     def mark(self) -> object:
@@ -138,7 +138,7 @@ class Anchor:
     def undo(self, mark: object) -> None:
         pass
 
-    def seal(self, connection: sqlite3.Connection) -> None:
+    def seal(self, connection: Connection) -> None:
         stream, number, chain = connection.execute(
             "SELECT stream, number, chain FROM identity"
         ).fetchone()
@@ -167,7 +167,7 @@ class Anchor:
         self._sealed = None
 
 
-def was_restored(connection: sqlite3.Connection, anchored: Anchored | None) -> bool:
+def was_restored(connection: Connection, anchored: Anchored | None) -> bool:
     """Whether the journal is an older state of itself, or another's (design 4.12)."""
     stream, number, replaces = connection.execute(
         "SELECT stream, number, replaces FROM identity"

@@ -6,7 +6,6 @@ turns each call into an operation of the one group-committing writer.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -43,6 +42,8 @@ from papercutd.storage.change_log import (
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claims
 from papercutd.storage.directory import Directory
+from papercutd.storage.engine import Connection
+from papercutd.storage.hot import Hot, wanted_by
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
@@ -80,16 +81,17 @@ T = TypeVar("T")
 SCHEMA = "application"
 
 
-def create_installation(connection: sqlite3.Connection, installation: str) -> None:
+def create_installation(connection: Connection, installation: str) -> None:
     """Fill an empty database with what every installation has."""
     connection.execute(
-        "INSERT OR IGNORE INTO head (one, installation, timeline, number, chain)"
-        " VALUES (1, ?, 1, 0, ?)",
+        "INSERT INTO head (one, installation, timeline, number, chain)"
+        " VALUES (1, ?, 1, 0, ?) ON CONFLICT DO NOTHING",
         (installation, CHAIN_START),
     )
     for number, kind in enumerate(("revenue", "adjustment", "uncollected"), 1):
         connection.execute(
-            "INSERT OR IGNORE INTO account (id, kind, name) VALUES (?, ?, ?)", (number, kind, kind)
+            "INSERT INTO account (id, kind, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (number, kind, kind),
         )
 
 
@@ -123,11 +125,11 @@ class ApplicationStore(AdministeredStore):
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.schedules = Schedules(log, self.accounts)
 
-    def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+    def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""
         return self._writer.submit(operation)
 
-    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+    def read(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """Run a query beside the writer."""
         return self._reader.read(operation)
 
@@ -139,7 +141,7 @@ class ApplicationStore(AdministeredStore):
     def start(self) -> Deferred[None]:
         """No session of an earlier run is alive: their links went down when it last wrote."""
 
-        def start(connection: sqlite3.Connection) -> None:
+        def start(connection: Connection) -> None:
             last = connection.execute(
                 "SELECT committed_at FROM change_log ORDER BY number DESC LIMIT 1"
             ).fetchone()
@@ -178,7 +180,7 @@ class ApplicationStore(AdministeredStore):
         """
         identity = f"provider:{name}"
 
-        def begin(connection: sqlite3.Connection) -> askers.Seen:
+        def begin(connection: Connection) -> askers.Seen:
             self.directory.id_of(connection, "provider", name)
             self._compare(connection, identity, told.position)
             seen = askers.begin_session(
@@ -195,7 +197,7 @@ class ApplicationStore(AdministeredStore):
         """A site's handshake; raises Rejected ``new-stream``."""
         identity = f"site:{name}"
 
-        def begin(connection: sqlite3.Connection) -> StreamWelcome:
+        def begin(connection: Connection) -> StreamWelcome:
             self.directory.id_of(connection, "site", name)
             self._compare(connection, identity, position)
             if askers.is_connected(connection, identity):
@@ -215,7 +217,7 @@ class ApplicationStore(AdministeredStore):
     def end_session(self, asker: SessionRef) -> Deferred[bool]:
         """A session ended."""
 
-        def end(connection: sqlite3.Connection) -> bool:
+        def end(connection: Connection) -> bool:
             ended = askers.end_session(connection, asker, self._wall_s())
             if ended and not askers.owes_nothing(connection, asker.identity):
                 self._link_event(connection, asker.identity, "down")
@@ -232,7 +234,7 @@ class ApplicationStore(AdministeredStore):
     def report(self, asker: SessionRef) -> Deferred[None]:
         """``asker`` has told all it retained: it is missing from no statement."""
 
-        def report(connection: sqlite3.Connection) -> None:
+        def report(connection: Connection) -> None:
             self.intake.note_reported(connection, asker)
             connection.execute(
                 "UPDATE asker SET reported = ? WHERE identity = ? AND session = ?",
@@ -251,7 +253,7 @@ class ApplicationStore(AdministeredStore):
     def settle_lost(self, key: str) -> Deferred[Receipt]:
         """One of them was printed, an administrator says; raises as find_lost does."""
 
-        def settle(connection: sqlite3.Connection) -> Receipt:
+        def settle(connection: Connection) -> Receipt:
             lost = lost_keys.find_lost(connection, key)
             done = lost_keys.completion_of(connection, "", lost, self._wall_s())
             return self.charging.complete(connection, done, Source("administrator"))
@@ -261,7 +263,7 @@ class ApplicationStore(AdministeredStore):
     def void_lost(self, key: str) -> Deferred[None]:
         """One of them was not printed."""
 
-        def void(connection: sqlite3.Connection) -> None:
+        def void(connection: Connection) -> None:
             lost = lost_keys.find_lost(connection, key)
             lost_keys.void_lost(connection, lost, self.charging.void)
             self.charging.list_item(connection, "lost-voided", key, "administrator", "")
@@ -271,7 +273,7 @@ class ApplicationStore(AdministeredStore):
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:
         """Seven days away ends an asker's holds; the identities concerned."""
 
-        def count(connection: sqlite3.Connection) -> list[str]:
+        def count(connection: Connection) -> list[str]:
             askers.add_absence(connection, elapsed_s)
             for completion in runs.abandoned(connection, self._wall_s()):
                 self._settle_run(connection, completion)
@@ -289,19 +291,24 @@ class ApplicationStore(AdministeredStore):
         self, asker: SessionRef, request: Request, may_recall: bool = False
     ) -> Deferred[Decision | Shortage]:
         """The answer to a key, durable when it arrives; raises Rejected."""
-        return self.write(lambda c: self.charging.authorize(c, asker, request, may_recall))
+        return self.write(
+            Hot(
+                lambda c: self.charging.authorize(c, asker, request, may_recall),
+                wanted_by(asker, request),
+            )
+        )
 
     def complete(self, asker: SessionRef, completion: Completion) -> Deferred[Receipt]:
         """Post what was printed; ``asker`` is the job's owner, or the site that relays."""
         source = Source(owner_identity(completion.provider))
 
-        def complete(connection: sqlite3.Connection) -> Receipt:
+        def complete(connection: Connection) -> Receipt:
             askers.check_session(connection, asker)
             if asker.role == "site":
                 check_spoken_for(connection, asker.name, completion.provider)
             return self.charging.complete(connection, completion, source)
 
-        return self.write(complete)
+        return self.write(Hot(complete, wanted_by(asker, completion)))
 
     def cancel(self, asker: SessionRef, key: str, reason: str) -> Deferred[None]:
         """``asker`` will not use that answer; raises Rejected ``settled``."""
@@ -310,7 +317,7 @@ class ApplicationStore(AdministeredStore):
     def open_keys(self, asker: SessionRef, keys: Sequence[str]) -> Deferred[int]:
         """The whole list of ``asker``'s open keys; the number of holds that ended."""
 
-        def compare(connection: sqlite3.Connection) -> int:
+        def compare(connection: Connection) -> int:
             askers.check_session(connection, asker)
             dropped = runs.compare(
                 *(connection, asker, keys, self._wall_s(), self._settle_run, self.charging.void)
@@ -325,7 +332,7 @@ class ApplicationStore(AdministeredStore):
     ) -> Deferred[Mark]:
         """One batch of a site's journal; the mark to acknowledge."""
 
-        def apply(connection: sqlite3.Connection) -> Mark:
+        def apply(connection: Connection) -> Mark:
             mark = self.intake.apply(connection, asker, stream, after, chain, records)
             passing("batch-applied")
             return mark
@@ -391,7 +398,7 @@ class ApplicationStore(AdministeredStore):
         """
         spec = find_table(table, version)
 
-        def read(connection: sqlite3.Connection) -> tuple[Position, RangeDigest]:
+        def read(connection: Connection) -> tuple[Position, RangeDigest]:
             with one_moment(connection):
                 found = read_range(connection, (spec.source, spec), after, until, RANGE_MAX)
                 return read_head(connection), found
@@ -402,7 +409,7 @@ class ApplicationStore(AdministeredStore):
         """Send these rows again, as they are; the position before it."""
         spec = find_table(table)
 
-        def touch(connection: sqlite3.Connection) -> int:
+        def touch(connection: Connection) -> int:
             for key in keys:
                 if type(key) is type(spec.first_key):
                     self.log.touch(table, key)
@@ -436,7 +443,7 @@ class ApplicationStore(AdministeredStore):
         return self.read(lambda c: [(one, one.lockout.left_s(now_s)) for one in read_locked(c)])
 
     def lock_out(self, user: int, failures: int, key: str) -> Deferred[None]:
-        def note(connection: sqlite3.Connection) -> None:
+        def note(connection: Connection) -> None:
             now_s, position = self._wall_s(), self.log.position_text
             self.lockouts_taken.note(connection, key, user, APPLICATION, now_s, position)
 
@@ -447,7 +454,7 @@ class ApplicationStore(AdministeredStore):
         return self.write(lambda c: self.lockouts_taken.unlock(c, user))
 
     def purse(self, account: int) -> Deferred[Purse]:
-        def read(connection: sqlite3.Connection) -> Purse:
+        def read(connection: Connection) -> Purse:
             funds = self.accounts.funds(connection, account)
             escrow_e4 = self.allowances.escrow_of(connection, account)
             spendable_e4 = funds.spendable_e4 + escrow_e4 if funds.restricted else None
@@ -461,7 +468,7 @@ class ApplicationStore(AdministeredStore):
         """A device's handshake; raises Rejected ``journal-behind`` or ``not-yours``."""
         identity = f"device:{name}"
 
-        def begin(connection: sqlite3.Connection) -> askers.Seen:
+        def begin(connection: Connection) -> askers.Seen:
             if find_device(connection, "", name) is None:
                 raise Rejected("not-yours")
             return askers.begin_session(
@@ -482,7 +489,7 @@ class ApplicationStore(AdministeredStore):
     ) -> Deferred[list[tuple[int, str]]]:
         return self.read(lambda c: find_shared_accounts(c, "", find, after, count_max))
 
-    def _settle_run(self, connection: sqlite3.Connection, completion: Completion) -> None:
+    def _settle_run(self, connection: Connection, completion: Completion) -> None:
         self.charging.complete(connection, completion, Source(completion.provider))
 
     def device(self, name: str) -> Deferred[Device | None]:
@@ -532,23 +539,21 @@ class ApplicationStore(AdministeredStore):
     def revoked_providers(self) -> Deferred[list[tuple[str, str]]]:
         return self.read(self.certificates.revoked_providers)
 
-    def _compare(
-        self, connection: sqlite3.Connection, identity: str, position: Position | None
-    ) -> None:
+    def _compare(self, connection: Connection, identity: str, position: Position | None) -> None:
         """Find out by what an asker was told whether we are a restored copy of ourselves."""
         if position is not None and timeline.was_restored(connection, position):
             timeline.begin_timeline(
                 connection, self.log, identity, position.timeline + 1, self._wall_s()
             )
 
-    def _link_event(self, connection: sqlite3.Connection, identity: str, event: str) -> None:
+    def _link_event(self, connection: Connection, identity: str, event: str) -> None:
         connection.execute(
             "INSERT INTO link_event (identity, event, at, number) VALUES (?, ?, ?, ?)",
             (identity, event, self._wall_s(), self.log.number),
         )
 
 
-def read_provider_settings(connection: sqlite3.Connection, name: str) -> ProviderSettings:
+def read_provider_settings(connection: Connection, name: str) -> ProviderSettings:
     """From the application server's database; a site's replica has the same tables."""
     provider, preferred, site = connection.execute(
         "SELECT id, preferred, site FROM provider WHERE name = ?", (name,)

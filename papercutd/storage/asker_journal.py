@@ -7,7 +7,6 @@ what was restored or cloned is found out (design 4.12).
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.chain import CHAIN_START, Mark, check_chain, next_chain
 from papercutd.points import passing
+from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import digest_of
 from papercutd.storage.seals import legible, verify_seals
 from papercutd.storage.writer import BARE, SqliteWriter
@@ -35,7 +35,7 @@ class Identity:
     mark: Mark
 
 
-def create_journal(connection: sqlite3.Connection, name: str, journal: str) -> None:
+def create_journal(connection: Connection, name: str, journal: str) -> None:
     """Fill an empty journal with its identity."""
     connection.execute(
         "INSERT OR IGNORE INTO identity (one, name, journal, replaces, number, chain,"
@@ -56,16 +56,16 @@ class AskerJournal:
     async def close(self) -> None:
         await self._writer.close()
 
-    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+    def read(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         return self._writer.submit(operation, BARE)
 
     def _write(
-        self, what: str, fields: dict[str, Any], change: Callable[[sqlite3.Connection, int], T]
+        self, what: str, fields: dict[str, Any], change: Callable[[Connection, int], T]
     ) -> Deferred[T]:
         """One transaction: the record of ``what``, then ``change(connection, number)``."""
         written: list[Mark] = []
 
-        def write(connection: sqlite3.Connection) -> T:
+        def write(connection: Connection) -> T:
             written.append(append(connection, what, fields, self._wall_s()))
             result = change(connection, written[-1].number)
             passing(f"write.{what}")
@@ -93,7 +93,7 @@ class AskerJournal:
     def take_new_journal(self, journal: str) -> Deferred[None]:
         """This journal was restored or cloned: a new id; nothing is voided by it."""
 
-        def take(connection: sqlite3.Connection, number: int) -> None:
+        def take(connection: Connection, number: int) -> None:
             connection.execute("UPDATE identity SET replaces = journal, journal = ?", (journal,))
 
         return self._write("new-journal", {"journal": journal}, take)
@@ -102,13 +102,13 @@ class AskerJournal:
         """What servers said, to be had after a restart."""
         body = _ENCODE(value)
 
-        def keep(connection: sqlite3.Connection, number: int) -> None:
+        def keep(connection: Connection, number: int) -> None:
             connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, body))
 
         return self._write("setting", {"name": name}, keep)
 
     def setting(self, name: str) -> Deferred[bytes | None]:
-        def read(connection: sqlite3.Connection) -> bytes | None:
+        def read(connection: Connection) -> bytes | None:
             found = connection.execute(
                 "SELECT body FROM setting WHERE name = ?", (name,)
             ).fetchone()
@@ -117,9 +117,7 @@ class AskerJournal:
         return self.read(read)
 
 
-def append(
-    connection: sqlite3.Connection, what: str, fields: dict[str, Any], wall_s: float
-) -> Mark:
+def append(connection: Connection, what: str, fields: dict[str, Any], wall_s: float) -> Mark:
     """Write one chained record; its number and the chain there."""
     number, chain = connection.execute("SELECT number, chain FROM identity").fetchone()
     body = _ENCODE({"what": what, **fields}).decode()
@@ -133,21 +131,21 @@ def append(
     return Mark(int(number), chain)
 
 
-def read_identity(connection: sqlite3.Connection) -> Identity:
+def read_identity(connection: Connection) -> Identity:
     name, journal, replaces, number, chain = connection.execute(
         "SELECT name, journal, replaces, number, chain FROM identity"
     ).fetchone()
     return Identity(name, journal, replaces, Mark(number, chain))
 
 
-def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
+def read_chain(connection: Connection, number: int) -> str | None:
     if number == 0:
         return CHAIN_START
     found = connection.execute("SELECT chain FROM record WHERE number = ?", (number,)).fetchone()
     return None if found is None else str(found[0])
 
 
-def read_is_ours(connection: sqlite3.Connection, mark: Mark) -> bool:
+def read_is_ours(connection: Connection, mark: Mark) -> bool:
     """False when the journal is shorter than ``mark`` or has another chain there.
 
     Of what was pruned nothing is known any more, and nothing is held against it.
@@ -160,7 +158,7 @@ def read_is_ours(connection: sqlite3.Connection, mark: Mark) -> bool:
     return read_chain(connection, mark.number) == mark.chain
 
 
-def forget_up_to(connection: sqlite3.Connection, number: int) -> None:
+def forget_up_to(connection: Connection, number: int) -> None:
     """Forget the records before ``number``; the chain where they end is kept."""
     last = connection.execute(
         "SELECT number, chain FROM record WHERE number < ? ORDER BY number DESC LIMIT 1", (number,)
@@ -170,13 +168,13 @@ def forget_up_to(connection: sqlite3.Connection, number: int) -> None:
         connection.execute("DELETE FROM record WHERE number <= ?", (last[0],))
 
 
-def verify_journal(connection: sqlite3.Connection) -> list[str]:
+def verify_journal(connection: Connection) -> list[str]:
     """Problems of the records: gaps, bytes that were changed, another head."""
     with legible(connection):
         return _verify_journal(connection)
 
 
-def _verify_journal(connection: sqlite3.Connection) -> list[str]:
+def _verify_journal(connection: Connection) -> list[str]:
     pruned, chain = connection.execute("SELECT pruned, pruned_chain FROM identity").fetchone()
     rows = connection.execute(
         "SELECT number, CAST(body AS BLOB), chain FROM record ORDER BY number"

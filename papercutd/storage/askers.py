@@ -7,7 +7,6 @@ asked for its key and is voided when none holds it (design 4.3).
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -17,6 +16,7 @@ from papercutd.domain.chain import Mark
 from papercutd.domain.decision import Decision
 from papercutd.domain.job import SessionRef
 from papercutd.errors import Rejected
+from papercutd.storage.engine import Connection
 
 #: Seconds of the server's running time after which an asker not seen loses its holds.
 UNSEEN_MAX_S = 7 * 86_400.0
@@ -24,7 +24,7 @@ UNSEEN_MAX_S = 7 * 86_400.0
 LOST_TOLD_MAX = 8
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 
-Void = Callable[[sqlite3.Connection, str], None]
+Void = Callable[[Connection, str], None]
 
 
 @attrs.frozen
@@ -45,7 +45,7 @@ class OpenKey:
 
 
 def begin_session(
-    connection: sqlite3.Connection,
+    connection: Connection,
     identity: str,
     journal: str,
     mark: Mark,
@@ -91,7 +91,7 @@ def begin_session(
     return Seen(session + 1, seen)
 
 
-def check_session(connection: sqlite3.Connection, asker: SessionRef) -> None:
+def check_session(connection: Connection, asker: SessionRef) -> None:
     """Raise Rejected ``stale-session`` unless ``asker`` is its identity's live session.
 
     A request of an ended session that is not yet committed is not committed.
@@ -103,7 +103,7 @@ def check_session(connection: sqlite3.Connection, asker: SessionRef) -> None:
         raise Rejected("stale-session")
 
 
-def end_session(connection: sqlite3.Connection, asker: SessionRef, now_wall_s: float) -> bool:
+def end_session(connection: Connection, asker: SessionRef, now_wall_s: float) -> bool:
     """The session ended; False when a newer one had replaced it already."""
     done = connection.execute(
         "UPDATE asker SET connected = 0, seen_at = ? WHERE identity = ? AND session = ?",
@@ -112,7 +112,7 @@ def end_session(connection: sqlite3.Connection, asker: SessionRef, now_wall_s: f
     return done.rowcount == 1
 
 
-def is_connected(connection: sqlite3.Connection, identity: str) -> bool:
+def is_connected(connection: Connection, identity: str) -> bool:
     """As far as we know: its session has not ended here."""
     found = connection.execute(
         "SELECT connected FROM asker WHERE identity = ?", (identity,)
@@ -120,12 +120,12 @@ def is_connected(connection: sqlite3.Connection, identity: str) -> bool:
     return bool(found == (1,))
 
 
-def disconnect_all(connection: sqlite3.Connection) -> None:
+def disconnect_all(connection: Connection) -> None:
     """At start: no session of an earlier run is alive."""
     connection.execute("UPDATE asker SET connected = 0")
 
 
-def acknowledge_position(connection: sqlite3.Connection, asker: SessionRef, position: str) -> None:
+def acknowledge_position(connection: Connection, asker: SessionRef, position: str) -> None:
     """``asker`` knows the application server's state up to ``position``."""
     connection.execute(
         "UPDATE asker SET position = ? WHERE identity = ? AND session = ?",
@@ -133,7 +133,7 @@ def acknowledge_position(connection: sqlite3.Connection, asker: SessionRef, posi
     )
 
 
-def owes_nothing(connection: sqlite3.Connection, identity: str) -> bool:
+def owes_nothing(connection: Connection, identity: str) -> bool:
     """``identity`` is a device that has no reservation here, and no run that was seen here.
 
     It prints nothing without one: no statement has to wait for it. A device leaves a server
@@ -150,22 +150,23 @@ def owes_nothing(connection: sqlite3.Connection, identity: str) -> bool:
     )
 
 
-def hold(connection: sqlite3.Connection, key: str, asker: SessionRef) -> None:
+def hold(connection: Connection, key: str, asker: SessionRef) -> None:
     """``asker`` holds the reservation of ``key``, asked in this session."""
     connection.execute(
-        "INSERT OR REPLACE INTO hold VALUES (?, ?, ?, ?)",
+        "INSERT INTO hold VALUES (?, ?, ?, ?) ON CONFLICT (key, asker, journal)"
+        " DO UPDATE SET session = excluded.session",
         (key, asker.identity, asker.journal, asker.session),
     )
 
 
-def release(connection: sqlite3.Connection, key: str, identity: str, void: Void) -> None:
+def release(connection: Connection, key: str, identity: str, void: Void) -> None:
     """``identity`` holds ``key`` no more; the last one to let go voids it."""
     connection.execute("DELETE FROM hold WHERE key = ? AND asker = ?", (key, identity))
     _void_unheld(connection, key, void)
 
 
 def release_unlisted(
-    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str], void: Void
+    connection: Connection, asker: SessionRef, listed: Iterable[str], void: Void
 ) -> int:
     """Drop ``asker``'s holds of earlier sessions that its whole OPEN list does not name."""
     keep = set(listed)
@@ -180,12 +181,12 @@ def release_unlisted(
     return dropped
 
 
-def release_all(connection: sqlite3.Connection, key: str) -> None:
+def release_all(connection: Connection, key: str) -> None:
     """The key is resolved: nobody holds it."""
     connection.execute("DELETE FROM hold WHERE key = ?", (key,))
 
 
-def add_absence(connection: sqlite3.Connection, elapsed_s: float) -> None:
+def add_absence(connection: Connection, elapsed_s: float) -> None:
     """Add running time to askers that are away."""
     connection.execute("UPDATE asker SET unseen_s = unseen_s + ? WHERE connected = 0", (elapsed_s,))
     # A journal that was replaced is never seen again.
@@ -195,7 +196,7 @@ def add_absence(connection: sqlite3.Connection, elapsed_s: float) -> None:
     )
 
 
-def end_unseen(connection: sqlite3.Connection, void: Void) -> list[str]:
+def end_unseen(connection: Connection, void: Void) -> list[str]:
     """Void what askers, or journals they lost, hold that were away for too long; whose."""
     lost = []
     for (identity,) in connection.execute(
@@ -221,9 +222,7 @@ def end_unseen(connection: sqlite3.Connection, void: Void) -> list[str]:
     return lost
 
 
-def adopt(
-    connection: sqlite3.Connection, asker: SessionRef, listed: Iterable[str], void: Void
-) -> int:
+def adopt(connection: Connection, asker: SessionRef, listed: Iterable[str], void: Void) -> int:
     """Holds of journals that ``asker`` had before: its own where it lists the key, else ended.
 
     How many ended.
@@ -243,9 +242,7 @@ def adopt(
     return dropped
 
 
-def open_keys_of_lost(
-    connection: sqlite3.Connection, identity: str
-) -> list[tuple[str, list[OpenKey]]]:
+def open_keys_of_lost(connection: Connection, identity: str) -> list[tuple[str, list[OpenKey]]]:
     """The newest journals that ``identity`` lost, and the open keys each held: its successor may
     know what became of them."""
     lost = connection.execute(
@@ -255,7 +252,7 @@ def open_keys_of_lost(
     return [(journal, _open_keys(connection, identity, journal)) for (journal,) in lost]
 
 
-def _open_keys(connection: sqlite3.Connection, identity: str, journal: str) -> list[OpenKey]:
+def _open_keys(connection: Connection, identity: str, journal: str) -> list[OpenKey]:
     found = connection.execute(
         "SELECT hold.key, decision.job_uuid, decision.body FROM hold JOIN decision USING (key)"
         " WHERE hold.asker = ? AND hold.journal = ? AND decision.state = 'open' ORDER BY hold.key",
@@ -264,7 +261,7 @@ def _open_keys(connection: sqlite3.Connection, identity: str, journal: str) -> l
     return [OpenKey(key, job_uuid, _DECODE_DECISION(body)) for key, job_uuid, body in found]
 
 
-def _void_unheld(connection: sqlite3.Connection, key: str, void: Void) -> None:
+def _void_unheld(connection: Connection, key: str, void: Void) -> None:
     held = connection.execute("SELECT 1 FROM hold WHERE key = ? LIMIT 1", (key,)).fetchone()
     if held is None:
         void(connection, key)

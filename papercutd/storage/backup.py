@@ -18,6 +18,16 @@ from papercutd.errors import InvalidValue
 #: The table in which a backup says whose it is; it goes when the backup is put in place.
 _TABLE = "backup_of"
 
+#: Said in place of a copy where the database is PostgreSQL's.
+PG_DUMP = (
+    "the database is PostgreSQL's: back it up with pg_dump or pg_basebackup, and data_dir beside it"
+)
+#: Said in place of putting one back.
+PG_RESTORE = (
+    "the database is PostgreSQL's: put it back with PostgreSQL's own tools while this server is"
+    " stopped; the first site or print provider that saw more than it holds begins a new timeline"
+)
+
 
 @attrs.frozen
 class BackupOf:

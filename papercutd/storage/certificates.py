@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import Connection
 
 
 class Certificates:
@@ -16,7 +15,7 @@ class Certificates:
 
     def add_token(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         token_hash: str,
         role: str,
         name: str,
@@ -30,7 +29,7 @@ class Certificates:
 
     def use_token(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         token_hash: str,
         role: str,
         name: str,
@@ -60,7 +59,7 @@ class Certificates:
 
     def record(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         serial: str,
         role: str,
         name: str,
@@ -74,7 +73,7 @@ class Certificates:
             (serial, role, name, fingerprint, not_after, now),
         )
 
-    def revoke(self, connection: sqlite3.Connection, role: str, name: str, now: float) -> list[str]:
+    def revoke(self, connection: Connection, role: str, name: str, now: float) -> list[str]:
         """Revoke every certificate of an identity; their serials. Raises NotFound."""
         serials = [
             row[0]
@@ -92,7 +91,7 @@ class Certificates:
             self._log.touch("revocation", serial)
         return serials
 
-    def revoked_serials(self, connection: sqlite3.Connection) -> list[str]:
+    def revoked_serials(self, connection: Connection) -> list[str]:
         """All serials that are revoked."""
         return [
             row[0]
@@ -101,7 +100,7 @@ class Certificates:
             )
         ]
 
-    def revoked_providers(self, connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    def revoked_providers(self, connection: Connection) -> list[tuple[str, str]]:
         """(name, serial) of the revoked certificates of print providers."""
         return connection.execute(
             "SELECT name, serial FROM certificate"

@@ -8,7 +8,6 @@ transaction holds: order of numbers is order of visibility, without gaps.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
@@ -23,7 +22,8 @@ from papercutd.domain.chain import (
     next_chain,
 )
 from papercutd.domain.lost_edit import ADJUSTED
-from papercutd.storage.replicated import CHARGE, Row, read_row
+from papercutd.storage.engine import Connection
+from papercutd.storage.replicated import CHARGE, Row, read_rows
 from papercutd.storage.seals import take_seals, watch
 
 
@@ -54,7 +54,7 @@ class ChangeLog:
         self.number = 0
         self._timeline = 1
         self._chain = CHAIN_START
-        self._watched: sqlite3.Connection | None = None
+        self._watched: Connection | None = None
 
     @property
     def position_text(self) -> str:
@@ -85,7 +85,7 @@ class ChangeLog:
 
     # As a Participant of the writer.
 
-    def begin(self, connection: sqlite3.Connection) -> None:
+    def begin(self, connection: Connection) -> None:
         self._touched.clear()
         self._charged.clear()
         self._adjusted.clear()
@@ -109,11 +109,11 @@ class ChangeLog:
         del self._charged[charged:]
         del self._adjusted[adjusted:]
 
-    def seal(self, connection: sqlite3.Connection) -> None:
+    def seal(self, connection: Connection) -> None:
         seals = take_seals(connection, self.number)
         if not self._touched and not self._charged and not self._has_mark and not seals:
             return
-        rows = [read_row(connection, table, key) for table, key in self._touched]
+        rows = read_rows(connection, self._touched)
         rows.extend((CHARGE, key, {}) for key in self._charged)
         rows.extend(self._adjusted)
         body = msgspec.json.encode(rows)
@@ -139,12 +139,12 @@ class ChangeLog:
         self._watched = None
 
 
-def read_head(connection: sqlite3.Connection) -> Position:
+def read_head(connection: Connection) -> Position:
     """Where the history stands."""
     return Position(*connection.execute("SELECT timeline, number, chain FROM head").fetchone())
 
 
-def in_history(connection: sqlite3.Connection, position: Position) -> bool:
+def in_history(connection: Connection, position: Position) -> bool:
     """Whether ``position`` is one of ours: same number, timeline and chain."""
     if position.number == 0:
         return position.chain == CHAIN_START
@@ -154,7 +154,7 @@ def in_history(connection: sqlite3.Connection, position: Position) -> bool:
     return found is not None and found == (position.timeline, position.chain)
 
 
-def newest_shared(connection: sqlite3.Connection, places: Sequence[Mark]) -> int:
+def newest_shared(connection: Connection, places: Sequence[Mark]) -> int:
     """The number of the newest of ``places`` that is in our history too; 0: none is.
 
     What was forgotten of the log says nothing against a place.
@@ -170,7 +170,7 @@ def newest_shared(connection: sqlite3.Connection, places: Sequence[Mark]) -> int
 
 
 def read_changes(
-    connection: sqlite3.Connection, after: int, entries_max: int, bytes_max: int
+    connection: Connection, after: int, entries_max: int, bytes_max: int
 ) -> list[Change]:
     """The entries after number ``after``, at least one where there is one."""
     changes: list[Change] = []
@@ -188,7 +188,7 @@ def read_changes(
     return changes
 
 
-def verify_chain(connection: sqlite3.Connection) -> list[str]:
+def verify_chain(connection: Connection) -> list[str]:
     """Problems of the whole log: gaps, entries whose bytes were changed, another head."""
     problems = []
 

@@ -6,7 +6,6 @@ to 4.4; the money itself moves in storage/accounts.py.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 
 import attrs
@@ -37,6 +36,7 @@ from papercutd.storage.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
 from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.policies import is_strict
@@ -74,7 +74,7 @@ class Stored:
     decision: Decision
 
 
-def read_decision(connection: sqlite3.Connection, key: str) -> Stored | None:
+def read_decision(connection: Connection, key: str) -> Stored | None:
     """The stored answer to ``key``."""
     found = connection.execute(
         "SELECT provider, state, account, reserved_e4, transfer, body FROM decision WHERE key = ?",
@@ -86,7 +86,7 @@ def read_decision(connection: sqlite3.Connection, key: str) -> Stored | None:
     return Stored(provider, state, account, reserved_e4, transfer, _DECODE_DECISION(body))
 
 
-def check_job_owner(connection: sqlite3.Connection, job: str, provider: str) -> None:
+def check_job_owner(connection: Connection, job: str, provider: str) -> None:
     """Raise Rejected ``not-yours`` when another provider asked for a step of ``job``."""
     found = connection.execute(
         "SELECT 1 FROM decision WHERE key > ? AND key < ? AND provider <> ? LIMIT 1",
@@ -116,7 +116,7 @@ class Charging:
         #: The demo's deliberate fault ``double-post``: charge a key again, under another id.
         self.ignore_unique_key = False
 
-    def prices(self, connection: sqlite3.Connection, version: int) -> PriceList | None:
+    def prices(self, connection: Connection, version: int) -> PriceList | None:
         """One version of the prices; versions never change, so they are remembered."""
         known = self._prices.get(version)
         if known is None:
@@ -128,7 +128,7 @@ class Charging:
             known = self._prices[version] = decode_prices(found[0])
         return known
 
-    def prices_now(self, connection: sqlite3.Connection) -> PriceList:
+    def prices_now(self, connection: Connection) -> PriceList:
         """The version in force; raises Rejected ``unavailable`` where there is none."""
         found = connection.execute(
             "SELECT version FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1",
@@ -141,7 +141,7 @@ class Charging:
 
     def authorize(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         asker: SessionRef,
         request: Request,
         may_recall: bool = False,
@@ -223,9 +223,7 @@ class Charging:
             self.log_job(connection, request, decision, Source(asker.identity))
         return decision
 
-    def complete(
-        self, connection: sqlite3.Connection, completion: Completion, source: Source
-    ) -> Receipt:
+    def complete(self, connection: Connection, completion: Completion, source: Source) -> Receipt:
         """Post what came out of the printer, once; it always posts (design 4.3)."""
         key = completion.key
         check_step(completion.provider, completion.step)
@@ -293,9 +291,7 @@ class Charging:
             self._note_use(connection, completion.provider, decision.user)
         return Receipt("posted", amount_e4, pages)
 
-    def cancel(
-        self, connection: sqlite3.Connection, asker: SessionRef, key: str, reason: str
-    ) -> None:
+    def cancel(self, connection: Connection, asker: SessionRef, key: str, reason: str) -> None:
         """``asker`` will not use the answer to ``key``; the last holder's word voids it."""
         askers.check_session(connection, asker)
         stored = read_decision(connection, key)
@@ -307,7 +303,7 @@ class Charging:
             raise Rejected("settled")
         askers.release(connection, key, asker.identity, self.void)
 
-    def void(self, connection: sqlite3.Connection, key: str) -> None:
+    def void(self, connection: Connection, key: str) -> None:
         """Nobody holds ``key``: give its reservation back."""
         stored = read_decision(connection, key)
         if stored is None or stored.state != "open":
@@ -330,7 +326,7 @@ class Charging:
 
     def log_job(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         job: Request | Completion,
         decision: Decision,
         source: Source,
@@ -340,8 +336,8 @@ class Charging:
         claimed_at = job.submitted_at if isinstance(job, Request) else job.completed_at
         # One server may void what another has charged meanwhile: then it did cost something.
         connection.execute(
-            "INSERT OR IGNORE INTO job_log SELECT ?1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
-            " WHERE NOT EXISTS (SELECT 1 FROM charge WHERE key = ?1)",
+            "INSERT INTO job_log SELECT ?1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+            " WHERE NOT EXISTS (SELECT 1 FROM charge WHERE key = ?1) ON CONFLICT DO NOTHING",
             (
                 *(job.key, job.provider, job.printer, decision.user, job.user_name, job.title),
                 *(ended or decision.verdict.value, decision.reason.value, decision.decider),
@@ -351,7 +347,7 @@ class Charging:
 
     def list_item(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         kind: str,
         key: str,
         who: str,
@@ -363,7 +359,7 @@ class Charging:
 
     # Parts of the above.
 
-    def _check_printer_of(self, connection: sqlite3.Connection, completion: Completion) -> None:
+    def _check_printer_of(self, connection: Connection, completion: Completion) -> None:
         if device_owner(completion.provider) is not None:
             # Its grant names the printer, sealed by the server that gave it.
             return
@@ -375,7 +371,7 @@ class Charging:
         if found is not None and found[0] != completion.provider:
             raise Rejected("not-yours")
 
-    def _may_charge(self, connection: sqlite3.Connection, chosen: int | None) -> bool:
+    def _may_charge(self, connection: Connection, chosen: int | None) -> bool:
         """Whether the account that a person chose is one; nobody else is charged instead."""
         if chosen is None:
             return True
@@ -384,12 +380,12 @@ class Charging:
         ).fetchone()
         return found is not None
 
-    def _payer(self, connection: sqlite3.Connection, personal: int, chosen: int | None) -> int:
+    def _payer(self, connection: Connection, personal: int, chosen: int | None) -> int:
         return chosen if chosen is not None else self._accounts.heir(connection, personal)
 
     def _decision_of(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         completion: Completion,
         stored: Stored | None,
         source: Source,
@@ -424,7 +420,7 @@ class Charging:
         )
 
     def _check_carried(
-        self, connection: sqlite3.Connection, completion: Completion, decision: Decision
+        self, connection: Connection, completion: Completion, decision: Decision
     ) -> tuple[Decision, list[str]]:
         """A decision that we do not know as ours, and what is to be listed of it.
 
@@ -447,7 +443,7 @@ class Charging:
             return decision, ["price-difference"]
         return decision, []
 
-    def _check_payer(self, connection: sqlite3.Connection, account: int) -> None:
+    def _check_payer(self, connection: Connection, account: int) -> None:
         """Raise Rejected ``bad-fields`` unless ``account`` is a person's or a shared one."""
         found = connection.execute(
             "SELECT 1 FROM account WHERE id = ? AND kind IN ('personal', 'shared')", (account,)
@@ -456,7 +452,7 @@ class Charging:
             raise Rejected("bad-fields", "no such account")
 
     @staticmethod
-    def _stands(connection: sqlite3.Connection, ours: Decision, carried: Decision | None) -> bool:
+    def _stands(connection: Connection, ours: Decision, carried: Decision | None) -> bool:
         """Whether our own answer is the one that its asker took.
 
         What it took from the part of our history that a restore has lost counts as it was.
@@ -468,7 +464,7 @@ class Charging:
         )
 
     def _owned(
-        self, connection: sqlite3.Connection, decision: Decision, completion: Completion
+        self, connection: Connection, decision: Decision, completion: Completion
     ) -> Decision:
         """``decision`` with who pays, where it names nobody or what a restore has lost."""
         user, account = decision.user, decision.account
@@ -485,13 +481,13 @@ class Charging:
         return attrs.evolve(decision, user=person.id, account=person.account)
 
     @staticmethod
-    def _exists(connection: sqlite3.Connection, table: str, row: int) -> bool:
+    def _exists(connection: Connection, table: str, row: int) -> bool:
         return (
             connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (row,)).fetchone() is not None
         )
 
     def _final_lines(
-        self, connection: sqlite3.Connection, completion: Completion, decision: Decision
+        self, connection: Connection, completion: Completion, decision: Decision
     ) -> tuple[tuple[PriceLine, ...], list[str]]:
         """The lines to charge and what is to be listed about them."""
         listed: list[str] = []
@@ -511,14 +507,14 @@ class Charging:
             listed.append("count-set-aside")
         return reprice_pages(decision.lines, pages), listed
 
-    def _dearest_e4(self, connection: sqlite3.Connection) -> int:
+    def _dearest_e4(self, connection: Connection) -> int:
         versions = [row[0] for row in connection.execute("SELECT version FROM price")]
         found = [self.prices(connection, version) for version in versions]
         return max((prices.dearest_e4 for prices in found if prices is not None), default=0)
 
     def _pay(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         account: int,
         amount_e4: int,
         completion: Completion,
@@ -557,7 +553,7 @@ class Charging:
         return paid_e4 < within_e4
 
     @staticmethod
-    def _is_own_stream(connection: sqlite3.Connection, stream: str, owner: str) -> bool:
+    def _is_own_stream(connection: Connection, stream: str, owner: str) -> bool:
         """Whether ``stream`` is of a site at which the job's owner stands or stood."""
         found = connection.execute(
             "SELECT site.name FROM stream JOIN site ON site.id = stream.site WHERE stream.id = ?",
@@ -569,14 +565,14 @@ class Charging:
             return False
         return True
 
-    def _note_use(self, connection: sqlite3.Connection, owner: str, user: int) -> None:
+    def _note_use(self, connection: Connection, owner: str, user: int) -> None:
         """Somebody printed or copied: a STRICT site of the owner should hold some of theirs."""
         site = site_of_owner(connection, owner)
         if site is not None and is_strict(connection, site, heir_of_user(connection, "", user)):
             self._allowances.note_use(connection, user, site)
             self.refill(connection, user)
 
-    def refill(self, connection: sqlite3.Connection, user: int) -> None:
+    def refill(self, connection: Connection, user: int) -> None:
         """Grant what the STRICT sites of the person's last uses should hold."""
         try:
             prices = self.prices_now(connection)
@@ -585,9 +581,7 @@ class Charging:
             return
         self._allowances.refill(connection, user, prices.grey_a4_e4, prices.version)
 
-    def _already(
-        self, connection: sqlite3.Connection, completion: Completion, source: Source
-    ) -> Receipt:
+    def _already(self, connection: Connection, completion: Completion, source: Source) -> Receipt:
         found = connection.execute(
             "SELECT amount_e4, pages FROM charge WHERE charge_id = ?", (completion.key,)
         ).fetchone()
@@ -599,7 +593,7 @@ class Charging:
 
     def _settle_without_paper(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         completion: Completion,
         stored: Stored | None,
         decision: Decision,
@@ -612,7 +606,7 @@ class Charging:
 
     def _settle(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         completion: Completion,
         stored: Stored | None,
         decision: Decision,
@@ -633,7 +627,7 @@ class Charging:
 
     def _store(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         key: str,
         provider: str,
         job_uuid: str,
@@ -655,7 +649,7 @@ class Charging:
 
     def _write_charge(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         completion: Completion,
         decision: Decision,
         lines: tuple[PriceLine, ...],

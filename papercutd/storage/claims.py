@@ -7,13 +7,13 @@ at a position before another's change did not know of it. Then neither stands.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 
 import attrs
 
 from papercutd.errors import Rejected
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.timeline import is_lost
@@ -40,9 +40,7 @@ class Claims:
         self._log = log
         self._wall_s = wall_s
 
-    def decide(
-        self, connection: sqlite3.Connection, claim: Claim, site: str, position: str
-    ) -> None:
+    def decide(self, connection: Connection, claim: Claim, site: str, position: str) -> None:
         """A claim came in that was made at ``site`` when its replica was at ``position``.
 
         Raises Rejected ``bad-fields`` for somebody who is not there.
@@ -64,24 +62,24 @@ class Claims:
             self._write(connection, claim, site, "void")
             self._tell(connection, claim.id, user, REFUSED, site)
 
-    def link(self, connection: sqlite3.Connection, hashed: str, user: int) -> None:
+    def link(self, connection: Connection, hashed: str, user: int) -> None:
         """The card is theirs; what they were told about a card of theirs is mended."""
         done = connection.execute(
-            "INSERT OR IGNORE INTO card (hash, user, added_at) VALUES (?, ?, ?)",
+            "INSERT INTO card (hash, user, added_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (hashed, user, self._wall_s()),
         )
         if done.rowcount:
             self._log.touch("card", hashed)
         self._forget(connection, "user = ?", user)
 
-    def forget_old(self, connection: sqlite3.Connection) -> None:
+    def forget_old(self, connection: Connection) -> None:
         """What was told for long enough."""
         self._forget(connection, "at < ?", self._wall_s() - NOTICE_KEPT_S)
 
     # Parts of the above.
 
     def _unknown_to(
-        self, connection: sqlite3.Connection, claim: Claim, user: int, position: str
+        self, connection: Connection, claim: Claim, user: int, position: str
     ) -> list[tuple[str, int, str]]:
         """(id, user, site) of others' claims to the card that the claiming site had not heard of.
 
@@ -99,7 +97,7 @@ class Claims:
 
     def _void(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         claim: Claim,
         site: str,
         user: int,
@@ -126,7 +124,7 @@ class Claims:
         self._write(connection, claim, site, "void")
         self._tell(connection, claim.id, user, CLAIMED_TWICE, site)
 
-    def _write(self, connection: sqlite3.Connection, claim: Claim, site: str, state: str) -> None:
+    def _write(self, connection: Connection, claim: Claim, site: str, state: str) -> None:
         connection.execute(
             "INSERT INTO card_claim VALUES (?, ?, ?, ?, ?, ?)",
             (claim.id, claim.hash, claim.user, site, state, self._log.number),
@@ -134,19 +132,18 @@ class Claims:
         # Its number is a place of the history, whatever else this transaction wrote.
         self._log.place()
 
-    def _tell(
-        self, connection: sqlite3.Connection, id: str, user: int, kind: str, site: str
-    ) -> None:
+    def _tell(self, connection: Connection, id: str, user: int, kind: str, site: str) -> None:
         now = self._wall_s()
         connection.execute(
-            "INSERT OR IGNORE INTO notice VALUES (?, ?, ?, ?)", (id, user, kind, now)
+            "INSERT INTO notice VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (id, user, kind, now),
         )
         self._log.touch("notice", id)
         (name,) = connection.execute("SELECT name FROM user WHERE id = ?", (user,)).fetchone()
         detail = f"a card that {name} linked there is not theirs"
         list_item(connection, self._log.number, now, kind, "", f"site:{site}", detail)
 
-    def _forget(self, connection: sqlite3.Connection, condition: str, value: float) -> None:
+    def _forget(self, connection: Connection, condition: str, value: float) -> None:
         for (id,) in connection.execute(
             f"SELECT id FROM notice WHERE {condition}", (value,)
         ).fetchall():
@@ -154,12 +151,12 @@ class Claims:
             self._log.touch("notice", id)
 
     @staticmethod
-    def _owner(connection: sqlite3.Connection, hashed: str) -> int | None:
+    def _owner(connection: Connection, hashed: str) -> int | None:
         found = connection.execute("SELECT user FROM card WHERE hash = ?", (hashed,)).fetchone()
         return None if found is None else heir_of_user(connection, "", found[0])
 
 
-def _number(connection: sqlite3.Connection, position: str) -> int:
+def _number(connection: Connection, position: str) -> int:
     """How far in our history ``position`` knew; of a history that was lost nothing is sure."""
     _, _, number = position.partition(".")
     if not number.isdecimal() or len(number) > 15 or is_lost(connection, position):

@@ -6,16 +6,15 @@ server has decided, and its word is in the replica.
 
 from __future__ import annotations
 
-import sqlite3
-
 from papercutd.domain.card import hash_card
 from papercutd.errors import Rejected
 from papercutd.storage.claims import Claim
+from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import replicated_mark
 from papercutd.storage.people import CARD_KEY, Login, find_by_id, heir_of_user, read_secret
 
 
-def owner_here(connection: sqlite3.Connection, number: str) -> Login | None:
+def owner_here(connection: Connection, number: str) -> Login | None:
     """Whose card that is, as this site shows it; raises InvalidValue for no card number."""
     key = read_secret(connection, "replica.", CARD_KEY)
     if key is None:
@@ -24,7 +23,7 @@ def owner_here(connection: sqlite3.Connection, number: str) -> Login | None:
     return None if user is None else find_by_id(connection, "replica.", user)
 
 
-def check_claim(connection: sqlite3.Connection, id: str, user: int, number: str) -> Claim | None:
+def check_claim(connection: Connection, id: str, user: int, number: str) -> Claim | None:
     """What is to be journalled for ``user`` linking the card; None: it is theirs already.
 
     Raises Rejected ``card-taken``, or ``unavailable`` before the first replica.
@@ -41,14 +40,14 @@ def check_claim(connection: sqlite3.Connection, id: str, user: int, number: str)
     return None
 
 
-def keep_claim(connection: sqlite3.Connection, claim: Claim, number: int) -> None:
+def keep_claim(connection: Connection, claim: Claim, number: int) -> None:
     """It is journalled as record ``number``."""
     connection.execute(
         "INSERT INTO card_claim VALUES (?, ?, ?, ?)", (claim.id, claim.hash, claim.user, number)
     )
 
 
-def _owner(connection: sqlite3.Connection, hashed: str) -> int | None:
+def _owner(connection: Connection, hashed: str) -> int | None:
     found = connection.execute(
         "SELECT user FROM replica.card WHERE hash = ?1 UNION ALL"
         " SELECT user FROM card_claim WHERE hash = ?1 AND number > ?2 LIMIT 1",

@@ -3,7 +3,6 @@ transaction (design 4.1 to 4.4, 4.10)."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -41,6 +40,7 @@ from papercutd.domain.pricing import (
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import allowances_here, askers, claims_here, replica, runs
 from papercutd.storage.directory import decode_prices
+from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.people import find_user, heir_of_user, merged_users
 from papercutd.storage.policies import read_effective
@@ -81,7 +81,7 @@ class Deciding:
         self._is_anchored = is_anchored
 
     def stored(
-        self, connection: sqlite3.Connection, asker: SessionRef, request: Request
+        self, connection: Connection, asker: SessionRef, request: Request
     ) -> Decision | None:
         askers.check_session(connection, asker)
         found = connection.execute(
@@ -103,7 +103,7 @@ class Deciding:
             askers.hold(connection, request.key, asker)
         return _DECODE_DECISION(found[2])
 
-    def decide(self, connection: sqlite3.Connection, request: Request) -> Decision:
+    def decide(self, connection: Connection, request: Request) -> Decision:
         """This site's own answer (design 4.10); nothing is written."""
         identity = connection.execute("SELECT site, stream FROM identity").fetchone()
         waits = check_printer(connection, "replica.", request, None)
@@ -164,7 +164,7 @@ class Deciding:
 
     def keep(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         asker: SessionRef,
         request: Request,
         decision: Decision,
@@ -196,12 +196,12 @@ class Deciding:
             askers.hold(connection, request.key, asker)
 
     def complete(
-        self, connection: sqlite3.Connection, asker: SessionRef, completion: Completion
+        self, connection: Connection, asker: SessionRef, completion: Completion
     ) -> Receipt:
         askers.check_session(connection, asker)
         return self.settle(connection, completion)
 
-    def settle(self, connection: sqlite3.Connection, completion: Completion) -> Receipt:
+    def settle(self, connection: Connection, completion: Completion) -> Receipt:
         """Journal what came out, whoever tells it."""
         key = completion.key
         check_step(completion.provider, completion.step)
@@ -248,7 +248,7 @@ class Deciding:
             askers.release_all(connection, key)
         return Receipt("journalled", amount_e4, pages, mark=read_mark(connection))
 
-    def void(self, connection: sqlite3.Connection, key: str) -> None:
+    def void(self, connection: Connection, key: str) -> None:
         """Nobody holds ``key`` here: it reserves no more, and the application server is told."""
         found = connection.execute(
             "SELECT request, body FROM decision WHERE key = ? AND state = 'open'", (key,)
@@ -273,7 +273,7 @@ class Deciding:
             (number, key),
         )
 
-    def claim_card(self, connection: sqlite3.Connection, id: str, user: int, number: str) -> str:
+    def claim_card(self, connection: Connection, id: str, user: int, number: str) -> str:
         """``user`` links a card here: ``claimed``, or ``already``; raises as check_claim does."""
         claim = claims_here.check_claim(connection, id, user, number)
         if claim is None:
@@ -283,13 +283,11 @@ class Deciding:
         claims_here.keep_claim(connection, claim, self._append(connection, record))
         return "claimed"
 
-    def give_back(
-        self, connection: sqlite3.Connection, users: Sequence[int], amount_e4: int
-    ) -> int:
+    def give_back(self, connection: Connection, users: Sequence[int], amount_e4: int) -> int:
         totals = allowances_here.give_back(connection, users, amount_e4)
         return self._tell(connection, totals) if totals else 0
 
-    def give_back_unneeded(self, connection: sqlite3.Connection) -> int:
+    def give_back_unneeded(self, connection: Connection) -> int:
         given_e4 = 0
         for user in allowances_here.holders(connection):
             if self._is_strict(connection, user):
@@ -300,7 +298,7 @@ class Deciding:
                 given_e4 += held_e4
         return given_e4
 
-    def tell_allowances(self, connection: sqlite3.Connection) -> bool:
+    def tell_allowances(self, connection: Connection) -> bool:
         position = replica.read_position(connection)
         (told,) = connection.execute("SELECT reported_timeline FROM identity").fetchone()
         if position is None or position.timeline <= told:
@@ -313,35 +311,33 @@ class Deciding:
         connection.execute("UPDATE identity SET reported_timeline = ?", (position.timeline,))
         return True
 
-    def _is_strict(self, connection: sqlite3.Connection, user: int) -> bool:
+    def _is_strict(self, connection: Connection, user: int) -> bool:
         heir = heir_of_user(connection, "replica.", user)
         return read_policy(connection, heir, self.dated_s()).policy is Policy.STRICT
 
-    def _tell(
-        self, connection: sqlite3.Connection, totals: Sequence[Total], timeline: int = 0
-    ) -> int:
+    def _tell(self, connection: Connection, totals: Sequence[Total], timeline: int = 0) -> int:
         stream = current_stream(connection)
         record = Record(ALLOWANCE, stream, *self._now(connection))
         record = attrs.evolve(record, totals=tuple(totals), timeline=timeline)
         return self._append(connection, record)
 
-    def note_link(self, connection: sqlite3.Connection, identity: str, kind: str) -> None:
+    def note_link(self, connection: Connection, identity: str, kind: str) -> None:
         """An asker's session ended here, or has told all it retained: for the statement."""
         self._append(connection, Record(kind, identity, *self._now(connection)))
 
-    def supersede(self, connection: sqlite3.Connection, key: str, answer: Decision) -> None:
+    def supersede(self, connection: Connection, key: str, answer: Decision) -> None:
         if answer.allowed:
             self._append(connection, Record(SUPERSEDED, key, *self._now(connection)))
 
-    def _now(self, connection: sqlite3.Connection) -> tuple[str, float]:
+    def _now(self, connection: Connection) -> tuple[str, float]:
         position = replica.read_position(connection)
         return ("" if position is None else position.text, self._wall_s())
 
-    def _append(self, connection: sqlite3.Connection, record: Record) -> int:
+    def _append(self, connection: Connection, record: Record) -> int:
         return append_body(connection, encode_record(record), self._wall_s())
 
 
-def _prices_now(connection: sqlite3.Connection, dated_s: float) -> tuple[PriceList, bool]:
+def _prices_now(connection: Connection, dated_s: float) -> tuple[PriceList, bool]:
     """The version in force and whether this release can evaluate it.
 
     Where none is, the application server's clock was wrong when it was heard last: then the
@@ -360,7 +356,7 @@ def _prices_now(connection: sqlite3.Connection, dated_s: float) -> tuple[PriceLi
     return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
-def _payer(connection: sqlite3.Connection, personal: int, chosen: int | None) -> int | None:
+def _payer(connection: Connection, personal: int, chosen: int | None) -> int | None:
     """Whose account it is: None where the one chosen is none to charge."""
     if chosen is not None:
         found = connection.execute(
@@ -397,7 +393,7 @@ def _decide_unknown(held: Decision, policy: Effective, waits: bool) -> Decision:
     return held
 
 
-def read_policy(connection: sqlite3.Connection, user: int | None, dated_s: float) -> Effective:
+def read_policy(connection: Connection, user: int | None, dated_s: float) -> Effective:
     """What holds at this site for ``user``; None: for anybody in no group."""
     (site,) = connection.execute("SELECT site FROM identity").fetchone()
     prices, _ = _prices_now(connection, dated_s)
@@ -414,7 +410,7 @@ def _final_lines(completion: Completion, decision: Decision) -> tuple[PriceLine,
     return reprice_pages(decision.lines, pages)
 
 
-def read_purse(connection: sqlite3.Connection, account: int, dated_s: float) -> Purse:
+def read_purse(connection: Connection, account: int, dated_s: float) -> Purse:
     """What an account holds, shown by a site, and what the site may allow of it by itself."""
     overlay = read_overlay(connection, account)
     if overlay is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Mapping
 
 import attrs
@@ -17,6 +16,7 @@ from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Re
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.claims import Claims
+from papercutd.storage.engine import Connection, insert_row
 from papercutd.storage.people import CARD_KEY, find_user, heir_of_user, read_secret
 from papercutd.storage.scope import note_stood
 from papercutd.storage.timeline import is_lost, next_id
@@ -88,7 +88,7 @@ def check_user_name(name: str) -> str:
 
 
 def take_user_name(
-    connection: sqlite3.Connection,
+    connection: Connection,
     log: ChangeLog,
     name: str,
     user: int | None,
@@ -124,7 +124,7 @@ class Directory:
         self._log = log
         self._accounts = accounts
 
-    def find_person(self, connection: sqlite3.Connection, name: str) -> Person | None:
+    def find_person(self, connection: Connection, name: str) -> Person | None:
         """Who bears ``name`` now, else who bore it last; of the merged it is the heir.
 
         Case and a domain before it do not count.
@@ -132,16 +132,14 @@ class Directory:
         user = find_user(connection, "", name)
         return None if user is None else self._person(connection, user)
 
-    def _person(self, connection: sqlite3.Connection, user: int) -> Person:
+    def _person(self, connection: Connection, user: int) -> Person:
         found = connection.execute(
-            "SELECT id, account, disabled OR deleted_at IS NOT NULL FROM user WHERE id = ?",
+            "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL FROM user WHERE id = ?",
             (heir_of_user(connection, "", user),),
         ).fetchone()
         return Person(found[0], found[1], bool(found[2]))
 
-    def find_person_as_of(
-        self, connection: sqlite3.Connection, name: str, position: str
-    ) -> Person | None:
+    def find_person_as_of(self, connection: Connection, name: str, position: str) -> Person | None:
         """Who bore ``name`` at ``position``; where that is unknown, its only bearer ever.
 
         So of a position in a history that a restore has lost: its number is another change
@@ -151,9 +149,7 @@ class Directory:
         is_known = _NUMBER.fullmatch(digits) and not is_lost(connection, position)
         return self._find_bearer(connection, name, int(digits) if is_known else None)
 
-    def _find_bearer(
-        self, connection: sqlite3.Connection, name: str, number: int | None
-    ) -> Person | None:
+    def _find_bearer(self, connection: Connection, name: str, number: int | None) -> Person | None:
         folded = fold_user_name(name)
         rows = connection.execute(
             "SELECT DISTINCT user FROM user_name WHERE folded = ?1"
@@ -168,7 +164,7 @@ class Directory:
 
     def add_user(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         name: str,
         *,
         full_name: str = "",
@@ -190,20 +186,21 @@ class Directory:
         check_amount_e4(balance_e4, field="balance")
         check_amount_e4(overdraft_e4, field="overdraft")
         take_user_name(connection, self._log, name, None, entry.received_at, now)
-        account = connection.execute(
+        account = insert_row(
+            connection,
             "INSERT INTO account (id, kind, name, restricted, floor_e4)"
             " VALUES (?, 'personal', ?, ?, ?)",
             (next_id(connection, "account"), name, int(restricted), -overdraft_e4),
-        ).lastrowid
-        user = connection.execute(
+        )
+        user = insert_row(
+            connection,
             "INSERT INTO user (id, name, folded, full_name, account, administrator, source)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 *(next_id(connection, "user"), name, folded, full_name, account),
                 *(int(administrator), source),
             ),
-        ).lastrowid
-        assert account is not None and user is not None
+        )
         connection.execute("UPDATE account SET user = ? WHERE id = ?", (user, account))
         connection.execute(
             "INSERT INTO user_name VALUES (?, ?, ?, NULL)", (folded, user, self._log.number)
@@ -214,9 +211,7 @@ class Directory:
             self.adjust(connection, account, balance_e4, entry)
         return user
 
-    def adjust(
-        self, connection: sqlite3.Connection, account: int, amount_e4: int, entry: Entry
-    ) -> None:
+    def adjust(self, connection: Connection, account: int, amount_e4: int, entry: Entry) -> None:
         """Credit (or, negative, debit) ``account`` by an administrator's word."""
         check_amount_e4(amount_e4)
         if amount_e4 == 0:
@@ -227,7 +222,7 @@ class Directory:
 
     def add_account(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         name: str,
         balance_e4: int,
         restricted: bool,
@@ -242,24 +237,24 @@ class Directory:
         ).fetchone()
         if taken is not None:
             raise AlreadyExists("account", name)
-        account = connection.execute(
+        account = insert_row(
+            connection,
             "INSERT INTO account (id, kind, name, restricted) VALUES (?, 'shared', ?, ?)",
             (next_id(connection, "account"), name, int(restricted)),
-        ).lastrowid
-        assert account is not None
+        )
         self._log.touch("account", account)
         if balance_e4:
             self.adjust(connection, account, balance_e4, entry)
         return account
 
-    def account_of_user(self, connection: sqlite3.Connection, name: str) -> int:
+    def account_of_user(self, connection: Connection, name: str) -> int:
         """The personal account of the user called ``name``; raises NotFound."""
         person = self.find_person(connection, name)
         if person is None:
             raise NotFound("user", name)
         return person.account
 
-    def add_prices(self, connection: sqlite3.Connection, prices: PriceList) -> int:
+    def add_prices(self, connection: Connection, prices: PriceList) -> int:
         """A new version of the prices, in force from its ``effective_from``."""
         version = next_id(connection, "price", "version")
         lines = (*prices.papers, prices.other)
@@ -276,7 +271,7 @@ class Directory:
         self._log.touch("price", version)
         return version
 
-    def _check_currency(self, connection: sqlite3.Connection, currency: str) -> None:
+    def _check_currency(self, connection: Connection, currency: str) -> None:
         """Raise InvalidValue for another currency once there are amounts in the one in force."""
         found = connection.execute(
             "SELECT body FROM price WHERE EXISTS (SELECT 1 FROM transfer)"
@@ -285,19 +280,15 @@ class Directory:
         if found is not None and decode_prices(found[0]).currency != currency:
             raise InvalidValue("currency", "cannot change: there are amounts in another")
 
-    def newest_prices(self, connection: sqlite3.Connection) -> int:
+    def newest_prices(self, connection: Connection) -> int:
         """The newest version, 0 where there is none."""
         (version,) = connection.execute("SELECT COALESCE(MAX(version), 0) FROM price").fetchone()
         return int(version)
 
-    def add_site(
-        self, connection: sqlite3.Connection, name: str, host: str = "", port: int = 9195
-    ) -> int:
+    def add_site(self, connection: Connection, name: str, host: str = "", port: int = 9195) -> int:
         return self._add(connection, "site", name, {"host": host, "port": port})
 
-    def set_site(
-        self, connection: sqlite3.Connection, name: str, columns: Mapping[str, object]
-    ) -> None:
+    def set_site(self, connection: Connection, name: str, columns: Mapping[str, object]) -> None:
         """Change what ``columns`` names, of: host, port, device_port, policy, cap_user_e4,
         deny_beyond_cap."""
         site = self.id_of(connection, "site", name)
@@ -307,7 +298,7 @@ class Directory:
             connection.execute(f"UPDATE site SET {column} = ? WHERE id = ?", (value, site))
         self._log.touch("site", site)
 
-    def remove_site(self, connection: sqlite3.Connection, name: str) -> list[str]:
+    def remove_site(self, connection: Connection, name: str) -> list[str]:
         """Take a site away: its providers stand alone, its stream decides no more.
 
         The names of its providers: each has to turn to the application server with what
@@ -341,15 +332,13 @@ class Directory:
             self._log.touch("device", device)
         return [name for _, name in providers]
 
-    def add_provider(
-        self, connection: sqlite3.Connection, name: str, site: str | None = None
-    ) -> int:
+    def add_provider(self, connection: Connection, name: str, site: str | None = None) -> int:
         found = None if site is None else self.id_of(connection, "site", site)
         return self._add(connection, "provider", name, {"site": found})
 
     def add_printer(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         name: str,
         provider: str,
         uri: str,
@@ -370,7 +359,7 @@ class Directory:
 
     def set_provider(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         name: str,
         preferred: str | None = None,
         site: str | None = None,
@@ -390,7 +379,7 @@ class Directory:
         self._log.touch("provider", provider)
 
     def set_release(
-        self, connection: sqlite3.Connection, name: str, release: str, group: str, held_max_s: int
+        self, connection: Connection, name: str, release: str, group: str, held_max_s: int
     ) -> None:
         """How jobs of a printer are released from now on; those held already stay held."""
         printer = self.id_of(connection, "printer", name)
@@ -403,7 +392,7 @@ class Directory:
 
     def add_device(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         name: str,
         printer: str,
         site: str | None = None,
@@ -422,9 +411,7 @@ class Directory:
         }
         return self._add(connection, "device", name, columns)
 
-    def set_device(
-        self, connection: sqlite3.Connection, name: str, columns: Mapping[str, object]
-    ) -> None:
+    def set_device(self, connection: Connection, name: str, columns: Mapping[str, object]) -> None:
         """Change what ``columns`` names, of: site (its name, empty: none), printer (its name),
         functions, logins, idle_s."""
         device = self.id_of(connection, "device", name)
@@ -445,18 +432,14 @@ class Directory:
             connection.execute(f"UPDATE device SET {column} = ? WHERE id = ?", (value, device))
         self._log.touch("device", device)
 
-    def set_verifier(
-        self, connection: sqlite3.Connection, name: str, kind: str, verifier: str
-    ) -> None:
+    def set_verifier(self, connection: Connection, name: str, kind: str, verifier: str) -> None:
         """The argon2id verifier of a password or PIN; ``kind`` is ``password`` or ``pin``."""
         column = {"password": "verifier", "pin": "pin_verifier"}[kind]
         user = self.id_of_user(connection, name)
         connection.execute(f"UPDATE user SET {column} = ? WHERE id = ?", (verifier, user))
         self._log.touch("user", user)
 
-    def add_card(
-        self, connection: sqlite3.Connection, name: str, number: str, added_at: float
-    ) -> None:
+    def add_card(self, connection: Connection, name: str, number: str, added_at: float) -> None:
         """Link a card; raises AlreadyExists when it is another's, InvalidValue, NotFound."""
         user = self.id_of_user(connection, name)
         hashed = self._hash_card(connection, number)
@@ -464,14 +447,12 @@ class Directory:
         if found is not None and found[0] != user:
             raise AlreadyExists("card", normalise_card(number))
         connection.execute(
-            "INSERT OR IGNORE INTO card (hash, user, added_at) VALUES (?, ?, ?)",
+            "INSERT INTO card (hash, user, added_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (hashed, user, added_at),
         )
         self._log.touch("card", hashed)
 
-    def link_card(
-        self, connection: sqlite3.Connection, claims: Claims, user: int, number: str
-    ) -> str:
+    def link_card(self, connection: Connection, claims: Claims, user: int, number: str) -> str:
         """``user`` links a card at a device here: ``linked``, or ``already``.
 
         Raises Rejected ``card-taken``, InvalidValue.
@@ -485,7 +466,7 @@ class Directory:
             raise Rejected("card-taken")
         return "already"
 
-    def remove_card(self, connection: sqlite3.Connection, number: str) -> None:
+    def remove_card(self, connection: Connection, number: str) -> None:
         """A card is nobody's from now on; raises NotFound."""
         hashed = self._hash_card(connection, number)
         gone = connection.execute("DELETE FROM card WHERE hash = ?", (hashed,))
@@ -493,25 +474,27 @@ class Directory:
             raise NotFound("card", normalise_card(number))
         self._log.touch("card", hashed)
 
-    def ensure_secret(self, connection: sqlite3.Connection, name: str, value: str) -> None:
+    def ensure_secret(self, connection: Connection, name: str, value: str) -> None:
         """``value`` becomes the secret called ``name``, unless there is one."""
-        done = connection.execute("INSERT OR IGNORE INTO secret VALUES (?, ?)", (name, value))
+        done = connection.execute(
+            "INSERT INTO secret VALUES (?, ?) ON CONFLICT DO NOTHING", (name, value)
+        )
         if done.rowcount:
             self._log.touch("secret", name)
 
-    def id_of_user(self, connection: sqlite3.Connection, name: str) -> int:
+    def id_of_user(self, connection: Connection, name: str) -> int:
         """Raises NotFound."""
         person = self.find_person(connection, name)
         if person is None:
             raise NotFound("user", name)
         return person.id
 
-    def _hash_card(self, connection: sqlite3.Connection, number: str) -> str:
+    def _hash_card(self, connection: Connection, number: str) -> str:
         key = read_secret(connection, "", CARD_KEY)
         assert key is not None
         return hash_card(number, key)
 
-    def id_of(self, connection: sqlite3.Connection, kind: str, name: str) -> int:
+    def id_of(self, connection: Connection, kind: str, name: str) -> int:
         """The id of a site, provider or printer; raises NotFound."""
         found = connection.execute(
             f"SELECT id FROM {kind} WHERE name = ? AND removed = 0", (name,)
@@ -520,9 +503,7 @@ class Directory:
             raise NotFound(kind, name)
         return int(found[0])
 
-    def _add(
-        self, connection: sqlite3.Connection, kind: str, name: str, columns: dict[str, object]
-    ) -> int:
+    def _add(self, connection: Connection, kind: str, name: str, columns: dict[str, object]) -> int:
         if not name or len(name) > 63 or not name.isprintable():
             raise InvalidValue("name", "is empty, longer than 63 or holds control characters")
         if ":" in name:
@@ -533,10 +514,10 @@ class Directory:
             raise AlreadyExists(kind, name)
         names = ", ".join(("id", "name", *columns))
         places = ", ".join("?" * (2 + len(columns)))
-        done = connection.execute(
+        made = insert_row(
+            connection,
             f"INSERT INTO {kind} ({names}) VALUES ({places})",
             (next_id(connection, kind), name, *columns.values()),
         )
-        assert done.lastrowid is not None
-        self._log.touch(kind, done.lastrowid)
-        return done.lastrowid
+        self._log.touch(kind, made)
+        return made

@@ -6,12 +6,11 @@ interrupted by a restart.
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 
 from papercutd.domain.decision import Decision
 from papercutd.storage import replica
+from papercutd.storage.engine import Connection
 from papercutd.storage.records import (
     DRILL_ASKED,
     DRILL_BEGUN,
@@ -36,16 +35,16 @@ class DrillRead:
     ended: str = ""
 
 
-def begin_drill(connection: sqlite3.Connection, wall_s: float) -> None:
+def begin_drill(connection: Connection, wall_s: float) -> None:
     _append(connection, DRILL_BEGUN, f"site:{_site(connection)}", wall_s)
 
 
-def note_asked(connection: sqlite3.Connection, key: str, answer: Decision, wall_s: float) -> None:
+def note_asked(connection: Connection, key: str, answer: Decision, wall_s: float) -> None:
     """``key`` was asked at the application server though the site's link was not to be used."""
     _append(connection, DRILL_ASKED, key, wall_s, answer)
 
 
-def end_drill(connection: sqlite3.Connection, reason: str, wall_s: float) -> bool:
+def end_drill(connection: Connection, reason: str, wall_s: float) -> bool:
     """``reason`` is time, stopped, restart or full-disk; False when there is none to end."""
     found = read_drill(connection)
     if found is None or found.ended:
@@ -54,7 +53,7 @@ def end_drill(connection: sqlite3.Connection, reason: str, wall_s: float) -> boo
     return True
 
 
-def read_drill(connection: sqlite3.Connection) -> DrillRead | None:
+def read_drill(connection: Connection) -> DrillRead | None:
     """The newest drill of the records that are still kept; None: there was none."""
     asked, ended = 0, ""
     for (body,) in connection.execute(
@@ -71,7 +70,7 @@ def read_drill(connection: sqlite3.Connection) -> DrillRead | None:
 
 
 def _append(
-    connection: sqlite3.Connection,
+    connection: Connection,
     kind: str,
     key: str,
     wall_s: float,
@@ -83,5 +82,5 @@ def _append(
     append_body(connection, encode_record(record), wall_s)
 
 
-def _site(connection: sqlite3.Connection) -> str:
+def _site(connection: Connection) -> str:
     return str(connection.execute("SELECT site FROM identity").fetchone()[0])

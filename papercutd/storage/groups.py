@@ -6,12 +6,12 @@ A group has users, no groups; who was merged into somebody else is no member any
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
+from papercutd.storage.engine import Connection
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.timeline import next_id
 
@@ -19,7 +19,7 @@ from papercutd.storage.timeline import next_id
 GROUPS_MAX = 1_000
 
 
-def groups_of_user(connection: sqlite3.Connection, schema: str, user: int) -> list[int]:
+def groups_of_user(connection: Connection, schema: str, user: int) -> list[int]:
     """Ids of the groups that ``user`` is in."""
     found = connection.execute(
         f"SELECT user_group FROM {schema}group_member WHERE user = ? ORDER BY user_group", (user,)
@@ -27,7 +27,7 @@ def groups_of_user(connection: sqlite3.Connection, schema: str, user: int) -> li
     return [row[0] for row in found]
 
 
-def find_group(connection: sqlite3.Connection, name: str) -> int:
+def find_group(connection: Connection, name: str) -> int:
     """The id of the group called ``name``; raises NotFound."""
     found = connection.execute(
         "SELECT id FROM user_group WHERE folded = ?", (_fold(name),)
@@ -44,7 +44,7 @@ class Groups:
         self._log = log
         self._directory = directory
 
-    def add(self, connection: sqlite3.Connection, name: str) -> int:
+    def add(self, connection: Connection, name: str) -> int:
         """A new group; raises AlreadyExists, InvalidValue."""
         if not name.strip() or len(name) > 63 or not name.isprintable():
             raise InvalidValue("name", "is empty, longer than 63 or holds control characters")
@@ -63,7 +63,7 @@ class Groups:
         self._log.touch("user_group", id)
         return id
 
-    def remove(self, connection: sqlite3.Connection, name: str) -> int:
+    def remove(self, connection: Connection, name: str) -> int:
         """The group is gone, with its rules; how many users it had. Raises NotFound."""
         group = find_group(connection, name)
         count = 0
@@ -83,7 +83,7 @@ class Groups:
 
     def change(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         name: str,
         add: Iterable[str] = (),
         remove: Iterable[str] = (),
@@ -95,7 +95,8 @@ class Groups:
             id = self._directory.id_of_user(connection, user)
             key = f"{group}.{id}"
             done = connection.execute(
-                "INSERT OR IGNORE INTO group_member VALUES (?, ?, ?)", (key, group, id)
+                "INSERT INTO group_member VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (key, group, id),
             )
             changed += done.rowcount
             self._log.touch("group_member", key)
@@ -107,7 +108,7 @@ class Groups:
         return changed
 
 
-def read_groups(connection: sqlite3.Connection) -> list[Row]:
+def read_groups(connection: Connection) -> list[Row]:
     """All of them with how many users each has, by name."""
     return rows(
         connection,
@@ -117,7 +118,7 @@ def read_groups(connection: sqlite3.Connection) -> list[Row]:
     )
 
 
-def read_members(connection: sqlite3.Connection, name: str, after: str) -> list[Row]:
+def read_members(connection: Connection, name: str, after: str) -> list[Row]:
     """Users of a group beyond the folded name ``after``, by name; raises NotFound."""
     return rows(
         connection,

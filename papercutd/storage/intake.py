@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -18,6 +17,7 @@ from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claim, Claims
+from papercutd.storage.engine import DATABASE_ERRORS, REFUSALS, Connection
 from papercutd.storage.lockouts import Lockouts
 from papercutd.storage.lost_edits import LostEdits
 from papercutd.storage.records import (
@@ -42,9 +42,11 @@ from papercutd.storage.scope import check_spoken_for
 
 def is_of_the_machine(error: Exception) -> bool:
     """Whether ``error`` is the database's or the machine's, whatever the record says."""
-    if isinstance(error, sqlite3.Error):
-        return not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)
-    return isinstance(error, StorageError | MemoryError | OSError)
+    if isinstance(error, REFUSALS):
+        return False
+    return isinstance(error, DATABASE_ERRORS) or isinstance(
+        error, StorageError | MemoryError | OSError
+    )
 
 
 @attrs.frozen
@@ -86,9 +88,7 @@ class Intake:
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
 
-    def begin_stream(
-        self, connection: sqlite3.Connection, site: str, stream: str, mark: Mark
-    ) -> Mark:
+    def begin_stream(self, connection: Connection, site: str, stream: str, mark: Mark) -> Mark:
         """The stream's mark here. A site that shows another stream has its old one frozen.
 
         Raises Rejected ``new-stream`` for a stream that is not live or stands
@@ -129,7 +129,7 @@ class Intake:
 
     def apply(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         asker: SessionRef,
         stream: str,
         after: int,
@@ -176,7 +176,7 @@ class Intake:
         self.note_reported(connection, asker)
         return mark
 
-    def note_reported(self, connection: sqlite3.Connection, asker: SessionRef) -> None:
+    def note_reported(self, connection: Connection, asker: SessionRef) -> None:
         """``asker`` has told all it retained: it is missing from no statement.
 
         A site has once its journal is here up to where it stood at the handshake.
@@ -193,7 +193,7 @@ class Intake:
         if is_news and asker.role == "site":
             list_alarms(connection, self._log.number, self._wall_s(), asker.name, asker.journal)
 
-    def _note_link(self, connection: sqlite3.Connection, asker: SessionRef, record: Record) -> None:
+    def _note_link(self, connection: Connection, asker: SessionRef, record: Record) -> None:
         role, _, name = record.key.partition(":")
         if role not in ("provider", "device"):
             raise Rejected("bad-fields", f"no link of a site: {record.key[:64]}")
@@ -208,7 +208,7 @@ class Intake:
         if role == "provider" or connected is None:
             self._link_event(connection, record.key, asker.name, "down")
 
-    def _note_told(self, connection: sqlite3.Connection, device: str) -> None:
+    def _note_told(self, connection: Connection, device: str) -> None:
         """A site told the end of a run. ``device`` may have left us with nothing else open.
 
         Then no statement waits for it: it comes back to us only when it has to.
@@ -221,9 +221,7 @@ class Intake:
         if found == ("down", "") and askers.owes_nothing(connection, device):
             self._link_event(connection, device, "", "reported")
 
-    def _link_event(
-        self, connection: sqlite3.Connection, identity: str, via: str, event: str
-    ) -> bool:
+    def _link_event(self, connection: Connection, identity: str, via: str, event: str) -> bool:
         """Write it down, unless it says nothing new; of a device wherever it was said."""
         found = connection.execute(
             "SELECT event FROM link_event WHERE identity = ?1 AND event <> 'up'"
@@ -240,7 +238,7 @@ class Intake:
         self._log.place()
         return True
 
-    def _is_in_drill(self, connection: sqlite3.Connection, identity: str) -> bool:
+    def _is_in_drill(self, connection: Connection, identity: str) -> bool:
         found = connection.execute(
             "SELECT event FROM link_event WHERE identity = ? AND drill = 1"
             " ORDER BY id DESC LIMIT 1",
@@ -248,7 +246,7 @@ class Intake:
         ).fetchone()
         return bool(found == ("down",))
 
-    def _note_drill(self, connection: sqlite3.Connection, identity: str, event: str) -> bool:
+    def _note_drill(self, connection: Connection, identity: str, event: str) -> bool:
         """A site's drill begins (``down``) or ends (``up``); False when that is no news."""
         if self._is_in_drill(connection, identity) is (event == "down"):
             return False
@@ -261,9 +259,7 @@ class Intake:
             outages.gather(connection)
         return True
 
-    def _apply_drill(
-        self, connection: sqlite3.Connection, asker: SessionRef, record: Record
-    ) -> None:
+    def _apply_drill(self, connection: Connection, asker: SessionRef, record: Record) -> None:
         if record.kind == DRILL_BEGUN:
             self._note_drill(connection, asker.identity, "down")
         elif record.kind == DRILL_ENDED:
@@ -275,17 +271,17 @@ class Intake:
             detail = f"{record.decision.verdict.value} {record.decision.reason.value}".strip()
             self._charging.list_item(connection, DRILL_ASKED, record.key, asker.identity, detail)
 
-    def _apply_one(self, connection: sqlite3.Connection, arrived: Arrived) -> None:
+    def _apply_one(self, connection: Connection, arrived: Arrived) -> None:
         why = self._try(connection, arrived)
         if why is not None:
             # Whatever a record makes us stumble over, the records behind it must come in.
             connection.execute(
-                "INSERT OR IGNORE INTO parked VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO parked VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (arrived.stream, arrived.number, arrived.body, why, self._wall_s()),
             )
             self._list(connection, "parked", arrived)
 
-    def apply_again(self, connection: sqlite3.Connection, arrived: Arrived) -> bool:
+    def apply_again(self, connection: Connection, arrived: Arrived) -> bool:
         """Apply a record that was parked; False: it stays so, for the reason it has now."""
         why = self._try(connection, arrived, again=True)
         place = (arrived.stream, arrived.number)
@@ -298,13 +294,11 @@ class Intake:
         self._list(connection, "applied-later", arrived)
         return True
 
-    def _list(self, connection: sqlite3.Connection, kind: str, arrived: Arrived) -> None:
+    def _list(self, connection: Connection, kind: str, arrived: Arrived) -> None:
         detail = f"record {arrived.number} of {arrived.stream}"
         self._charging.list_item(connection, kind, "", arrived.asker.identity, detail)
 
-    def _try(
-        self, connection: sqlite3.Connection, arrived: Arrived, again: bool = False
-    ) -> str | None:
+    def _try(self, connection: Connection, arrived: Arrived, again: bool = False) -> str | None:
         """Apply one record, or nothing of it: then why not."""
         connection.execute("SAVEPOINT record")
         mark = self._log.mark()
@@ -323,14 +317,12 @@ class Intake:
                 raise
             connection.execute("ROLLBACK TO record")
             self._log.undo(mark)
-            return f"{type(error).__name__}: {error}"
-        finally:
             connection.execute("RELEASE record")
+            return f"{type(error).__name__}: {error}"
+        connection.execute("RELEASE record")
         return None
 
-    def _apply_record(
-        self, connection: sqlite3.Connection, arrived: Arrived, record: Record
-    ) -> None:
+    def _apply_record(self, connection: Connection, arrived: Arrived, record: Record) -> None:
         asker = arrived.asker
         source = Source(asker.identity, arrived.stream, arrived.number)
         if record.kind == COMPLETED and record.completion is not None:
@@ -366,9 +358,7 @@ class Intake:
         else:
             raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 
-    def _take_totals(
-        self, connection: sqlite3.Connection, asker: SessionRef, record: Record
-    ) -> None:
+    def _take_totals(self, connection: Connection, asker: SessionRef, record: Record) -> None:
         """Totals of a stream of this site: its own, or one whose records it salvaged."""
         (timeline,) = connection.execute("SELECT timeline FROM head").fetchone()
         found = connection.execute("SELECT site FROM stream WHERE id = ?", (record.key,)).fetchone()
@@ -391,7 +381,7 @@ class Intake:
         )
         self._allowances.take_totals(connection, record.key, record.totals, told, entry)
 
-    def _site_id(self, connection: sqlite3.Connection, site: str) -> int:
+    def _site_id(self, connection: Connection, site: str) -> int:
         found = connection.execute(
             "SELECT id FROM site WHERE name = ? AND removed = 0", (site,)
         ).fetchone()

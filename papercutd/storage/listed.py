@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
+from papercutd.storage.engine import Connection
 
 
 def list_item(
-    connection: sqlite3.Connection,
+    connection: Connection,
     number: int,
     wall_s: float,
     kind: str,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Set
 from typing import Any
 
 from papercutd.errors import NotFound
+from papercutd.storage.engine import Connection
 from papercutd.storage.lost_edits import count_lost_edits
 from papercutd.storage.people import merged_users
 
@@ -27,14 +27,14 @@ _USER = (
 Row = dict[str, Any]
 
 
-def rows(connection: sqlite3.Connection, query: str, *values: object) -> list[Row]:
+def rows(connection: Connection, query: str, *values: object) -> list[Row]:
     """The rows of ``query``, each by its columns' names."""
     cursor = connection.execute(query, values)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
-def read_users_after(connection: sqlite3.Connection, folded: str) -> list[Row]:
+def read_users_after(connection: Connection, folded: str) -> list[Row]:
     query = (
         f"{_USER} WHERE folded > ? AND user.merged_into IS NULL AND deleted_at IS NULL"
         f" ORDER BY folded LIMIT {PAGE_ROWS}"
@@ -42,7 +42,7 @@ def read_users_after(connection: sqlite3.Connection, folded: str) -> list[Row]:
     return rows(connection, query, folded)
 
 
-def read_user(connection: sqlite3.Connection, user: int) -> Row:
+def read_user(connection: Connection, user: int) -> Row:
     """One user with names, who was merged into it, and the last charges; raises NotFound."""
     found = rows(connection, f"{_USER} WHERE user.id = ?", user)
     if not found:
@@ -67,16 +67,16 @@ def read_user(connection: sqlite3.Connection, user: int) -> Row:
     return found[0]
 
 
-def _column(connection: sqlite3.Connection, query: str, *values: object) -> list[str]:
+def _column(connection: Connection, query: str, *values: object) -> list[str]:
     return sorted(row[0] for row in connection.execute(query, values))
 
 
-def _is_deleted(connection: sqlite3.Connection, user: int) -> bool:
+def _is_deleted(connection: Connection, user: int) -> bool:
     query = "SELECT deleted_at FROM user WHERE id = ?"
     return connection.execute(query, (user,)).fetchone()[0] is not None
 
 
-def read_shared_accounts(connection: sqlite3.Connection) -> list[Row]:
+def read_shared_accounts(connection: Connection) -> list[Row]:
     return rows(
         connection,
         "SELECT id, name, restricted, closed, credits_e4 - debits_e4 AS balance_e4, pending_e4"
@@ -84,15 +84,15 @@ def read_shared_accounts(connection: sqlite3.Connection) -> list[Row]:
     )
 
 
-def read_prices(connection: sqlite3.Connection) -> list[Row]:
+def read_prices(connection: Connection) -> list[Row]:
     return rows(connection, "SELECT version, effective_from, body FROM price ORDER BY version")
 
 
-def read_sites(connection: sqlite3.Connection) -> list[Row]:
+def read_sites(connection: Connection) -> list[Row]:
     return rows(connection, "SELECT * FROM site ORDER BY name")
 
 
-def read_providers(connection: sqlite3.Connection) -> list[Row]:
+def read_providers(connection: Connection) -> list[Row]:
     return rows(
         connection,
         "SELECT provider.id, provider.name, site.name AS site, preferred FROM provider"
@@ -100,7 +100,7 @@ def read_providers(connection: sqlite3.Connection) -> list[Row]:
     )
 
 
-def read_printers(connection: sqlite3.Connection) -> list[Row]:
+def read_printers(connection: Connection) -> list[Row]:
     return rows(
         connection,
         "SELECT printer.id, printer.name, provider.name AS provider, uri, when_alone, release,"
@@ -109,7 +109,7 @@ def read_printers(connection: sqlite3.Connection) -> list[Row]:
     )
 
 
-def read_devices(connection: sqlite3.Connection) -> list[Row]:
+def read_devices(connection: Connection) -> list[Row]:
     return rows(
         connection,
         "SELECT device.id, device.name, site.name AS site, printer.name AS printer, functions,"
@@ -118,7 +118,7 @@ def read_devices(connection: sqlite3.Connection) -> list[Row]:
     )
 
 
-def read_site_states(connection: sqlite3.Connection) -> list[Row]:
+def read_site_states(connection: Connection) -> list[Row]:
     """Each site with its live stream and when it was last seen."""
     return rows(
         connection,
@@ -132,7 +132,7 @@ def read_site_states(connection: sqlite3.Connection) -> list[Row]:
     )
 
 
-def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
+def read_counts(connection: Connection) -> dict[str, int]:
     """How many there are of what other systems charge for, and of what wants a look."""
 
     def count(query: str) -> int:
@@ -151,9 +151,7 @@ def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
     }
 
 
-def compare_with_provider(
-    connection: sqlite3.Connection, provider: str, printed: Set[str]
-) -> list[str]:
+def compare_with_provider(connection: Connection, provider: str, printed: Set[str]) -> list[str]:
     """Keys that a provider's journal has as printed and the ledger has not, and the reverse.
 
     Of what a journal before this one printed only that knew, and of what an administrator
@@ -170,7 +168,7 @@ def compare_with_provider(
     ]
 
 
-def _its_own(connection: sqlite3.Connection, provider: str) -> set[str]:
+def _its_own(connection: Connection, provider: str) -> set[str]:
     """Charged keys that the provider's present journal must know."""
     found = connection.execute(
         "SELECT key FROM charge WHERE provider = ?1 AND received_at > (SELECT"
@@ -182,12 +180,12 @@ def _its_own(connection: sqlite3.Connection, provider: str) -> set[str]:
     return {row[0] for row in found}
 
 
-def _keys(connection: sqlite3.Connection, table: str, provider: str) -> set[str]:
+def _keys(connection: Connection, table: str, provider: str) -> set[str]:
     found = connection.execute(f"SELECT key FROM {table} WHERE provider = ?", (provider,))
     return {row[0] for row in found}
 
 
-def read_lag(connection: sqlite3.Connection) -> dict[str, float | None]:
+def read_lag(connection: Connection) -> dict[str, float | None]:
     """At a site: how late its last thousand batches were applied."""
     lags = sorted(
         1000 * (row[0] or 0)
@@ -203,7 +201,7 @@ def read_lag(connection: sqlite3.Connection) -> dict[str, float | None]:
     }
 
 
-def read_parked(connection: sqlite3.Connection, count_max: int) -> list[Row]:
+def read_parked(connection: Connection, count_max: int) -> list[Row]:
     """Records of sites that were not applied, with the site and why; the newest first."""
     cursor = connection.execute(
         "SELECT COALESCE(site.name, '') AS site, parked.stream, parked.number, parked.reason,"

@@ -7,7 +7,6 @@ server's clock, as far as the site that counted could tell.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 
 import attrs
@@ -15,6 +14,7 @@ import attrs
 from papercutd.domain.lockout import DAY_S, NO_LOCKOUT, Lockout, sum_lockouts
 from papercutd.errors import Rejected
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import Connection
 from papercutd.storage.people import heir_of_user, merged_users
 from papercutd.storage.records import Locked, Record
 
@@ -56,7 +56,7 @@ class Lockouts:
 
     def note(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         key: str,
         user: int,
         server: str,
@@ -75,7 +75,7 @@ class Lockouts:
         # Who had not heard of the unlocking counted what it has ended.
         is_ended = position_of(position) < position_of(unlocked)
         new = connection.execute(
-            "INSERT OR IGNORE INTO lockout_event VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO lockout_event VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (key, user, server, min(began_at, now_s), now_s, is_ended),
         ).rowcount
         if new:
@@ -83,9 +83,7 @@ class Lockouts:
             self._clear(connection, now_s)
         return self._read(connection, user)
 
-    def take(
-        self, connection: sqlite3.Connection, record: Record, locked: Locked, site: str
-    ) -> None:
+    def take(self, connection: Connection, record: Record, locked: Locked, site: str) -> None:
         """What a site has told: a lockout, or the end of those counted there."""
         server = f"site:{site}"
         if locked.ended:
@@ -94,12 +92,12 @@ class Lockouts:
             began_at, position = locked.began_at, record.position
             self.note(connection, record.key, locked.user, server, began_at, position)
 
-    def end_of_site(self, connection: sqlite3.Connection, key: str, user: int, server: str) -> None:
+    def end_of_site(self, connection: Connection, key: str, user: int, server: str) -> None:
         """An administrator of that site has ended the lockouts counted there: those only."""
         user = self._heir(connection, user)
         now_s = self._wall_s()
         new = connection.execute(
-            "INSERT OR IGNORE INTO lockout_event VALUES (?, ?, ?, ?, ?, 1)",
+            "INSERT INTO lockout_event VALUES (?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
             (key, user, server, now_s, now_s),
         ).rowcount
         if new:
@@ -108,13 +106,13 @@ class Lockouts:
             )
             self._sum(connection, user, self._unlocked(connection, user))
 
-    def unlock(self, connection: sqlite3.Connection, user: int) -> None:
+    def unlock(self, connection: Connection, user: int) -> None:
         """End them everywhere, those too that a cut site has counted and not told yet."""
         for one in merged_users(connection, "", self._heir(connection, user)):
             connection.execute("UPDATE lockout_event SET ended = 1 WHERE user = ?", (one,))
             self._sum(connection, one, self._log.position_text)
 
-    def _sum(self, connection: sqlite3.Connection, user: int, unlocked: str) -> None:
+    def _sum(self, connection: Connection, user: int, unlocked: str) -> None:
         begun = [
             row[0]
             for row in connection.execute(
@@ -123,12 +121,15 @@ class Lockouts:
         ]
         found = sum_lockouts(begun)
         connection.execute(
-            "INSERT OR REPLACE INTO lockout VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO lockout VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (user) DO UPDATE SET"
+            " lockouts = excluded.lockouts, lasts_s = excluded.lasts_s,"
+            " ends_at = excluded.ends_at, unlocked = excluded.unlocked,"
+            " noted_at = excluded.noted_at",
             (user, found.count, found.lasts_s, found.ends_at, unlocked, self._wall_s()),
         )
         self._log.touch("lockout", user)
 
-    def _clear(self, connection: sqlite3.Connection, now_s: float) -> None:
+    def _clear(self, connection: Connection, now_s: float) -> None:
         oldest = (now_s - KEPT_S, CLEARED_MAX)
         connection.execute(
             "DELETE FROM lockout_event WHERE key IN"
@@ -141,25 +142,25 @@ class Lockouts:
             connection.execute("DELETE FROM lockout WHERE user = ?", (user,))
             self._log.touch("lockout", user)
 
-    def _read(self, connection: sqlite3.Connection, user: int) -> Lockout:
+    def _read(self, connection: Connection, user: int) -> Lockout:
         found = connection.execute(
             "SELECT lockouts, lasts_s, ends_at FROM lockout WHERE user = ?", (user,)
         ).fetchone()
         return NO_LOCKOUT if found is None else Lockout(*found)
 
-    def _unlocked(self, connection: sqlite3.Connection, user: int) -> str:
+    def _unlocked(self, connection: Connection, user: int) -> str:
         found = connection.execute(
             "SELECT unlocked FROM lockout WHERE user = ?", (user,)
         ).fetchone()
         return "" if found is None else str(found[0])
 
-    def _heir(self, connection: sqlite3.Connection, user: int) -> int:
+    def _heir(self, connection: Connection, user: int) -> int:
         if connection.execute("SELECT 1 FROM user WHERE id = ?", (user,)).fetchone() is None:
             raise Rejected("bad-fields", "no such user")
         return heir_of_user(connection, "", user)
 
 
-def read_locked(connection: sqlite3.Connection) -> list[LockedUser]:
+def read_locked(connection: Connection) -> list[LockedUser]:
     """Everybody of whom the application server knows a lockout or an unlocking."""
     return [
         LockedUser(user, name, Lockout(*lockout), unlocked)

@@ -6,10 +6,9 @@ sites at the application server, and come back as a row of the replica.
 
 from __future__ import annotations
 
-import sqlite3
-
 from papercutd.domain.lockout import DAY_S, LOCKOUT_S, NO_LOCKOUT, Lockout, sum_lockouts
 from papercutd.storage import replica
+from papercutd.storage.engine import Connection
 from papercutd.storage.lockouts import LockedUser, position_of
 from papercutd.storage.people import merged_users
 from papercutd.storage.records import LOCKOUT, Locked, Record, encode_record
@@ -20,7 +19,7 @@ _KEPT_S = 2 * DAY_S
 
 
 def lock_out(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key: str,
     user: int,
     failures: int,
@@ -43,26 +42,25 @@ def lock_out(
     )
 
 
-def unlock(
-    connection: sqlite3.Connection, key: str, user: int, dated_s: float, wall_s: float
-) -> None:
+def unlock(connection: Connection, key: str, user: int, dated_s: float, wall_s: float) -> None:
     """Let ``user`` in again here, whatever the others say; they go by their own."""
     for one in merged_users(connection, "replica.", user):
         connection.execute("DELETE FROM lockout_event WHERE user = ?", (one,))
         connection.execute(
-            "INSERT OR REPLACE INTO unlocked"
-            " SELECT user, ends_at FROM replica.lockout WHERE user = ?",
+            "INSERT INTO unlocked"
+            " SELECT user, ends_at FROM replica.lockout WHERE user = ?"
+            " ON CONFLICT (user) DO UPDATE SET ends_at = excluded.ends_at",
             (one,),
         )
     _append(*(connection, key, _position(connection), wall_s), Locked(user, 0, dated_s, ended=True))
 
 
-def read_locked(connection: sqlite3.Connection) -> list[LockedUser]:
+def read_locked(connection: Connection) -> list[LockedUser]:
     """Everybody of whom this site knows a lockout or an unlocking."""
     return _read(connection, None)
 
 
-def _read(connection: sqlite3.Connection, one: int | None) -> list[LockedUser]:
+def _read(connection: Connection, one: int | None) -> list[LockedUser]:
     found = []
     for user, name, unlocked, count, lasts_s, ends_at, let_in in connection.execute(
         "SELECT u.id, u.name, COALESCE(l.unlocked, ''), COALESCE(l.lockouts, 0),"
@@ -89,13 +87,11 @@ def _read(connection: sqlite3.Connection, one: int | None) -> list[LockedUser]:
     return found
 
 
-def _position(connection: sqlite3.Connection) -> str:
+def _position(connection: Connection) -> str:
     position = replica.read_position(connection)
     return "" if position is None else position.text
 
 
-def _append(
-    connection: sqlite3.Connection, key: str, position: str, wall_s: float, locked: Locked
-) -> None:
+def _append(connection: Connection, key: str, position: str, wall_s: float, locked: Locked) -> None:
     record = Record(LOCKOUT, key, position, wall_s, lockout=locked)
     append_body(connection, encode_record(record), wall_s)

@@ -7,7 +7,6 @@ administrator has made again leaves it by itself.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +29,7 @@ from papercutd.domain.lost_edit import (
 )
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
 from papercutd.storage.replicated import TABLES, digest_of, read_row
 
@@ -52,7 +52,7 @@ class LostEdits:
         self._log = log
         self._wall_s = wall_s
 
-    def take(self, connection: sqlite3.Connection, record: str, lost: Lost, site: str) -> None:
+    def take(self, connection: Connection, record: str, lost: Lost, site: str) -> None:
         """List what the site called ``site`` told by ``record``, once whoever tells it.
 
         Raises Rejected ``bad-fields``.
@@ -66,16 +66,15 @@ class LostEdits:
         if lost.omitted + beyond == 0:
             return
         added = connection.execute(
-            "INSERT OR IGNORE INTO lost_edit_more (record, site, count) SELECT ?1, ?2, ?3"
-            f" WHERE (SELECT COUNT(*) FROM lost_edit_more WHERE site = ?2) < {MORE_MAX}",
+            "INSERT INTO lost_edit_more (record, site, count) SELECT ?1, ?2, ?3"
+            f" WHERE (SELECT COUNT(*) FROM lost_edit_more WHERE site = ?2) < {MORE_MAX}"
+            " ON CONFLICT DO NOTHING",
             (record, site_id, lost.omitted + beyond),
         )
         if added.rowcount:
             self._list(connection, "", site, f"{lost.omitted + beyond} more, not one by one")
 
-    def _take_one(
-        self, connection: sqlite3.Connection, edit: Edit, site_id: int, site: str
-    ) -> bool:
+    def _take_one(self, connection: Connection, edit: Edit, site_id: int, site: str) -> bool:
         """False when there is no room for it."""
         was = _kept(edit)
         hidden = " ".join(sorted(edit.hidden))
@@ -96,10 +95,12 @@ class LostEdits:
             self._list(connection, id, site, f"{edit.table} {name}".strip())
         elif self._count(connection, site_id) >= OF_SITE_MAX:
             return True
-        connection.execute("INSERT OR IGNORE INTO lost_edit_site VALUES (?, ?)", (id, site_id))
+        connection.execute(
+            "INSERT INTO lost_edit_site VALUES (?, ?) ON CONFLICT DO NOTHING", (id, site_id)
+        )
         return True
 
-    def _make_room(self, connection: sqlite3.Connection, site_id: int) -> bool:
+    def _make_room(self, connection: Connection, site_id: int) -> bool:
         """What was forgotten makes room for what is new."""
         (total,) = connection.execute("SELECT COUNT(*) FROM lost_edit").fetchone()
         own = self._count(connection, site_id)
@@ -116,13 +117,13 @@ class LostEdits:
         connection.execute("DELETE FROM lost_edit_site WHERE edit = ?", oldest)
         return True
 
-    def _count(self, connection: sqlite3.Connection, site_id: int) -> int:
+    def _count(self, connection: Connection, site_id: int) -> int:
         (own,) = connection.execute(
             "SELECT COUNT(*) FROM lost_edit_site WHERE site = ?", (site_id,)
         ).fetchone()
         return int(own)
 
-    def _list(self, connection: sqlite3.Connection, key: str, site: str, detail: str) -> None:
+    def _list(self, connection: Connection, key: str, site: str, detail: str) -> None:
         list_item(
             *(connection, self._log.number, self._wall_s(), "lost-edit", key),
             *(f"site:{site}", detail),
@@ -173,7 +174,7 @@ def _is_bounded(value: Value) -> bool:
 
 
 def read_lost_edits(
-    connection: sqlite3.Connection, site: str | None = None, every: bool = False
+    connection: Connection, site: str | None = None, every: bool = False
 ) -> list[Row]:
     """Those that are still lost, by what they are about; ``every``: also what was forgotten or
     is so again. ``site``: what that one told.
@@ -182,12 +183,13 @@ def read_lost_edits(
     for id, table, key, name, was, hidden, made_at, at, forgotten, sites in connection.execute(
         "SELECT id, tbl, key, name, was, hidden, made_at, at, forgotten,"
         " (SELECT group_concat(name, ', ') FROM (SELECT name FROM lost_edit_site JOIN site"
-        "  ON site.id = lost_edit_site.site WHERE edit = lost_edit.id ORDER BY name))"
+        "  ON site.id = lost_edit_site.site WHERE edit = lost_edit.id ORDER BY name) AS told)"
         " FROM lost_edit WHERE (?1 IS NULL OR id IN (SELECT edit FROM lost_edit_site JOIN site"
-        "  ON site.id = lost_edit_site.site WHERE site.name = ?1)) AND (?2 OR forgotten = 0)"
+        "  ON site.id = lost_edit_site.site WHERE site.name = ?1)) AND (?2 = 1 OR forgotten = 0)"
         " ORDER BY tbl, name, made_at, id",
         (site, every),
     ).fetchall():
+        key = _key_of(table, key)
         row = _compared(connection, table, key, msgspec.json.decode(was), hidden.split())
         again = row.pop("again")
         if again and not every:
@@ -208,7 +210,7 @@ def read_lost_edits(
     return found
 
 
-def count_lost_edits(connection: sqlite3.Connection) -> int:
+def count_lost_edits(connection: Connection) -> int:
     """How many an administrator should look at, those not told one by one as well."""
     (more,) = connection.execute(
         "SELECT COALESCE(SUM(count), 0) FROM lost_edit_more WHERE forgotten = 0"
@@ -216,7 +218,7 @@ def count_lost_edits(connection: sqlite3.Connection) -> int:
     return len(read_lost_edits(connection)) + int(more)
 
 
-def read_more(connection: sqlite3.Connection, site: str | None = None) -> int:
+def read_more(connection: Connection, site: str | None = None) -> int:
     """How many more there are than the list has."""
     (more,) = connection.execute(
         "SELECT COALESCE(SUM(count), 0) FROM lost_edit_more JOIN site"
@@ -227,7 +229,7 @@ def read_more(connection: sqlite3.Connection, site: str | None = None) -> int:
     return int(more)
 
 
-def forget_lost_edits(connection: sqlite3.Connection, ids: Sequence[str] | None) -> int:
+def forget_lost_edits(connection: Connection, ids: Sequence[str] | None) -> int:
     """An administrator has seen to them, by the beginnings of their ids; None: to all. How many.
 
     Raises NotFound, InvalidValue; then none is forgotten.
@@ -252,7 +254,7 @@ def forget_lost_edits(connection: sqlite3.Connection, ids: Sequence[str] | None)
 
 
 def _compared(
-    connection: sqlite3.Connection,
+    connection: Connection,
     table: str,
     key: Key,
     was: dict[str, Value] | None,
@@ -263,7 +265,9 @@ def _compared(
     if watched is None:
         # Money: whether it was given again nobody can tell.
         return {"was": was, "now": None, "hidden": hidden, "again": False}
-    _, _, row = read_row(connection, table, key)
+    # A key of another kind than the table's is nobody's.
+    is_key = isinstance(key, type(TABLES[table].first_key))
+    row = read_row(connection, table, key)[2] if is_key else None
     if was is None:
         now = None if row is None else {c: clipped(row[c]) for c in watched.shown}
         return {"was": None, "now": now, "hidden": [], "again": row is None}
@@ -276,6 +280,14 @@ def _compared(
         "hidden": hidden,
         "again": not differ and not hidden,
     }
+
+
+def _key_of(table: str, key: Key) -> Key:
+    """A key as the table has it: PostgreSQL keeps those of this list as texts."""
+    spec = TABLES.get(table)
+    if spec is None or not isinstance(spec.first_key, int) or not isinstance(key, str):
+        return key
+    return int(key) if key.removeprefix("-").isdecimal() and len(key) < 20 else key
 
 
 def _is_same(column: str, was: Value, now: Value) -> bool:

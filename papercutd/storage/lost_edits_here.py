@@ -27,6 +27,7 @@ from papercutd.domain.lost_edit import (
     clipped,
     printable,
 )
+from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.records import LOST_EDITS, Record, encode_record
 from papercutd.storage.replica import IN_FORCE, INCOMING, read_position, read_version
 from papercutd.storage.replicated import TABLES
@@ -58,7 +59,7 @@ _NAMED_BY = {
 
 
 def read_places(
-    connection: sqlite3.Connection, above: int, below: int | None, count_max: int
+    connection: Connection, above: int, below: int | None, count_max: int
 ) -> list[Mark]:
     """Places of the replica's history between two numbers, evenly spaced, in order.
 
@@ -75,9 +76,7 @@ def read_places(
     return [Mark(number, known[number]) for number in numbers[step - 1 :: step]]
 
 
-def journal_lost_edits(
-    connection: sqlite3.Connection, new: Position, common: int, wall_s: float
-) -> int:
+def journal_lost_edits(connection: Connection, new: Position, common: int, wall_s: float) -> int:
     """Journal what the replica in force has beyond change ``common`` and the incoming one,
     which is at ``new``, has not; the number of records.
     """
@@ -114,7 +113,7 @@ def _parts(lost: Lost) -> Iterator[Lost]:
         yield Lost(tuple(part), lost.omitted)
 
 
-def find_lost(connection: sqlite3.Connection, common: int) -> Lost:
+def find_lost(connection: Connection, common: int) -> Lost:
     """What is lost, the most important first; what does not fit is counted."""
     (first,) = connection.execute(f"SELECT first FROM {IN_FORCE}.position").fetchone()
     of_snapshot = first is None or first > common
@@ -127,7 +126,7 @@ def find_lost(connection: sqlite3.Connection, common: int) -> Lost:
     return Lost(tuple(kept), count - len(kept))
 
 
-def _all(connection: sqlite3.Connection, common: int, of_snapshot: bool) -> Iterator[Edit]:
+def _all(connection: Connection, common: int, of_snapshot: bool) -> Iterator[Edit]:
     version = read_version(connection)
     for watched in WATCHED:
         spec = TABLES[watched.table]
@@ -147,7 +146,7 @@ def _all(connection: sqlite3.Connection, common: int, of_snapshot: bool) -> Iter
 
 
 def _changed(
-    connection: sqlite3.Connection,
+    connection: Connection,
     watched: Watched,
     shown: Sequence[str],
     hidden: Sequence[str],
@@ -161,13 +160,14 @@ def _changed(
     )
     told = "".join(f", old.{column} IS NOT new.{column}" for column in hidden)
     told += "".join(f", old.{column}" for column in shown)
+    sealed = _sealed(connection, watched.table, "old")
     query = (
         f"SELECT old.{key}, COALESCE(applied.committed_at, 0), new.{key} IS NULL{told}"
         f" FROM {IN_FORCE}.{watched.table} AS old JOIN {IN_FORCE}.seal AS seal"
-        f" ON seal.tbl = '{watched.table}' AND seal.key = old.{key}"
+        f" ON seal.tbl = '{watched.table}' AND seal.key = {sealed}"
         f" LEFT JOIN {IN_FORCE}.applied AS applied ON applied.number = seal.number"
         f" LEFT JOIN {INCOMING}.{watched.table} AS new ON new.{key} = old.{key}"
-        f" WHERE (seal.number > ?1 OR (?2 AND seal.number = 0)) AND old.{key} IN"
+        f" WHERE (seal.number > ?1 OR (?2 = 1 AND seal.number = 0)) AND old.{key} IN"
         f" (SELECT {key} FROM {IN_FORCE}.{watched.table} WHERE {watched.condition})"
         f" AND (new.{key} IS NULL OR ({old}) IS NOT ({new}))"
         f" ORDER BY seal.number DESC, old.{key}"
@@ -183,13 +183,20 @@ def _changed(
         yield _edit(watched.table, found, name, at, was, secrets)
 
 
-def _removed(connection: sqlite3.Connection, watched: Watched, common: int) -> Iterator[Edit]:
+def _sealed(connection: Connection, table: str, row: str) -> str:
+    """The key of ``row`` as seals have it: SQLite as what it is, PostgreSQL as a text."""
+    key = f"{row}.{TABLES[table].key}"
+    return key if is_sqlite(connection) else f"{key}::text"
+
+
+def _removed(connection: Connection, watched: Watched, common: int) -> Iterator[Edit]:
     """Rows that are there again."""
     key = TABLES[watched.table].key
     columns = ", ".join(f"new.{column}" for column in (key, *watched.shown))
     for at, found, *values in connection.execute(
         f"SELECT COALESCE(applied.committed_at, 0), {columns} FROM {IN_FORCE}.gone AS gone"
-        f" JOIN {INCOMING}.{watched.table} AS new ON new.{key} = gone.key"
+        f" JOIN {INCOMING}.{watched.table} AS new"
+        f" ON {_sealed(connection, watched.table, 'new')} = gone.key"
         f" LEFT JOIN {IN_FORCE}.applied AS applied ON applied.number = gone.number"
         f" WHERE gone.tbl = ? AND gone.number > ? AND new.{key} IN"
         f" (SELECT {key} FROM {INCOMING}.{watched.table} WHERE {watched.condition})"
@@ -201,7 +208,7 @@ def _removed(connection: sqlite3.Connection, watched: Watched, common: int) -> I
         yield _edit(watched.table, found, _name(connection, INCOMING, watched.table, row), at, None)
 
 
-def _adjusted(connection: sqlite3.Connection, common: int) -> Iterator[Edit]:
+def _adjusted(connection: Connection, common: int) -> Iterator[Edit]:
     """Money given and taken: no snapshot has it, so all of it is lost."""
     for number, transfer, at, *values in connection.execute(
         "SELECT adjusted.number, transfer, COALESCE(applied.committed_at, adjusted.at),"
@@ -216,7 +223,7 @@ def _adjusted(connection: sqlite3.Connection, common: int) -> Iterator[Edit]:
         yield _edit(ADJUSTED, f"{number}.{transfer}", name, at, was)
 
 
-def _credited(connection: sqlite3.Connection, common: int) -> Iterator[Edit]:
+def _credited(connection: Connection, common: int) -> Iterator[Edit]:
     """Credits that were in the former replica's own snapshot, so nobody told of them one by one."""
     for account, name, credits_e4 in connection.execute(
         f"SELECT old.id, old.name, old.credits_e4 FROM {IN_FORCE}.account AS old"
@@ -229,7 +236,7 @@ def _credited(connection: sqlite3.Connection, common: int) -> Iterator[Edit]:
         yield _edit("account", account, name, 0.0, {"credits_e4": credits_e4})
 
 
-def _name(connection: sqlite3.Connection, database: str, table: str, row: dict[str, Any]) -> str:
+def _name(connection: Connection, database: str, table: str, row: dict[str, Any]) -> str:
     query = _NAMED.get(table)
     if query is not None:
         values = tuple(row.get(column) for column in _NAMED_BY[table])

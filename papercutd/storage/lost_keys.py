@@ -5,8 +5,6 @@ The same tables stand in the application server's database and in a site's journ
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 import msgspec
 
@@ -16,6 +14,7 @@ from papercutd.domain.job import Completion
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.storage import askers
 from papercutd.storage.askers import Void
+from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row, rows
 
 #: Keys of one list.
@@ -33,7 +32,7 @@ class LostReservation:
     decision: Decision
 
 
-def read_lost(connection: sqlite3.Connection, database: str) -> list[Row]:
+def read_lost(connection: Connection, database: str) -> list[Row]:
     """All of them, the oldest first; users stand in ``database``, such as ``replica.``."""
     return rows(
         connection,
@@ -45,7 +44,7 @@ def read_lost(connection: sqlite3.Connection, database: str) -> list[Row]:
     )
 
 
-def find_lost(connection: sqlite3.Connection, key: str) -> LostReservation:
+def find_lost(connection: Connection, key: str) -> LostReservation:
     """Raises NotFound, or InvalidValue for one that somebody still holds."""
     found = connection.execute(
         "SELECT provider, job_uuid, body FROM decision WHERE key = ? AND state = 'open'", (key,)
@@ -64,7 +63,7 @@ def find_lost(connection: sqlite3.Connection, key: str) -> LostReservation:
 
 
 def completion_of(
-    connection: sqlite3.Connection, database: str, lost: LostReservation, now_wall_s: float
+    connection: Connection, database: str, lost: LostReservation, now_wall_s: float
 ) -> Completion:
     """It came out as it was decided; nobody saw it, so that it is marked as assumed."""
     job, step = lost.key.split("/")
@@ -86,7 +85,7 @@ def completion_of(
     )
 
 
-def void_lost(connection: sqlite3.Connection, lost: LostReservation, void: Void) -> None:
+def void_lost(connection: Connection, lost: LostReservation, void: Void) -> None:
     """Nothing came out: what it reserved is free."""
     askers.release_all(connection, lost.key)
     void(connection, lost.key)

@@ -6,8 +6,6 @@ who bore it last, and whatever still comes in of them posts.
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 
 from papercutd.domain.job import fold_user_name
@@ -15,6 +13,7 @@ from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import UNCOLLECTED, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, check_user_name, take_user_name
+from papercutd.storage.engine import Connection
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
 
 
@@ -38,7 +37,7 @@ class Merging:
         self._accounts = accounts
         self._directory = directory
 
-    def merge(self, connection: sqlite3.Connection, name: str, into: str, entry: Entry) -> None:
+    def merge(self, connection: Connection, name: str, into: str, entry: Entry) -> None:
         """``name`` is ``into`` for ever: money, reservations, cards and names go to the heir.
 
         A password or PIN goes where the heir has none, and never to an administrator.
@@ -80,9 +79,7 @@ class Merging:
             connection.execute("UPDATE card SET user = ? WHERE hash = ?", (heir.id, card))
             self._log.touch("card", card)
 
-    def rename(
-        self, connection: sqlite3.Connection, name: str, new: str, at: float, now: bool
-    ) -> None:
+    def rename(self, connection: Connection, name: str, new: str, at: float, now: bool) -> None:
         """The user is called ``new``; the name before still finds this person.
 
         Raises NotFound, InvalidValue, AlreadyExists, NameKept.
@@ -98,7 +95,7 @@ class Merging:
         self._log.touch("user", user.id)
         self._log.touch("account", user.account)
 
-    def delete(self, connection: sqlite3.Connection, name: str, at: float) -> int:
+    def delete(self, connection: Connection, name: str, at: float) -> int:
         """The user prints no more; what was printed still posts. What the account holds."""
         user = self._living(connection, name)
         self._leave_name(connection, user, at)
@@ -108,7 +105,7 @@ class Merging:
         self._log.touch("account", user.account)
         return self._accounts.funds(connection, user.account).balance_e4
 
-    def undelete(self, connection: sqlite3.Connection, name: str, at: float) -> None:
+    def undelete(self, connection: Connection, name: str, at: float) -> None:
         """A deleted user is back, under the last name; raises NotFound, AlreadyExists.
 
         NotFound where the name was given to somebody else meanwhile.
@@ -123,7 +120,7 @@ class Merging:
         connection.execute("UPDATE account SET closed = 0 WHERE id = ?", (user.account,))
         self._log.touch("account", user.account)
 
-    def assign(self, connection: sqlite3.Connection, key: str, name: str, entry: Entry) -> int:
+    def assign(self, connection: Connection, key: str, name: str, entry: Entry) -> int:
         """What ``key`` was charged to nobody is paid by the user called ``name``; how much.
 
         It happened, so it posts whatever the funds. Raises NotFound, and AlreadyExists
@@ -141,7 +138,7 @@ class Merging:
             raise NotFound("uncollected charge", key)
         charge_id, amount_e4, version, printer = found
         done = connection.execute(
-            "INSERT OR IGNORE INTO assigned VALUES (?, ?, ?, ?)",
+            "INSERT INTO assigned VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (charge_id, person.id, entry.received_at, self._log.number),
         )
         if done.rowcount == 0:
@@ -162,7 +159,7 @@ class Merging:
         return int(amount_e4)
 
     def _move_reservations(
-        self, connection: sqlite3.Connection, old: _User, heir: _User, entry: Entry
+        self, connection: Connection, old: _User, heir: _User, entry: Entry
     ) -> None:
         for key, transfer, reserved_e4, version, place in connection.execute(
             "SELECT d.key, d.transfer, d.reserved_e4, t.price_version, t.place"
@@ -180,36 +177,39 @@ class Merging:
             )
             self._log.touch("reservation", key)
 
-    def _leave_name(self, connection: sqlite3.Connection, user: _User, at: float) -> None:
+    def _leave_name(self, connection: Connection, user: _User, at: float) -> None:
         connection.execute(
             "UPDATE user_name SET until = ? WHERE folded = ? AND user = ? AND until IS NULL",
             (self._log.number, user.folded, user.id),
         )
         connection.execute(
-            "INSERT OR REPLACE INTO former_name VALUES (?, ?, ?)", (user.folded, user.id, at)
+            "INSERT INTO former_name VALUES (?, ?, ?) ON CONFLICT (folded)"
+            " DO UPDATE SET user = excluded.user, left_at = excluded.left_at",
+            (user.folded, user.id, at),
         )
         self._log.touch("former_name", user.folded)
         # What no name can be: names hold no control characters.
         connection.execute("UPDATE user SET folded = ? WHERE id = ?", (f"\x01{user.id}", user.id))
         self._log.touch("user", user.id)
 
-    def _bear_name(self, connection: sqlite3.Connection, user: int, folded: str) -> None:
+    def _bear_name(self, connection: Connection, user: int, folded: str) -> None:
         connection.execute("UPDATE user SET folded = ? WHERE id = ?", (folded, user))
         # The same name again within one transaction is the same bearing.
         connection.execute(
-            "INSERT OR REPLACE INTO user_name VALUES (?, ?, ?, NULL)",
+            "INSERT INTO user_name VALUES (?, ?, ?, NULL)"
+            " ON CONFLICT (folded, since, user) DO UPDATE SET until = NULL",
             (folded, user, self._log.number),
         )
         self._log.touch("user", user)
 
-    def _living(self, connection: sqlite3.Connection, name: str) -> _User:
+    def _living(self, connection: Connection, name: str) -> _User:
         person = self._directory.find_person(connection, name)
         user = None if person is None else self._read(connection, person.id)
         if user is None or user.deleted_at is not None:
             raise NotFound("user", name)
         return user
 
-    def _read(self, connection: sqlite3.Connection, user: int) -> _User:
+    def _read(self, connection: Connection, user: int) -> _User:
         found = connection.execute(
             "SELECT id, name, folded, account, administrator, verifier, pin_verifier, deleted_at"
             " FROM user WHERE id = ?",
@@ -218,7 +218,7 @@ class Merging:
         return _User(*found)
 
 
-def read_uncollected(connection: sqlite3.Connection) -> list[Row]:
+def read_uncollected(connection: Connection) -> list[Row]:
     """Charges that were booked to nobody and not assigned since, the oldest first."""
     return rows(
         connection,

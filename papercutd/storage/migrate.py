@@ -14,6 +14,7 @@ from importlib import resources
 import attrs
 
 from papercutd.errors import SchemaTooNew, StorageError
+from papercutd.storage.engine import Connection
 
 
 @attrs.frozen(auto_exc=True, str=False)
@@ -65,7 +66,7 @@ def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def set_durable(connection: sqlite3.Connection, database: str = "main") -> None:
+def set_durable(connection: Connection, database: str = "main") -> None:
     """Write-ahead log with a sync at every commit."""
     connection.execute(f"PRAGMA {database}.journal_mode = WAL")
     connection.execute(f"PRAGMA {database}.synchronous = FULL")
@@ -100,7 +101,7 @@ def _explained(error: sqlite3.DatabaseError, path: str) -> Exception:
     return error
 
 
-def migrate(connection: sqlite3.Connection, path: str, schema: str, database: str = "main") -> bool:
+def migrate(connection: Connection, path: str, schema: str, database: str = "main") -> bool:
     """Apply what is missing of ``schema`` to the attached ``database``.
 
     True when it was there before, in an older form.

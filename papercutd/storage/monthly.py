@@ -9,13 +9,14 @@ to the person, in the month of the charge.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
 
 import attrs
+
+from papercutd.storage.engine import Connection
 
 #: Charges that one transaction rolls forward; a change is never divided.
 PIECE_CHARGES = 5_000
@@ -69,13 +70,13 @@ def month_of(at: Any) -> str:
         return "1970-01"
 
 
-def read_rolled(connection: sqlite3.Connection) -> Rolled:
+def read_rolled(connection: Connection) -> Rolled:
     (head,) = connection.execute("SELECT number FROM head").fetchone()
     number, stale = connection.execute("SELECT number, stale FROM monthly_mark").fetchone()
     return Rolled(number, head, bool(stale))
 
 
-def roll_forward(connection: sqlite3.Connection) -> Rolled:
+def roll_forward(connection: Connection) -> Rolled:
     """One piece: at most PIECE_CHARGES charges and those of the same change; how far it is now.
 
     What the transaction under way has written is left for a later one.
@@ -92,12 +93,12 @@ def roll_forward(connection: sqlite3.Connection) -> Rolled:
     return attrs.evolve(rolled, number=until)
 
 
-def begin_again(connection: sqlite3.Connection) -> None:
+def begin_again(connection: Connection) -> None:
     """Throw the sums away, so that they are made anew of all charges."""
     connection.execute("UPDATE monthly_mark SET number = 0, stale = 1")
 
 
-def _throw_away(connection: sqlite3.Connection, rolled: Rolled) -> Rolled:
+def _throw_away(connection: Connection, rolled: Rolled) -> Rolled:
     keys = connection.execute(
         "SELECT of, month, what FROM monthly LIMIT ?", (PIECE_CHARGES,)
     ).fetchall()
@@ -108,7 +109,7 @@ def _throw_away(connection: sqlite3.Connection, rolled: Rolled) -> Rolled:
     return rolled
 
 
-def _end_of_piece(connection: sqlite3.Connection, rolled: Rolled) -> int:
+def _end_of_piece(connection: Connection, rolled: Rolled) -> int:
     ends = [rolled.of]
     for table in ("charge", "assigned"):
         found = connection.execute(
@@ -120,7 +121,7 @@ def _end_of_piece(connection: sqlite3.Connection, rolled: Rolled) -> int:
     return min(ends)
 
 
-def sum_charges(connection: sqlite3.Connection, after: int, until: int) -> Iterator[Sums]:
+def sum_charges(connection: Connection, after: int, until: int) -> Iterator[Sums]:
     """The sums of the changes beyond ``after`` up to ``until``, in parts of bounded size."""
     sums: Sums = {}
 
@@ -146,14 +147,14 @@ def sum_charges(connection: sqlite3.Connection, after: int, until: int) -> Itera
     yield sums
 
 
-def add_sums(connection: sqlite3.Connection, table: str, sums: Sums) -> None:
+def add_sums(connection: Connection, table: str, sums: Sums) -> None:
     # In the order of the key: pages of the table are written once each.
     connection.executemany(
         _ADD.format(*[table] * 5), [(*key, *figures) for key, figures in sorted(sums.items())]
     )
 
 
-def verify_monthly(connection: sqlite3.Connection) -> list[str]:
+def verify_monthly(connection: Connection) -> list[str]:
     """Sums that are not those of the charges up to the mark."""
     rolled = read_rolled(connection)
     if rolled.stale:

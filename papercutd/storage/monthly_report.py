@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row
 from papercutd.storage.monthly import (
     Key,
@@ -42,7 +42,7 @@ _SITES = (
 
 
 def read_report(
-    connection: sqlite3.Connection, by: str, since: str, until: str, order: str, count: int
+    connection: Connection, by: str, since: str, until: str, order: str, count: int
 ) -> list[Row]:
     """Sums of the months from ``since`` to ``until``, the most ``order`` first; ``count`` at most.
 
@@ -82,7 +82,7 @@ def read_report(
 
 
 def _read_sums(
-    connection: sqlite3.Connection,
+    connection: Connection,
     of: str,
     since: str,
     until: str,
@@ -139,7 +139,7 @@ def _put(sums: Sums, key: Key, figures: list[int]) -> None:
         own[place] += figure
 
 
-def _by_site(connection: sqlite3.Connection, found: Sums) -> Sums:
+def _by_site(connection: Connection, found: Sums) -> Sums:
     sites = dict(connection.execute(_SITES).fetchall())
     summed: Sums = {}
     for (of, month, place), figures in found.items():
@@ -147,7 +147,7 @@ def _by_site(connection: sqlite3.Connection, found: Sums) -> Sums:
     return summed
 
 
-def _named(connection: sqlite3.Connection, by: str) -> Callable[[str], str]:
+def _named(connection: Connection, by: str) -> Callable[[str], str]:
     def named(what: str) -> str:
         if by in _NAMES:
             return str(connection.execute(_NAMES[by], (what,)).fetchone()[0])
@@ -179,7 +179,7 @@ class MonthlyStore:
     ) -> Deferred[list[Row]]:
         """See ``read_report``."""
 
-        def read(connection: sqlite3.Connection) -> list[Row]:
+        def read(connection: Connection) -> list[Row]:
             with one_moment(connection):
                 return read_report(connection, by, since, until, order, count)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
 from papercutd.domain.capabilities import CAPABILITIES, lacking
+from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import TABLES
 
 #: Rows named one by one.
@@ -18,7 +18,7 @@ _IN_FORCE = {
 
 
 def read_lacking(
-    connection: sqlite3.Connection,
+    connection: Connection,
     now: float,
     database: str = "",
     known: Iterable[str] = CAPABILITIES,
@@ -37,7 +37,7 @@ def read_lacking(
         source = f"{database}{spec.table}" if database else spec.source
         in_force = _IN_FORCE.get(spec.table, "?1 IS NOT NULL").replace("@", source)
         is_known = version is None or spec.since <= version
-        wanted = "needs <> ''" if is_known else "1"
+        wanted = "needs <> ''" if is_known else "1 = 1"
         for key, needs in connection.execute(
             f"SELECT {spec.key}, needs FROM {source} WHERE {wanted} AND {in_force}"
             f" ORDER BY {spec.key} DESC LIMIT 1000",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from papercutd.errors import InvalidValue
+from papercutd.storage.engine import Connection
 
 T = TypeVar("T")
 #: What a set-aside journal is called before it was salvaged, and after.
@@ -20,7 +21,7 @@ def journals_to_salvage(data: Path, name: str) -> Iterator[Path]:
     yield from sorted(data.glob(f"{WAITING}*-{name}"))
 
 
-def read_from(path: Path, read: Callable[[sqlite3.Connection], T]) -> T:
+def read_from(path: Path, read: Callable[[Connection], T]) -> T:
     """``read`` of the journal at ``path``; its write-ahead log counts."""
     connection = sqlite3.connect(path)
     try:
@@ -49,7 +50,7 @@ def read_printed(path: str) -> tuple[str, set[str]]:
         journal.close()
 
 
-def read_unforwarded(connection: sqlite3.Connection) -> list[str]:
+def read_unforwarded(connection: Connection) -> list[str]:
     """A site's records that the application server has not acknowledged, oldest first."""
     return [
         row[0]

@@ -7,7 +7,6 @@ a printer or another policy of a site, its figures and its words stand.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from papercutd.domain.signed import Signature, canonical
 from papercutd.errors import NotFound
 from papercutd.storage.change_log import read_head
 from papercutd.storage.directory import decode_prices
+from papercutd.storage.engine import Connection
 from papercutd.storage.policies import read_rules
 from papercutd.storage.statement import gone, read_figures, span_of_numbers
 
@@ -56,7 +56,7 @@ class Closing:
     number: int | None = None
 
 
-def gather(connection: sqlite3.Connection) -> None:
+def gather(connection: Connection) -> None:
     """Number the outages that began since the last time."""
     newest = _newest(connection)
     # An installation of before there were numbers: its latest ones.
@@ -84,7 +84,7 @@ def gather(connection: sqlite3.Connection) -> None:
         newest = _newest(connection)
 
 
-def close(connection: sqlite3.Connection) -> None:
+def close(connection: Connection) -> None:
     """Keep the statements of outages that nobody is missing from any more."""
     for outage in read_open(connection):
         closing = read_closing(connection, outage)
@@ -100,7 +100,7 @@ def close(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE outage SET body = ? WHERE id = ?", (body, outage.id))
 
 
-def sign_closed(connection: sqlite3.Connection, sign: Sign) -> int:
+def sign_closed(connection: Connection, sign: Sign) -> int:
     """Sign what is closed and not signed yet; how many."""
     rows = connection.execute(
         "SELECT id, body FROM outage WHERE signature = '' AND body <> x'' ORDER BY id LIMIT ?",
@@ -115,7 +115,7 @@ def sign_closed(connection: sqlite3.Connection, sign: Sign) -> int:
     return len(rows)
 
 
-def statement_of(connection: sqlite3.Connection, number: int | None = None) -> dict[str, Any]:
+def statement_of(connection: Connection, number: int | None = None) -> dict[str, Any]:
     """The statement of an outage, or of the latest; raises NotFound."""
     row = connection.execute(
         f"SELECT {_COLUMNS}, body, signature, certificate FROM outage"
@@ -135,7 +135,7 @@ def statement_of(connection: sqlite3.Connection, number: int | None = None) -> d
     return stated
 
 
-def state_again(connection: sqlite3.Connection, number: int) -> dict[str, Any]:
+def state_again(connection: Connection, number: int) -> dict[str, Any]:
     """What the books say of an outage now, whatever was kept of it; raises NotFound."""
     row = connection.execute(
         f"SELECT {_COLUMNS}, body FROM outage WHERE id = ?", (number,)
@@ -150,7 +150,7 @@ def state_again(connection: sqlite3.Connection, number: int) -> dict[str, Any]:
     return _state(connection, outage, closing)
 
 
-def list_outages(connection: sqlite3.Connection, count_max: int) -> list[dict[str, Any]]:
+def list_outages(connection: Connection, count_max: int) -> list[dict[str, Any]]:
     """Newest first: when, which sites, whether closed, and what was printed."""
     shown = []
     for (number,) in connection.execute(
@@ -168,9 +168,7 @@ def list_outages(connection: sqlite3.Connection, count_max: int) -> list[dict[st
     return shown
 
 
-def read_closing(
-    connection: sqlite3.Connection, outage: Outage, before: int | None = None
-) -> Closing:
+def read_closing(connection: Connection, outage: Outage, before: int | None = None) -> Closing:
     """Whether everybody who was part of ``outage`` had reported, looking at events so far."""
     missing: dict[tuple[str, str], None] = {}
     own = {f"site:{one['site']}" for one in outage.sites}
@@ -207,7 +205,7 @@ def read_closing(
     return Closing([], outage.last_down_at, read_head(connection).number)
 
 
-def _state(connection: sqlite3.Connection, outage: Outage, closing: Closing) -> dict[str, Any]:
+def _state(connection: Connection, outage: Outage, closing: Closing) -> dict[str, Any]:
     head = read_head(connection)
     last = head.number + 1 if closing.number is None else closing.number
     at = connection.execute(
@@ -237,19 +235,21 @@ def _state(connection: sqlite3.Connection, outage: Outage, closing: Closing) -> 
     }
 
 
-def _overspend(connection: sqlite3.Connection, outage: Outage, last: int) -> dict[str, Any]:
+def _overspend(connection: Connection, outage: Outage, last: int) -> dict[str, Any]:
     """How far below their floor people may have come at cut sites, and how far they did."""
     bound_e4: int | None = 0
     for site in outage.sites:
         caps = [p["cap_user_e4"] for p in (site, *site["groups"]) if p["policy"] == "capped"]
         bound_e4 = None if bound_e4 is None or None in caps else bound_e4 + max(caps, default=0)
     over = connection.execute(
-        "SELECT account.name, MIN(spent.amount_e4, account.floor_e4 - account.credits_e4"
-        " + account.debits_e4) AS over_e4 FROM (SELECT account, SUM(amount_e4) AS amount_e4"
+        "SELECT name, over_e4 FROM (SELECT account.name, MIN(spent.amount_e4, account.floor_e4"
+        " - account.credits_e4 + account.debits_e4) AS over_e4"
+        " FROM (SELECT account, SUM(amount_e4) AS amount_e4"
         " FROM charge WHERE number >= ? AND number <= ? AND decider NOT IN"
         " ('application', 'tracker') GROUP BY account) AS spent"
         " JOIN account ON account.id = spent.account WHERE account.kind = 'personal'"
-        " AND account.restricted = 1 AND over_e4 > 0 ORDER BY over_e4 DESC, account.name",
+        " AND account.restricted = 1) AS spender WHERE over_e4 > 0"
+        " ORDER BY over_e4 DESC, name",
         (outage.first, last),
     ).fetchall()
     most_e4 = over[0][1] if over else 0
@@ -262,7 +262,7 @@ def _overspend(connection: sqlite3.Connection, outage: Outage, last: int) -> dic
     }
 
 
-def _evidence(connection: sqlite3.Connection, outage: Outage, last: int) -> dict[str, Any]:
+def _evidence(connection: Connection, outage: Outage, last: int) -> dict[str, Any]:
     """Why nothing was lost or charged twice: figures that anybody can count again."""
     charges, keys = connection.execute(
         "SELECT COUNT(*), COUNT(DISTINCT key) FROM charge WHERE number >= ? AND number <= ?",
@@ -300,13 +300,13 @@ def _evidence(connection: sqlite3.Connection, outage: Outage, last: int) -> dict
     }
 
 
-def _nothing(connection: sqlite3.Connection) -> dict[str, Any]:
+def _nothing(connection: Connection) -> dict[str, Any]:
     """There has been no outage yet."""
     outage = Outage(0, False, 0.0, 0, 0, 0.0, read_head(connection).number + 1, [])
     return {**_state(connection, outage, Closing([], None, outage.first)), "until": None}
 
 
-def _site_as_it_stands(connection: sqlite3.Connection, identity: str, at: float) -> dict[str, Any]:
+def _site_as_it_stands(connection: Connection, identity: str, at: float) -> dict[str, Any]:
     name = identity.partition(":")[2]
     (site,) = connection.execute("SELECT id FROM site WHERE name = ?", (name,)).fetchone()
     prices = connection.execute(
@@ -343,9 +343,7 @@ def _policy(effective: Effective) -> dict[str, Any]:
     return {"policy": effective.policy.value, "cap_user_e4": effective.cap_user_e4}
 
 
-def _belongs(
-    connection: sqlite3.Connection, outage: Outage, event: int, at: float, drill: int
-) -> bool:
+def _belongs(connection: Connection, outage: Outage, event: int, at: float, drill: int) -> bool:
     """Whether a site that went down is part of ``outage``: near it, and before it closed."""
     if drill or outage.is_drill or abs(at - outage.last_down_at) > ONE_OUTAGE_S:
         return False
@@ -353,7 +351,7 @@ def _belongs(
     return not body and read_closing(connection, outage, event).number is None
 
 
-def _first_event(connection: sqlite3.Connection) -> int:
+def _first_event(connection: Connection) -> int:
     found = connection.execute(
         "SELECT id FROM link_event WHERE event = 'down' AND identity LIKE 'site:%'"
         " ORDER BY id DESC LIMIT 1 OFFSET ?",
@@ -362,12 +360,12 @@ def _first_event(connection: sqlite3.Connection) -> int:
     return 0 if found is None else int(found[0])
 
 
-def _newest(connection: sqlite3.Connection) -> Outage | None:
+def _newest(connection: Connection) -> Outage | None:
     row = connection.execute(f"SELECT {_COLUMNS} FROM outage ORDER BY id DESC LIMIT 1").fetchone()
     return None if row is None else _outage(row)
 
 
-def read_open(connection: sqlite3.Connection) -> list[Outage]:
+def read_open(connection: Connection) -> list[Outage]:
     """Those that are not closed yet, oldest first."""
     return [
         _outage(row)

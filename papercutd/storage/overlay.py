@@ -8,11 +8,10 @@ this stream on (design 4.9).
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 
 from papercutd.domain.decision import Funds
+from papercutd.storage.engine import Connection
 
 
 @attrs.frozen
@@ -26,7 +25,7 @@ class Overlay:
     escrow_e4: int = 0
 
 
-def replicated_mark(connection: sqlite3.Connection) -> int:
+def replicated_mark(connection: Connection) -> int:
     """The last record of our stream that the replica contains."""
     found = connection.execute(
         "SELECT number FROM replica.stream WHERE id = (SELECT stream FROM identity)"
@@ -34,12 +33,12 @@ def replicated_mark(connection: sqlite3.Connection) -> int:
     return 0 if found is None else int(found[0])
 
 
-def merged_accounts(connection: sqlite3.Connection, account: int) -> list[int]:
+def merged_accounts(connection: Connection, account: int) -> list[int]:
     """``account`` and all that the replica says were merged into it."""
     return [
         row[0]
         for row in connection.execute(
-            "WITH RECURSIVE mine (id) AS (VALUES (?) UNION SELECT a.id"
+            "WITH RECURSIVE mine (id) AS (VALUES (CAST(? AS BIGINT)) UNION SELECT a.id"
             " FROM replica.account AS a JOIN mine ON a.merged_into = mine.id)"
             " SELECT id FROM mine",
             (account,),
@@ -47,7 +46,7 @@ def merged_accounts(connection: sqlite3.Connection, account: int) -> list[int]:
     ]
 
 
-def read_overlay(connection: sqlite3.Connection, account: int) -> Overlay | None:
+def read_overlay(connection: Connection, account: int) -> Overlay | None:
     """The figures of ``account``; None where the replica has no such account.
 
     What was decided here for those that were merged into it since is its own.
@@ -93,7 +92,7 @@ def read_overlay(connection: sqlite3.Connection, account: int) -> Overlay | None
     return Overlay(funds, settled_e4 + open_e4, _escrow(connection, mine, mark))
 
 
-def _escrow(connection: sqlite3.Connection, accounts: list[int], mark: int) -> int:
+def _escrow(connection: Connection, accounts: list[int], mark: int) -> int:
     """What sites hold for the owners of personal ``accounts``, less what was spent of it here."""
     places = ", ".join("?" * len(accounts))
     (held_e4,) = connection.execute(

@@ -7,13 +7,13 @@ are those of the journal, and the record stands in its chain.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 import attrs
 import msgspec
 
 from papercutd.domain.job import SessionRef
+from papercutd.storage.engine import Connection
 from papercutd.storage.intake import Arrived, Intake
 
 PAGE_MAX = 500
@@ -42,7 +42,7 @@ _HEAD = msgspec.json.Decoder(_Head)
 
 
 def read_parked(
-    connection: sqlite3.Connection, after: tuple[str, int], stream: str | None = None
+    connection: Connection, after: tuple[str, int], stream: str | None = None
 ) -> list[dict[str, Any]]:
     """At most 500 after that (stream, number), of all streams or of one."""
     rows = connection.execute(
@@ -75,7 +75,7 @@ def _shown(
     }
 
 
-def retry_parked(connection: sqlite3.Connection, intake: Intake, after: tuple[str, int]) -> Retried:
+def retry_parked(connection: Connection, intake: Intake, after: tuple[str, int]) -> Retried:
     """Apply what can be applied by now of those after ``after``, in the order they were written.
 
     In one transaction with what it takes them from: none is applied twice.

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 
 from papercutd.domain.card import hash_card
 from papercutd.domain.job import fold_user_name
+from papercutd.storage.engine import Connection
 
 #: The secret under which card numbers are hashed.
 CARD_KEY = "card-key"
@@ -35,18 +34,18 @@ class Login:
 #: Merges that are followed, one into the next; a circle cannot be made.
 MERGES_MAX = 1_000
 _LOGIN = (
-    "SELECT u.id, u.name, u.full_name, u.account, u.disabled OR a.closed, u.verifier,"
+    "SELECT u.id, u.name, u.full_name, u.account, MAX(u.disabled, a.closed), u.verifier,"
     " u.pin_verifier FROM {0}user AS u JOIN {0}account AS a ON a.id = u.account WHERE u.id = ?"
 )
 
 
-def find_by_name(connection: sqlite3.Connection, schema: str, name: str) -> Login | None:
+def find_by_name(connection: Connection, schema: str, name: str) -> Login | None:
     """Who is found by ``name`` now: who bears it, else who bore it last."""
     user = find_user(connection, schema, name)
     return None if user is None else find_by_id(connection, schema, user)
 
 
-def find_user(connection: sqlite3.Connection, schema: str, name: str) -> int | None:
+def find_user(connection: Connection, schema: str, name: str) -> int | None:
     """The id of who bears ``name``, else of who bore it last, or of whom they were merged into."""
     folded = fold_user_name(name)
     found = connection.execute(
@@ -57,7 +56,7 @@ def find_user(connection: sqlite3.Connection, schema: str, name: str) -> int | N
     return None if found is None else heir_of_user(connection, schema, found[0])
 
 
-def heir_of_user(connection: sqlite3.Connection, schema: str, user: int) -> int:
+def heir_of_user(connection: Connection, schema: str, user: int) -> int:
     """Whom ``user`` was merged into, however often; itself where it was not."""
     for _ in range(MERGES_MAX):
         found = connection.execute(
@@ -69,12 +68,12 @@ def heir_of_user(connection: sqlite3.Connection, schema: str, user: int) -> int:
     return user
 
 
-def merged_users(connection: sqlite3.Connection, schema: str, user: int) -> list[int]:
+def merged_users(connection: Connection, schema: str, user: int) -> list[int]:
     """``user`` and all that were merged into it."""
     return [
         row[0]
         for row in connection.execute(
-            "WITH RECURSIVE mine (id) AS (VALUES (?) UNION"
+            "WITH RECURSIVE mine (id) AS (VALUES (CAST(? AS BIGINT)) UNION"
             f" SELECT u.id FROM {schema}user AS u JOIN mine ON u.merged_into = mine.id)"
             " SELECT id FROM mine",
             (user,),
@@ -82,7 +81,7 @@ def merged_users(connection: sqlite3.Connection, schema: str, user: int) -> list
     ]
 
 
-def find_by_card(connection: sqlite3.Connection, schema: str, number: str) -> Login | None:
+def find_by_card(connection: Connection, schema: str, number: str) -> Login | None:
     """Whose card that is; raises InvalidValue for what is no card number."""
     key = read_secret(connection, schema, CARD_KEY)
     if key is None:
@@ -95,7 +94,7 @@ def find_by_card(connection: sqlite3.Connection, schema: str, number: str) -> Lo
     return find_by_id(connection, schema, heir_of_user(connection, schema, found[0]))
 
 
-def find_by_id(connection: sqlite3.Connection, schema: str, user: int) -> Login | None:
+def find_by_id(connection: Connection, schema: str, user: int) -> Login | None:
     person = _login(connection.execute(_LOGIN.format(schema), (user,)).fetchone())
     if person is None:
         return None
@@ -108,7 +107,7 @@ def find_by_id(connection: sqlite3.Connection, schema: str, user: int) -> Login 
     return attrs.evolve(person, users=frozenset(users), names=names)
 
 
-def find_notices(connection: sqlite3.Connection, schema: str, user: int) -> list[str]:
+def find_notices(connection: Connection, schema: str, user: int) -> list[str]:
     """What the person is to be told at a log-in: kinds of notices, each once."""
     users = merged_users(connection, schema, user)
     places = ", ".join("?" * len(users))
@@ -122,7 +121,7 @@ def find_notices(connection: sqlite3.Connection, schema: str, user: int) -> list
     ]
 
 
-def read_secret(connection: sqlite3.Connection, schema: str, name: str) -> str | None:
+def read_secret(connection: Connection, schema: str, name: str) -> str | None:
     found = connection.execute(
         f"SELECT value FROM {schema}secret WHERE name = ?", (name,)
     ).fetchone()
@@ -130,7 +129,7 @@ def read_secret(connection: sqlite3.Connection, schema: str, name: str) -> str |
 
 
 def find_shared_accounts(
-    connection: sqlite3.Connection, schema: str, find: str, after: str, count_max: int
+    connection: Connection, schema: str, find: str, after: str, count_max: int
 ) -> list[tuple[int, str]]:
     """(id, name) of open shared accounts with ``find`` in their name, by name."""
     return connection.execute(
@@ -167,7 +166,7 @@ class Device:
     site: tuple[str, str, int] | None = None
 
 
-def find_site_device(connection: sqlite3.Connection, name: str) -> Device | None:
+def find_site_device(connection: Connection, name: str) -> Device | None:
     """At a site: the device called ``name``, if it stands there."""
     own = connection.execute(
         "SELECT 1 FROM replica.device AS d JOIN replica.site AS s ON s.id = d.site"
@@ -177,7 +176,7 @@ def find_site_device(connection: sqlite3.Connection, name: str) -> Device | None
     return None if own is None else find_device(connection, "replica.", name)
 
 
-def find_device(connection: sqlite3.Connection, schema: str, name: str) -> Device | None:
+def find_device(connection: Connection, schema: str, name: str) -> Device | None:
     """The device called ``name``, if it was not removed."""
     found = connection.execute(
         f"SELECT d.id, d.name, d.printer, p.name, d.functions, d.logins, d.idle_s, v.name,"

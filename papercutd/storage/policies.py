@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from papercutd.domain.decision import Policy
 from papercutd.domain.policy import (
     ANY,
@@ -20,6 +18,7 @@ from papercutd.domain.policy import (
 from papercutd.errors import NotFound
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
+from papercutd.storage.engine import Connection
 from papercutd.storage.groups import groups_of_user
 from papercutd.storage.overlay import replicated_mark
 
@@ -32,16 +31,18 @@ class Policies:
     def __init__(self, log: ChangeLog) -> None:
         self._log = log
 
-    def set(self, connection: sqlite3.Connection, rule: Rule) -> None:
+    def set(self, connection: Connection, rule: Rule) -> None:
         """It takes the place of the rule for the same knob, site and group."""
         key = _key(rule)
         connection.execute(
-            "INSERT OR REPLACE INTO site_policy VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO site_policy VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            " site = excluded.site, user_group = excluded.user_group, knob = excluded.knob,"
+            " value = excluded.value, needs = excluded.needs",
             (key, rule.site, rule.group, rule.knob, rule.value, rule.needs),
         )
         self._log.touch("site_policy", key)
 
-    def clear(self, connection: sqlite3.Connection, rule: Rule) -> None:
+    def clear(self, connection: Connection, rule: Rule) -> None:
         """No more rule for that knob, site and group; raises NotFound."""
         key = _key(rule)
         done = connection.execute("DELETE FROM site_policy WHERE key = ?", (key,))
@@ -50,7 +51,7 @@ class Policies:
         self._log.touch("site_policy", key)
 
 
-def read_rules(connection: sqlite3.Connection, schema: str = "") -> list[Rule]:
+def read_rules(connection: Connection, schema: str = "") -> list[Rule]:
     """Every rule of sites that there are, what ``site set`` says of them too."""
     rules = read_stored_rules(connection, schema)
     for site, *said in connection.execute(
@@ -61,7 +62,7 @@ def read_rules(connection: sqlite3.Connection, schema: str = "") -> list[Rule]:
     return rules
 
 
-def read_stored_rules(connection: sqlite3.Connection, schema: str = "") -> list[Rule]:
+def read_stored_rules(connection: Connection, schema: str = "") -> list[Rule]:
     """Without what is said of sites themselves."""
     query = (
         _RULES.format(schema)
@@ -72,7 +73,7 @@ def read_stored_rules(connection: sqlite3.Connection, schema: str = "") -> list[
 
 
 def read_effective(
-    connection: sqlite3.Connection, site: str, user: int | None, grey_a4_e4: int
+    connection: Connection, site: str, user: int | None, grey_a4_e4: int
 ) -> Effective:
     """What holds at this ``site`` by its replica; ``user`` None: for anybody in no group.
 
@@ -93,7 +94,7 @@ def read_effective(
     return resolve(_with_site(rules, *found), found[0], groups, grey_a4_e4)
 
 
-def rules_not_understood(connection: sqlite3.Connection) -> list[str]:
+def rules_not_understood(connection: Connection) -> list[str]:
     """Rules that concern this site and that this release cannot evaluate, for people."""
     found = connection.execute(
         "SELECT knob, value, site_policy.site, user_group, needs, user_group.name"
@@ -110,7 +111,7 @@ def rules_not_understood(connection: sqlite3.Connection) -> list[str]:
     ]
 
 
-def is_strict(connection: sqlite3.Connection, site: int, user: int) -> bool:
+def is_strict(connection: Connection, site: int, user: int) -> bool:
     """At the application server: whether ``site`` is STRICT for ``user``."""
     found = connection.execute(
         "SELECT id, policy, cap_user_e4, deny_beyond_cap FROM site WHERE id = ? AND removed = 0",
@@ -133,7 +134,7 @@ MAY_BE_STRICT = (
 )
 
 
-def unsettled_total_e4(connection: sqlite3.Connection) -> int:
+def unsettled_total_e4(connection: Connection) -> int:
     """What was spent at this site, by anybody, that its replica does not contain yet."""
     (settled_e4,) = connection.execute(
         "SELECT COALESCE(SUM(reserved_e4), 0) FROM decision WHERE state = 'settled'"

@@ -7,17 +7,26 @@ run: what has arrived as balance is promised no more.
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
+import msgspec
 
 from papercutd.domain.decision import Policy
 from papercutd.domain.schedule import NO_DUE, PERIODS, Due, Rule, credit_of, parse_due
+from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import Overlay, merged_accounts, replicated_mark
 from papercutd.storage.schedules import IS_RESTRICTED, RESTRICTED
 
 #: Runs of one schedule that are counted ahead at the most.
 AHEAD_MAX = 100
+
+
+class _Dated(msgspec.Struct):
+    """Of a decision, after which promise it was made."""
+
+    promise: str = ""
+
+
+_DECODE = msgspec.json.Decoder(_Dated).decode
 
 
 @attrs.frozen
@@ -37,7 +46,7 @@ class _Coming:
     is_for_us: bool
 
 
-def read_promised(connection: sqlite3.Connection, account: int, dated_s: float) -> Promised:
+def read_promised(connection: Connection, account: int, dated_s: float) -> Promised:
     """What runs that are due, and not in the replica, will credit ``account``.
 
     Each cap is applied to the balance as it will have been: with what was decided here
@@ -74,9 +83,7 @@ def with_promised(overlay: Overlay, promised: Promised, policy: Policy) -> Overl
     return attrs.evolve(overlay, funds=attrs.evolve(funds, credits_e4=credits_e4))
 
 
-def _due_runs(
-    connection: sqlite3.Connection, account: int, dated_s: float
-) -> tuple[Due, list[_Coming]]:
+def _due_runs(connection: Connection, account: int, dated_s: float) -> tuple[Due, list[_Coming]]:
     """The last run that is due or done, and those due that ``account`` has not had."""
     last = NO_DUE
     coming: list[_Coming] = []
@@ -116,18 +123,18 @@ def _due_runs(
     return last, coming
 
 
-def _unsettled(connection: sqlite3.Connection, account: int) -> list[tuple[Due, int]]:
+def _unsettled(connection: Connection, account: int) -> list[tuple[Due, int]]:
     """What the replica does not contain of what was decided here: after which run, how much."""
     mine = merged_accounts(connection, account)
     places = ", ".join("?" * len(mine))
     return [
         (due, amount_e4)
-        for promise, amount_e4 in connection.execute(
-            "SELECT COALESCE(json_extract(CAST(body AS TEXT), '$.promise'), ''), reserved_e4"
+        for body, amount_e4 in connection.execute(
+            "SELECT body, reserved_e4"
             f" FROM decision WHERE account IN ({places})"
             " AND (state = 'open' OR (state = 'settled' AND number > ?))"
             " AND key NOT IN (SELECT key FROM replica.charged)",
             (*mine, replicated_mark(connection)),
         )
-        if (due := parse_due(promise)) is not None
+        if (due := parse_due(_DECODE(body).promise)) is not None
     ]

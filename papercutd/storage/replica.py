@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from papercutd.domain.chain import CHAIN_START, Position
+from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.migrate import migrate, set_durable
+from papercutd.storage.postgres import schemas
 from papercutd.storage.replicated import Replicated, apply_rows
 
 IN_FORCE = "replica"
@@ -69,15 +71,31 @@ class Memory:
             keeper.close()
 
 
-def _attach(
-    connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str
-) -> bool:
+def _attach(connection: Connection, files: ReplicaFiles, number: int, database: str) -> bool:
+    if not is_sqlite(connection):
+        return schemas.attach(connection, database)
     connection.execute(f"ATTACH DATABASE ? AS {database}", (files.path(number),))
     set_durable(connection, database)
     return migrate(connection, files.path(number), "replica", database)
 
 
-def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, database: str) -> None:
+def is_attached(connection: Connection, database: str) -> bool:
+    """Whether there is a replica as ``database`` on this connection."""
+    if not is_sqlite(connection):
+        return schemas.is_attached(connection, database)
+    return database in {row[1] for row in connection.execute("PRAGMA database_list")}
+
+
+def drop(connection: Connection, files: ReplicaFiles, number: int, database: str) -> None:
+    """Replica ``number``, attached as ``database``, is no more."""
+    if not is_sqlite(connection):
+        schemas.drop(connection, database)
+        return
+    connection.execute(f"DETACH DATABASE {database}")
+    files.remove(number)
+
+
+def attach(connection: Connection, files: ReplicaFiles, number: int, database: str) -> None:
     """Attach replica ``number`` as ``database``, made if need be.
 
     One of an older release lacks what newer columns hold at the centre: it goes on
@@ -86,19 +104,36 @@ def attach(connection: sqlite3.Connection, files: ReplicaFiles, number: int, dat
     """
     if _attach(connection, files, number, database):
         if database == INCOMING:
-            connection.execute(f"DETACH DATABASE {database}")
-            files.remove(number)
+            drop(connection, files, number, database)
             _attach(connection, files, number, database)
         else:
             connection.execute(f"UPDATE {database}.position SET chain = ''")
     connection.execute(
-        f"INSERT OR IGNORE INTO {database}.position (one, timeline, number, chain)"
-        " VALUES (1, 0, 0, ?)",
+        f"INSERT INTO {database}.position (one, timeline, number, chain)"
+        " VALUES (1, 0, 0, ?) ON CONFLICT DO NOTHING",
         (CHAIN_START,),
     )
 
 
-def read_position(connection: sqlite3.Connection, database: str = IN_FORCE) -> Position | None:
+def name_incoming(connection: Connection) -> None:
+    """From this transaction on the incoming replica is the one in force."""
+    connection.execute("UPDATE identity SET replica = replica + 1")
+    if not is_sqlite(connection):
+        schemas.put_in_force(connection)
+
+
+def swap(connection: Connection, files: ReplicaFiles) -> None:
+    """Attach the replica that was named in place of the one before it."""
+    if not is_sqlite(connection):
+        return
+    (number,) = connection.execute("SELECT replica FROM identity").fetchone()
+    connection.execute(f"DETACH DATABASE {INCOMING}")
+    connection.execute(f"DETACH DATABASE {IN_FORCE}")
+    files.remove(number - 1)
+    attach(connection, files, number, IN_FORCE)
+
+
+def read_position(connection: Connection, database: str = IN_FORCE) -> Position | None:
     """The replica's position; None before its first snapshot."""
     timeline, number, chain, complete = connection.execute(
         f"SELECT timeline, number, chain, complete FROM {database}.position"
@@ -106,13 +141,13 @@ def read_position(connection: sqlite3.Connection, database: str = IN_FORCE) -> P
     return Position(timeline, number, chain) if complete else None
 
 
-def read_version(connection: sqlite3.Connection) -> int:
+def read_version(connection: Connection) -> int:
     """The version of the wire by which the replica in force came."""
     return int(connection.execute(f"SELECT version FROM {IN_FORCE}.position").fetchone()[0])
 
 
 def apply_batch(
-    connection: sqlite3.Connection,
+    connection: Connection,
     rows: Iterable[Sequence[Any]],
     position: Position,
     committed_at: float,
@@ -125,7 +160,9 @@ def apply_batch(
         (position.timeline, position.number, position.chain),
     )
     connection.execute(
-        "INSERT OR REPLACE INTO replica.applied VALUES (?, ?, ?, ?)",
+        "INSERT INTO replica.applied VALUES (?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
+        " committed_at = excluded.committed_at, applied_at = excluded.applied_at,"
+        " chain = excluded.chain",
         (position.number, committed_at, applied_at, position.chain),
     )
     if position.number % 100 == 0:
@@ -140,7 +177,7 @@ def apply_batch(
         _forget_charges(connection, position.number - CHARGED_EARLY_MAX)
 
 
-def _forget_charges(connection: sqlite3.Connection, before: int) -> None:
+def _forget_charges(connection: Connection, before: int) -> None:
     """Keep of the charges before that change those of keys decided here."""
     connection.execute(
         "DELETE FROM replica.charged WHERE number > 0 AND number < ?"
@@ -152,9 +189,12 @@ def _forget_charges(connection: sqlite3.Connection, before: int) -> None:
     )
 
 
-def drop_illegible(connection: sqlite3.Connection, spec: Replicated) -> list[str]:
+def drop_illegible(connection: Connection, spec: Replicated) -> list[str]:
     """Delete the rows of the replica in force whose key is not UTF-8; their keys as far as read."""
     if not isinstance(spec.first_key, str):
+        return []
+    if not is_sqlite(connection):
+        # PostgreSQL itself holds no others.
         return []
     keys = connection.execute(f"SELECT CAST({spec.key} AS BLOB) FROM {IN_FORCE}.{spec.table}")
     bad = [key for (key,) in keys if key.decode("utf-8", "replace").encode() != key]
@@ -166,7 +206,7 @@ def drop_illegible(connection: sqlite3.Connection, spec: Replicated) -> list[str
 
 
 def load_chunk(
-    connection: sqlite3.Connection, snapshot: str, index: int, rows: Iterable[Sequence[Any]]
+    connection: Connection, snapshot: str, index: int, rows: Iterable[Sequence[Any]]
 ) -> None:
     """One chunk of a snapshot into the incoming replica; with it, how far it is."""
     apply_rows(connection, INCOMING, rows, None)
@@ -175,13 +215,13 @@ def load_chunk(
     )
 
 
-def snapshot_progress(connection: sqlite3.Connection) -> tuple[str, int]:
+def snapshot_progress(connection: Connection) -> tuple[str, int]:
     """(snapshot, next chunk) of the incoming replica."""
     found = connection.execute("SELECT snapshot, next_chunk FROM incoming.position").fetchone()
     return (str(found[0]), int(found[1]))
 
 
-def finish_snapshot(connection: sqlite3.Connection, position: Position, version: int) -> None:
+def finish_snapshot(connection: Connection, position: Position, version: int) -> None:
     """All chunks are in: the incoming replica is whole at ``position``, and came by ``version``."""
     connection.execute(
         "UPDATE incoming.position SET timeline = ?1, number = ?2, chain = ?3, complete = 1,"

@@ -19,6 +19,7 @@ import msgspec
 
 from papercutd.domain.lost_edit import ADJUSTED, ADJUSTED_COLUMNS, TABLES_WATCHED
 from papercutd.errors import BadRows, InvalidValue, NotFound
+from papercutd.storage.engine import REFUSALS, Connection, is_sqlite
 
 #: Rows of one range that are digested at the most; a longer one is compared as far as that.
 RANGE_MAX = 2_000
@@ -41,7 +42,7 @@ class Replicated:
     key: str
     columns: tuple[str, ...]
     source: str
-    condition: str = "1"
+    condition: str = "1 = 1"
     #: The version of the wire that brought the table, and those that brought columns later:
     #: who speaks an older one has no such rows, and rows without such columns.
     since: int = 1
@@ -57,6 +58,12 @@ class Replicated:
         return f"SELECT {columns} FROM {self.source} WHERE {self.key} = ? AND {self.condition}"
 
     @property
+    def select_many(self) -> str:
+        """Of PostgreSQL alone: by a list of keys."""
+        columns = ", ".join(self.columns)
+        return f"SELECT {columns} FROM {self.source} WHERE {self.key} = ANY(?) AND {self.condition}"
+
+    @property
     def select_after(self) -> str:
         columns = ", ".join(self.columns)
         return (
@@ -66,7 +73,7 @@ class Replicated:
 
     def condition_of(self, source: str) -> str:
         """Of the centre's rows; a replica has no others."""
-        return self.condition if source == self.source else "1"
+        return self.condition if source == self.source else "1 = 1"
 
     @property
     def first_key(self) -> int | str:
@@ -86,7 +93,7 @@ _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
     " CASE WHEN deleted_at IS NULL THEN disabled ELSE 1 END AS disabled,"
     " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
-    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier FROM user)"
+    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier FROM user) AS person"
 )
 
 TABLES: dict[str, Replicated] = {
@@ -224,11 +231,28 @@ def tables_at(version: int) -> list[str]:
     return [spec.table for spec in TABLES.values() if spec.since <= version]
 
 
-def read_row(connection: sqlite3.Connection, table: str, key: int | str) -> Row:
+def read_row(connection: Connection, table: str, key: int | str) -> Row:
     """The row as a site is to hold it; None columns when it is not to."""
     spec = TABLES[table]
     found = connection.execute(spec.select_one, (key,)).fetchone()
     return (table, key, None if found is None else dict(zip(spec.columns, found, strict=True)))
+
+
+def read_rows(connection: Connection, touched: Iterable[tuple[str, int | str]]) -> list[Row]:
+    """The rows of these tables and keys, in that order."""
+    if is_sqlite(connection):
+        return [read_row(connection, table, key) for table, key in touched]
+    wanted: dict[str, list[int | str]] = {}
+    touched = list(touched)
+    for table, key in touched:
+        wanted.setdefault(table, []).append(key)
+    # A question is a journey to the server: one for each table.
+    found = {
+        (table, row[0]): dict(zip(TABLES[table].columns, row, strict=True))
+        for table, keys in wanted.items()
+        for row in connection.execute(TABLES[table].select_many, (keys,))
+    }
+    return [(table, key, found.get((table, key))) for table, key in touched]
 
 
 @attrs.frozen
@@ -243,7 +267,7 @@ class RangeDigest:
 
 
 def read_range(
-    connection: sqlite3.Connection,
+    connection: Connection,
     query: tuple[str, Replicated],
     after: int | str | None,
     until: int | str | None,
@@ -259,7 +283,7 @@ def read_range(
         raise InvalidValue("after, until", "are no keys of that table")
     bounded = "" if until is None else f" AND {spec.key} <= ?2"
     # Numbers may be negative where a disk was damaged.
-    beyond = "1" if after is None else f"{spec.key} > ?1"
+    beyond = "1 = 1" if after is None else f"{spec.key} > ?1"
     limited = "" if count_max is None else f" LIMIT {count_max}"
     values = (low,) if until is None else (low, until)
     before, connection.text_factory = connection.text_factory, bytes
@@ -279,7 +303,7 @@ def read_range(
 
 
 def apply_rows(
-    connection: sqlite3.Connection, database: str, rows: Iterable[Any], number: int | None
+    connection: Connection, database: str, rows: Iterable[Any], number: int | None
 ) -> None:
     """Write travelled rows into the replica attached as ``database``.
 
@@ -290,18 +314,22 @@ def apply_rows(
         for table, key, columns in rows:
             if table == CHARGE and number is not None:
                 connection.execute(
-                    f"INSERT OR IGNORE INTO {database}.charged VALUES (?, ?)", (key, number)
+                    f"INSERT INTO {database}.charged VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    (key, number),
                 )
             elif table == ADJUSTED and number is not None:
                 connection.execute(
-                    f"INSERT OR REPLACE INTO {database}.adjusted VALUES (?, ?, ?, ?, ?, ?)",
+                    f"INSERT INTO {database}.adjusted VALUES (?, ?, ?, ?, ?, ?)"
+                    " ON CONFLICT (number, transfer) DO UPDATE SET account = excluded.account,"
+                    " amount_e4 = excluded.amount_e4, reason = excluded.reason,"
+                    " at = excluded.at",
                     (number, key, *(columns[name] for name in ADJUSTED_COLUMNS)),
                 )
             else:
                 _apply_row(connection, database, table, key, columns, number)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise BadRows(f"a row cannot be read: {type(error).__name__}") from error
-    except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+    except (*REFUSALS, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
         # A value of another type than its column.
         raise BadRows(f"a row does not fit: {error}") from error
 
@@ -309,17 +337,23 @@ def apply_rows(
 @lru_cache(maxsize=256)
 def _statements(
     table: str, key: str, columns: tuple[str, ...], sent: tuple[str, ...]
-) -> tuple[str, str]:
-    """How a row with the columns ``sent`` is written, and read as it stands."""
+) -> tuple[str, str, str]:
+    """How a row with the columns ``sent`` is written, and read as it stands; what goes before.
+
+    What is not sent has its default: then the row is made anew.
+    """
     places = ", ".join("?" * len(sent))
+    values = ", ".join(f"{name} = excluded.{name}" for name in sent if name != key)
     return (
-        f"INSERT OR REPLACE INTO {table} ({', '.join(sent)}) VALUES ({places})",
+        f"INSERT INTO {table} ({', '.join(sent)}) VALUES ({places})"
+        f" ON CONFLICT ({key}) DO {f'UPDATE SET {values}' if values else 'NOTHING'}",
         f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?",
+        "" if len(sent) == len(columns) else f"DELETE FROM {table} WHERE {key} = ?",
     )
 
 
 def _apply_row(
-    connection: sqlite3.Connection,
+    connection: Connection,
     database: str,
     table: str,
     key: int | str,
@@ -332,22 +366,30 @@ def _apply_row(
     spec = TABLES.get(table)
     if spec is None:
         return
+    sealed_as = key if is_sqlite(connection) else str(key)
     if columns is None:
         connection.execute(f"DELETE FROM {database}.{table} WHERE {spec.key} = ?", (key,))
-        connection.execute(f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, key))
+        connection.execute(
+            f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, sealed_as)
+        )
         if number is not None and table in TABLES_WATCHED:
             connection.execute(
-                f"INSERT OR REPLACE INTO {database}.gone VALUES (?, ?, ?)", (table, key, number)
+                f"INSERT INTO {database}.gone VALUES (?, ?, ?)"
+                " ON CONFLICT (tbl, key) DO UPDATE SET number = excluded.number",
+                (table, sealed_as, number),
             )
         return
     if columns[spec.key] != key:
         raise BadRows(f"a row of {table} has another key than it travels under")
     sent = tuple(name for name in spec.columns if name in columns or name not in spec.newer)
-    insert, select = _statements(f"{database}.{table}", spec.key, spec.columns, sent)
+    insert, select, before = _statements(f"{database}.{table}", spec.key, spec.columns, sent)
+    if before:
+        connection.execute(before, (key,))
     connection.execute(insert, [columns[name] for name in sent])
     # As the columns stand: a REAL given as 5 is 5.0.
     stored = connection.execute(select, (key,)).fetchone()
     connection.execute(
-        f"INSERT OR REPLACE INTO {database}.seal VALUES (?, ?, ?, ?)",
-        (table, key, digest_of(stored), number or 0),
+        f"INSERT INTO {database}.seal VALUES (?, ?, ?, ?) ON CONFLICT (tbl, key)"
+        " DO UPDATE SET digest = excluded.digest, number = excluded.number",
+        (table, sealed_as, digest_of(stored), number or 0),
     )

@@ -9,10 +9,11 @@ runs, and across a restart by the wall clock, at most seven days.
 from __future__ import annotations
 
 import math
-import sqlite3
 
 import attrs
 import msgspec
+
+from papercutd.storage.engine import Connection
 
 #: Acknowledged records are kept for so long (design 4.5, TIMES).
 RETENTION_S = 35 * 86_400.0
@@ -46,7 +47,7 @@ class _Kept(msgspec.Struct):
     number: int = 0
 
 
-def read_ages(connection: sqlite3.Connection, wall_s: float, running_s: float | None) -> Ages:
+def read_ages(connection: Connection, wall_s: float, running_s: float | None) -> Ages:
     """What may be forgotten now, NOTHING perhaps.
 
     ``running_s``: since this process last asked; None: it has not asked yet.
@@ -69,7 +70,7 @@ def read_ages(connection: sqlite3.Connection, wall_s: float, running_s: float | 
     return Ages(wall_s - RETENTION_S, wall_s + JUMP_S)
 
 
-def _went_back(connection: sqlite3.Connection, after: int) -> bool:
+def _went_back(connection: Connection, after: int) -> bool:
     """Whether a record since ``after`` is stamped before the one before it.
 
     A clock that was wrong for an hour, either way, has gone back once.

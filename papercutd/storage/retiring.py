@@ -7,14 +7,13 @@ of them have, its escrow has to stay where it is (design 4.12).
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.storage.accounts import Entry
 from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row, rows
 
 
@@ -28,7 +27,7 @@ class EndedStream:
     missing: list[str]
 
 
-def read_streams(connection: sqlite3.Connection) -> list[Row]:
+def read_streams(connection: Connection) -> list[Row]:
     return rows(
         connection,
         "SELECT site.name AS site, stream.id AS stream, state, granted_e4, returned_e4, settled_e4,"
@@ -38,7 +37,7 @@ def read_streams(connection: sqlite3.Connection) -> list[Row]:
     )
 
 
-def read_ended(connection: sqlite3.Connection, site: str) -> list[EndedStream]:
+def read_ended(connection: Connection, site: str) -> list[EndedStream]:
     """Frozen streams of ``site``, which may have been taken away itself; raises NotFound."""
     found = connection.execute("SELECT id FROM site WHERE name = ?", (site,)).fetchone()
     if found is None:
@@ -54,7 +53,7 @@ def read_ended(connection: sqlite3.Connection, site: str) -> list[EndedStream]:
     ]
 
 
-def _missing(connection: sqlite3.Connection, site: int, ended: int) -> list[str]:
+def _missing(connection: Connection, site: int, ended: int) -> list[str]:
     """Who stands or stood at ``site`` and has not told what it retained since ``ended``.
 
     Whoever never joined has nothing. The site itself, while it is there, goes on with the
@@ -84,7 +83,7 @@ def _missing(connection: sqlite3.Connection, site: int, ended: int) -> list[str]
 
 
 def retire(
-    connection: sqlite3.Connection,
+    connection: Connection,
     log: ChangeLog,
     allowances: Allowances,
     stream: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +13,7 @@ from papercutd.domain.policy import Rule
 from papercutd.errors import NotFound
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.engine import Connection
 from papercutd.storage.groups import Groups, groups_of_user, read_groups, read_members
 from papercutd.storage.listings import Row
 from papercutd.storage.policies import Policies, read_rules, read_stored_rules
@@ -49,8 +49,8 @@ class GroupedUser:
 class Transactions(Protocol):
     """The store that this is a part of."""
 
-    def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]: ...
-    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]: ...
+    def write(self, operation: Callable[[Connection], T]) -> Deferred[T]: ...
+    def read(self, operation: Callable[[Connection], T]) -> Deferred[T]: ...
 
 
 class RuleStore:
@@ -98,7 +98,7 @@ class RuleStore:
     def change_rules(self, set: Iterable[Rule] = (), clear: Iterable[Rule] = ()) -> Deferred[None]:
         """All or none of them; raises NotFound for one to clear that there is not."""
 
-        def change(connection: sqlite3.Connection) -> None:
+        def change(connection: Connection) -> None:
             for rule in clear:
                 self._policies.clear(connection, rule)
             for rule in set:
@@ -109,10 +109,10 @@ class RuleStore:
     def view(self) -> Deferred[RuleView]:
         wall_s = self._wall_s()
 
-        def names(connection: sqlite3.Connection, query: str) -> dict[int, str]:
+        def names(connection: Connection, query: str) -> dict[int, str]:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-        def view(connection: sqlite3.Connection) -> RuleView:
+        def view(connection: Connection) -> RuleView:
             found = connection.execute(
                 "SELECT body FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1",
                 (wall_s,),
@@ -137,7 +137,7 @@ class RuleStore:
     def grouped_user(self, name: str) -> Deferred[GroupedUser]:
         """Raises NotFound."""
 
-        def find(connection: sqlite3.Connection) -> GroupedUser:
+        def find(connection: Connection) -> GroupedUser:
             person = self._directory.find_person(connection, name)
             if person is None:
                 raise NotFound("user", name)

@@ -6,7 +6,6 @@ device's own count is what is charged; this one is for a device that never comes
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Set
 
 import attrs
@@ -15,21 +14,22 @@ from papercutd.domain.grant import Grant, decode_grant, encode_grant
 from papercutd.domain.job import Completion, SessionRef, is_run
 from papercutd.storage import askers
 from papercutd.storage.askers import UNSEEN_MAX_S
+from papercutd.storage.engine import Connection
 
 
-def note_pages(connection: sqlite3.Connection, grant: Grant, pages: int) -> None:
+def note_pages(connection: Connection, grant: Grant, pages: int) -> None:
     """So many pages of a run have come out; nothing where it is settled or void already."""
     found = connection.execute("SELECT state FROM decision WHERE key = ?", (grant.key,)).fetchone()
     # A run that another server granted is not in our decisions: noted all the same.
     if found is None or found[0] == "open":
         connection.execute(
             "INSERT INTO run (key, device, pages, body) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (key) DO UPDATE SET pages = MAX(pages, excluded.pages)",
+            " ON CONFLICT (key) DO UPDATE SET pages = MAX(run.pages, excluded.pages)",
             (grant.key, grant.request.provider, pages, encode_grant(grant)),
         )
 
 
-def take_count(connection: sqlite3.Connection, completion: Completion) -> Completion:
+def take_count(connection: Connection, completion: Completion) -> Completion:
     """``completion`` of a run with no fewer pages than were seen coming out; forgets the run."""
     if not is_run(completion.step):
         return completion
@@ -42,12 +42,12 @@ def take_count(connection: sqlite3.Connection, completion: Completion) -> Comple
     return attrs.evolve(completion, pages=seen)
 
 
-def forget(connection: sqlite3.Connection, key: str) -> None:
+def forget(connection: Connection, key: str) -> None:
     """The run came to nothing."""
     connection.execute("DELETE FROM run WHERE key = ?", (key,))
 
 
-def abandoned(connection: sqlite3.Connection, wall_s: float) -> list[Completion]:
+def abandoned(connection: Connection, wall_s: float) -> list[Completion]:
     """Runs of devices that were away for too long, each as its last page event has it."""
     rows = connection.execute(
         "SELECT run.body, run.pages FROM run JOIN asker ON asker.identity = run.device"
@@ -58,11 +58,11 @@ def abandoned(connection: sqlite3.Connection, wall_s: float) -> list[Completion]
 
 
 def compare(
-    connection: sqlite3.Connection,
+    connection: Connection,
     asker: SessionRef,
     listed: Iterable[str],
     wall_s: float,
-    settle: Callable[[sqlite3.Connection, Completion], object],
+    settle: Callable[[Connection, Completion], object],
     void: askers.Void,
 ) -> int:
     """The whole list of an asker's open keys, with a device's runs; how many holds ended."""
@@ -77,7 +77,7 @@ def compare(
 
 
 def _lost(
-    connection: sqlite3.Connection, asker: SessionRef, keep: Set[str], wall_s: float
+    connection: Connection, asker: SessionRef, keep: Set[str], wall_s: float
 ) -> list[Completion]:
     """Runs known to a journal that the device has no more, as their last page events have it."""
     rows = connection.execute(
@@ -88,7 +88,7 @@ def _lost(
     return [_assumed(body, pages, wall_s) for key, body, pages in rows if key not in keep]
 
 
-def _forget_unlisted(connection: sqlite3.Connection, asker: SessionRef, keep: Set[str]) -> None:
+def _forget_unlisted(connection: Connection, asker: SessionRef, keep: Set[str]) -> None:
     """Runs that the device does not keep and nobody holds here: finished at another server."""
     for (key,) in connection.execute(
         "SELECT key FROM run WHERE device = ?"

@@ -8,7 +8,6 @@ or restarts in between.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 import attrs
@@ -18,6 +17,7 @@ from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, give_back_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row, rows
 from papercutd.storage.timeline import next_id
 
@@ -103,7 +103,7 @@ class Schedules:
         self._log = log
         self._accounts = accounts
 
-    def add(self, connection: sqlite3.Connection, schedule: Schedule, now_s: float) -> int:
+    def add(self, connection: Connection, schedule: Schedule, now_s: float) -> int:
         """A new schedule; its first run is the first that is due from now on.
 
         Raises InvalidValue, AlreadyExists.
@@ -130,7 +130,7 @@ class Schedules:
         self._log.touch("schedule", number)
         return number
 
-    def remove(self, connection: sqlite3.Connection, name: str) -> None:
+    def remove(self, connection: Connection, name: str) -> None:
         """No more runs, and no promise; raises NotFound, InvalidValue while one is under way."""
         run = self._read(connection, name)
         if run.last_account:
@@ -138,7 +138,7 @@ class Schedules:
         connection.execute("UPDATE schedule SET removed = 1 WHERE id = ?", (run.schedule,))
         self._log.touch("schedule", run.schedule)
 
-    def skip(self, connection: sqlite3.Connection, name: str, now_s: float) -> int:
+    def skip(self, connection: Connection, name: str, now_s: float) -> int:
         """The periods that were missed have no run; when the next one is due.
 
         Raises NotFound, InvalidValue while a run is under way.
@@ -153,7 +153,7 @@ class Schedules:
 
     def run_piece(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         now_s: float,
         name: str | None = None,
         believed: bool = False,
@@ -212,19 +212,19 @@ class Schedules:
         return QuotaPiece(run.name, run.period, len(found), credited_e4, withheld_e4, is_last)
 
     def _due(
-        self, connection: sqlite3.Connection, now_s: float, name: str | None, believed: bool
+        self, connection: Connection, now_s: float, name: str | None, believed: bool
     ) -> _Run | None:
         if name is not None:
             self._read(connection, name)
         found = connection.execute(
             f"SELECT {_COLUMNS} FROM schedule WHERE removed = 0 AND (?2 IS NULL OR name = ?2)"
-            " AND (last_account > 0 OR (next_at <= ?1 AND (?3 OR next_at >= ?1 - ?4)))"
+            " AND (last_account > 0 OR (next_at <= ?1 AND (?3 = 1 OR next_at >= ?1 - ?4)))"
             " ORDER BY last_account > 0 DESC, next_at, id LIMIT 1",
             (now_s, name, int(believed), LATE_MAX_S),
         ).fetchone()
         return None if found is None else _run(found)
 
-    def _begin(self, connection: sqlite3.Connection, run: _Run, now_s: float) -> _Run:
+    def _begin(self, connection: Connection, run: _Run, now_s: float) -> _Run:
         (last,) = connection.execute("SELECT MAX(id) FROM account").fetchone()
         connection.execute(
             "INSERT INTO quota_run (schedule, period, due_at, began_at, number)"
@@ -233,7 +233,7 @@ class Schedules:
         )
         return attrs.evolve(run, last_account=last)
 
-    def _advance(self, connection: sqlite3.Connection, run: _Run, upto: int, is_last: bool) -> None:
+    def _advance(self, connection: Connection, run: _Run, upto: int, is_last: bool) -> None:
         if is_last:
             connection.execute(
                 "UPDATE schedule SET ran_at = next_at, next_at = ?, done_account = 0,"
@@ -247,7 +247,7 @@ class Schedules:
             )
         self._log.touch("schedule", run.schedule)
 
-    def _read(self, connection: sqlite3.Connection, name: str) -> _Run:
+    def _read(self, connection: Connection, name: str) -> _Run:
         found = connection.execute(
             f"SELECT {_COLUMNS} FROM schedule WHERE name = ? AND removed = 0", (name,)
         ).fetchone()
@@ -278,7 +278,7 @@ def _entry(run: _Run, account: int, now_s: float) -> Entry:
     )
 
 
-def last_run(connection: sqlite3.Connection, account: int) -> Due:
+def last_run(connection: Connection, account: int) -> Due:
     """The newest run that ``account`` has had: what is decided now is decided after it."""
     found = connection.execute(
         "SELECT due_at, schedule FROM quota_run WHERE finished_at IS NOT NULL OR ? <="
@@ -290,7 +290,7 @@ def last_run(connection: sqlite3.Connection, account: int) -> Due:
 
 
 def give_back(
-    connection: sqlite3.Connection,
+    connection: Connection,
     accounts: Accounts,
     decision: Decision,
     account: int,
@@ -312,7 +312,7 @@ def give_back(
     is_ahead = coming and before.at_s <= max(coming[0], entry.received_at) + LATE_MAX_S
     if is_ahead and last_run(connection, decision.account) < before:
         connection.execute(
-            "INSERT OR IGNORE INTO early_charge VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO early_charge VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (decision.account, before.at_s, before.schedule, entry.key, amount_e4),
         )
     left_e4 = amount_e4
@@ -348,12 +348,12 @@ _SHOWN = (
 )
 
 
-def read_schedules(connection: sqlite3.Connection) -> list[Row]:
+def read_schedules(connection: Connection) -> list[Row]:
     """All schedules, by name: there are at most 100."""
     return rows(connection, f"{_SHOWN} ORDER BY name")
 
 
-def read_schedule(connection: sqlite3.Connection, name: str) -> Row:
+def read_schedule(connection: Connection, name: str) -> Row:
     """One schedule with its last runs; raises NotFound."""
     found = rows(connection, f"{_SHOWN} AND name = ?", name)
     if not found:
@@ -368,7 +368,7 @@ def read_schedule(connection: sqlite3.Connection, name: str) -> Row:
     return found[0]
 
 
-def read_waiting(connection: sqlite3.Connection, now_s: float) -> list[str]:
+def read_waiting(connection: Connection, now_s: float) -> list[str]:
     """Schedules so long overdue that an administrator has to say what becomes of it."""
     return [
         name
@@ -380,7 +380,7 @@ def read_waiting(connection: sqlite3.Connection, now_s: float) -> list[str]:
     ]
 
 
-def verify_quotas(connection: sqlite3.Connection) -> list[str]:
+def verify_quotas(connection: Connection) -> list[str]:
     """Runs whose transfers are not what they say, and accounts that had one twice."""
     problems = []
     for schedule, period, credited_e4, given_e4 in connection.execute(

@@ -6,10 +6,9 @@ empty for the application server's database, ``replica.`` at a site.
 
 from __future__ import annotations
 
-import sqlite3
-
 from papercutd.domain.job import Request, device_owner, is_run, is_submit
 from papercutd.errors import Rejected
+from papercutd.storage.engine import Connection
 
 
 def check_step(owner: str, step: str) -> None:
@@ -22,9 +21,7 @@ def check_step(owner: str, step: str) -> None:
         raise Rejected("bad-fields")
 
 
-def check_printer(
-    connection: sqlite3.Connection, schema: str, request: Request, site: str | None
-) -> bool:
+def check_printer(connection: Connection, schema: str, request: Request, site: str | None) -> bool:
     """Whether the job is to wait at its printer for its person.
 
     Raises Rejected ``unknown-printer``, or ``not-yours`` where the printer is not the
@@ -57,7 +54,7 @@ def check_printer(
     return bool(waits) and is_submit(request.step)
 
 
-def check_spoken_for(connection: sqlite3.Connection, site: str, owner: str) -> None:
+def check_spoken_for(connection: Connection, site: str, owner: str) -> None:
     """Raise Rejected ``not-yours`` unless ``owner`` stands or stood at ``site``.
 
     What a site journalled of an owner still comes in after the owner was moved away.
@@ -75,7 +72,7 @@ def check_spoken_for(connection: sqlite3.Connection, site: str, owner: str) -> N
         raise Rejected("not-yours")
 
 
-def site_of_owner(connection: sqlite3.Connection, owner: str) -> int | None:
+def site_of_owner(connection: Connection, owner: str) -> int | None:
     """The id of the site at which a print provider or device stands; None: at none."""
     device = device_owner(owner)
     kind, name = ("provider", owner) if device is None else ("device", device)
@@ -83,10 +80,10 @@ def site_of_owner(connection: sqlite3.Connection, owner: str) -> int | None:
     return None if found is None else found[0]
 
 
-def note_stood(connection: sqlite3.Connection, kind: str, id: int) -> None:
+def note_stood(connection: Connection, kind: str, id: int) -> None:
     """A ``provider`` or ``device`` is about to be moved: remember where it stood."""
     connection.execute(
-        f"INSERT OR IGNORE INTO stood SELECT '{kind}:' || name, site FROM {kind}"
-        " WHERE id = ? AND site IS NOT NULL",
+        f"INSERT INTO stood SELECT '{kind}:' || name, site FROM {kind}"
+        " WHERE id = ? AND site IS NOT NULL ON CONFLICT DO NOTHING",
         (id,),
     )

@@ -8,7 +8,6 @@ connection note it. The rows of a replica have their digests beside them.
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from papercutd.storage.engine import Connection, is_sqlite
+from papercutd.storage.postgres import seals as postgres
 from papercutd.storage.replicated import TABLES, Replicated, digest_of
 
 #: Sealed tables of the application server, and their keys.
@@ -35,7 +36,7 @@ Seal = tuple[str, Key, str | None]
 
 
 @contextmanager
-def as_stored(connection: sqlite3.Connection) -> Iterator[None]:
+def as_stored(connection: Connection) -> Iterator[None]:
     """Texts are read as the bytes they are: damaged ones may be no UTF-8."""
     before = connection.text_factory
     connection.text_factory = bytes
@@ -46,7 +47,7 @@ def as_stored(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+def one_moment(connection: Connection) -> Iterator[None]:
     """What is read inside is of one moment."""
     own = not connection.in_transaction
     if own:
@@ -59,7 +60,7 @@ def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def legible(connection: sqlite3.Connection) -> Iterator[None]:
+def legible(connection: Connection) -> Iterator[None]:
     """Damaged texts are read as far as they can be; everything at one moment."""
     before = connection.text_factory
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -70,8 +71,11 @@ def legible(connection: sqlite3.Connection) -> Iterator[None]:
         connection.text_factory = before
 
 
-def watch(connection: sqlite3.Connection) -> None:
+def watch(connection: Connection) -> None:
     """Note from now on which ledger rows this connection writes."""
+    if not is_sqlite(connection):
+        postgres.watch(connection)
+        return
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS written"
         " (tbl TEXT NOT NULL, key NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
@@ -85,12 +89,12 @@ def watch(connection: sqlite3.Connection) -> None:
             )
 
 
-def take_seals(connection: sqlite3.Connection, number: int) -> list[Seal]:
+def take_seals(connection: Connection, number: int) -> list[Seal]:
     """Seals of what this transaction wrote; empty when it wrote nothing of the ledger.
 
     The first seals of a database are those of all its rows.
     """
-    keys: list[tuple[str, Key]] = connection.execute("SELECT tbl, key FROM written").fetchall()
+    keys = _written(connection)
     if not keys:
         return []
     if connection.execute("SELECT 1 FROM sealing").fetchone() is None:
@@ -98,11 +102,13 @@ def take_seals(connection: sqlite3.Connection, number: int) -> list[Seal]:
         keys = [
             (table, row[0])
             for table, key in LEDGER.items()
-            for row in connection.execute(f"SELECT {key} FROM {table}")
+            for row in connection.execute(f"SELECT {key} FROM {table} ORDER BY {key}")
         ]
-    connection.execute("DELETE FROM written")
     seals: list[Seal] = []
     with as_stored(connection):
+        if not is_sqlite(connection):
+            return _seals_by_table(connection, keys)
+        connection.execute("DELETE FROM written")
         for table, key in keys:
             row = connection.execute(
                 f"SELECT * FROM {table} WHERE {LEDGER[table]} = ?", (key,)
@@ -111,7 +117,24 @@ def take_seals(connection: sqlite3.Connection, number: int) -> list[Seal]:
     return seals
 
 
-def verify_ledger(connection: sqlite3.Connection) -> list[str]:
+def _written(connection: Connection) -> list[tuple[str, Key]]:
+    if not is_sqlite(connection):
+        return postgres.take_written(connection, LEDGER)
+    return connection.execute("SELECT tbl, key FROM written").fetchall()
+
+
+def _seals_by_table(connection: Connection, keys: list[tuple[str, Key]]) -> list[Seal]:
+    """The seals of these rows, with one question for each table."""
+    rows = {
+        table: postgres.read_rows(connection, table, key, [k for t, k in keys if t == table])
+        for table, key in LEDGER.items()
+        if any(found == table for found, _ in keys)
+    }
+    digests = ((table, key, rows[table].get(key)) for table, key in keys)
+    return [(table, key, None if row is None else digest_of(row)) for table, key, row in digests]
+
+
+def verify_ledger(connection: Connection) -> list[str]:
     """Rows of the ledger that are not what was written, by table and key.
 
     The log is to be verified by itself: its seals are believed.
@@ -121,6 +144,8 @@ def verify_ledger(connection: sqlite3.Connection) -> list[str]:
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS sealed (tbl TEXT NOT NULL, key BLOB NOT NULL,"
         " digest TEXT, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
+        if is_sqlite(connection)
+        else postgres.SEALED
     )
     connection.execute("DELETE FROM sealed")
     for (seal,) in connection.execute(
@@ -131,23 +156,36 @@ def verify_ledger(connection: sqlite3.Connection) -> list[str]:
             found = [(str(t), _stored_key(k), d) for t, k, d in seals]
         except (ValueError, TypeError):
             continue
-        connection.executemany("INSERT OR REPLACE INTO sealed VALUES (?, ?, ?)", found)
+        connection.executemany(
+            "INSERT INTO sealed VALUES (?, ?, ?)"
+            " ON CONFLICT (tbl, key) DO UPDATE SET digest = excluded.digest",
+            found if is_sqlite(connection) else postgres.as_texts(found),
+        )
     connection.execute("DELETE FROM sealed WHERE digest IS NULL")
     problems: list[str] = []
     for table, key in LEDGER.items():
         defaults = list(_defaults(connection, "main", table).values())
+        place = _key_of_seals(connection, key == "id")
         problems += compare(
             *(connection, table, f"SELECT * FROM {table} ORDER BY {key}", key),
-            f"SELECT key, digest FROM sealed WHERE tbl = '{table}' ORDER BY key",
+            f"SELECT {place} AS k, digest FROM sealed WHERE tbl = '{table}' ORDER BY k",
             partial(_shorter, defaults),
         )
     connection.execute("DROP TABLE sealed")
     return problems
 
 
-def _defaults(connection: sqlite3.Connection, database: str, table: str) -> dict[str, Any]:
+def _key_of_seals(connection: Connection, is_number: bool) -> str:
+    """How the key of a seal is read: SQLite keeps it as what it is, PostgreSQL as a text."""
+    return "CAST(key AS BIGINT)" if is_number and not is_sqlite(connection) else "key"
+
+
+def _defaults(connection: Connection, database: str, table: str) -> dict[str, Any]:
     """What each column holds where nothing was said, in the order of the columns, as stored."""
     with as_stored(connection):
+        if not is_sqlite(connection):
+            schema = "application" if database == "main" else database
+            return postgres.defaults_of(connection, schema, table)
         columns = connection.execute(f"PRAGMA {database}.table_info({table})").fetchall()
         return {
             name.decode(): connection.execute(
@@ -179,7 +217,7 @@ def _earlier(spec: Replicated, defaults: dict[str, Any], row: tuple[Any, ...]) -
 
 
 def compare(
-    connection: sqlite3.Connection,
+    connection: Connection,
     table: str,
     rows: str,
     key: str,
@@ -220,7 +258,7 @@ def _order(key: int | bytes) -> tuple[bool, int | bytes]:
     return isinstance(key, bytes), key
 
 
-def verify_seals(connection: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> list[str]:
+def verify_seals(connection: Connection, table: str, columns: tuple[str, ...]) -> list[str]:
     """Records of a journal of which ``columns``, beside the chain, are not what was written."""
     names = ", ".join(columns)
     with as_stored(connection):
@@ -233,17 +271,19 @@ def verify_seals(connection: sqlite3.Connection, table: str, columns: tuple[str,
         ][:NAMED_MAX]
 
 
-def verify_replica(connection: sqlite3.Connection, database: str) -> list[str]:
+def verify_replica(connection: Connection, database: str) -> list[str]:
     """Rows of the replica attached as ``database`` that are not what was stored."""
     problems: list[str] = []
     for spec in TABLES.values():
         columns = ", ".join(spec.columns)
         defaults = _defaults(connection, database, spec.table)
+        place = _key_of_seals(connection, isinstance(spec.first_key, int))
         problems += compare(
             *(connection, spec.table),
             f"SELECT {columns} FROM {database}.{spec.table} ORDER BY {spec.key}",
             spec.key,
-            f"SELECT key, digest FROM {database}.seal WHERE tbl = '{spec.table}' ORDER BY key",
+            f"SELECT {place} AS k, digest FROM {database}.seal"
+            f" WHERE tbl = '{spec.table}' ORDER BY k",
             partial(_earlier, spec, defaults),
         )
     return [f"replica: {problem}" for problem in problems]

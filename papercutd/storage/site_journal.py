@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from papercutd.domain.chain import MARK_START, Mark, check_chain, next_chain
 from papercutd.storage import replica
+from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import digest_of
 from papercutd.storage.seals import legible, verify_seals
 from papercutd.storage.values import JournalBatch, SiteIdentity
 
 
-def append_body(connection: sqlite3.Connection, body: str, wall_s: float) -> int:
+def append_body(connection: Connection, body: str, wall_s: float) -> int:
     """Write one chained record; its number."""
     stream, number, chain = connection.execute(
         "SELECT stream, number, chain FROM identity"
@@ -27,12 +26,12 @@ def append_body(connection: sqlite3.Connection, body: str, wall_s: float) -> int
     return int(number)
 
 
-def current_stream(connection: sqlite3.Connection) -> str:
+def current_stream(connection: Connection) -> str:
     """The stream under way: what this site's decisions name as decider."""
     return str(connection.execute("SELECT stream FROM identity").fetchone()[0])
 
 
-def read_identity(connection: sqlite3.Connection) -> SiteIdentity:
+def read_identity(connection: Connection) -> SiteIdentity:
     """Who this site is and how far it has come."""
     site, stream, number, chain, acked, acked_chain, replaces = connection.execute(
         "SELECT site, stream, number, chain, acked, acked_chain, replaces FROM identity"
@@ -48,12 +47,12 @@ def read_identity(connection: sqlite3.Connection) -> SiteIdentity:
     )
 
 
-def read_mark(connection: sqlite3.Connection) -> Mark:
+def read_mark(connection: Connection) -> Mark:
     """The newest record."""
     return Mark(*connection.execute("SELECT number, chain FROM identity").fetchone())
 
 
-def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
+def read_chain(connection: Connection, number: int) -> str | None:
     """The chain at record ``number`` of the current stream; None: there is none such."""
     if number == 0:
         return MARK_START.chain
@@ -62,7 +61,7 @@ def read_chain(connection: sqlite3.Connection, number: int) -> str | None:
 
 
 def read_journal(
-    connection: sqlite3.Connection, mark: Mark, records_max: int, bytes_max: int
+    connection: Connection, mark: Mark, records_max: int, bytes_max: int
 ) -> JournalBatch:
     """Records after ``mark``."""
     records: list[str] = []
@@ -80,13 +79,13 @@ def read_journal(
     return JournalBatch(mark, records, Mark(*head))
 
 
-def verify_journal(connection: sqlite3.Connection) -> list[str]:
+def verify_journal(connection: Connection) -> list[str]:
     """Problems of the journal: gaps, records whose bytes were changed, another head."""
     with legible(connection):
         return _verify_journal(connection)
 
 
-def _verify_journal(connection: sqlite3.Connection) -> list[str]:
+def _verify_journal(connection: Connection) -> list[str]:
     rows = connection.execute(
         "SELECT number, CAST(body AS BLOB), chain FROM journal ORDER BY number"
     )

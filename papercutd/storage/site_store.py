@@ -7,7 +7,6 @@ so that a crash never leaves half of a transaction.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -36,6 +35,7 @@ from papercutd.storage import askers, drills, lockouts_here, lost_keys, replica,
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
+from papercutd.storage.engine import Connection
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.listings import Row, read_lag
 from papercutd.storage.lockouts import LockedUser
@@ -82,11 +82,11 @@ _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 _DECODE_REQUEST = msgspec.json.Decoder(Request).decode
 
 
-def create_site(connection: sqlite3.Connection, site: str, stream: str) -> None:
+def create_site(connection: Connection, site: str, stream: str) -> None:
     """Fill an empty journal with its identity."""
     connection.execute(
-        "INSERT OR IGNORE INTO identity (one, site, stream, number, chain, acked_chain)"
-        " VALUES (1, ?, ?, 0, ?, ?)",
+        "INSERT INTO identity (one, site, stream, number, chain, acked_chain)"
+        " VALUES (1, ?, ?, 0, ?, ?) ON CONFLICT DO NOTHING",
         (site, stream, CHAIN_START, CHAIN_START),
     )
 
@@ -112,10 +112,10 @@ class SiteStore:
         self._dated_s = wall_s
         self._deciding = Deciding(wall_s, lambda: self.is_anchored)
 
-    def write(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+    def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         return self._writer.submit(operation)
 
-    def read(self, operation: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+    def read(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         return self._writer.submit(operation, BARE)
 
     async def close(self) -> None:
@@ -124,17 +124,16 @@ class SiteStore:
     def start(self) -> Deferred[None]:
         """Attach the replica in force; no session of an earlier run is alive."""
 
-        def start(connection: sqlite3.Connection) -> None:
+        def start(connection: Connection) -> None:
             if self._anchor is not None:
                 self.was_restored = was_restored(connection, self._anchor.read())
                 if not self.was_restored:
                     self._anchor.arm()
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
-            attached = {row[1] for row in connection.execute("PRAGMA database_list")}
-            if replica.IN_FORCE not in attached:
+            if not replica.is_attached(connection, replica.IN_FORCE):
                 replica.attach(connection, self._files, number, replica.IN_FORCE)
 
-        def end(connection: sqlite3.Connection) -> None:
+        def end(connection: Connection) -> None:
             for (identity,) in connection.execute(
                 "SELECT identity FROM asker WHERE connected = 1 ORDER BY identity"
             ).fetchall():
@@ -188,7 +187,7 @@ class SiteStore:
         restored, or is a clone's.
         """
 
-        def begin(connection: sqlite3.Connection) -> askers.Seen:
+        def begin(connection: Connection) -> askers.Seen:
             (stream,) = connection.execute("SELECT stream FROM identity").fetchone()
             if told.mark is not None and told.stream == stream:
                 if read_chain(connection, told.mark.number) != told.mark.chain:
@@ -208,7 +207,7 @@ class SiteStore:
         return self.write(begin)
 
     def end_session(self, asker: SessionRef) -> Deferred[bool]:
-        def end(connection: sqlite3.Connection) -> bool:
+        def end(connection: Connection) -> bool:
             ended = askers.end_session(connection, asker, self._wall_s())
             if ended and not askers.owes_nothing(connection, asker.identity):
                 self._deciding.note_link(connection, asker.identity, LINK_DOWN)
@@ -226,7 +225,7 @@ class SiteStore:
     def settle_lost(self, key: str) -> Deferred[Receipt]:
         """One of them was printed, an administrator says; raises as find_lost does."""
 
-        def settle(connection: sqlite3.Connection) -> Receipt:
+        def settle(connection: Connection) -> Receipt:
             lost = lost_keys.find_lost(connection, key)
             done = lost_keys.completion_of(connection, "replica.", lost, self._wall_s())
             return self._deciding.settle(connection, done)
@@ -236,14 +235,14 @@ class SiteStore:
     def void_lost(self, key: str) -> Deferred[None]:
         """One of them was not printed."""
 
-        def void(connection: sqlite3.Connection) -> None:
+        def void(connection: Connection) -> None:
             lost = lost_keys.find_lost(connection, key)
             lost_keys.void_lost(connection, lost, self._deciding.void)
 
         return self.write(void)
 
     def count_unseen(self, elapsed_s: float) -> Deferred[list[str]]:
-        def count(connection: sqlite3.Connection) -> list[str]:
+        def count(connection: Connection) -> list[str]:
             askers.add_absence(connection, elapsed_s)
             for completion in runs.abandoned(connection, self._wall_s()):
                 self._deciding.settle(connection, completion)
@@ -257,7 +256,7 @@ class SiteStore:
     def printer_id(self, name: str) -> Deferred[int]:
         """The printer called ``name`` in the replica; raises NotFound."""
 
-        def find(connection: sqlite3.Connection) -> int:
+        def find(connection: Connection) -> int:
             found = connection.execute(
                 "SELECT id FROM replica.printer WHERE name = ? AND removed = 0", (name,)
             ).fetchone()
@@ -314,7 +313,7 @@ class SiteStore:
     ) -> Deferred[askers.Seen]:
         """A device's handshake; raises Rejected ``journal-behind`` or ``not-yours``."""
 
-        def begin(connection: sqlite3.Connection) -> askers.Seen:
+        def begin(connection: Connection) -> askers.Seen:
             if find_site_device(connection, name) is None:
                 raise Rejected("not-yours")
             return askers.begin_session(
@@ -410,7 +409,7 @@ class SiteStore:
         not stored but returned with no hold, so that it may still be asked.
         """
 
-        def decide(connection: sqlite3.Connection) -> Decision:
+        def decide(connection: Connection) -> Decision:
             stored = self._deciding.stored(connection, asker, request)
             if stored is not None:
                 return stored
@@ -427,7 +426,7 @@ class SiteStore:
         When it was, the answer is late: a ``superseded`` record gives it back.
         """
 
-        def adopt(connection: sqlite3.Connection) -> Decision:
+        def adopt(connection: Connection) -> Decision:
             stored = self._deciding.stored(connection, asker, request)
             if stored is None:
                 self._deciding.keep(connection, asker, request, answer, "application")
@@ -448,7 +447,7 @@ class SiteStore:
     def cancel(self, asker: SessionRef, key: str, reason: str) -> Deferred[None]:
         """``asker`` will not use that answer; raises Rejected ``settled``."""
 
-        def cancel(connection: sqlite3.Connection) -> None:
+        def cancel(connection: Connection) -> None:
             askers.check_session(connection, asker)
             found = connection.execute(
                 "SELECT provider, state FROM decision WHERE key = ?", (key,)
@@ -466,7 +465,7 @@ class SiteStore:
     def open_keys(self, asker: SessionRef, keys: Sequence[str]) -> Deferred[int]:
         """The whole list of a provider's open keys; the number of holds that ended."""
 
-        def compare(connection: sqlite3.Connection) -> int:
+        def compare(connection: Connection) -> int:
             askers.check_session(connection, asker)
             settle, void = self._deciding.settle, self._deciding.void
             dropped = runs.compare(connection, asker, keys, self._wall_s(), settle, void)
@@ -491,7 +490,7 @@ class SiteStore:
         False when the chain there is not ours: then nothing is marked.
         """
 
-        def acknowledge(connection: sqlite3.Connection) -> bool:
+        def acknowledge(connection: Connection) -> bool:
             own = connection.execute("SELECT stream, acked FROM identity").fetchone()
             if own[0] != stream or read_chain(connection, mark.number) != mark.chain:
                 return False
@@ -506,7 +505,7 @@ class SiteStore:
     def rewind(self, mark: Mark) -> Deferred[bool]:
         """Send again from ``mark``; False when the chain there is not ours."""
 
-        def rewind(connection: sqlite3.Connection) -> bool:
+        def rewind(connection: Connection) -> bool:
             if read_chain(connection, mark.number) != mark.chain:
                 return False
             connection.execute(
@@ -523,7 +522,7 @@ class SiteStore:
         written again, as the same keys, into the new stream.
         """
 
-        def begin(connection: sqlite3.Connection) -> None:
+        def begin(connection: Connection) -> None:
             if self._anchor is not None:
                 self._anchor.arm()
             (old,) = connection.execute("SELECT stream FROM identity").fetchone()
@@ -573,7 +572,7 @@ class SiteStore:
         The application server posts each key once, whichever stream it came by.
         """
 
-        def append(connection: sqlite3.Connection) -> None:
+        def append(connection: Connection) -> None:
             for body in bodies:
                 append_body(connection, body, self._wall_s())
 
@@ -598,7 +597,7 @@ class SiteStore:
     ) -> Deferred[None]:
         """Apply one batch; raises Rejected ``gap`` unless it follows the replica's position."""
 
-        def apply(connection: sqlite3.Connection) -> None:
+        def apply(connection: Connection) -> None:
             own = replica.read_position(connection)
             if own is None or own.number != after or position.number <= after:
                 raise Rejected("gap")
@@ -609,10 +608,9 @@ class SiteStore:
     def begin_snapshot(self) -> Deferred[tuple[str, int]]:
         """Attach the incoming replica; (snapshot, next chunk) of an interrupted one."""
 
-        def begin(connection: sqlite3.Connection) -> tuple[str, int]:
+        def begin(connection: Connection) -> tuple[str, int]:
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
-            attached = {row[1] for row in connection.execute("PRAGMA database_list")}
-            if replica.INCOMING not in attached:
+            if not replica.is_attached(connection, replica.INCOMING):
                 replica.attach(connection, self._files, number + 1, replica.INCOMING)
             return replica.snapshot_progress(connection)
 
@@ -621,10 +619,9 @@ class SiteStore:
     def restart_snapshot(self) -> Deferred[None]:
         """Throw the incoming replica away and begin another."""
 
-        def restart(connection: sqlite3.Connection) -> None:
+        def restart(connection: Connection) -> None:
             (number,) = connection.execute("SELECT replica FROM identity").fetchone()
-            connection.execute("DETACH DATABASE incoming")
-            self._files.remove(number + 1)
+            replica.drop(connection, self._files, number + 1, replica.INCOMING)
             replica.attach(connection, self._files, number + 1, replica.INCOMING)
 
         return self._writer.submit(restart, BARE)
@@ -650,29 +647,21 @@ class SiteStore:
         await self._writer.submit(lambda c: replica.finish_snapshot(c, position, version), REPLICA)
         passing("snapshot-whole")
 
-        def name(connection: sqlite3.Connection) -> int:
+        def name(connection: Connection) -> int:
             records = 0
             if common is not None:
                 records = journal_lost_edits(connection, position, common, self._wall_s())
-            connection.execute("UPDATE identity SET replica = replica + 1")
+            replica.name_incoming(connection)
             return records
 
         records = await self.write(name)
         passing("snapshot-named")
-
-        def swap(connection: sqlite3.Connection) -> None:
-            (number,) = connection.execute("SELECT replica FROM identity").fetchone()
-            connection.execute("DETACH DATABASE incoming")
-            connection.execute("DETACH DATABASE replica")
-            self._files.remove(number - 1)
-            replica.attach(connection, self._files, number, replica.IN_FORCE)
-
-        await self._writer.submit(swap, BARE)
+        await self._writer.submit(lambda c: replica.swap(c, self._files), BARE)
         passing("snapshot-in-force")
         return records
 
 
-def read_provider_settings(connection: sqlite3.Connection, name: str) -> ProviderSettings:
+def read_provider_settings(connection: Connection, name: str) -> ProviderSettings:
     """What ``* CONFIG`` says, from the replica."""
     provider, preferred, site = connection.execute(
         "SELECT id, preferred, site FROM replica.provider WHERE name = ?", (name,)

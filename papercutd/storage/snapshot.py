@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import attrs
 import msgspec
 
 from papercutd.domain.chain import Position
 from papercutd.storage.change_log import read_head
+from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import TABLES
 
 #: Bytes of a chunk's rows; with its envelope it stays below the protocol's bound.
@@ -24,7 +23,7 @@ class SnapshotImage:
     chunks: list[bytes]
 
 
-def read_snapshot(connection: sqlite3.Connection) -> SnapshotImage:
+def read_snapshot(connection: Connection) -> SnapshotImage:
     """All replicated rows at the head, in one read transaction."""
     own = not connection.in_transaction
     if own:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from papercutd.domain.staleness import Kept
+from papercutd.storage.engine import Connection
 
 
-def read_staleness(connection: sqlite3.Connection) -> Kept | None:
+def read_staleness(connection: Connection) -> Kept | None:
     """As it was last written; None: it never was."""
     found = connection.execute("SELECT told_s, stale_s, wall_s FROM staleness").fetchone()
     return None if found is None else Kept(*found)
 
 
-def write_staleness(connection: sqlite3.Connection, kept: Kept) -> None:
+def write_staleness(connection: Connection, kept: Kept) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO staleness VALUES (1, ?, ?, ?)",
+        "INSERT INTO staleness VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET"
+        " told_s = excluded.told_s, stale_s = excluded.stale_s, wall_s = excluded.wall_s",
         (kept.told_s, kept.stale_s, kept.wall_s),
     )

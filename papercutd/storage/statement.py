@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 import attrs
@@ -10,6 +9,7 @@ import attrs
 from papercutd.domain.policy import resolve
 from papercutd.domain.statement_words import words_of
 from papercutd.storage.change_log import read_head
+from papercutd.storage.engine import Connection
 from papercutd.storage.policies import read_rules
 
 #: Items of the statement shown one by one; all are counted.
@@ -34,7 +34,7 @@ def span_of_numbers(first: int, last: int) -> Span:
 
 
 def make_statement(
-    connection: sqlite3.Connection, since: float | None = None, until: float | None = None
+    connection: Connection, since: float | None = None, until: float | None = None
 ) -> dict[str, Any]:
     """The statement from ``since`` to ``until``, by the clocks of those who claim."""
     bounds = (since or 0.0, until if until is not None else float("inf"))
@@ -53,7 +53,7 @@ def make_statement(
     }
 
 
-def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
+def read_figures(connection: Connection, span: Span) -> dict[str, Any]:
     """Everything that is counted in one span."""
     read = _Reader(connection, span.jobs, span.events, span.bounds)
     listed = read.rows(
@@ -62,7 +62,7 @@ def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
     )
     parked = sum(one["count"] for one in listed if one["kind"] == "parked")
     return {
-        **read.totals("1"),
+        **read.totals("1 = 1"),
         "prints": read.totals("provider NOT LIKE 'device:%'"),
         "copies": read.totals("provider LIKE 'device:%'"),
         "released": read.totals("key LIKE '%/release-%'"),
@@ -94,7 +94,7 @@ def read_figures(connection: sqlite3.Connection, span: Span) -> dict[str, Any]:
 class _Reader:
     """Queries over one span."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     #: Conditions of charges and jobs, and of what is listed, with two places each.
     jobs: str
     events: str
@@ -127,7 +127,8 @@ class _Reader:
         """By the site at which it was printed; empty: beside none."""
         return self.rows(
             "SELECT COALESCE(site.name, '') AS site, COUNT(*) AS jobs, SUM(pages) AS pages,"
-            " SUM(amount_e4) AS amount_e4, SUM(decider NOT IN ('application', 'tracker'))"
+            " SUM(amount_e4) AS amount_e4, SUM(CASE WHEN decider NOT IN"
+            " ('application', 'tracker') THEN 1 ELSE 0 END)"
             " AS decided_here FROM charge LEFT JOIN provider ON provider.name = charge.provider"
             " LEFT JOIN device ON 'device:' || device.name = charge.provider"
             " LEFT JOIN site ON site.id = COALESCE(provider.site, device.site)"
@@ -185,7 +186,7 @@ class _Reader:
         ]
 
 
-def gone(connection: sqlite3.Connection) -> set[str]:
+def gone(connection: Connection) -> set[str]:
     """Identities that were taken away: nobody waits for them."""
     return {
         row[0]
@@ -197,7 +198,7 @@ def gone(connection: sqlite3.Connection) -> set[str]:
     }
 
 
-def _missing_in(connection: sqlite3.Connection, since: float, until: float) -> list[str]:
+def _missing_in(connection: Connection, since: float, until: float) -> list[str]:
     """Identities whose link went down in the span and that have not reported since they came."""
     away = gone(connection)
     return [

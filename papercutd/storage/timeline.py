@@ -13,6 +13,7 @@ import sqlite3
 from papercutd.domain.chain import Position
 from papercutd.points import passing
 from papercutd.storage.change_log import ChangeLog, in_history
+from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
 
 #: Ids and versions left free at a new timeline: what was made in the part of the history that
@@ -24,7 +25,7 @@ _NUMBERED = (
 )
 
 
-def next_id(connection: sqlite3.Connection, table: str, column: str = "id") -> int:
+def next_id(connection: Connection, table: str, column: str = "id") -> int:
     """The id of the next row of ``table``: never one given before, in any timeline."""
     (number,) = connection.execute(
         f"SELECT MAX(COALESCE((SELECT MAX({column}) FROM {table}), 0),"
@@ -33,7 +34,7 @@ def next_id(connection: sqlite3.Connection, table: str, column: str = "id") -> i
     return int(number)
 
 
-def was_restored(connection: sqlite3.Connection, position: Position | None) -> bool:
+def was_restored(connection: Connection, position: Position | None) -> bool:
     """Whether ``position``, which we once told somebody, is in a history that we lost.
 
     Of an older timeline than ours that is known already.
@@ -48,7 +49,7 @@ def was_restored(connection: sqlite3.Connection, position: Position | None) -> b
     return position.timeline > timeline or oldest is None or position.number >= oldest
 
 
-def is_lost(connection: sqlite3.Connection, position: str) -> bool:
+def is_lost(connection: Connection, position: str) -> bool:
     """Whether ``timeline.number`` is in a part of a history that a restore has lost."""
     timeline, _, number = position.partition(".")
     if not all(part.isdecimal() and len(part) <= 15 for part in (timeline, number)):
@@ -66,7 +67,7 @@ def is_lost(connection: sqlite3.Connection, position: str) -> bool:
 
 
 def begin_timeline(
-    connection: sqlite3.Connection, log: ChangeLog, who: str, timeline_min: int, wall_s: float
+    connection: Connection, log: ChangeLog, who: str, timeline_min: int, wall_s: float
 ) -> int:
     """This transaction begins a new timeline, at least ``timeline_min``; listed with ``who``."""
     (before,) = connection.execute("SELECT timeline FROM head").fetchone()

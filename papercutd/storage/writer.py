@@ -24,16 +24,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.errors import StorageClosed, StorageFull
+from papercutd.storage.engine import Connection, Interrupted
 from papercutd.storage.migrate import open_database as open_database
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], T]
+Operation = Callable[[Connection], T]
 
 #: Operations of one commit at the most: bounds the time that one batch takes.
 BATCH_MAX = 256
 #: Operations that may wait; beyond it new ones fail as StorageFull would: ask elsewhere.
 QUEUE_MAX = 20_000
 MAIN = "main"
+#: Operations of ``MAIN`` that a writer may keep by themselves (storage/hot.py).
+HOT = "hot"
 BARE = "bare"
 
 _log = Logger()
@@ -42,10 +45,10 @@ _log = Logger()
 class Participant(Protocol):
     """Something that writes once per transaction, after its operations (the change log)."""
 
-    def begin(self, connection: sqlite3.Connection) -> None: ...
+    def begin(self, connection: Connection) -> None: ...
     def mark(self) -> object: ...
     def undo(self, mark: object) -> None: ...
-    def seal(self, connection: sqlite3.Connection) -> None: ...
+    def seal(self, connection: Connection) -> None: ...
     def committed(self) -> None: ...
     def rolled_back(self) -> None: ...
 
@@ -58,8 +61,10 @@ class SqliteWriter(Protocol):
 
 
 @attrs.define
-class _Waiting:
-    operation: Callable[[sqlite3.Connection], Any]
+class Waiting:
+    """An operation that waits for its batch, then its result."""
+
+    operation: Callable[[Connection], Any]
     group: str
     answer: Deferred[Any]
     result: Any = None
@@ -70,7 +75,7 @@ class Batch:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         participant: Participant | None = None,
         before_commit: Callable[[], None] | None = None,
         after_commit: Callable[[], None] | None = None,
@@ -80,7 +85,7 @@ class Batch:
         self._before_commit = before_commit
         self._after_commit = after_commit
 
-    def run(self, batch: list[_Waiting]) -> None:
+    def run(self, batch: list[Waiting]) -> None:
         """Run ``batch`` and leave each result (or Failure) in its entry.
 
         A full disk fails them all with StorageFull; any other error of the
@@ -92,7 +97,7 @@ class Batch:
                 self._run_one(waiting)
             return
         connection = self._connection
-        participant = self._participant if batch[0].group == MAIN else None
+        participant = self._participant if batch[0].group in (MAIN, HOT) else None
         try:
             connection.execute("BEGIN IMMEDIATE")
             if participant is not None:
@@ -110,7 +115,7 @@ class Batch:
                 participant.seal(connection)
             if self._before_commit is not None:
                 self._before_commit()
-            connection.execute("COMMIT")
+            self._commit(connection)
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -124,26 +129,32 @@ class Batch:
         if self._after_commit is not None:
             self._after_commit()
         if participant is not None:
-            participant.committed()
+            self._committed(participant)
 
-    def _run_one(self, waiting: _Waiting) -> None:
+    def _commit(self, connection: Connection) -> None:
+        connection.execute("COMMIT")
+
+    def _committed(self, participant: Participant) -> None:
+        participant.committed()
+
+    def _run_one(self, waiting: Waiting) -> None:
         try:
             waiting.result = waiting.operation(self._connection)
         except Exception:
             waiting.result = Failure()
 
-    def _attempt(self, waiting: _Waiting) -> bool:
+    def _attempt(self, waiting: Waiting) -> bool:
         """Whether it succeeded; what fails the whole transaction is raised."""
         try:
             waiting.result = waiting.operation(self._connection)
         except Exception as error:
-            if _is_full(error) or not self._connection.in_transaction:
+            if _ends_all(error) or not self._connection.in_transaction:
                 raise
             waiting.result = Failure()
             return False
         return True
 
-    def _run_in_savepoint(self, waiting: _Waiting, participant: Participant | None) -> None:
+    def _run_in_savepoint(self, waiting: Waiting, participant: Participant | None) -> None:
         connection = self._connection
         mark = participant.mark() if participant is not None else None
         connection.execute("SAVEPOINT one")
@@ -154,6 +165,11 @@ class Batch:
         connection.execute("RELEASE one")
 
 
+def _ends_all(error: BaseException) -> bool:
+    """Whether ``error`` is the end of the whole transaction, whatever raised it."""
+    return _is_full(error) or isinstance(error, Interrupted)
+
+
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, StorageFull):
         return True
@@ -161,7 +177,7 @@ def _is_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and code is not None and code & 0xFF == 13
 
 
-def _take(queue: deque[_Waiting], batch_max: int) -> list[_Waiting]:
+def take(queue: deque[Waiting], batch_max: int) -> list[Waiting]:
     """The longest run of one group at the head of ``queue``, at most ``batch_max``."""
     batch = [queue.popleft()]
     while queue and len(batch) < batch_max and queue[0].group == batch[0].group:
@@ -169,7 +185,7 @@ def _take(queue: deque[_Waiting], batch_max: int) -> list[_Waiting]:
     return batch
 
 
-def _fire(batch: list[_Waiting]) -> None:
+def fire(batch: list[Waiting]) -> None:
     for waiting in batch:
         # A Failure passed to callback() starts the errback chain.
         waiting.answer.callback(waiting.result)
@@ -184,7 +200,7 @@ class ThreadWriter:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         call_from_thread: Callable[..., object],
         on_fatal: Callable[[Failure], None],
         participant: Participant | None = None,
@@ -198,7 +214,7 @@ class ThreadWriter:
         self._call = call_from_thread
         self._on_fatal = on_fatal
         self._batch_max = batch_max
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._wake = threading.Condition()
         self._closing: Deferred[None] | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -211,7 +227,7 @@ class ThreadWriter:
             return fail(StorageFull())
         answer: Deferred[T] = Deferred()
         with self._wake:
-            self._queue.append(_Waiting(operation, group, answer))
+            self._queue.append(Waiting(operation, group, answer))
             self._wake.notify()
         return answer
 
@@ -233,9 +249,9 @@ class ThreadWriter:
                         self._wake.wait()
                     if not self._queue:
                         break
-                    batch = _take(self._queue, self._batch_max)
+                    batch = take(self._queue, self._batch_max)
                 self._batch.run(batch)
-                self._call(_fire, batch)
+                self._call(fire, batch)
             self._connection.close()
         except BaseException:
             self._call(self._on_fatal, Failure())
@@ -259,7 +275,7 @@ class InlineWriter:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         clock: IReactorTime,
         participant: Participant | None = None,
         delay_s: Callable[[], float] = lambda: 0.0,
@@ -272,7 +288,7 @@ class InlineWriter:
         self._delay_s = delay_s
         self._batch = Batch(connection, participant, before_commit, after_commit)
         self._batch_max = batch_max
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._scheduled = False
         self._closed = False
 
@@ -282,7 +298,7 @@ class InlineWriter:
         if len(self._queue) >= QUEUE_MAX:
             return fail(StorageFull())
         answer: Deferred[T] = Deferred()
-        self._queue.append(_Waiting(operation, group, answer))
+        self._queue.append(Waiting(operation, group, answer))
         self._schedule()
         return answer
 
@@ -310,9 +326,9 @@ class InlineWriter:
             self._schedule()
 
     def _run(self) -> None:
-        batch = _take(self._queue, self._batch_max)
+        batch = take(self._queue, self._batch_max)
         self._batch.run(batch)
-        self._clock.callLater(0, _fire, batch)
+        self._clock.callLater(0, fire, batch)
 
 
 class ThreadReader:
@@ -321,9 +337,7 @@ class ThreadReader:
     A long reader keeps SQLite's write-ahead log from being reset.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, call_from_thread: Callable[..., object]
-    ) -> None:
+    def __init__(self, connection: Connection, call_from_thread: Callable[..., object]) -> None:
         self._writer = ThreadWriter(connection, call_from_thread, self._failed, name="reader")
 
     def read(self, operation: Operation[T]) -> Deferred[T]:

@@ -310,7 +310,12 @@ class SummedContract(Guessed):
 
 
 class BoundContract(Guessed):
-    """How many guesses somebody gets who goes on for days."""
+    """How many guesses somebody gets who goes on for days.
+
+    Thousands of the transactions that the other classes try on every engine.
+    """
+
+    once = True
 
     def bounded(self, every_s: float, after: Any = lambda: None) -> list[list[float]]:
         self.guess_on([self, *self.places], 1.5 * DAY_S, every_s, after)

@@ -155,9 +155,8 @@ class OutagesContract:
         """One changed byte of it is found."""
         self.one_outage()
         self.turner.result(self.centre.store.settle_outages(sign))
-        self.centre.query(
-            "UPDATE outage SET body = CAST(replace(body, 'closed', 'cloSed') AS BLOB)"
-        )
+        ((body,),) = self.centre.query("SELECT body FROM outage")
+        self.centre.query("UPDATE outage SET body = ?", body.replace(b"closed", b"cloSed"))
         found = self.turner.result(self.centre.store.verify())
         self.assertEqual(found, ["outage: row 1 is not what was written"])
 
@@ -165,6 +164,8 @@ class OutagesContract:
     @given(st.lists(st.sampled_from(["cut", "print", "heal", "one", "all", "wait"]), max_size=25))
     def test_whatever_comes(self, steps: list[str]) -> None:
         """Figures of an open one only grow; a closed one never changes again."""
+        if not self.engine.another():
+            return
         self.turner = Turner()
         _Outage.setUp(self)  # type: ignore[arg-type]
         before: dict[int, dict[str, Any]] = {}

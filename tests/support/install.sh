@@ -17,8 +17,10 @@ set -eu
 # openssh-client    the administrator's shell
 # openssl           a TLS client that shows every message
 # poppler-utils     pdfinfo, which counts apart from us
+# postgresql        its server, run privately by the tests: installing makes no cluster
 PACKAGES="chromium cups cups-client cups-daemon cups-filters cups-ipp-utils dbus fonts-dejavu-core
-ghostscript iproute2 libnss3-tools openssh-client openssl poppler-utils"
+ghostscript iproute2 libnss3-tools openssh-client openssl poppler-utils
+postgresql"
 
 missing=""
 for package in $PACKAGES; do

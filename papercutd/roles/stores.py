@@ -1,0 +1,153 @@
+"""A role's store, on the engine that its configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from papercutd.environment import Environment
+from papercutd.errors import ConfigError
+from papercutd.roles.crash_points import crash_point
+from papercutd.storage import application_store, site_store
+from papercutd.storage.anchor import Anchor
+from papercutd.storage.application_store import ApplicationStore
+from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.migrate import connect, open_database
+from papercutd.storage.replica import Directory
+from papercutd.storage.site_store import SiteStore, create_site
+from papercutd.storage.writer import ThreadReader, ThreadWriter
+
+Fatal = Callable[[Failure], None]
+
+
+def database_of(store: str, path: Path) -> Path | str:
+    """``path`` of SQLite's file, or the address of PostgreSQL's database; raises ConfigError."""
+    if not store:
+        return path
+    if not store.startswith(("postgresql:", "postgres:")):
+        raise ConfigError(["store: is empty, or begins with postgresql:"])
+    if path.exists():
+        raise ConfigError([f"store: names PostgreSQL, and {path} is there too: move it away"])
+    return store
+
+
+def open_application_database(store: str, data: Path) -> Any:
+    """A connection for a command, while no server runs on it; raises AlreadyRunning."""
+    database = database_of(store, data / "application.db")
+    if isinstance(database, Path):
+        return open_database(str(database), application_store.SCHEMA)
+    from papercutd.storage.postgres.opening import open_for_command
+
+    return open_for_command(database, application_store.SCHEMA)
+
+
+def set_journal_aside(store: str, now: int) -> list[str]:
+    """A site on PostgreSQL joins anew: its journal is kept under another name, which is told."""
+    from papercutd.storage.postgres.opening import open_alone
+    from papercutd.storage.postgres.set_aside import set_aside
+
+    connection = open_alone(store, site_store.SCHEMA)
+    try:
+        return set_aside(connection, now)
+    finally:
+        connection.close()
+
+
+async def salvage(store: SiteStore) -> list[tuple[str, int]]:
+    """Go on with what journals set aside on PostgreSQL still owed; (name, records) of each."""
+    from papercutd.storage.postgres import set_aside
+
+    done = []
+    for name in await store.read(lambda c: set_aside.waiting(c)):
+        bodies = await store.read(lambda c, name=name: set_aside.unforwarded(c, name))  # type: ignore[misc]
+        await store.salvage(bodies)
+        await store.write(lambda c, name=name: set_aside.mark_salvaged(c, name))  # type: ignore[misc]
+        done.append((name, len(bodies)))
+    return done
+
+
+def open_application(
+    database: Path | str, reactor: Any, env: Environment, batch_max: int, fatal: Fatal
+) -> tuple[Deferred[ApplicationStore], ChangeLog]:
+    """The application server's store; it fires once it can be used."""
+    log = ChangeLog(env.wall_s)
+    crash = crash_point(reactor)
+    schema = application_store.SCHEMA
+    if isinstance(database, Path):
+        path, call = str(database), reactor.callFromThread
+        threaded = ThreadWriter(
+            *(open_database(path, schema), call, fatal, log, batch_max),
+            before_commit=crash.before_commit,
+            after_commit=crash.after_commit,
+        )
+        reader = ThreadReader(connect(path), call)
+        return _at_once(ApplicationStore(threaded, reader, log, env.wall_s)), log
+    from papercutd.storage.postgres.opening import SEARCH_PATHS, prepare_database
+    from papercutd.storage.postgres.reader import PostgresReader
+    from papercutd.storage.postgres.writer import PostgresWriter
+
+    prepare_database(database, schema)
+    writer = PostgresWriter(
+        *(reactor, database, schema, fatal, log),
+        search_path=SEARCH_PATHS[schema],
+        new_id=env.new_id,
+        batch_max=batch_max,
+        before_commit=crash.before_commit,
+        after_commit=crash.after_commit,
+    )
+    reading = PostgresReader(reactor, database, SEARCH_PATHS[schema])
+    store = ApplicationStore(writer, reading, log, env.wall_s)
+    return writer.start().addCallback(lambda started: store), log
+
+
+def open_site(
+    database: Path | str,
+    name: str,
+    reactor: Any,
+    env: Environment,
+    anchor: Anchor,
+    fatal: Fatal,
+    in_thread: Callable[..., Deferred[Any]],
+) -> Deferred[SiteStore]:
+    """A site's store; it fires once it can be used."""
+    crash = crash_point(reactor)
+    schema = site_store.SCHEMA
+    if isinstance(database, Path):
+        connection = open_database(str(database), schema)
+        # Only where joining has not done it: a journal that is gone is a new stream.
+        create_site(connection, name, env.new_id())
+        threaded = ThreadWriter(
+            *(connection, reactor.callFromThread, fatal, anchor),
+            before_commit=crash.before_commit,
+            after_commit=crash.after_commit,
+        )
+        files = Directory(str(database.parent))
+        return _at_once(SiteStore(threaded, files, env.wall_s, anchor))
+    from papercutd.storage.postgres.opening import SEARCH_PATHS, open_for_command
+    from papercutd.storage.postgres.schemas import NoFiles
+    from papercutd.storage.postgres.writer import PostgresWriter
+
+    made = open_for_command(database, schema)
+    create_site(made, name, env.new_id())
+    made.close()
+    writer = PostgresWriter(
+        *(reactor, database, schema, fatal, anchor),
+        search_path=SEARCH_PATHS[schema],
+        new_id=env.new_id,
+        before_commit=crash.before_commit,
+        after_commit=crash.after_commit,
+        # The anchor is synced to the disk.
+        in_thread=in_thread,
+    )
+    store = SiteStore(writer, NoFiles(), env.wall_s, anchor)
+    return writer.start().addCallback(lambda started: store)
+
+
+def _at_once(store: Any) -> Deferred[Any]:
+    done: Deferred[Any] = Deferred()
+    done.callback(store)
+    return done

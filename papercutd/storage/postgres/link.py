@@ -1,0 +1,121 @@
+"""A link to PostgreSQL over txpostgres, for operations in greenlets; it heals itself.
+
+txpostgres keeps a dead connection for ever. Here a connection that broke is thrown away, and
+``connect`` makes another. A server that does not answer is a broken connection, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg2
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionLost as SocketLost
+from txpostgres import txpostgres
+
+from papercutd.storage.engine import RowRefused
+from papercutd.storage.postgres.connection import (
+    Answer,
+    ConnectionLost,
+    PostgresConnection,
+    explained,
+    prepare,
+    run_on,
+)
+from papercutd.storage.postgres.hub import wait
+
+#: A connection that is not there by then is given up.
+CONNECT_S = 4.0
+#: A statement that is not answered by then: the server is frozen, or the network is cut.
+ANSWER_S = 30.0
+
+
+class _Connection(txpostgres.Connection):  # type: ignore[misc]
+    """Of which nobody hears when it breaks while nothing is asked: the next one to ask does."""
+
+    def continuePolling(self, swallowErrors: bool = False) -> None:
+        super().continuePolling(swallowErrors=True)
+
+
+class ReactorLink:
+    """One connection at a time."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        dsn: str,
+        settings: str,
+        greet: Callable[[PostgresConnection], None] = lambda connection: None,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """``greet`` is run on each new connection before anything else."""
+        self._reactor = reactor
+        self._dsn = dsn
+        self._settings = settings
+        self._greet = greet
+        self._answer_s = answer_s
+        self._held: Any = None
+        self.connection = PostgresConnection(self)
+
+    @property
+    def raw(self) -> Any:
+        return None if self._held is None else self._held._connection
+
+    @property
+    def is_connected(self) -> bool:
+        raw = self.raw
+        return raw is not None and not raw.closed
+
+    def connect(self) -> None:
+        """Make a connection that can be used; raises ConnectionLost."""
+        self.close()
+        held = _Connection(reactor=self._reactor)
+        try:
+            self._in_time(held, held.connect(self._dsn), CONNECT_S)
+        except (psycopg2.Error, ConnectionDone, SocketLost) as error:
+            _close(held)
+            raise ConnectionLost(str(error).strip() or "no answer") from error
+        self._held = held
+        try:
+            prepare(held._connection)
+            self.send(self._settings, None)
+            self._greet(self.connection)
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, sql: str, values: Sequence[Any] | None) -> Answer:
+        held = self._held
+        if not self.is_connected:
+            raise ConnectionLost("not connected")
+        try:
+            cursor = held.cursor()
+            self._in_time(held, cursor.execute(sql, values), self._answer_s)
+            return run_on(held._connection, cursor)
+        except psycopg2.Error as error:
+            raise explained(error, held._connection) from error
+        except (ConnectionDone, SocketLost) as error:
+            raise ConnectionLost("the server did not answer") from error
+        except (ValueError, UnicodeEncodeError) as error:
+            # A text that no database of this kind can hold.
+            raise RowRefused(str(error)) from error
+
+    def _in_time(self, held: Any, answer: Deferred[Any], seconds: float) -> None:
+        timer = self._reactor.callLater(seconds, _close, held)
+        try:
+            wait(answer)
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def close(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            _close(held)
+
+
+def _close(held: Any) -> None:
+    if held._connection is not None:
+        held.close()

@@ -1,0 +1,241 @@
+"""A batch's own part of the database, in memory: read with one call, written with another.
+
+To PostgreSQL each statement is a journey, and an AUTHORIZE has eighteen. So a batch of them is
+run, by the same code as everywhere, on a database of SQLite in memory that holds the rows they
+want and, after the batch, none. What has changed there is then written by one statement, in
+the same transaction in which the rows were read. Nothing is remembered from batch to batch.
+
+A statement that might depend on rows that were not read is not run there (covered.py): its
+operation is run on PostgreSQL itself.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from papercutd.domain.policy import ANY
+from papercutd.errors import StorageError
+from papercutd.storage import seals
+from papercutd.storage.engine import Connection, RowRefused
+from papercutd.storage.hot import Wanted
+from papercutd.storage.migrate import migrate
+from papercutd.storage.postgres.covered import KNOB, Need, needs_of
+
+#: What is written back, and the keys of it.
+_WRITTEN = {
+    "account": ("id",),
+    "transfer": ("id",),
+    "decision": ("key",),
+    "hold": ("key", "asker", "journal"),
+    "run": ("key",),
+    "charge": ("charge_id",),
+    "job_log": ("key",),
+    "listed": ("id",),
+    "change_log": ("number",),
+    "head": ("one",),
+}
+#: Of which rows are deleted as well.
+_DELETED = ("hold", "run")
+_SCHEMA = "application"
+#: Of the prices, so many newest versions are read: the one in force is among them.
+_NEWEST = 8
+
+
+class NotCovered(StorageError):
+    """A statement may depend on rows that are not here."""
+
+
+class Workspace(sqlite3.Connection):
+    """What a batch is given in place of the connection to ``database``."""
+
+    database: Connection
+    _columns: dict[str, list[tuple[str, bool]]]
+
+    def is_for(self, database: Connection) -> Workspace:
+        """Make the tables; what they hold is of each transaction alone."""
+        self.database = database
+        self._wanted: Sequence[Wanted] = ()
+        self._has: dict[tuple[str, str], frozenset[Any]] = {}
+        self._is_guarded = self._is_usable = self._is_made = False
+        self._newest_from: tuple[float, ...] = ()
+        migrate(self, ":memory:", _SCHEMA)
+        self._columns = {
+            table: [(row[1], row[2] == "BLOB") for row in self._run(f"PRAGMA table_info({table})")]
+            for (table,) in self._run("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        # Outside of any transaction, so that they stay.
+        seals.watch(self)
+        for table, keys in _WRITTEN.items():
+            names = ", ".join(keys)
+            self._run(f"CREATE TEMP TABLE made_{table} ({names}, PRIMARY KEY ({names}))")
+            for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+                values = ", ".join(f"{row}.{name}" for name in keys)
+                self._run(
+                    f"CREATE TEMP TRIGGER made_{table}_{event} AFTER {event} ON main.{table}"
+                    f" BEGIN INSERT OR IGNORE INTO made_{table} VALUES ({values}); END"
+                )
+        self._is_made = True
+        return self
+
+    def want(self, wanted: Iterable[Wanted]) -> None:
+        """The next transaction reads what these want."""
+        self._wanted = tuple(wanted)
+
+    def guard(self, on: bool) -> None:
+        """While operations run, only what is covered is run."""
+        self._is_guarded = on
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if self._is_guarded:
+            needs = needs_of(sql)
+            if needs is None or not all(self._is_here(need, parameters) for need in needs):
+                raise NotCovered(sql)
+            try:
+                return super().execute(sql, parameters)
+            except (sqlite3.IntegrityError, sqlite3.DataError, UnicodeEncodeError) as error:
+                raise RowRefused(str(error)) from error
+        if sql == "BEGIN IMMEDIATE" and self._is_made:
+            return self._begin()
+        if sql == "ROLLBACK" and self.database.in_transaction:
+            self.database.execute("ROLLBACK")
+        return super().execute(sql, parameters)
+
+    def flush(self) -> None:
+        """Write what has changed; raises RowRefused where that is impossible."""
+        made: dict[str, list[dict[str, Any]]] = {}
+        for table, keys in _WRITTEN.items():
+            names = ", ".join(keys)
+            columns = self._columns[table]
+            rows = self._run(
+                f"SELECT {table}.* FROM temp.made_{table} JOIN main.{table} USING ({names})"
+            )
+            made[table] = [_as_told(columns, row) for row in rows]
+            if table in _DELETED:
+                gone = self._run(
+                    f"SELECT {names} FROM temp.made_{table} EXCEPT SELECT {names} FROM main.{table}"
+                )
+                made[f"{table}_gone"] = [dict(zip(keys, row, strict=True)) for row in gone]
+        if any(made.values()):
+            self.database.execute("SELECT write_set(?)", (_told(made),))
+
+    def forget(self) -> None:
+        """The transaction is over: nothing of it is kept."""
+        self._run("ROLLBACK")
+
+    def _run(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        return super().execute(sql, parameters)
+
+    def _begin(self) -> sqlite3.Cursor:
+        began = self._run("BEGIN")
+        self.database.execute("BEGIN IMMEDIATE")
+        asked = _asked(self._wanted)
+        (text,) = self.database.execute("SELECT read_set(?)", (_told(asked),)).fetchone()
+        read = msgspec.json.decode(text)
+        for table, columns in self._columns.items():
+            rows = read.get(table)
+            if rows:
+                places = ", ".join("?" * len(columns))
+                self.executemany(
+                    f"INSERT INTO {table} VALUES ({places})",
+                    [[_as_kept(row[name], is_bytes) for name, is_bytes in columns] for row in rows],
+                )
+        self._run("DELETE FROM written")
+        for table in _WRITTEN:
+            self._run(f"DELETE FROM made_{table}")
+        # The first seals of a database are those of all its rows.
+        self._is_usable = bool(read["sealing"])
+        self._note(asked, read)
+        return began
+
+    def _note(self, asked: dict[str, Any], read: dict[str, Any]) -> None:
+        """For which values of which columns all rows are here."""
+        keys, people, purses = (
+            frozenset(x) for x in (asked["keys"], read["people"], read["purses"])
+        )
+        places, names = frozenset(read["places"]), frozenset(asked["names"])
+        prices = read["price"] or []
+        newest = sorted(prices, key=lambda row: -row["version"])[:_NEWEST]
+        self._newest_from = tuple(row["effective_from"] for row in newest)
+        self._has = {
+            ("asker", "identity"): frozenset(asked["askers"]),
+            ("decision", "key"): keys,
+            ("decision", "job of other than"): frozenset((w.job, w.owner) for w in self._wanted),
+            ("hold", "key"): keys,
+            ("charge", "charge_id"): keys,
+            ("charge", "key"): keys,
+            ("job_log", "key"): keys,
+            ("run", "key"): keys,
+            ("user", "id"): people,
+            ("user", "folded"): names,
+            ("group_member", "user"): people,
+            ("account", "id"): purses,
+            ("withheld", "account"): purses,
+            ("printer", "id"): frozenset(asked["printers"]),
+            ("provider", "name"): frozenset(asked["owners"]),
+            ("device", "name"): frozenset(asked["devices"]),
+            ("site", "id"): places,
+            ("site_policy", "site"): places,
+            ("site_policy", "knob"): frozenset((KNOB,)),
+            ("price", "version"): frozenset(asked["versions"])
+            | frozenset(row["version"] for row in prices),
+            ("schedule", "id"): frozenset(row["id"] for row in read["schedule"] or ()),
+        }
+
+    def _is_here(self, need: Need, parameters: Sequence[Any]) -> bool:
+        if not self._is_usable:
+            return False
+        if need.column == "in force at":
+            return any(since <= parameters[0] for since in self._newest_from)
+        values = self._has.get((need.table, need.column), frozenset())
+        if need.column == "job of other than":
+            return (parameters[0][:-1], parameters[2]) in values
+        return parameters[need.place] in values
+
+
+def open_workspace(database: Connection) -> Workspace:
+    """For batches of the application server on ``database``."""
+    made = sqlite3.connect(
+        ":memory:", isolation_level=None, cached_statements=512, factory=Workspace
+    )
+    return made.is_for(database)
+
+
+def _asked(wanted: Sequence[Wanted]) -> dict[str, Any]:
+    return {
+        "askers": sorted({w.asker for w in wanted}),
+        "jobs": [{"job": job, "owner": owner} for job, owner in {(w.job, w.owner) for w in wanted}],
+        "keys": sorted({w.key for w in wanted}),
+        "names": sorted({w.name for w in wanted}),
+        "owners": sorted({w.owner for w in wanted}),
+        "devices": sorted({w.device for w in wanted if w.device is not None}),
+        "printers": sorted({w.printer for w in wanted}),
+        "users": sorted({user for w in wanted for user in w.users}),
+        "accounts": sorted({account for w in wanted for account in w.accounts}),
+        "versions": sorted({version for w in wanted for version in w.versions}),
+        "knob": KNOB,
+        "any_site": ANY,
+        "newest": _NEWEST,
+    }
+
+
+def _told(value: Any) -> str:
+    """``value`` as JSON; raises RowRefused for a text that no database can hold."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (UnicodeEncodeError, msgspec.MsgspecError) as error:
+        raise RowRefused(str(error)) from error
+
+
+def _as_told(columns: list[tuple[str, bool]], row: Sequence[Any]) -> dict[str, Any]:
+    return {
+        name: f"\\x{value.hex()}" if is_bytes and value is not None else value
+        for (name, is_bytes), value in zip(columns, row, strict=True)
+    }
+
+
+def _as_kept(value: Any, is_bytes: bool) -> Any:
+    return bytes.fromhex(value[2:]) if is_bytes and value is not None else value

@@ -1,0 +1,291 @@
+"""The writer on PostgreSQL: batches as storage/writer.py has them, without a thread.
+
+A batch is one transaction on the one connection that holds the database's writer lock. Its
+last statement compares the writer's number (somebody else may have taken over) and leaves the
+batch's name: where the answer to COMMIT is lost, the name tells whether it was done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from papercutd.errors import AlreadyRunning, StorageClosed, StorageFull
+from papercutd.storage.engine import Connection, Interrupted
+from papercutd.storage.hot import Hot
+from papercutd.storage.postgres.batches import PostgresBatch
+from papercutd.storage.postgres.connection import ConnectionLost, PostgresConnection, TryAgain
+from papercutd.storage.postgres.database import settings
+from papercutd.storage.postgres.hub import spawn, wait
+from papercutd.storage.postgres.link import ReactorLink
+from papercutd.storage.postgres.locks import LOCKS
+from papercutd.storage.postgres.workspace import open_workspace
+from papercutd.storage.writer import (
+    BARE,
+    BATCH_MAX,
+    HOT,
+    MAIN,
+    QUEUE_MAX,
+    Operation,
+    Participant,
+    T,
+    Waiting,
+    fire,
+    take,
+)
+
+_log = Logger()
+#: Times that a batch is run again because its transaction met another or lost its connection.
+TRIES_MAX = 5
+#: The schema whose hot operations have a workspace.
+WORKED = "application"
+#: Between two attempts to connect; meanwhile everybody is sent elsewhere at once.
+RECONNECT_S = 0.5
+
+
+class StorageAway(StorageFull):
+    """The database cannot be reached: nothing is written, ask elsewhere."""
+
+
+class WriterReplaced(AlreadyRunning):
+    """Another server writes this database now: this one ends."""
+
+
+class _Batch(PostgresBatch):
+    """A batch whose COMMIT may lose its answer."""
+
+    def __init__(self, writer: PostgresWriter, *arguments: Any) -> None:
+        self._writer = writer
+        super().__init__(*arguments)
+
+    def _commit(self, connection: Connection) -> None:
+        self._writer.commit(connection)
+
+    def _committed(self, participant: Participant) -> None:
+        self._writer.committed(participant)
+
+
+class PostgresWriter:
+    """The one writer of a database."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        dsn: str,
+        schema: str,
+        on_fatal: Callable[[Failure], None],
+        participant: Participant | None = None,
+        *,
+        search_path: str = "",
+        new_id: Callable[[], str],
+        batch_max: int = BATCH_MAX,
+        before_commit: Callable[[], None] | None = None,
+        after_commit: Callable[[], None] | None = None,
+        in_thread: Callable[..., Deferred[Any]] | None = None,
+    ) -> None:
+        """``in_thread`` runs what the participant does after a commit, where that blocks."""
+        self._reactor = reactor
+        self._schema = schema
+        self._on_fatal = on_fatal
+        self._participant = participant
+        self._batch_max = batch_max
+        self._new_id = new_id
+        #: What our sessions are called, so that one that lives on there can be ended.
+        self._name = f"papercutd {new_id()}"[:63]
+        told = settings(search_path or schema, {"application_name": f"'{self._name}'"})
+        self._link = ReactorLink(reactor, dsn, told, self._greet)
+        workspace = open_workspace(self._link.connection) if schema == WORKED else None
+        self._batch = _Batch(
+            *(self, self._link.connection, participant, before_commit, after_commit, workspace)
+        )
+        self._in_thread = in_thread
+        self._fence = 0
+        self._queue: deque[Waiting] = deque()
+        self._is_running = self._is_dead = False
+        self._away_until = 0.0
+        self._closing: Deferred[None] | None = None
+
+    def start(self) -> Deferred[None]:
+        """Connect and take the lock; raises ConnectionLost or AlreadyRunning."""
+        return spawn(self._link.connect)
+
+    def submit(self, operation: Operation[T], group: str = MAIN) -> Deferred[T]:
+        if self._closing is not None or self._is_dead:
+            return fail(StorageClosed())
+        if self._reactor.seconds() < self._away_until:
+            return fail(StorageAway())
+        if len(self._queue) >= QUEUE_MAX:
+            return fail(StorageFull())
+        answer: Deferred[T] = Deferred()
+        if group == MAIN and isinstance(operation, Hot):
+            group = HOT
+        self._queue.append(Waiting(operation, group, answer))
+        self._schedule()
+        return answer
+
+    def close(self) -> Deferred[None]:
+        """Run what waits, then close the connection."""
+        if self._closing is None:
+            self._closing = Deferred()
+            self._schedule()
+        done: Deferred[None] = Deferred()
+        self._closing.addCallback(lambda result: done.callback(None))
+        return done
+
+    # Turns of the reactor.
+
+    def _schedule(self) -> None:
+        if not self._is_running:
+            self._is_running = True
+            self._reactor.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        if self._queue and not self._is_dead:
+            batch = take(self._queue, self._batch_max)
+            spawn(lambda: self._run(batch)).addCallbacks(
+                lambda done: self._done(batch), self._failed
+            )
+            return
+        self._is_running = False
+        if self._closing is not None and not self._closing.called:
+            self._link.close()
+            self._closing.callback(None)
+
+    def _done(self, batch: list[Waiting]) -> None:
+        # What has come meanwhile is a batch of the next turn.
+        self._reactor.callLater(0, self._turn)
+        fire(batch)
+
+    def _failed(self, failure: Failure) -> None:
+        """Nobody of that batch is answered, as after a crash; nor anybody else."""
+        self._is_dead = True
+        self._link.close()
+        self._on_fatal(failure)
+        self._reactor.callLater(0, self._turn)
+
+    # In a greenlet.
+
+    def _run(self, batch: list[Waiting]) -> None:
+        for _ in range(TRIES_MAX):
+            try:
+                if not self._link.is_connected:
+                    self._link.connect()
+            except ConnectionLost as error:
+                self._away(batch, error)
+                return
+            try:
+                if batch[0].group == HOT:
+                    self._run_hot(batch)
+                else:
+                    self._batch.run(batch)
+            except Interrupted as error:
+                _log.warn("a transaction is run again: {error}", error=error)
+                continue
+            if batch and batch[0].group == BARE and self._is_interrupted(batch):
+                continue
+            return
+        for waiting in batch:
+            waiting.result = Failure(StorageAway())
+
+    def _run_hot(self, batch: list[Waiting]) -> None:
+        """Those that cannot be run so are the next batch."""
+        left = self._batch.run_hot(batch)
+        for waiting in reversed(left):
+            waiting.group, waiting.result = MAIN, None
+            self._queue.appendleft(waiting)
+        batch[:] = [waiting for waiting in batch if waiting.group == HOT]
+
+    @staticmethod
+    def _is_interrupted(batch: list[Waiting]) -> bool:
+        results = (waiting.result for waiting in batch)
+        return any(isinstance(one, Failure) and one.check(Interrupted) for one in results)
+
+    def _away(self, batch: list[Waiting], error: Exception) -> None:
+        """Nothing of ``batch`` was begun: it, and who waits behind it, is sent elsewhere."""
+        for waiting in batch:
+            waiting.result = Failure(StorageAway())
+        self._send_elsewhere(error)
+
+    def _send_elsewhere(self, error: Exception) -> None:
+        """Who waits, and who comes before the next attempt, is answered at once."""
+        _log.error("PostgreSQL cannot be reached: {error}", error=error)
+        self._away_until = self._reactor.seconds() + RECONNECT_S
+        behind = list(self._queue)
+        self._queue.clear()
+        for waiting in behind:
+            waiting.result = Failure(StorageAway())
+        self._reactor.callLater(0, fire, behind)
+
+    def commit(self, connection: Connection) -> None:
+        """End the transaction; raises TryAgain where it is known that nothing of it was done."""
+        name = self._new_id()
+        marked = connection.execute(
+            f"UPDATE {self._schema}.writer SET batch = ? WHERE fence = ?", (name, self._fence)
+        )
+        if marked.rowcount != 1:
+            raise WriterReplaced(f"schema {self._schema}")
+        try:
+            connection.execute("COMMIT")
+        except ConnectionLost as error:
+            _log.warn("the answer to a commit is lost: {error}", error=error)
+            self._reconnect()
+            (found,) = connection.execute(f"SELECT batch FROM {self._schema}.writer").fetchone()
+            if found != name:
+                raise TryAgain("the commit was not done") from error
+
+    def committed(self, participant: Participant) -> None:
+        """The participant does what follows; nobody is answered before."""
+        if self._in_thread is None:
+            participant.committed()
+        else:
+            wait(self._in_thread(participant.committed))
+
+    def _reconnect(self) -> None:
+        """Connect, however long it takes: nobody may be told anything before."""
+        while True:
+            try:
+                self._link.connect()
+                return
+            except ConnectionLost as error:
+                if self._closing is not None:
+                    raise
+                self._send_elsewhere(error)
+                self._sleep(RECONNECT_S)
+
+    def _sleep(self, seconds: float) -> None:
+        done: Deferred[None] = Deferred()
+        self._reactor.callLater(seconds, done.callback, None)
+        wait(done)
+
+    def _greet(self, connection: PostgresConnection) -> None:
+        """A new connection: it takes the lock, and the number of who writes."""
+        self._take_lock(connection)
+        (fence,) = connection.execute(f"SELECT fence FROM {self._schema}.writer").fetchone()
+        if self._fence and fence != self._fence:
+            raise WriterReplaced(f"schema {self._schema}")
+        (self._fence,) = connection.execute(
+            f"UPDATE {self._schema}.writer SET fence = fence + 1 RETURNING fence"
+        ).fetchone()
+        if self._participant is not None:
+            # What it knew of the session before.
+            self._participant.rolled_back()
+
+    def _take_lock(self, connection: PostgresConnection) -> None:
+        lock = LOCKS[self._schema]
+        for _ in range(20):
+            found = connection.execute(f"SELECT pg_try_advisory_lock({lock})").fetchone()
+            if found[0]:
+                return
+            # A session of ours whose end the server has not seen.
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = ? AND pid <> pg_backend_pid()",
+                (self._name,),
+            )
+            self._sleep(0.1)
+        raise WriterReplaced(f"schema {self._schema}")
