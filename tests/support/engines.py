@@ -150,6 +150,8 @@ class Postgres:
             connection = free.pop()
             connection.execute("DROP SCHEMA IF EXISTS incoming CASCADE")
             connection.execute(_EMPTY)
+            if schema == "application":
+                connection.execute("UPDATE monthly_mark SET number = 0, stale = 0")
         else:
             template = f"template_{schema}"
             if template not in self._templates:
@@ -176,7 +178,7 @@ BEGIN
     SET LOCAL session_replication_role TO replica;
     FOR one IN SELECT oid::regclass AS name FROM pg_class
         WHERE relkind = 'r' AND relnamespace = ANY(current_schemas(false)::regnamespace[])
-        AND relname NOT IN ('schema_migration', 'writer')
+        AND relname NOT IN ('schema_migration', 'writer', 'monthly_mark')
     LOOP
         EXECUTE 'DELETE FROM ' || one.name;
     END LOOP;
