@@ -86,7 +86,7 @@ class Demand:
     site: str
     table: str
     key: int | str
-    #: The change that made it, or a later one: had the history that, nothing would be lost.
+    #: The change that made it: had the history that, nothing would be lost.
     number: int
     chain: str
     row: tuple[Any, ...]
@@ -148,9 +148,10 @@ class LostEditChecks:
             for table, rows in had.rows.items():
                 for key, row in rows.items():
                     # What that history never touched is older in it than in the one put back.
-                    is_edited = self._touched.get((table, key), 0) > common
-                    if is_edited and now[table].get(key) != row:
-                        self._demand(Demand(site, table, key, had.number, had.chain, row))
+                    number = self._touched.get((table, key), 0)
+                    if number > common and now[table].get(key) != row:
+                        chain = self._chains[number]
+                        self._demand(Demand(site, table, key, number, chain, row))
             for transfer, account, amount_e4, number in self._adjusted:
                 # What its own snapshot had, nobody told it one by one.
                 if max(common, had.first) < number <= had.number:
