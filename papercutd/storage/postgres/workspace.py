@@ -65,6 +65,7 @@ class Workspace(sqlite3.Connection):
         self._is_guarded = self._is_usable = self._is_made = False
         self._newest_from: tuple[float, ...] = ()
         self._timeline = 0
+        self._run("PRAGMA temp_store = MEMORY")
         migrate(self, ":memory:", _SCHEMA)
         self._columns = {
             table: [(row[1], row[2] == "BLOB") for row in self._run(f"PRAGMA table_info({table})")]
@@ -106,9 +107,10 @@ class Workspace(sqlite3.Connection):
                 raise RowRefused(str(error)) from error
         if sql == "BEGIN IMMEDIATE" and self._is_made:
             return self._begin()
+        done = super().execute(sql, parameters)
         if sql == "ROLLBACK" and self.database.in_transaction:
             self.database.execute("ROLLBACK")
-        return super().execute(sql, parameters)
+        return done
 
     def flush(self) -> None:
         """Write what has changed; raises RowRefused where that is impossible."""
@@ -153,7 +155,7 @@ class Workspace(sqlite3.Connection):
         for table in _WRITTEN:
             self._run(f"DELETE FROM made_{table}")
         # The first seals of a database are those of all its rows.
-        self._is_usable = bool(read["sealing"])
+        self._is_usable = bool(read["sealing"] and read["head"])
         self._note(asked, read)
         return began
 
@@ -165,7 +167,7 @@ class Workspace(sqlite3.Connection):
         places, names = frozenset(read["places"]), frozenset(asked["names"])
         prices = read["price"] or []
         newest = sorted(prices, key=lambda row: -row["version"])[:_NEWEST]
-        self._timeline = read["head"][0]["timeline"]
+        self._timeline = read["head"][0]["timeline"] if read["head"] else 0
         self._newest_from = tuple(row["effective_from"] for row in newest)
         self._has = {
             ("asker", "identity"): frozenset(asked["askers"]),
