@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -11,15 +12,21 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from papercutd.domain.chain import MARK_START
+from papercutd.domain.job import SessionRef
 from papercutd.errors import AlreadyRunning, StorageClosed, StorageFull
+from papercutd.storage.application_store import ApplicationStore, create_installation
+from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import RowRefused
 from papercutd.storage.postgres import writer as writing
 from papercutd.storage.postgres.connection import TryAgain
 from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.migrate import migrate
 from papercutd.storage.postgres.reader import PostgresReader
-from papercutd.storage.postgres.writer import PostgresWriter, WriterReplaced
+from papercutd.storage.postgres.writer import HOT_MAX, PostgresWriter, WriterReplaced
+from papercutd.storage.writer import InlineReader
 from tests.support.postgres import shared_cluster
+from tests.support.stores import PRICES, WALL_S, request
 
 _names = itertools.count()
 
@@ -220,6 +227,119 @@ class FenceTests(Case):
             await sleep(0.01)
         self.fatal[0].trap(WriterReplaced)
         self.assertEqual(self.kept(), [1])
+
+
+class HotTests(Case):
+    """Questions, worked on in memory."""
+
+    def make_writer(self, **more: Any) -> PostgresWriter:
+        blocking = open_blocking(self.dsn, "application")
+        create_installation(blocking, "test")
+        blocking.close()
+        log = ChangeLog(lambda: WALL_S)
+        writer = super().make_writer(participant=log, **more)
+        self.store = ApplicationStore(writer, InlineReader(writer), log, lambda: WALL_S)  # type: ignore[arg-type]
+        return writer
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        await self.store.add_prices(PRICES)
+        await self.store.add_site("north", "", 9195)
+        await self.store.add_provider("p1", "north")
+        await self.store.add_printer("lp1", "p1", "socket://127.0.0.1:9", "hold")
+        await self.store.add_user("anna", balance_e4=1_000_000)
+        seen = await self.store.begin_provider("p1", "journal", MARK_START, "")
+        self.asker = SessionRef("provider", "p1", "journal", seen.session)
+        self.sent: list[str] = []
+        self.hear(lambda sql: None)
+
+    def hear(self, before: Callable[[str], None]) -> None:
+        """Call ``before`` each statement."""
+        send = self.writer._link.send
+
+        def heard(sql: str, values: Any) -> Any:
+            self.sent.append(sql.strip())
+            before(sql)
+            return send(sql, values)
+
+        self.writer._link.send = heard  # type: ignore[method-assign]
+
+    def ask(self, count: int) -> Deferred[list[Any]]:
+        """As many jobs, of one page each."""
+        return gatherResults(
+            [self.store.authorize(self.asker, request(number)) for number in range(count)]
+        )
+
+    def reserved(self) -> tuple[Any, ...]:
+        return self.query(
+            "SELECT pending_e4, (SELECT COUNT(*) FROM application.transfer WHERE kind = 'pending'),"
+            " (SELECT COUNT(*) FROM application.decision) FROM application.account"
+            " WHERE name = 'anna'"
+        )[0]
+
+    async def test_five_statements_for_all(self) -> None:
+        decisions = await self.ask(64)
+        self.assertTrue(all(decision.allowed for decision in decisions))
+        reading, writing = "SELECT read_set(%s)", "SELECT write_set(%s)"
+        marking = "UPDATE application.writer SET batch = %s WHERE fence = %s"
+        self.assertEqual(self.sent, ["BEGIN", reading, writing, marking, "COMMIT"])
+        self.assertEqual(self.reserved(), (32_000, 64, 64))
+        self.assertEqual(await self.store.verify(), [])
+
+    async def test_more_than_one_batch(self) -> None:
+        await self.ask(HOT_MAX + 1)
+        self.assertEqual(len(self.sent), 10)
+
+    async def lose(self, statement: str, after: bool) -> None:
+        """The sessions end at ``statement``, once."""
+        send = self.writer._link.send
+
+        def lossy(sql: str, values: Any) -> Any:
+            if not sql.startswith(statement):
+                return send(sql, values)
+            self.writer._link.send = send  # type: ignore[method-assign]
+            if after:
+                send(sql, values)
+            self.end_sessions()
+            return send("SELECT 1", None)
+
+        self.writer._link.send = lossy  # type: ignore[method-assign]
+        decisions = await self.ask(3)
+        self.assertTrue(all(decision.allowed for decision in decisions))
+        self.assertEqual(self.reserved(), (1_500, 3, 3))
+        self.assertEqual(self.fatal, [])
+        self.assertEqual(await self.store.verify(), [])
+
+    async def test_the_session_ends_anywhere(self) -> None:
+        await self.lose("BEGIN", after=True)
+
+    async def test_it_ends_when_all_was_read(self) -> None:
+        await self.lose("SELECT read_set", after=True)
+
+    async def test_it_ends_when_all_was_written(self) -> None:
+        await self.lose("SELECT write_set", after=True)
+
+    async def test_the_answer_to_a_commit_that_was_done(self) -> None:
+        await self.lose("COMMIT", after=True)
+
+    async def test_the_answer_to_a_commit_that_was_not(self) -> None:
+        await self.lose("COMMIT", after=False)
+
+    async def test_those_left_are_the_next_batch(self) -> None:
+        # Its refusal cannot be kept with this title.
+        illegible = self.store.authorize(self.asker, request(9, 99_999, title="a\x00b"))
+        answers = self.ask(3)
+        await self.assertFailure(illegible, RowRefused)
+        self.assertTrue(all(decision.allowed for decision in await answers))
+        self.assertEqual(self.reserved(), (1_500, 3, 3))
+
+    async def test_who_was_replaced_writes_nothing(self) -> None:
+        self.query("UPDATE application.writer SET fence = fence + 1")
+        self.ask(3)
+        while not self.fatal:
+            await sleep(0.01)
+        self.fatal[0].trap(WriterReplaced)
+        self.assertEqual(self.reserved(), (0, 0, 0))
 
 
 class ReaderTests(Case):

@@ -69,6 +69,17 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
     "SELECT version FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1": (
         Need("price", "in force at"),
     ),
+    # charging._dearest_e4
+    "SELECT version FROM price": (Need("price", "all"),),
+    # timeline.is_lost
+    "SELECT 1 FROM change_log WHERE timeline > ? AND number <= ? LIMIT 1": (
+        Need("change_log", "later than"),
+    ),
+    # directory._find_bearer
+    "SELECT DISTINCT user FROM user_name WHERE folded = ?1"
+    " AND (?2 IS NULL OR (since <= ?2 AND (until IS NULL OR until > ?2)))": (
+        Need("user", "folded"),
+    ),
     # schedules.last_run: whatever the account, it is one of those that are read.
     "SELECT due_at, schedule FROM quota_run WHERE finished_at IS NOT NULL OR ? <="
     " (SELECT done_account FROM schedule WHERE id = quota_run.schedule)"

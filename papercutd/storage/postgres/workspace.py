@@ -40,9 +40,11 @@ _WRITTEN = {
 }
 #: Of which rows are deleted as well.
 _DELETED = ("hold", "run")
+#: Of which all rows are read: at most a hundred.
+_WHOLE = ("schedule",)
 _SCHEMA = "application"
 #: Of the prices, so many newest versions are read: the one in force is among them.
-_NEWEST = 8
+_NEWEST = 16
 
 
 class NotCovered(StorageError):
@@ -62,6 +64,8 @@ class Workspace(sqlite3.Connection):
         self._has: dict[tuple[str, str], frozenset[Any]] = {}
         self._is_guarded = self._is_usable = self._is_made = False
         self._newest_from: tuple[float, ...] = ()
+        self._timeline = 0
+        self._run("PRAGMA temp_store = MEMORY")
         migrate(self, ":memory:", _SCHEMA)
         self._columns = {
             table: [(row[1], row[2] == "BLOB") for row in self._run(f"PRAGMA table_info({table})")]
@@ -74,9 +78,12 @@ class Workspace(sqlite3.Connection):
             self._run(f"CREATE TEMP TABLE made_{table} ({names}, PRIMARY KEY ({names}))")
             for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
                 values = ", ".join(f"{row}.{name}" for name in keys)
+                known = " AND ".join(f"{name} = {row}.{name}" for name in keys)
                 self._run(
                     f"CREATE TEMP TRIGGER made_{table}_{event} AFTER {event} ON main.{table}"
-                    f" BEGIN INSERT OR IGNORE INTO made_{table} VALUES ({values}); END"
+                    # Not OR IGNORE: an upsert that fires it would overrule that.
+                    f" BEGIN INSERT INTO made_{table} SELECT {values} WHERE NOT EXISTS"
+                    f" (SELECT 1 FROM made_{table} WHERE {known}); END"
                 )
         self._is_made = True
         return self
@@ -100,9 +107,10 @@ class Workspace(sqlite3.Connection):
                 raise RowRefused(str(error)) from error
         if sql == "BEGIN IMMEDIATE" and self._is_made:
             return self._begin()
+        done = super().execute(sql, parameters)
         if sql == "ROLLBACK" and self.database.in_transaction:
             self.database.execute("ROLLBACK")
-        return super().execute(sql, parameters)
+        return done
 
     def flush(self) -> None:
         """Write what has changed; raises RowRefused where that is impossible."""
@@ -147,7 +155,7 @@ class Workspace(sqlite3.Connection):
         for table in _WRITTEN:
             self._run(f"DELETE FROM made_{table}")
         # The first seals of a database are those of all its rows.
-        self._is_usable = bool(read["sealing"])
+        self._is_usable = bool(read["sealing"] and read["head"])
         self._note(asked, read)
         return began
 
@@ -159,6 +167,7 @@ class Workspace(sqlite3.Connection):
         places, names = frozenset(read["places"]), frozenset(asked["names"])
         prices = read["price"] or []
         newest = sorted(prices, key=lambda row: -row["version"])[:_NEWEST]
+        self._timeline = read["head"][0]["timeline"] if read["head"] else 0
         self._newest_from = tuple(row["effective_from"] for row in newest)
         self._has = {
             ("asker", "identity"): frozenset(asked["askers"]),
@@ -182,14 +191,20 @@ class Workspace(sqlite3.Connection):
             ("site_policy", "knob"): frozenset((KNOB,)),
             ("price", "version"): frozenset(asked["versions"])
             | frozenset(row["version"] for row in prices),
-            ("schedule", "id"): frozenset(row["id"] for row in read["schedule"] or ()),
         }
 
     def _is_here(self, need: Need, parameters: Sequence[Any]) -> bool:
         if not self._is_usable:
             return False
+        if need.table in _WHOLE:
+            return True
         if need.column == "in force at":
             return any(since <= parameters[0] for since in self._newest_from)
+        if need.column == "all":
+            return len(self._newest_from) < _NEWEST
+        if need.column == "later than":
+            # There is none.
+            return bool(parameters[0] >= self._timeline)
         values = self._has.get((need.table, need.column), frozenset())
         if need.column == "job of other than":
             return (parameters[0][:-1], parameters[2]) in values

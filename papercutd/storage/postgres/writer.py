@@ -44,6 +44,8 @@ _log = Logger()
 TRIES_MAX = 5
 #: The schema whose hot operations have a workspace.
 WORKED = "application"
+#: Hot operations of one batch at the most: they are run without a pause for the reactor.
+HOT_MAX = 64
 #: Between two attempts to connect; meanwhile everybody is sent elsewhere at once.
 RECONNECT_S = 0.5
 
@@ -146,7 +148,8 @@ class PostgresWriter:
 
     def _turn(self) -> None:
         if self._queue and not self._is_dead:
-            batch = take(self._queue, self._batch_max)
+            is_hot = self._queue[0].group == HOT
+            batch = take(self._queue, min(HOT_MAX, self._batch_max) if is_hot else self._batch_max)
             spawn(lambda: self._run(batch)).addCallbacks(
                 lambda done: self._done(batch), self._failed
             )

@@ -1,7 +1,9 @@
 -- What a batch of questions and settlements reads, and what came of it: each one call. Which rows
 -- they are is said here, and nothing of what is made of them.
 
-CREATE FUNCTION @read_set(asked JSON) RETURNS TEXT LANGUAGE plpgsql AS $body$
+-- Planned once: planning takes longer than all there is to read.
+CREATE FUNCTION @read_set(asked JSON) RETURNS TEXT LANGUAGE plpgsql
+    SET plan_cache_mode TO force_generic_plan AS $body$
 DECLARE
     keys TEXT[] := ARRAY(SELECT json_array_elements_text(asked->'keys'));
     names TEXT[] := ARRAY(SELECT json_array_elements_text(asked->'names'));
@@ -17,6 +19,7 @@ BEGIN
             (SELECT json_array_elements_text(asked->'users')::bigint
                 UNION SELECT id FROM @"user" WHERE folded = ANY(names)
                 UNION SELECT "user" FROM @former_name WHERE folded = ANY(names)
+                UNION SELECT "user" FROM @user_name WHERE folded = ANY(names)
                 UNION SELECT "user" FROM @decision WHERE key = ANY(keys) AND "user" IS NOT NULL)
             UNION SELECT u.merged_into FROM @"user" AS u JOIN heir ON u.id = heir.id
                 WHERE u.merged_into IS NOT NULL)
@@ -55,6 +58,7 @@ BEGIN
         'run', (SELECT json_agg(t) FROM @run AS t WHERE key = ANY(keys)),
         'user', (SELECT json_agg(t) FROM @"user" AS t WHERE id = ANY(people)),
         'former_name', (SELECT json_agg(t) FROM @former_name AS t WHERE folded = ANY(names)),
+        'user_name', (SELECT json_agg(t) FROM @user_name AS t WHERE folded = ANY(names)),
         'group_member', (SELECT json_agg(t) FROM @group_member AS t WHERE "user" = ANY(people)),
         'account', (SELECT json_agg(t) FROM @account AS t WHERE id = ANY(purses)),
         'withheld', (SELECT json_agg(t) FROM @withheld AS t WHERE account = ANY(purses)
@@ -83,8 +87,11 @@ BEGIN
     )::text;
 END $body$;
 
-CREATE FUNCTION @write_set(made JSON) RETURNS VOID LANGUAGE plpgsql AS $body$
+CREATE FUNCTION @write_set(made JSON) RETURNS VOID LANGUAGE plpgsql
+    SET plan_cache_mode TO force_generic_plan AS $body$
 BEGIN
+    -- For the rest of the transaction.
+    PERFORM set_config('papercutd.is_sealed', 'yes', true);
     UPDATE @account AS a SET credits_e4 = r.credits_e4, debits_e4 = r.debits_e4,
         pending_e4 = r.pending_e4
         FROM json_populate_recordset(NULL::@account, made->'account') AS r WHERE a.id = r.id;
@@ -117,3 +124,29 @@ BEGIN
     UPDATE @head AS h SET number = r.number, chain = r.chain
         FROM json_populate_recordset(NULL::@head, made->'head') AS r;
 END $body$;
+
+-- The seals of a set are made where it was worked on: its rows need not be noted once more.
+DROP TRIGGER account_written ON @account;
+CREATE TRIGGER account_written AFTER INSERT OR UPDATE OR DELETE ON @account
+    FOR EACH ROW WHEN (current_setting('papercutd.is_sealed', true) IS DISTINCT FROM 'yes')
+    EXECUTE FUNCTION @note_written();
+DROP TRIGGER charge_written ON @charge;
+CREATE TRIGGER charge_written AFTER INSERT OR UPDATE OR DELETE ON @charge
+    FOR EACH ROW WHEN (current_setting('papercutd.is_sealed', true) IS DISTINCT FROM 'yes')
+    EXECUTE FUNCTION @note_written();
+DROP TRIGGER decision_written ON @decision;
+CREATE TRIGGER decision_written AFTER INSERT OR UPDATE OR DELETE ON @decision
+    FOR EACH ROW WHEN (current_setting('papercutd.is_sealed', true) IS DISTINCT FROM 'yes')
+    EXECUTE FUNCTION @note_written();
+DROP TRIGGER job_log_written ON @job_log;
+CREATE TRIGGER job_log_written AFTER INSERT OR UPDATE OR DELETE ON @job_log
+    FOR EACH ROW WHEN (current_setting('papercutd.is_sealed', true) IS DISTINCT FROM 'yes')
+    EXECUTE FUNCTION @note_written();
+DROP TRIGGER outage_written ON @outage;
+CREATE TRIGGER outage_written AFTER INSERT OR UPDATE OR DELETE ON @outage
+    FOR EACH ROW WHEN (current_setting('papercutd.is_sealed', true) IS DISTINCT FROM 'yes')
+    EXECUTE FUNCTION @note_written();
+DROP TRIGGER transfer_written ON @transfer;
+CREATE TRIGGER transfer_written AFTER INSERT OR UPDATE OR DELETE ON @transfer
+    FOR EACH ROW WHEN (current_setting('papercutd.is_sealed', true) IS DISTINCT FROM 'yes')
+    EXECUTE FUNCTION @note_written();

@@ -1,0 +1,228 @@
+"""Questions and settlements on PostgreSQL: few statements, however many, and the same books."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.domain.job import SessionRef
+from papercutd.errors import Rejected
+from papercutd.storage.engine import RowRefused
+from tests.support.engines import ENGINES
+from tests.support.stores import Centre, Turner, completion, job_id, request
+
+SQLITE, POSTGRES = ENGINES
+#: What is written by questions and settlements, each in the order of its keys.
+TABLES = (
+    *("head", "change_log", "account", "transfer", "decision", "hold", "charge", "job_log"),
+    *("listed", "last_use", "allowance"),
+)
+
+
+def all_of(turner: Turner, answers: list[Deferred[Any]]) -> list[Any]:
+    """What they came to; a refusal as its code."""
+    results: list[Any] = []
+    for answer in answers:
+        result: list[Any] = []
+        answer.addBoth(result.append)
+        results.append(result)
+    turner.settle()
+    return [_told(*result) for result in results]
+
+
+def _told(result: Any) -> Any:
+    if not isinstance(result, Failure):
+        return result
+    assert result.check(Rejected, RowRefused), result
+    return result.value.code if result.check(Rejected) else "refused"
+
+
+class Case(SynchronousTestCase):
+    balance_e4 = 1_000_000
+
+    def setUp(self) -> None:
+        self.addCleanup(POSTGRES.release)
+        self.turner = Turner()
+        self.centre = self.make(POSTGRES)
+        self.asker = self.centre.provider()
+        self.sent: list[str] = []
+        link = self.centre.store._writer.connection._link
+        send = link.send
+
+        def heard(sql: str, values: Any) -> Any:
+            self.sent.append(sql)
+            return send(sql, values)
+
+        self.patch(link, "send", heard)
+
+    def make(self, engine: Any) -> Centre:
+        centre = Centre(self.turner, engine)
+        for number in range(8):
+            centre.user(f"u{number}", self.balance_e4)
+        return centre
+
+    def authorize(self, asked: list[Any]) -> list[Any]:
+        store = self.centre.store
+        return all_of(self.turner, [store.authorize(self.asker, one) for one in asked])
+
+    def complete(self, done: list[Any]) -> list[Any]:
+        store = self.centre.store
+        return all_of(self.turner, [store.complete(self.asker, one) for one in done])
+
+    def verified(self) -> None:
+        self.assertEqual(self.turner.result(self.centre.store.verify()), [])
+
+
+class StatementTests(Case):
+    def test_the_same_few_for_one_and_for_many(self) -> None:
+        first = 1
+        for count in (1, 64, 256):
+            asked = [request(first + n, 1, f"u{n % 8}") for n in range(count)]
+            self.sent.clear()
+            decisions = self.authorize(asked)
+            self.assertEqual(
+                self.sent[1:], ["SELECT read_set(%s)", "SELECT write_set(%s)", "COMMIT"]
+            )
+            self.sent.clear()
+            done = zip(asked, decisions, strict=True)
+            receipts = self.complete([completion(one, answer, 1) for one, answer in done])
+            self.assertEqual(len(self.sent), 4, self.sent)
+            self.assertEqual({receipt.state for receipt in receipts}, {"posted"})
+            first += count
+        self.verified()
+
+    def test_what_is_asked_again(self) -> None:
+        asked = [request(n, 1, f"u{n % 8}") for n in range(8)]
+        first = self.authorize(asked)
+        self.sent.clear()
+        self.assertEqual(self.authorize(asked), first)
+        self.assertEqual(len(self.sent), 4)
+        self.complete(
+            [completion(one, answer, 1) for one, answer in zip(asked, first, strict=True)]
+        )
+        self.sent.clear()
+        again = self.complete(
+            [completion(one, answer, 1) for one, answer in zip(asked, first, strict=True)]
+        )
+        self.assertEqual({receipt.state for receipt in again}, {"already"})
+        # Nothing was written.
+        self.assertEqual(
+            [sql.strip() for sql in self.sent], ["BEGIN", "SELECT read_set(%s)", "COMMIT"]
+        )
+
+
+class OtherwiseTests(Case):
+    """What cannot be worked on in memory is done all the same."""
+
+    def test_a_text_that_cannot_be_kept_fails_alone(self) -> None:
+        # A refusal is kept with its title.
+        illegible = request(2, 10_000, "u1", title="a\x00b")
+        answers = self.authorize([request(1, 1, "u0"), illegible, request(3, 1, "u2")])
+        self.assertEqual([getattr(one, "allowed", one) for one in answers], [True, "refused", True])
+        self.verified()
+
+    def test_one_that_reads_more_than_was_read(self) -> None:
+        """A completion that a site relays: whom it may speak for is not read beforehand."""
+        asked = [request(n, 1, f"u{n}") for n in range(3)]
+        decisions = self.authorize(asked)
+        site = self.centre.site(job_id(0xABC))
+        store = self.centre.store
+        done = [completion(one, d, 1) for one, d in zip(asked, decisions, strict=True)]
+        tellers = (self.asker, site, self.asker)
+        told = [store.complete(by, one) for by, one in zip(tellers, done, strict=True)]
+        receipts = all_of(self.turner, told)
+        self.assertEqual([receipt.state for receipt in receipts], ["posted"] * 3)
+        self.verified()
+
+    def test_who_asks_is_not_whose_it_is(self) -> None:
+        other = self.centre.provider("p2", job_id(0xFFFE))
+        self.authorize([request(1, 1, "u1")])
+        store = self.centre.store
+        theirs = request(1, 1, "u1", step="submit-2", provider="p2", printer=2)
+        mine = request(2, 1, "u1")
+        answers = all_of(
+            self.turner, [store.authorize(other, theirs), store.authorize(self.asker, mine)]
+        )
+        self.assertEqual(answers[0], "not-yours")
+        self.assertTrue(answers[1].allowed)
+
+    def test_a_site_that_spends_only_what_it_holds(self) -> None:
+        self.turner.result(self.centre.store.set_site("north", {"policy": "strict"}))
+        asked = [request(n, 1, f"u{n}") for n in range(3)]
+        decisions = self.authorize(asked)
+        self.complete([completion(one, d, 1) for one, d in zip(asked, decisions, strict=True)])
+        self.assertEqual(len(self.centre.query("SELECT * FROM last_use")), 3)
+        self.verified()
+
+
+class SameBooksTests(Case):
+    """Any batches leave byte for byte what they leave on SQLite."""
+
+    balance_e4 = 4_000
+
+    def books(self, centre: Centre) -> dict[str, list[Any]]:
+        found = {}
+        for table in TABLES:
+            rows = centre.query(f"SELECT * FROM {table}")
+            found[table] = sorted((tuple(row) for row in rows), key=repr)
+        return found
+
+    def drive(self, centre: Centre, seed: int) -> tuple[list[Any], dict[str, list[Any]]]:
+        rng = random.Random(seed)
+        store = centre.store
+        askers = {"p1": centre.provider(), "p2": centre.provider("p2", job_id(0xFFFE))}
+        known: list[tuple[Any, Any]] = []
+        told: list[Any] = []
+        for _ in range(6):
+            batch: list[tuple[Any, Deferred[Any]]] = []
+            for _ in range(rng.randrange(1, 24)):
+                owner = rng.choice(("p1", "p1", "p2"))
+                if known and rng.random() < 0.5:
+                    asked, answer = rng.choice(known)
+                    asker = askers[asked.provider]
+                    carried = rng.choice((answer, answer, None))
+                    done = completion(
+                        asked,
+                        carried,
+                        rng.choice((None, 0, 1, 2, 9)),
+                        outcome=rng.choice(("completed", "completed", "canceled")),
+                    )
+                    batch.append((None, store.complete(asker, done)))
+                else:
+                    asked = request(
+                        rng.randrange(12),
+                        rng.choice((1, 2, 9)),
+                        rng.choice(("u0", "u1", "U2", "nobody")),
+                        step=f"submit-{rng.randrange(1, 3)}",
+                        provider=owner,
+                        printer=rng.choice((1, 2)),
+                        account=rng.choice((None, None, None, 999)),
+                    )
+                    asker = askers[owner]
+                    if rng.random() < 0.1:
+                        asker = SessionRef(asker.role, asker.name, asker.journal, 99)
+                    batch.append((asked, store.authorize(asker, asked)))
+            answers = all_of(self.turner, [answer for _, answer in batch])
+            for (asked, _), answer in zip(batch, answers, strict=True):
+                if asked is not None and not isinstance(answer, str):
+                    known.append((asked, answer))
+            told += answers
+            if known and rng.random() < 0.5:
+                asked, _ = rng.choice(known)
+                told += all_of(
+                    self.turner, [store.cancel(askers[asked.provider], asked.key, "canceled")]
+                )
+        self.assertEqual(self.turner.result(store.verify()), [])
+        return told, self.books(centre)
+
+    def test_any_batches(self) -> None:
+        for seed in range(5):
+            one = self.drive(self.make(SQLITE), seed)
+            other = self.drive(self.make(POSTGRES), seed)
+            self.assertEqual(one[0], other[0], seed)
+            for table in TABLES:
+                self.assertEqual(one[1][table], other[1][table], (seed, table))
