@@ -109,6 +109,7 @@ class DeviceFace:
             raise Rejected("not-yours")
         if session.is_over:
             await service.end_session(asker)
+            service.device_sessions.passed_over(asker.identity)
         else:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker, device)
@@ -175,8 +176,10 @@ class DeviceFace:
         )
 
     def _forget(self, session: Session) -> None:
-        if session in self._conversations:
+        conversation = self._conversations.get(session)
+        if conversation is not None:
             self.closed(session, "disconnected")
+            self._service.device_sessions.passed_over(conversation.asker.identity)
 
     # Verbs.
 

@@ -177,6 +177,7 @@ class ProviderFace:
         asker = SessionRef("provider", hello.name, hello.journal, seen.session)
         if session.is_over:
             await service.end_session(asker)
+            service.providers.passed_over(asker.identity)
         else:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker)
@@ -232,8 +233,10 @@ class ProviderFace:
 
     def _forget(self, session: Session) -> None:
         """The connection is gone; a session whose WELCOME was never sent is not ``closed``."""
-        if session in self._conversations:
+        conversation = self._conversations.get(session)
+        if conversation is not None:
             self.closed(session, "disconnected")
+            self._service.providers.passed_over(conversation.asker.identity)
 
     async def _authorize(self, conversation: _Conversation, message: messages.Authorize) -> Any:
         asker = conversation.asker

@@ -76,6 +76,7 @@ class SiteLinkFace:
         asker = SessionRef("site", hello.name, hello.journal, welcome.session)
         if session.is_over:
             await self._service.end_session(asker)
+            self._service.sites.passed_over(asker.identity)
         else:
             session.when_disconnected().addCallback(lambda gone: self._forget(session))
             self._conversations[session] = _Conversation(asker)
@@ -118,8 +119,10 @@ class SiteLinkFace:
 
     def _forget(self, session: Session) -> None:
         """The connection is gone; a session whose WELCOME was never sent is not ``closed``."""
-        if session in self._conversations:
+        conversation = self._conversations.get(session)
+        if conversation is not None:
             self.closed(session, "disconnected")
+            self._service.sites.passed_over(conversation.asker.identity)
 
     async def _authorize(
         self, session: Session, conversation: _Conversation, message: messages.Authorize

@@ -154,6 +154,12 @@ class Owed:
     reason: str
     number: int
 
+    @property
+    def decider(self) -> str:
+        """Who decided what is settled; as ``target`` where nobody did, or nothing is."""
+        decision = None if self.completion is None else self.completion.decision
+        return self.target if decision is None else decision.decider
+
 
 @attrs.frozen
 class Salvaged:
@@ -554,6 +560,11 @@ class ProviderJournal(AskerJournal):
                     "UPDATE taken SET acked = 1, parked = ? WHERE key = ? AND target = ?",
                     (refused, owed.key, owed.target),
                 )
+                decider = owed.decider
+                if decider != owed.target and _is_shown(connection, decider):
+                    # That stream was given up, and an application server that was restored to
+                    # before that lets it live: what it reserved is paid now.
+                    _owe_cancel(connection, owed.key, decider, "superseded", number)
 
         return self._write("acknowledged", fields, settle)
 

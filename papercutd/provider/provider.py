@@ -220,7 +220,7 @@ class PrintProvider:
     def _add_server(self, role: str, endpoint: IStreamClientEndpoint) -> ServerSession:
         made = self.servers[role] = ServerSession(
             *(self._env, self._journal, self._known, self.tasks, role, endpoint),
-            *(self._settings, self._configured, self._ready, self._turned),
+            *(self._settings, self._configured, self._ready, self._settle_all),
             *(self._held.pages, self._released_by, self.lost.told),
         )
         if role == "site":
@@ -442,10 +442,7 @@ class PrintProvider:
     async def _keep_config(self, config: messages.Config) -> None:
         await self._durably(self._journal.keep_setting, "config", config)
         if config.retired and await self._durably(self._journal.retired, config.retired):
-            self._turned()
-
-    def _turned(self) -> None:
-        self.servers["application"].settle()
+            self._settle_all()
 
     async def _wait_for_contact(self) -> None:
         await deferLater(self._env.clock, FIRST_CONTACT_S, lambda: None)

@@ -119,7 +119,7 @@ class ServerSession:
         settings: LinkSettings,
         on_config: Callable[[str, messages.Config], None],
         on_ready: Callable[[str], None],
-        on_turned: Callable[[], None],
+        on_owed: Callable[[], None],
         held_pages: Callable[[], Iterator[messages.Held]],
         on_release: Callable[[str, messages.Release | messages.Discard], None],
         on_lost: Callable[[str, messages.Adopt], Coroutine[Any, Any, None]],
@@ -131,7 +131,7 @@ class ServerSession:
         self.role = role
         self._on_config = on_config
         self._on_ready = on_ready
-        self._on_turned = on_turned
+        self._on_owed = on_owed
         self._held_pages = held_pages
         self._on_release = on_release
         self._on_lost = on_lost
@@ -146,8 +146,9 @@ class ServerSession:
         self._settle_timer: IDelayedCall | None = None
         self._is_ready = False
         self._config_pages = ConfigPages()
-        #: The journal id of our last HELLO.
+        #: The journal id of our last HELLO, and the stream it told of.
         self._said = known.identity.journal
+        self._told_of = ""
         self._patience = Patience(
             env, NEW_JOURNAL_FIRST_S, NEW_JOURNAL_LONGEST_S, NEW_JOURNAL_CALM_S
         )
@@ -172,9 +173,14 @@ class ServerSession:
         )
 
     def _acked(self) -> Acked | None:
-        """What the site acknowledged last, while it shows the same stream."""
-        mark = self._known.acked.get(self.decider)
-        return None if mark is None else Acked(self.decider, wire.mark_sent(mark))
+        """What the site acknowledged last, while it shows the same stream.
+
+        After a start we do not know which one it shows: the one we know, or the first.
+        """
+        known = self._known.acked
+        self._told_of = self.decider or next(iter(known), "")
+        mark = known.get(self._told_of)
+        return None if mark is None else Acked(self._told_of, wire.mark_sent(mark))
 
     def make_ping(self) -> messages.Ping:
         return messages.Ping(self._env.wall_s(), wire.position_out(self._known.position))
@@ -244,13 +250,17 @@ class ServerSession:
             await self._offer_again(position.timeline)
         self._saw_position(position)
         if self.role == "site":
+            if self._told_of != self.decider and self.decider in self._known.acked:
+                # It may have gone back, and has not heard how far it was.
+                session.abort()
+                return
             turned = await self._journal.saw_stream(welcome.name, welcome.decider)
             if turned:
                 _log.warn(
                     "the site has another stream: {count} completions go to the application server",
                     count=turned,
                 )
-                self._on_turned()
+                self._on_owed()
         await self._send_open(session)
         self._is_ready = True
         self.settle()
@@ -334,7 +344,7 @@ class ServerSession:
                 "the application server was restored: it is offered {count} jobs again",
                 count=offered,
             )
-            self._on_turned()
+            self._on_owed()
 
     # Settling.
 
@@ -429,4 +439,7 @@ class ServerSession:
             self._saw_position(position)
         if mark is not None:
             self._known.saw_mark(owed.target, mark)
+        if owed.decider != owed.target:
+            # A stream that was given up, and lives, is owed a word now.
+            self._on_owed()
         return True

@@ -46,6 +46,13 @@ class Sessions:
             self._count(identity)
             older.end(Code.REPLACED)
 
+    def passed_over(self, identity: str) -> None:
+        """A session newer than the live one is over before it was one: whoever lives is not known
+        in the books any more, and begins anew."""
+        live = self._live.get(identity)
+        if live is not None:
+            live.end(Code.REPLACED)
+
     def leave(self, identity: str, session: Session) -> bool:
         """``session`` is over; False when a newer one had taken its place."""
         if self._live.get(identity) is session:

@@ -100,7 +100,11 @@ class SiteServer:
         self.on_rows = lambda rows: None
         self.freshness = Freshness(env, store, lambda: self.is_cut)
         self.policy = SitePolicy(store, self.freshness, self.tasks)
-        self.uplink = Uplink(env, store, self.tasks, self.freshness, on_applied=self._applied)
+        self.uplink = Uplink(
+            *(env, store, self.tasks, self.freshness),
+            on_applied=self._applied,
+            on_new_stream=self._end_askers,
+        )
         self.link = Link(env, application, SITE, self.uplink, settings.link)
         self.drill = Drill(env, store, self.uplink, self.tasks)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
@@ -150,8 +154,7 @@ class SiteServer:
             self._unseen.stop()
         if self._next_repair is not None and self._next_repair.active():
             self._next_repair.cancel()
-        self.providers.end_all(Code.UNAVAILABLE)
-        self.device_sessions.end_all(Code.UNAVAILABLE)
+        self._end_askers()
         await self.drill.stop()
         await self.link.stop()
         await self.freshness.stop()
@@ -174,13 +177,13 @@ class SiteServer:
             return await self.store.begin_provider(name, journal, mark, software, told)
         except Rejected as rejected:
             if rejected.code == "new-stream":
-                await self._reverted()
+                # We have lost what we acknowledged: providers turn to the application server.
+                await self.uplink.take_new_stream()
                 raise Rejected("unavailable") from None
             raise
 
-    async def _reverted(self) -> None:
-        """We have lost what we acknowledged: providers turn to the application server with it."""
-        await self.uplink.take_new_stream()
+    def _end_askers(self) -> None:
+        """They begin anew: what they hear of this stream from now on is another's."""
         self.providers.end_all(Code.UNAVAILABLE)
         self.device_sessions.end_all(Code.UNAVAILABLE)
 

@@ -77,11 +77,13 @@ class Uplink:
         freshness: Freshness,
         on_trust: Callable[[bool], None] = lambda suspect: None,
         on_applied: Callable[[list[Any]], None] = lambda rows: None,
+        on_new_stream: Callable[[], None] = lambda: None,
     ) -> None:
         self._env = env
         self._store = store
         self._tasks = tasks
         self._freshness = freshness
+        self._on_new_stream = on_new_stream
         self._on_trust = on_trust
         self._on_applied = on_applied
         self._identity: SiteIdentity | None = None
@@ -272,6 +274,7 @@ class Uplink:
         self.streams_taken += 1
         self._patience.done()
         await self._read_identity()
+        self._on_new_stream()
         if self._session is not None:
             self._session.abort()
 

@@ -424,16 +424,17 @@ class Charging:
     ) -> tuple[Decision, list[str]]:
         """A decision that we do not know as ours, and what is to be listed of it.
 
-        Raises Rejected ``bad-fields`` for one that nobody here can have taken. A version of
-        the prices that we have not was lost in a restore where the decision was too: it
-        stands. Else what is dearer than any that we have is priced by the one in force.
+        Raises Rejected ``bad-fields`` for one that nobody here can have taken. Where the
+        decision was lost in a restore, its version of the prices may have been too, and ours of
+        that number be another: it stands. Else what is dearer than any that we have is priced
+        by the one in force.
         """
         prices = self.prices(connection, decision.price_version)
         if any(line.unit_e4 > self._dearest_e4(connection) for line in decision.lines):
-            if prices is not None:
-                raise Rejected("bad-fields", "dearer than any retained price")
             if is_lost(connection, decision.position):
                 return decision, ["price-difference"]
+            if prices is not None:
+                raise Rejected("bad-fields", "dearer than any retained price")
             now = self.prices_now(connection)
             lines = price_document(completion.document, now)
             decision = attrs.evolve(decision, lines=lines, price_version=now.version)

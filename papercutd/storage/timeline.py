@@ -54,12 +54,16 @@ def is_lost(connection: Connection, position: str) -> bool:
     timeline, _, number = position.partition(".")
     if not all(part.isdecimal() and len(part) <= 15 for part in (timeline, number)):
         return False
-    # A later timeline began at or before it.
+    # A later timeline began at or before it; or its timeline is none of this history, which an
+    # older backup than the one it began with has brought back.
     found = connection.execute(
-        "SELECT 1 FROM change_log WHERE timeline > ? AND number <= ? LIMIT 1",
+        "SELECT EXISTS (SELECT 1 FROM change_log WHERE timeline > ?1 AND number <= ?2)"
+        " OR ((SELECT timeline FROM head) > ?1"
+        " AND EXISTS (SELECT 1 FROM change_log WHERE number = ?2)"
+        " AND NOT EXISTS (SELECT 1 FROM change_log WHERE timeline = ?1))",
         (int(timeline), int(number)),
     ).fetchone()
-    return found is not None
+    return bool(found[0])
 
 
 def begin_timeline(

@@ -131,6 +131,41 @@ class TimelineContract(Case):
         self.assertIn("price-difference", self.centre.listed())
         self.assertEqual(self.turner.result(self.centre.store.verify()), [])
 
+    def test_prices_of_one_number_in_two_histories(self) -> None:
+        """Set again before the restore was known: the dearer ones were of the lost history."""
+        self.centre.user("anna")
+        p1 = self.centre.provider()
+        ours = self.turner.result(self.centre.store.authorize(p1, request(5, 2)))
+        dear = tuple(attrs.evolve(line, unit_e4=9_000) for line in ours.lines)
+        place = f"1.{self.head().number + 5}"
+        told = completion(request(6, 2), attrs.evolve(ours, lines=dear, position=place), 2)
+        with self.assertRaises(Rejected):
+            self.turner.result(self.centre.store.complete(p1, told))
+        self.hello(Position(1, self.head().number + 9, OTHER), "p2")
+        done = self.turner.result(self.centre.store.complete(p1, told))
+        self.assertEqual((done.state, done.amount_e4), ("posted", 18_000))
+        self.assertEqual(self.turner.result(self.centre.store.verify()), [])
+
+    def test_a_timeline_that_this_history_never_had(self) -> None:
+        """Restored, and restored again from a backup of before the first time."""
+        self.centre.user("anna")
+        p1 = self.centre.provider()
+        ours = self.turner.result(self.centre.store.authorize(p1, request(5, 2)))
+        dear = tuple(attrs.evolve(line, unit_e4=9_000) for line in ours.lines)
+        for number in range(4):
+            self.centre.user(f"ben{number}")
+        shown = Position(2, self.head().number - 2, OTHER)
+        self.hello(shown, "p2")
+        self.assertEqual(self.head().timeline, 3)
+        taken = attrs.evolve(ours, lines=dear, position=shown.text)
+        forged = attrs.evolve(taken, position=f"4.{shown.number}")
+        told = completion(request(6, 2), forged, 2)
+        with self.assertRaises(Rejected):
+            self.turner.result(self.centre.store.complete(p1, told))
+        told = completion(request(6, 2), taken, 2)
+        done = self.turner.result(self.centre.store.complete(p1, told))
+        self.assertEqual(done.amount_e4, 18_000)
+
 
 class ReversionContract(Case):
     """A site that is shown what it acknowledged and does not have."""

@@ -278,9 +278,12 @@ class CoreScenario:
         request = Request(job, step, name, printer, "dora", document)
 
         def again() -> None:
-            link = provider.servers["application"].link
-            if link.session is not None:
-                link.request(wire.request_out(request)).addCallbacks(judge, lambda failure: None)
+            # A provider that has just started has none yet.
+            server = provider.servers.get("application")
+            if server is not None and server.link.session is not None:
+                server.link.request(wire.request_out(request)).addCallbacks(
+                    judge, lambda failure: None
+                )
 
         def judge(answer: Any) -> None:
             done.append(answer)

@@ -86,7 +86,7 @@ class Demand:
     site: str
     table: str
     key: int | str
-    #: The change that made it, or a later one: had the history that, nothing would be lost.
+    #: The change that made it: had the history that, nothing would be lost.
     number: int
     chain: str
     row: tuple[Any, ...]
@@ -100,6 +100,8 @@ class LostEditChecks:
         self._struck = struck
         self._followed: dict[str, Followed] = {}
         self._chains: dict[int, str] = {}
+        #: (table, key) to the newest change that touched that row.
+        self._touched: dict[tuple[str, Any], int] = {}
         #: (transfer, account, amount, change) of money given or taken by hand.
         self._adjusted: list[tuple[int, int, int, int]] = []
         self._demands: dict[tuple[str, str, int | str, str], Demand] = {}
@@ -110,6 +112,13 @@ class LostEditChecks:
         if node.name != APPLICATION or centre is None:
             return
         self._chains = _chains(centre)
+        self._touched = {
+            (table, key): number
+            for number, body in centre.execute(
+                "SELECT number, body FROM change_log ORDER BY number"
+            )
+            for table, key, _ in json.loads(body)
+        }
         self._adjusted = centre.execute(
             "SELECT id, MAX(debit, credit), CASE debit WHEN 2 THEN amount_e4 ELSE -amount_e4 END,"
             " number FROM transfer WHERE kind = 'direct' AND who = 'administrator'"
@@ -138,8 +147,11 @@ class LostEditChecks:
                 continue
             for table, rows in had.rows.items():
                 for key, row in rows.items():
-                    if now[table].get(key) != row:
-                        self._demand(Demand(site, table, key, had.number, had.chain, row))
+                    # What that history never touched is older in it than in the one put back.
+                    number = self._touched.get((table, key), 0)
+                    if number > common and now[table].get(key) != row:
+                        chain = self._chains[number]
+                        self._demand(Demand(site, table, key, number, chain, row))
             for transfer, account, amount_e4, number in self._adjusted:
                 # What its own snapshot had, nobody told it one by one.
                 if max(common, had.first) < number <= had.number:

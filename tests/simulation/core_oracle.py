@@ -211,9 +211,10 @@ class CoreOracle:
     def is_settled(self) -> bool:
         """Whether nothing is under way any more: what I13 and I14 demand by the quiet time's end.
 
-        An asker that a dead clone served notices by its pings only, and comes back later.
+        An asker that a dead clone served notices by its pings only: what that acknowledged is not
+        known to anybody before.
         """
-        if self._unsettled() or self._reserved():
+        if self._unsettled() or self._reserved() or self._world.network.is_half_open():
             return False
         return not open_statements(self._database(APPLICATION))
 

@@ -97,6 +97,13 @@ class SimNetwork:
                     found.append((end, other))
         return found
 
+    def is_half_open(self) -> bool:
+        """Whether a client has not noticed yet that its server is gone."""
+        return any(
+            end.is_client and end.is_established and not end.is_dead and other.is_forgotten
+            for end, other in self._others.items()
+        )
+
     def reset(self, end: SimTransport, other: SimTransport) -> bool:
         """A box between them resets both, now. True: it tore what was under way.
 

@@ -157,6 +157,8 @@ class SimCupsd:
         self._going: dict[int, str] = {}
         #: Jobs whose paper is out while CUPS has not written so, and whose they are.
         self._out: dict[int, str] = {}
+        #: The same, of those that were begun again since.
+        self._out_before: dict[int, str] = {}
         #: Whose paper was out when CUPS was told to cancel.
         self.unsaid: set[str] = set()
         self._calls: dict[int, Call] = {}
@@ -192,7 +194,8 @@ class SimCupsd:
             job.state = JobState.PENDING
             if job.number in self._out:
                 self._world.sometimes("printed and begun again by CUPS")
-                self._interrupted(self._out.pop(job.number))
+                owner = self._out_before[job.number] = self._out.pop(job.number)
+                self._interrupted(owner)
         self._current.clear()
 
     @property
@@ -360,10 +363,11 @@ class SimCupsd:
         call = self._calls.pop(number, None)
         if call is not None and call.active():
             call.cancel()
-        if number in self._out:
+        owner = self._out.get(number, self._out_before.get(number))
+        if owner is not None:
             # CUPS says canceled, and the printer does not say that it was through.
             self._world.sometimes("canceled at CUPS with the paper out")
-            self.unsaid.add(self._out[number])
+            self.unsaid.add(owner)
         self._end_backend(job, "cancel")
         return True
 

@@ -160,3 +160,43 @@ class FoundTests(SeedCase):
     def test_reported_while_the_clock_was_behind(self) -> None:
         """The statement of an outage soon after it was mended stayed open."""
         self.check(81, profile="mixed")
+
+
+class NightlyTests(SeedCase):
+    """Seeds of the nightly run that failed once, as it runs them."""
+
+    timeout = 120
+
+    def test_a_site_put_back_while_its_provider_restarts(self) -> None:
+        """Nobody told it what it had acknowledged."""
+        self.run_good(1525, "clone")
+        self.run_good(2678, "mixed")
+
+    def test_one_number_for_two_lists_of_prices(self) -> None:
+        """The dearer one was lost, and what was decided by it refused."""
+        self.run_good(5852, "mixed")
+
+    def test_a_timeline_that_nobody_remembers(self) -> None:
+        """Restored, then from before that: its decisions were priced anew."""
+        self.run_good(6685, "strict-restore")
+
+    def test_a_stream_that_was_given_up_and_lives(self) -> None:
+        """What it had reserved was charged elsewhere, and stayed reserved."""
+        self.run_good(5461, "mixed")
+
+    def test_another_stream_in_the_midst_of_a_session(self) -> None:
+        """The provider took its answers for those of the former one."""
+        self.run_good(13559, "app-restore-clone")
+
+    def test_a_greeting_that_comes_late(self) -> None:
+        """Of a connection that was gone already, it took the live one's place in the books."""
+        self.run_good(13778, "base")
+
+    def test_what_the_tester_took_for_lost(self) -> None:
+        """An edit that a newer backup has again; a completion that a site relays for a provider
+        of whose revocation it has not heard; a clone whose end nobody has noticed yet; paper of
+        a job that CUPS began again and was told to cancel."""
+        for seed, profile in ((380, "app-restore-clone"), (1620, "mixed"), (9968, "app-restore")):
+            self.run_good(seed, profile)
+        for seed, profile in ((749, "people"), (10753, "app-restore-clone"), (8377, "held")):
+            self.run_good(seed, profile)

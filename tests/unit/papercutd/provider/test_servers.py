@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.domain.chain import CHAIN_START
 from papercutd.provider.servers import NEW_JOURNAL_LONGEST_S
 from protocols.codes import Code
-from protocols.handshake import Mark
+from protocols.handshake import Acked, Mark
 from protocols.provider import messages
 from tests.unit.papercutd.provider.rig import JOURNAL, OTHER_STREAM, Rig, config
 
@@ -208,6 +208,22 @@ class StreamTests(SettlingCase):
         self.assertEqual(self.application.keys(messages.Complete), [key])
         self.assertEqual(self.unacknowledged(), [])
 
+    def test_a_retired_stream_that_lives(self) -> None:
+        """Its application server was restored to before that: what it reserved is given back."""
+        self.application.config = config(retired=[self.site.decider])
+        self.rig.start(1.0)
+        self.application.unplug()
+        self.rig.run(1.0)
+        # By way of the site the application server would have it already.
+        self.site.say[messages.Relay] = Code.UNREACHABLE
+        key = self.printed()
+        self.assertEqual(self.site.keys(messages.Cancel), [])
+        self.application.plug()
+        self.rig.run(10.0)
+        self.assertEqual(self.application.keys(messages.Complete), [key])
+        self.assertEqual(self.site.keys(messages.Cancel), [key])
+        self.assertEqual(self.rig.rows("SELECT * FROM cancel WHERE acked = 0"), [])
+
     def test_a_retired_stream_too(self) -> None:
         self.application.endpoint.mode = "refuse"
         self.rig.start(1.0)
@@ -220,6 +236,37 @@ class StreamTests(SettlingCase):
         told = {*self.application.keys(messages.Complete), *relayed}
         self.assertEqual(told, {f"{accepted[0]}/submit-1"})
         self.assertEqual(self.unacknowledged(), [])
+
+
+class AcknowledgedTests(SettlingCase):
+    """A site hears how far it was, so that it finds out that it went back (design 4.12)."""
+
+    MARK = Mark(7, "c" * 64)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.application.endpoint.mode = "refuse"
+        self.site.say[messages.Complete] = lambda message: messages.Receipt(
+            "journalled", 500, 1, mark=self.MARK
+        )
+        self.rig.start(1.0)
+        self.printed()
+
+    def told(self) -> list[object]:
+        """What each session since the restart told the site."""
+        self.site.hellos.clear()
+        self.rig.kill()
+        self.rig.start(20.0)
+        return [hello.acked for hello in self.site.hellos]
+
+    def test_at_the_first_hello_after_a_start(self) -> None:
+        self.assertEqual(self.told(), [Acked(self.site.decider, self.MARK)])
+
+    def test_of_several_sites_once_it_is_known_which_it_is(self) -> None:
+        self.rig.connection.execute(
+            "INSERT INTO known_stream VALUES ('a site left', ?, 3, ?)", (OTHER_STREAM, "d" * 64)
+        )
+        self.assertEqual(self.told()[-1], Acked(self.site.decider, self.MARK))
 
 
 class RelayTests(SettlingCase):

@@ -74,3 +74,14 @@ class FightTests(SynchronousTestCase):
         self.replace(3, 1.0)
         self.assertEqual(self.sessions.fighting, {"device:mfd"})
         self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+
+class PassedOverTests(SynchronousTestCase):
+    def test_the_live_one_begins_anew(self) -> None:
+        """A greeting that was answered when its connection was gone counts in the books."""
+        sessions = Sessions(Environment(Clock(), lambda: 0.0, random.Random(1)))
+        sessions.passed_over("provider:p1")
+        live = Ended()
+        sessions.enter("provider:p1", live)  # type: ignore[arg-type]
+        sessions.passed_over("provider:p1")
+        self.assertEqual(live.codes, [Code.REPLACED])

@@ -48,11 +48,19 @@ class NewStreamTests(RunCase):
         self.turner.clock.advance(NEW_STREAM_CALM_S + 1.0)
         self.assertEqual(self.refused(1.0), 1)
 
+    def test_askers_begin_anew(self) -> None:
+        """What they were welcomed by is a stream that is gone."""
+        ended: list[Code] = []
+        for sessions in (self.site.providers, self.site.device_sessions):
+            self.patch(sessions, "end_all", ended.append)
+        self.refused(1.0)
+        self.assertEqual(ended, [Code.UNAVAILABLE] * 2)
+
     def test_what_a_provider_shows_does_not_wait(self) -> None:
         """It waits for the answer to its handshake; what was due meanwhile is not done again."""
         self.refused(2.0)
         taken = self.site.uplink.streams_taken
-        self.turner.run(self.site._reverted())
+        self.turner.run(self.site.uplink.take_new_stream())
         self.assertEqual(self.site.uplink.streams_taken, taken + 1)
         self.turner.clock.advance(10.0)
         self.turner.settle()
