@@ -23,7 +23,7 @@ from papercutd.storage.postgres.connection import PostgresConnection
 from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.migrate import migrate
 from papercutd.storage.postgres.schemas import NoFiles
-from papercutd.storage.postgres.workspace import open_workspace
+from papercutd.storage.postgres.workspace import Workspace, open_workspace
 from papercutd.storage.replica import Memory
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
@@ -106,6 +106,7 @@ class Postgres:
         self._free: dict[str, list[PostgresConnection]] = {}
         self._taken: list[tuple[str, PostgresConnection]] = []
         self._templates: set[str] = set()
+        self._workspaces: dict[PostgresConnection, Workspace] = {}
         self._examples = 0
 
     def application(self, clock: Clock, wall_s: Callable[[], float]) -> Opened:
@@ -114,7 +115,9 @@ class Postgres:
         log = ChangeLog(wall_s)
         writer = InlineWriter(connection, clock, log)
         # As the real writer there has them: what is hot is worked on in memory.
-        workspace = open_workspace(connection)
+        workspace = self._workspaces.get(connection)
+        if workspace is None:
+            workspace = self._workspaces[connection] = open_workspace(connection)
         writer._batch = PostgresBatch(connection, log, workspace=workspace)
         store = ApplicationStore(writer, InlineReader(writer), log, wall_s)
         return Opened(store, _query(connection), RowRefused)

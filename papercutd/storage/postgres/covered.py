@@ -71,8 +71,11 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
     ),
     # charging._dearest_e4
     "SELECT version FROM price": (Need("price", "all"),),
-    # timeline.is_lost
-    "SELECT 1 FROM change_log WHERE timeline > ? AND number <= ? LIMIT 1": (
+    # timeline.is_lost: nothing is, of the newest timeline.
+    "SELECT EXISTS (SELECT 1 FROM change_log WHERE timeline > ?1 AND number <= ?2)"
+    " OR ((SELECT timeline FROM head) > ?1"
+    " AND EXISTS (SELECT 1 FROM change_log WHERE number = ?2)"
+    " AND NOT EXISTS (SELECT 1 FROM change_log WHERE timeline = ?1))": (
         Need("change_log", "later than"),
     ),
     # directory._find_bearer
