@@ -44,7 +44,7 @@ setup(
         "argon2-cffi>=23.1",
         "attrs>=23.2",
         "cryptography>=42",
-        # Operations on PostgreSQL wait in greenlets: docs/decisions/0013.
+        # Operations on PostgreSQL wait in greenlets: docs/decisions/0014.
         "greenlet>=3.0",
         "Jinja2>=3.1",
         "msgspec>=0.19",
