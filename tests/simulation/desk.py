@@ -11,7 +11,7 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Request
 from papercutd.services import wire
 from papercutd.services.link import Link, LinkSettings
-from papercutd.storage.writer import InlineWriter, _take
+from papercutd.storage.writer import InlineWriter, take
 from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session
@@ -43,7 +43,7 @@ class CostlyWriter(InlineWriter):
             return
         self.most = max(self.most, len(self._queue))
         before = self.connection.total_changes
-        batch = _take(self._queue, self._batch_max)
+        batch = take(self._queue, self._batch_max)
         self._batch.run(batch)
         cost_s = self.COMMIT_S + self.ROW_S * (self.connection.total_changes - before)
         self.worked_s += cost_s
