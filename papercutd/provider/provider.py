@@ -199,7 +199,9 @@ class PrintProvider:
             self.on_revoked(self.config.revoked)
         position = await self._journal.setting(POSITION)
         if position is not None:
-            self._known.saw(msgspec.json.decode(position, type=Position))
+            kept_position = msgspec.json.decode(position, type=Position)
+            self._known.saw(kept_position)
+            self._known.was_told(kept_position)
         self._known.acked = await self._journal.acknowledged_by_streams()
         for role, endpoint in zip(("application", "site"), self._endpoints, strict=True):
             if endpoint is not None:

@@ -59,6 +59,10 @@ class Known:
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self.position: Position | None = None
+        #: The newest that the application server told us itself, with a receipt perhaps. What
+        #: its sites know of it may be of another history with the same timeline: it was put back
+        #: and nobody has found out.
+        self.told: Position | None = None
         self.position_kept_at = float("-inf")
         #: How far each site's stream stood when it last acknowledged something.
         self.acked: dict[str, Mark] = {}
@@ -74,6 +78,12 @@ class Known:
             return False
         self.position = position
         return True
+
+    def was_told(self, position: Position) -> None:
+        """The application server itself says that it is at ``position``."""
+        told = self.told
+        if told is None or (told.timeline, told.number) < (position.timeline, position.number):
+            self.told = position
 
     def saw_mark(self, stream: str, mark: Mark) -> None:
         """``stream`` acknowledged something and stood at ``mark``."""
@@ -165,12 +175,17 @@ class ServerSession:
             name=identity.name,
             journal=identity.journal,
             mark=wire.mark_sent(self._journal.head or identity.mark),
-            position=wire.position_out(self._known.position),
+            position=wire.position_out(self._shown()),
             acked=self._acked(),
             replaces=identity.replaces,
             software=__version__,
             clock=self._env.wall_s(),
         )
+
+    def _shown(self) -> Position | None:
+        """To the application server what it told us: it finds out by that that it was put back."""
+        told = self._known.told if self.role == "application" else None
+        return told or self._known.position
 
     def _acked(self) -> Acked | None:
         """What the site acknowledged last, while it shows the same stream.
@@ -323,12 +338,15 @@ class ServerSession:
 
     def _saw_position(self, position: Position | None) -> None:
         known = self._known.position
+        is_told = self.role == "application"
+        if position is not None and is_told:
+            self._known.was_told(position)
         if position is not None and self._known.saw(position):
             is_new_timeline = known is None or position.timeline != known.timeline
             if is_new_timeline and known is not None:
                 self._tasks.spawn(self._offer_again(position.timeline), "offering again")
             waited_s = self._env.now() - self._known.position_kept_at
-            if is_new_timeline or waited_s >= POSITION_KEPT_S:
+            if is_told and (is_new_timeline or waited_s >= POSITION_KEPT_S):
                 self._known.position_kept_at = self._env.now()
                 self._tasks.spawn(self._keep_position(position), "keeping the position")
 

@@ -388,6 +388,25 @@ class PositionTests(SettlingCase):
         assert told is not None
         self.assertEqual((told.timeline, told.number), (1, 10))
 
+    def test_what_a_site_knows_is_not_what_we_were_told(self) -> None:
+        """The application server may be another by then, and nobody has found out."""
+        self.rig.start()
+        self.application.unplug()
+        self.rig.run(0.5)
+        self.site.sessions[-1].notify(
+            attrs.evolve(config(), position=messages.Position(1, 20, "bb"))
+        )
+        self.rig.run(0.5)
+        for _ in range(2):
+            self.application.plug()
+            self.rig.run(8.0)
+            told = self.application.hellos[-1].position
+            assert told is not None
+            self.assertEqual((told.timeline, told.number), (1, 10))
+            self.application.unplug()
+            self.rig.kill()
+            self.rig.start()
+
     def test_an_older_config_of_the_site_changes_nothing(self) -> None:
         self.site.config = None
         self.rig.start()
