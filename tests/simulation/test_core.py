@@ -192,6 +192,11 @@ class NightlyTests(SeedCase):
         """Of a connection that was gone already, it took the live one's place in the books."""
         self.run_good(13778, "base")
 
+    def test_put_back_twice(self) -> None:
+        """A provider showed what its site knew of the second history, not what it was told."""
+        for seed in (457, 667, 822):
+            self.run_good(seed, "app-restore")
+
     def test_what_the_tester_took_for_lost(self) -> None:
         """An edit that a newer backup has again; a completion that a site relays for a provider
         of whose revocation it has not heard; a clone whose end nobody has noticed yet; paper of
