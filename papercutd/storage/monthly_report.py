@@ -92,43 +92,31 @@ def _read_sums(
 ) -> list[tuple[Any, ...]]:
     """(month, what, sums). Of the people in one month the index gives the first ones."""
     figures = "jobs, pages, sheets, amount_e4"
-    if of == "user" and since == until:
-        found = connection.execute(
-            f"SELECT '', what, {figures} FROM monthly WHERE of = 'user' AND month = ?"
-            f" ORDER BY {order} DESC LIMIT ?",
-            (since, count + len(tail)),
-        ).fetchall()
-        # Those who printed since the mark, wherever they stood before.
-        known = {row[1] for row in found}
-        for _, _, what in tail:
-            if what not in known:
-                found += connection.execute(
-                    f"SELECT '', what, {figures} FROM monthly WHERE of = 'user' AND month = ?"
-                    " AND what = ?",
-                    (since, what),
-                ).fetchall()
-        return found
-    summed = "SUM(jobs), SUM(pages), SUM(sheets), SUM(amount_e4)"
     if of == "all":
         return connection.execute(
             f"SELECT month, '', {figures} FROM monthly WHERE of = 'all' AND month >= ?"
             " AND month <= ? ORDER BY month LIMIT ?",
             (since, until, count),
         ).fetchall()
-    # With a tail somebody further down may come up: all are read then, else the first.
+    values: tuple[str, ...]
+    if of == "user" and since == until:
+        where, values, grouped = "of = 'user' AND month = ?", (since,), ""
+    else:
+        where, values = "of = ? AND month >= ? AND month <= ?", (of, since, until)
+        grouped = " GROUP BY what"
+        figures = "SUM(jobs), SUM(pages), SUM(sheets), SUM(amount_e4)"
+        order = f"SUM({order})"
+    select = f"SELECT '', what, {figures} FROM monthly WHERE {where}"
     limit = GROUPS_MAX if of == "place" else count
     found = connection.execute(
-        f"SELECT '', what, {summed} FROM monthly WHERE of = ? AND month >= ? AND month <= ?"
-        f" GROUP BY what ORDER BY SUM({order}) DESC LIMIT ?",
-        (of, since, until, limit + len(tail)),
+        f"{select}{grouped} ORDER BY {order} DESC LIMIT ?", (*values, limit + len(tail))
     ).fetchall()
+    # Those who printed since the mark, wherever they stood before.
     known = {row[1] for row in found}
     for _, _, what in tail:
         if what not in known:
             found += connection.execute(
-                f"SELECT '', what, {summed} FROM monthly WHERE of = ? AND month >= ?"
-                " AND month <= ? AND what = ? GROUP BY what",
-                (of, since, until, what),
+                f"{select} AND what = ?{grouped}", (*values, what)
             ).fetchall()
     return found
 
