@@ -74,7 +74,7 @@ class ApplicationServer:
         self.device_address: tuple[str, int] | None = None
         self.sites = Sessions(env)
         self.recalls = Recalls(env, self.sites)
-        self.feed = ChangeFeed(store, self.tasks)
+        self.feed = ChangeFeed(env, store, self.tasks)
         self.quotas = Quotas(env, store, self.tasks)
         self.position = Position(1, 0, CHAIN_START)
         #: Host and port that providers are told for this server.
@@ -116,6 +116,7 @@ class ApplicationServer:
         self.providers.end_all(Code.UNAVAILABLE)
         self.device_sessions.end_all(Code.UNAVAILABLE)
         self.sites.end_all(Code.UNAVAILABLE)
+        self.feed.stop()
         await self.tasks.stop()
 
     def committed(self, change: Change) -> None:
