@@ -34,6 +34,7 @@ from papercutd.services.policy_operations import (
 from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.reports import ReportOperations
 from papercutd.services.reserved_operations import ReservedOperations
+from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
@@ -118,6 +119,7 @@ class StoreOperations:
             **AllowanceOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
             **ReportOperations(self.store).all(),
+            **ScopeOperations(self.store).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
