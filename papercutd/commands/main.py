@@ -378,6 +378,8 @@ def _cell(name: str, value: Any) -> str:
         return show_amount(value)
     if name in ("since", "until", "seen_at", "claimed_at") and isinstance(value, float) and value:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+    if isinstance(value, list) and not any(isinstance(one, (list, dict)) for one in value):
+        return ", ".join(map(str, value))
     return str(value)
 
 

@@ -310,7 +310,14 @@ class StoreOperations:
     async def site_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All sites."""
         take(arguments)
-        return await self.store.sites()
+        words = {CAP_DEFAULT: "default", CAP_NONE: "none"}
+        found = await self.store.sites()
+        for site in found:
+            cap_e4 = site.pop("cap_user_e4")
+            site["cap"] = words.get(cap_e4) or show_amount(cap_e4)
+            site["deny_beyond_cap"] = bool(site["deny_beyond_cap"])
+            site["removed"] = bool(site["removed"])
+        return found
 
     async def provider_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add a print provider, beside a site or without one."""
