@@ -376,7 +376,6 @@ class EndTests(SessionTestCase):
         self.successResultOf(waiter)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-
     def test_who_is_told_of_the_end_is_told_once(self) -> None:
         self.open()
         told: list[Session] = []
