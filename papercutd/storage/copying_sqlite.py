@@ -40,39 +40,37 @@ class _Files:
     connection: sqlite3.Connection
     schemas: tuple[str, ...]
 
+    def _at(self, schema: str) -> tuple[sqlite3.Connection, str]:
+        """The connection that has ``schema``, and what it is called there."""
+        return self.connection, "replica" if schema == "replica" else "main"
+
     def tables(self) -> list[Table]:
         """All that have rows of the role."""
-        return [
-            Table(schema, name, self._columns(schema, name))
-            for schema in self.schemas
-            for (name,) in self.connection.execute(
-                f"SELECT name FROM {_place(schema)}.sqlite_master WHERE type = 'table'"
+        found = []
+        for schema in self.schemas:
+            connection, place = self._at(schema)
+            for (name,) in connection.execute(
+                f"SELECT name FROM {place}.sqlite_master WHERE type = 'table'"
                 " AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name"
-            ).fetchall()
-            if name not in OWN
-        ]
-
-    def _columns(self, schema: str, name: str) -> tuple[str, ...]:
-        found = self.connection.execute(f'PRAGMA {_place(schema)}.table_info("{name}")')
-        return tuple(row[1] for row in found)
+            ).fetchall():
+                if name not in OWN:
+                    columns = connection.execute(f'PRAGMA {place}.table_info("{name}")')
+                    found.append(Table(schema, name, tuple(row[1] for row in columns)))
+        return found
 
     def count(self, table: Table) -> int:
-        place = f'{_place(table.schema)}."{table.name}"'
-        (count,) = self.connection.execute(f"SELECT COUNT(*) FROM {place}").fetchone()
+        connection, place = self._at(table.schema)
+        (count,) = connection.execute(f'SELECT COUNT(*) FROM {place}."{table.name}"').fetchone()
         return int(count)
 
     def rows(self, table: Table) -> Iterator[Row]:
         """Raises CannotMove where a text cannot be read."""
-        place = f'{_place(table.schema)}."{table.name}"'
-        rows = self.connection.execute(f"SELECT {table.quoted_columns} FROM {place}")
+        connection, place = self._at(table.schema)
+        rows = connection.execute(f'SELECT {table.quoted_columns} FROM {place}."{table.name}"')
         try:
             yield from any_key_as_text(table, rows)
         except sqlite3.OperationalError as error:
             raise CannotMove(f"table {table}: {error}") from error
-
-
-def _place(schema: str) -> str:
-    return "replica" if schema == "replica" else "main"
 
 
 class SqliteSource(_Files):
@@ -95,7 +93,7 @@ class SqliteSource(_Files):
             raise
 
     def _check(self, path: Path, schema: str) -> None:
-        place = _place(schema)
+        _, place = self._at(schema)
         if self.connection.execute(f"PRAGMA {place}.quick_check(1)").fetchone()[0] != "ok":
             raise Damaged(str(path), "quick_check")
         applied = dict(
@@ -127,6 +125,11 @@ class SqliteTarget(_Files):
         self.schemas = ()
         self._open: dict[str, sqlite3.Connection] = {}
         self._indexes: dict[str, list[str]] = {}
+
+    def _at(self, schema: str) -> tuple[sqlite3.Connection, str]:
+        if schema in self._open:
+            return self._open[schema], "main"
+        return super()._at(schema)
 
     def _incoming(self, schema: str) -> Path:
         return self._path.with_name(f"{_INCOMING}{schema}.db")
@@ -185,7 +188,8 @@ class SqliteTarget(_Files):
             (replica,) = self.connection.execute("SELECT replica FROM identity").fetchone()
         with _explained():
             for schema in self.schemas:
-                self.connection.execute(f"PRAGMA {_place(schema)}.wal_checkpoint(TRUNCATE)")
+                connection, place = self._at(schema)
+                connection.execute(f"PRAGMA {place}.wal_checkpoint(TRUNCATE)")
         self.close()
         for schema in self.schemas:
             with open(self._incoming(schema), "rb") as file:

@@ -39,6 +39,11 @@ _TABLES = (
     "SELECT relname::text FROM pg_class WHERE relkind = 'r'"
     " AND relnamespace = to_regnamespace(?) ORDER BY relname"
 )
+_COLUMNS = (
+    "SELECT relname::text, attname::text FROM pg_attribute JOIN pg_class AS c ON c.oid = attrelid"
+    " WHERE relkind = 'r' AND relnamespace = to_regnamespace(?)"
+    " AND attnum > 0 AND NOT attisdropped ORDER BY relname, attnum"
+)
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -71,20 +76,15 @@ class _Copied:
 
     def tables(self) -> list[Table]:
         """All that have rows of the role."""
+        columns: dict[tuple[str, str], list[str]] = {}
+        for schema in self.schemas:
+            for table, name in self.connection.execute(_COLUMNS, (schema,)):
+                columns.setdefault((schema, table), []).append(name)
         return [
-            Table(schema, name, self._columns(schema, name))
-            for schema in self.schemas
-            for (name,) in self.connection.execute(_TABLES, (schema,)).fetchall()
-            if name not in OWN
+            Table(schema, table, tuple(names))
+            for (schema, table), names in columns.items()
+            if table not in OWN
         ]
-
-    def _columns(self, schema: str, name: str) -> tuple[str, ...]:
-        found = self.connection.execute(
-            "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass(?)"
-            " AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-            (f'{schema}."{name}"',),
-        )
-        return tuple(row[0] for row in found)
 
     def count(self, table: Table) -> int:
         (count,) = self.connection.execute(f"SELECT COUNT(*) FROM {_place(table)}").fetchone()
@@ -199,21 +199,21 @@ class PostgresTarget(_Copied):
             " WHERE contype = 'f' AND connamespace = to_regnamespace(?)",
             (schema, schema),
         ).fetchall()
-        for table, name, _ in rules:
-            execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
-        for name, _ in indexes:
-            execute(f"DROP INDEX {name}")
+        drops = [f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in rules]
+        drops += [f"DROP INDEX {name}" for name, _ in indexes]
+        if drops:
+            execute("; ".join(drops))
         yield from (definition for _, definition in indexes)
         for table, name, definition in rules:
             yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
 
     def fill(self, table: Table, rows: Iterable[Row]) -> None:
-        # The owner's triggers note what a server writes.
-        self.connection.execute(f"ALTER TABLE {_place(table)} DISABLE TRIGGER USER")
-        self.connection.execute(f"TRUNCATE {_place(table)}")
+        place = _place(table)
+        # The triggers note what a server writes.
+        self.connection.execute(f"ALTER TABLE {place} DISABLE TRIGGER USER; TRUNCATE {place}")
         feed = _Feed(rows)
         # Frozen: nobody sees them before the commit, and no vacuum has to write them once more.
-        sql = f"COPY {_place(table)} ({table.quoted_columns}) FROM STDIN WITH (FREEZE true)"
+        sql = f"COPY {place} ({table.quoted_columns}) FROM STDIN WITH (FREEZE true)"
         with self.connection.raw.cursor() as cursor:
             try:
                 cursor.copy_expert(sql, feed, _PIECE)
@@ -221,27 +221,31 @@ class PostgresTarget(_Copied):
                 if feed.failed is not None:
                     raise feed.failed from error
                 raise explained(error, self.connection.raw) from error
-        self.connection.execute(f"ALTER TABLE {_place(table)} ENABLE TRIGGER USER")
+        self.connection.execute(f"ALTER TABLE {place} ENABLE TRIGGER USER")
 
     def finish(self, told: Callable[[int, int], None]) -> None:
         for done, statement in enumerate(self._later):
             told(done, len(self._later))
             self.connection.execute(statement)
-        for table in self.tables():
-            self._go_on_counting(table)
-            self.connection.execute(f"ANALYZE {_place(table)}")
+        for schema in self.schemas:
+            self._go_on_counting(schema)
+        tables = ", ".join(map(_place, self.tables()))
+        self.connection.execute(f"ANALYZE {tables}")
 
-    def _go_on_counting(self, table: Table) -> None:
+    def _go_on_counting(self, schema: str) -> None:
         """Ids that the database itself gives go on behind the highest."""
-        for name in table.columns:
-            (counter,) = self.connection.execute(
-                "SELECT pg_get_serial_sequence(?, ?)", (_place(table), name)
-            ).fetchone()
-            if counter is not None:
-                self.connection.execute(
-                    f'SELECT setval(?, MAX("{name}")) FROM {_place(table)} HAVING COUNT(*) > 0',
-                    (counter,),
-                )
+        found = self.connection.execute(
+            "SELECT format('%I.%I', ?, relname), quote_ident(attname), attname::text"
+            " FROM pg_attribute JOIN pg_class AS c ON c.oid = attrelid"
+            " WHERE relnamespace = to_regnamespace(?) AND relkind = 'r' AND attidentity <> ''",
+            (schema, schema),
+        ).fetchall()
+        for table, column, name in found:
+            self.connection.execute(
+                f"SELECT setval(pg_get_serial_sequence(?, ?), MAX({column})) FROM {table}"
+                " HAVING COUNT(*) > 0",
+                (table, name),
+            )
 
     def commit(self, move: str) -> None:
         """It is there, and not in force."""
