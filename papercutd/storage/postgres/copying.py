@@ -6,7 +6,6 @@ COMMIT, PostgreSQL itself takes everything back.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +17,7 @@ from psycopg2.extras import wait_select
 from papercutd.errors import AlreadyRunning, SchemaTooNew
 from papercutd.storage.copying import OWN, SCHEMAS, CannotMove, Row, Table
 from papercutd.storage.migrate import check_current
-from papercutd.storage.postgres.connection import PostgresConnection, explained
+from papercutd.storage.postgres.connection import PostgresConnection, TryAgain, explained
 from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.locks import LOCKS
 from papercutd.storage.postgres.migrate import migrate, migrations
@@ -31,8 +30,7 @@ _FETCH_ROWS = 5_000
 #: Bytes of one piece of what is sent.
 _PIECE = 1 << 18
 #: How long a session that was killed may take until it is gone.
-_LOCK_TRIES = 50
-_LOCK_S = 0.2
+_LOCK_WAIT = "10s"
 #: Rows that migrations put there.
 _FIRST_ROWS = frozenset({*OWN, "monthly_mark"})
 _TABLES = (
@@ -67,12 +65,13 @@ class _Copied:
             raise
 
     def _lock(self) -> None:
-        statement = f"SELECT pg_try_advisory_lock({LOCKS[self.schema]})"
-        for _ in range(_LOCK_TRIES):
-            if self.connection.execute(statement).fetchone()[0]:
-                return
-            time.sleep(_LOCK_S)
-        raise AlreadyRunning(f"schema {self.schema} of PostgreSQL")
+        execute = self.connection.execute
+        execute(f"SET lock_timeout TO '{_LOCK_WAIT}'")
+        try:
+            execute(f"SELECT pg_advisory_lock({LOCKS[self.schema]})")
+        except TryAgain as error:
+            raise AlreadyRunning(f"schema {self.schema} of PostgreSQL") from error
+        execute("SET lock_timeout TO 0")
 
     def tables(self) -> list[Table]:
         """All that have rows of the role."""

@@ -47,7 +47,7 @@ class Case(SynchronousTestCase):
     _empty: ClassVar[str] = ""
 
     def setUp(self) -> None:
-        self.patch(copying_postgres, "_LOCK_TRIES", 1)
+        self.patch(copying_postgres, "_LOCK_WAIT", "10ms")
 
     def application(self) -> Application:
         return Application(self.mktemp())
@@ -106,7 +106,12 @@ class ThereAndBackTests(Case):
         before = dump(role.path)
         role.move(dsn)
         role.store = dsn
+        # What a killed one left.
+        (role.data / "moving-application.db").write_bytes(b"half")
+        (role.data / "moving-application.db-wal").write_bytes(b"more")
+        (role.data / "application.db-wal").write_bytes(b"old")
         role.move("sqlite:" + str(role.path))
+        self.assertEqual(list(role.data.glob("moving-*")), [])
         self.assertEqual(dump(role.path), before)
         self.assertEqual(role.path.stat().st_mode & 0o777, 0o600)
 
