@@ -33,6 +33,7 @@ def _readable(result: dict[str, Any]) -> str:
     lines = [
         f"{'moved' if result['moved'] else 'rehearsed'}: {result['rows']} rows of"
         f" {len(result['tables'])} tables in {result['took_s']} s",
+        *(f"    {took_s:>7} s {stage}" for stage, took_s in result["stages_s"].items()),
         f"from: {result['from']}",
         f"to: {result['to']}",
         "checked: books, chains and seals of both; rows and sums of every table are alike",

@@ -26,6 +26,8 @@ class Progress:
     as_json: bool = False
     out: TextIO = attrs.field(factory=lambda: sys.stderr)
     clock: Callable[[], float] = time.monotonic
+    #: Of each stage that is over.
+    took_s: dict[str, float] = attrs.field(factory=dict)
     _number: int = 0
     _doing: str = ""
     _what: str = ""
@@ -37,9 +39,16 @@ class Progress:
 
     def stage(self, doing: str, of: int = 0) -> None:
         """The next of the stages; ``of``: rows that it has to do, where they are known."""
+        self.end()
         self._number += 1
         self._doing, self._what, self._done, self._of = doing, "", 0, of
         self._began = self.clock()
+
+    def end(self) -> None:
+        """The stage under way is over."""
+        if self._doing:
+            self.took_s[self._doing] = round(self.clock() - self._began, 1)
+            self._doing = ""
 
     def at(self, what: str) -> None:
         """What of the stage is being done now, such as a table."""

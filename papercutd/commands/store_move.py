@@ -158,7 +158,9 @@ def migrate_store(config: Any, plan: Plan, rehearse: bool, progress: Progress) -
         result = moving.to_postgres() if plan.to_postgres else moving.to_sqlite()
     finally:
         data.release()
-    return {**result, "took_s": round(time.monotonic() - began, 1)}
+    progress.end()
+    took_s = round(time.monotonic() - began, 1)
+    return {**result, "took_s": took_s, "stages_s": progress.took_s}
 
 
 class _Move:

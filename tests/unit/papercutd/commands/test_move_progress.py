@@ -31,6 +31,7 @@ class ProgressTests(SynchronousTestCase):
         self.now += 7
         self.assertEqual(self.progress.line(), "1 of 6, checking the source: 7 s so far")
         self.progress.stage("copying", 4_000)
+        self.assertEqual(self.progress.took_s, {"checking the source": 7.0})
         self.now += 3
         self.assertEqual(self.progress.line(), "2 of 6, copying: 0 of 4000 rows, 0 %, 0 rows/s")
 
@@ -50,8 +51,14 @@ class ProgressTests(SynchronousTestCase):
     def test_the_end(self) -> None:
         done = {
             **{"moved": True, "rows": 9, "tables": [{}], "took_s": 1.5, "from": "a", "to": "b"},
-            **{"kept": ["c"], "write": 'store = "b"', "next": "start"},
+            **{
+                "stages_s": {"copying": 1.25},
+                "kept": ["c"],
+                "write": 'store = "b"',
+                "next": "start",
+            },
         }
         lines = _readable(done).splitlines()
         self.assertEqual(lines[0], "moved: 9 rows of 1 tables in 1.5 s")
+        self.assertEqual(lines[1], "       1.25 s copying")
         self.assertEqual(lines[-3:], ["configuration:", '    store = "b"', "next: start"])
