@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from papercutd.errors import PapercutError
+
 
 def add_migrate_store_command(add: Callable[..., Any]) -> None:
     """``add`` is that of commands/main.py."""
@@ -26,7 +28,10 @@ def _run(options: argparse.Namespace, config: Any) -> dict[str, Any]:
 
     plan = plan_of(config, options.words, options.to)
     with Progress(STAGES, options.json) as progress:
-        return migrate_store(config, plan, options.rehearse, progress)
+        try:
+            return migrate_store(config, plan, options.rehearse, progress)
+        except KeyboardInterrupt:
+            raise PapercutError(f"interrupted: {plan.source} is in force as before") from None
 
 
 def _readable(result: dict[str, Any]) -> str:

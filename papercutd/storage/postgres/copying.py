@@ -56,6 +56,7 @@ class _Copied:
         try:
             self.connection.execute("SET application_name TO 'papercutd migrate-store'")
             self.connection.execute("SET idle_in_transaction_session_timeout TO 0")
+            self.connection.execute("SET statement_timeout TO 0")
             if self.connection.raw.server_version >= 140000:
                 # Who is killed leaves no session that goes on with a long index.
                 self.connection.execute("SET client_connection_check_interval TO '1s'")
@@ -288,7 +289,7 @@ class _Feed:
         #: What ended the rows before their end: psycopg2 keeps only its words.
         self.failed: BaseException | None = None
 
-    def read(self, size: int) -> str:
+    def read(self, size: int) -> bytes:
         piece: list[str] = []
         length = 0
         try:
@@ -300,7 +301,7 @@ class _Feed:
         except BaseException as error:
             self.failed = error
             raise
-        return "".join(piece)
+        return "".join(piece).encode()
 
 
 def _line(row: Row) -> str:

@@ -28,8 +28,9 @@ def prepare_database(dsn: str, schema: str) -> None:
 def open_migrated(dsn: str, schema: str) -> PostgresConnection:
     connection = open_blocking(dsn, SEARCH_PATHS[schema])
     try:
-        refuse_marked(connection, schema)
         migrate(connection, schema)
+        # Behind it: a copy whose filling it waited for is seen.
+        refuse_marked(connection, schema)
     except BaseException:
         connection.close()
         raise
@@ -40,8 +41,9 @@ def open_for_command(dsn: str, schema: str) -> PostgresConnection:
     """A connection to write with while no server runs; raises AlreadyRunning where one does."""
     connection = open_alone(dsn, schema)
     try:
-        refuse_marked(connection, schema)
         migrate(connection, schema)
+        # Behind it: a copy whose filling it waited for is seen.
+        refuse_marked(connection, schema)
     except BaseException:
         connection.close()
         raise

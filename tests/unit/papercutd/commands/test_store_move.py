@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
@@ -179,17 +180,37 @@ class CutShortTests(Case):
         role.move(dsn)
         open_application_database(dsn, role.data).close()
 
-    def test_interrupted(self) -> None:
-        role, dsn = self.application(), self.empty()
+    def stop_at(self, table: str, how: Callable[[], None]) -> None:
         rows = copying_sqlite.SqliteSource.rows
 
-        def some(source: Any, table: Any) -> Any:
-            yield from rows(source, table)
-            if table.name == "transfer":
-                raise KeyboardInterrupt
+        def some(source: Any, of: Any) -> Any:
+            yield from rows(source, of)
+            if of.name == table:
+                how()
 
         self.patch(copying_sqlite.SqliteSource, "rows", some)
+
+    def test_interrupted(self) -> None:
+        role, dsn = self.application(), self.empty()
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        self.stop_at("transfer", interrupt)
         self.assertIn("interrupted", self.refused(role, dsn))
+        self.assertEmpty(dsn)
+
+    def test_postgresql_ends_the_session(self) -> None:
+        role, dsn = self.application(), self.empty()
+
+        def end() -> None:
+            shared_cluster().run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'papercutd migrate-store'"
+            )
+
+        self.stop_at("transfer", end)
+        self.assertIn("is in force as before", self.refused(role, dsn))
         self.assertEmpty(dsn)
 
     def test_rehearsed(self) -> None:
