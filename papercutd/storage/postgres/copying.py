@@ -183,7 +183,7 @@ class PostgresTarget(_Copied):
                 )
 
     def _take_away(self, schema: str) -> Iterator[str]:
-        """Indexes and foreign keys, which are made faster of whole tables; how to make them."""
+        """Keys and indexes, which are made faster of whole tables; how to make them, in order."""
         execute = self.connection.execute
         indexes = execute(
             "SELECT format('%I.%I', ?, c.relname), pg_get_indexdef(indexrelid) FROM pg_index"
@@ -196,16 +196,20 @@ class PostgresTarget(_Copied):
             "SELECT format('%I.%I', ?, c.relname), quote_ident(conname),"
             " pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint"
             " JOIN pg_class AS c ON c.oid = conrelid"
-            " WHERE contype = 'f' AND connamespace = to_regnamespace(?)",
+            " WHERE contype IN ('p', 'u', 'f') AND connamespace = to_regnamespace(?)"
+            # What foreign keys refer to comes before them.
+            " ORDER BY contype = 'f', contype",
             (schema, schema),
         ).fetchall()
-        drops = [f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in rules]
+        drops = [
+            f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in reversed(rules)
+        ]
         drops += [f"DROP INDEX {name}" for name, _ in indexes]
         if drops:
             execute("; ".join(drops))
-        yield from (definition for _, definition in indexes)
         for table, name, definition in rules:
             yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
+        yield from (definition for _, definition in indexes)
 
     def fill(self, table: Table, rows: Iterable[Row]) -> None:
         place = _place(table)
