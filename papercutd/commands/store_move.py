@@ -72,9 +72,10 @@ class Plan:
 
 
 def shown(dsn: str) -> str:
-    """``dsn`` without its password."""
+    """``dsn`` without its secrets."""
     parts = parse_dsn(dsn)
-    parts.pop("password", None)
+    for secret in ("password", "sslpassword"):
+        parts.pop(secret, None)
     return f"postgresql: {make_dsn(**parts)}"
 
 
