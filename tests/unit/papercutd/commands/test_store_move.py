@@ -299,7 +299,7 @@ class RefusedTests(Case):
         role = self.application()
         self.tamper(role, "INSERT INTO schema_migration VALUES (9999, 'later', '')")
         self.refused(role, self.empty(), kind=SchemaTooNew)
-        self.tamper(role, "DELETE FROM schema_migration WHERE number IN (78, 9999)")
+        self.tamper(role, "DELETE FROM schema_migration WHERE number > 77")
         self.assertIn("start the role", self.refused(role, self.empty(), kind=SchemaOlder))
         role, dsn = self.application(), empty_database()
         with closing(open_blocking(dsn, "public")) as connection:
