@@ -61,6 +61,8 @@ class Bench(DeviceCase):
         self.say(f"{self.count} devices have a session again", took, "s", None)
         if during:
             self.say("log-in by card while they come, p95", percentile(during, 0.95), "ms", 250)
+        held = len(site.call("status")["devices_connected"]) - 1
+        self.assertEqual(held, self.count, "sessions were lost while others came")
         per_kb = (resident_kb(site.pid) - before) / self.count
         self.say(f"idle device session, {self.count} held", per_kb, "kB", 40)
         used = cpu_s(site.pid)
