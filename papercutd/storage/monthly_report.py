@@ -171,4 +171,6 @@ class MonthlyStore:
             with one_moment(connection):
                 return read_report(connection, by, since, until, order, count)
 
-        return self._store.read(read)
+        if since == until or by == "month":
+            return self._store.read(read)
+        return self._store.read_long(read)

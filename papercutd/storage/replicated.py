@@ -8,7 +8,7 @@ key's charge was posted; an administrator gave or took money.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from papercutd.storage.engine import REFUSALS, Connection, is_sqlite
 
 #: Rows of one range that are digested at the most; a longer one is compared as far as that.
 RANGE_MAX = 2_000
-
+_ENCODE = msgspec.json.Encoder().encode
 
 Row = tuple[str, int | str, dict[str, Any] | None]
 
@@ -214,8 +214,12 @@ TABLES: dict[str, Replicated] = {
 
 def digest_of(values: Iterable[Any]) -> str:
     """BLAKE2b-128 of the columns of one row, texts as their bytes; hexadecimal."""
-    row = [v.encode() if isinstance(v, str) else v for v in values]
-    return blake2b(msgspec.json.encode(row), digest_size=16).hexdigest()
+    return digest_as_stored([v.encode() if isinstance(v, str) else v for v in values])
+
+
+def digest_as_stored(row: Sequence[Any]) -> str:
+    """The same of a row whose texts are bytes already."""
+    return blake2b(_ENCODE(row), digest_size=16).hexdigest()
 
 
 def find_table(table: str, version: int | None = None) -> Replicated:
