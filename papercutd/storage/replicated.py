@@ -8,7 +8,8 @@ key's charge was posted; an administrator gave or took money.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
@@ -314,7 +315,7 @@ def apply_rows(
     ``number``: the change that they come by; None: a snapshot, with which no events come.
     Raises BadRows for what is no row of this release; its transaction has to be undone.
     """
-    try:
+    with fitting_rows():
         for table, key, columns in rows:
             if table == CHARGE and number is not None:
                 connection.execute(
@@ -331,6 +332,13 @@ def apply_rows(
                 )
             else:
                 _apply_row(connection, database, table, key, columns, number)
+
+
+@contextmanager
+def fitting_rows() -> Iterator[None]:
+    """What rows from elsewhere may raise of themselves is BadRows."""
+    try:
+        yield
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise BadRows(f"a row cannot be read: {type(error).__name__}") from error
     except (*REFUSALS, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:

@@ -643,6 +643,7 @@ class SiteStore:
         ``common``: the newest change that the application server's history shares with the
         old one's; what the old one has beyond it is journalled. How many records that made.
         """
+        await self._writer.submit(replica.make_durable, BARE)
         await self._writer.submit(lambda c: replica.finish_snapshot(c, position, version), REPLICA)
         passing("snapshot-whole")
 
