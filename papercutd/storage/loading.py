@@ -6,15 +6,20 @@ column's own type. Any other goes the way of a row that came alone (``replicated
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
 import attrs
 
 from papercutd.storage.engine import Connection, is_sqlite
-from papercutd.storage.replicated import TABLES, Replicated, apply_rows, digest_of, fitting_rows
+from papercutd.storage.replicated import (
+    TABLES,
+    Replicated,
+    apply_rows,
+    digest_as_stored,
+    fitting_rows,
+)
 
 _TYPES = {
     **{"INTEGER": int, "TEXT": str, "REAL": float, "BLOB": bytes},
@@ -22,6 +27,7 @@ _TYPES = {
 }
 #: Values of one statement to PostgreSQL.
 _VALUES_MAX = 5_000
+_LOOKED_AT_MAX = 1_000
 Key = int | str
 
 
@@ -29,8 +35,10 @@ Key = int | str
 class _Kind:
     """How rows of one replicated table are written."""
 
-    spec: Replicated
+    #: The columns of a row that travelled, in their order.
+    values: Callable[[dict[str, Any]], tuple[Any, ...]]
     types: tuple[type, ...]
+    text_places: tuple[int, ...]
     #: What of the types of a row has been looked at already.
     plain: dict[tuple[type, ...], bool] = attrs.field(factory=dict)
 
@@ -38,11 +46,22 @@ class _Kind:
         given = tuple(map(type, row))
         found = self.plain.get(given)
         if found is None:
+            if len(self.plain) >= _LOOKED_AT_MAX:
+                self.plain.clear()
             found = self.plain[given] = all(
                 one is wanted or one is type(None)
                 for one, wanted in zip(given, self.types, strict=True)
             )
         return found
+
+    def digest(self, row: tuple[Any, ...]) -> str:
+        """``digest_of`` a plain row."""
+        stored = list(row)
+        for place in self.text_places:
+            text = stored[place]
+            if text is not None:
+                stored[place] = text.encode()
+        return digest_as_stored(stored)
 
 
 def load_rows(connection: Connection, database: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -53,30 +72,30 @@ def load_rows(connection: Connection, database: str, rows: Iterable[Sequence[Any
     plain: dict[str, dict[Key, tuple[Any, ...]]] = {}
     others: list[Sequence[Any]] = []
     with fitting_rows():
+        kind, known, into = None, "", {}
         for row in rows:
             table, key, columns = row
-            spec = TABLES.get(table)
-            if spec is None or columns is None or type(key) is not type(spec.first_key):
+            if table != known:
+                # They come table by table.
+                kind = _kind(connection, database, table) if table in TABLES else None
+                known, into = table, plain.setdefault(table, {})
+            if kind is None or columns is None:
                 others.append(row)
                 continue
             try:
-                values = _getter(table)(columns)
+                values = kind.values(columns)
             except KeyError:
                 others.append(row)
                 continue
-            if values[0] == key and _kind(connection, database, table).is_plain(values):
-                plain.setdefault(table, {})[key] = values
+            if values[0] == key and kind.is_plain(values):
+                into[values[0]] = values
             else:
                 others.append(row)
         for table, found in plain.items():
-            _write(connection, database, TABLES[table], found)
+            if found:
+                _write(connection, database, TABLES[table], found)
     if others:
         apply_rows(connection, database, others, None)
-
-
-@lru_cache(maxsize=64)
-def _getter(table: str) -> Any:
-    return itemgetter(*TABLES[table].columns)
 
 
 _kinds: dict[tuple[bool, str], _Kind] = {}
@@ -104,14 +123,15 @@ def _kind(connection: Connection, database: str, table: str) -> _Kind:
                 )
             )
         types = tuple(_TYPES[said[name]] for name in spec.columns)
-        found = _kinds[key] = _Kind(spec, types)
+        places = tuple(place for place, one in enumerate(types) if one is str)
+        found = _kinds[key] = _Kind(itemgetter(*spec.columns), types, places)
     return found
 
 
 def _write(
     connection: Connection, database: str, spec: Replicated, rows: dict[Key, tuple[Any, ...]]
 ) -> None:
-    own = is_sqlite(connection)
+    own, digest = is_sqlite(connection), _kind(connection, database, spec.table).digest
     updated = ", ".join(f"{name} = excluded.{name}" for name in spec.columns[1:])
     _insert(
         connection,
@@ -123,10 +143,7 @@ def _write(
         connection,
         f"{database}.seal (tbl, key, digest, number)",
         "ON CONFLICT (tbl, key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
-        [
-            (spec.table, key if own else str(key), digest_of(values), 0)
-            for key, values in rows.items()
-        ],
+        [(spec.table, key if own else str(key), digest(values), 0) for key, values in rows.items()],
     )
 
 
