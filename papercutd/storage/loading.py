@@ -87,7 +87,7 @@ def load_rows(connection: Connection, database: str, rows: Iterable[Sequence[Any
             except KeyError:
                 others.append(row)
                 continue
-            if values[0] == key and kind.is_plain(values):
+            if key is not None and values[0] == key and kind.is_plain(values):
                 into[values[0]] = values
             else:
                 others.append(row)

@@ -36,12 +36,12 @@ _ASSIGNED = (
 def verify_monthly(connection: Connection) -> list[str]:
     """Sums that are not those of the charges up to the mark."""
     rolled = read_rolled(connection)
-    if rolled.stale or _are_right(connection, rolled.number):
+    if rolled.stale or are_right(connection, rolled.number):
         return []
     return _name_wrong(connection, rolled)
 
 
-def _are_right(connection: Connection, until: int) -> bool:
+def are_right(connection: Connection, until: int) -> bool:
     """Whether there are as many sums as there have to be, and each is right: the database says."""
     kept = connection.execute(f"SELECT of, COUNT(*) FROM monthly WHERE {_IS_SOMETHING} GROUP BY of")
     expected = {**dict.fromkeys(("all", "user", "printer", "account", "place"), 0), **dict(kept)}
