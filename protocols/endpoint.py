@@ -17,7 +17,7 @@ from protocols.codes import Code
 from protocols.errors import Challenge, LocalProtocolError, Refusal
 from protocols.handlers import ClientHandler, NamedPeer, Peer, ServerHandler, SessionHandler
 from protocols.handshake import Hello, Welcome
-from protocols.machine import ProtocolSpec, Side, Unspoken
+from protocols.machine import Prepared, ProtocolSpec, Side, Unspoken, prepare
 from protocols.session.endpoint import ABORT_AFTER_S, Session
 
 __all__ = [
@@ -25,12 +25,14 @@ __all__ = [
     "ClientHandler",
     "NamedPeer",
     "Peer",
+    "Prepared",
     "ProvingServerFactory",
     "ServerHandler",
     "Session",
     "SessionClientFactory",
     "SessionHandler",
     "SessionServerFactory",
+    "prepare",
 ]
 
 _H = TypeVar("_H", bound=SessionHandler)

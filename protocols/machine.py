@@ -54,6 +54,7 @@ __all__ = [
     "Input",
     "Noticed",
     "Occurred",
+    "Prepared",
     "ProtocolSpec",
     "Received",
     "Refused",
@@ -145,6 +146,23 @@ _VERSIONS = msgspec.json.Decoder(_Versions)
 
 def _is_nonce(found: object) -> TypeGuard[str]:
     return isinstance(found, str) and NONCE.fullmatch(found) is not None
+
+
+@attrs.frozen
+class Prepared:
+    """An event whose line was made once, for many sessions of one protocol and side."""
+
+    message: object
+    line: bytes
+
+
+def prepare(spec: ProtocolSpec, side: Side, message: object) -> Prepared:
+    """Encode an event for every session of ``spec`` that sends it; raises LocalProtocolError."""
+    known = tables_of(spec, side).events_out.get(type(message))
+    if known is None or known.word == "BYE":
+        raise LocalProtocolError(f"{type(message).__name__} is no event to send")
+    body = envelope.encode_body(message, known.decoder)
+    return Prepared(message, envelope.event(known.word, body))
 
 
 class Connection:
@@ -409,6 +427,13 @@ class Connection:
         line = envelope.event(known.word, envelope.encode_body(message, known.decoder))
         self.state = after
         return line
+
+    def send_prepared(self, prepared: Prepared) -> bytes:
+        """As ``send_event``, of a line that was made before."""
+        after = self._before(Input.SEND_EVENT)
+        self._known(self._tables.events_out, prepared.message)
+        self.state = after
+        return prepared.line
 
     def send_bye(self, code: Code, retry_after_s: float = 0.0) -> bytes:
         """``* BYE {code, retry_after_s}``: the last line."""

@@ -160,7 +160,8 @@ def apply_batch(
     committed_at: float,
     applied_at: float,
 ) -> None:
-    """Apply one batch of changes: its rows and its position together."""
+    """Apply one batch of changes, of one transaction or of several: rows and position together."""
+    (before,) = connection.execute("SELECT number FROM replica.position").fetchone()
     apply_rows(connection, IN_FORCE, rows, position.number)
     connection.execute(
         "UPDATE replica.position SET timeline = ?, number = ?, chain = ?",
@@ -172,7 +173,7 @@ def apply_batch(
         " chain = excluded.chain",
         (position.number, committed_at, applied_at, position.chain),
     )
-    if position.number % 100 == 0:
+    if position.number // 100 > before // 100:
         for table in ("applied", "gone", "adjusted"):
             connection.execute(
                 f"DELETE FROM replica.{table} WHERE number < ?", (position.number - APPLIED_MAX,)

@@ -37,6 +37,7 @@ from protocols.machine import (
     HelloRefused,
     Noticed,
     Occurred,
+    Prepared,
     ProtocolSpec,
     Refused,
     Requested,
@@ -155,6 +156,16 @@ class Session(Protocol):
             return
         try:
             line = self._machine.send_event(event)
+        except NotSpoken:
+            return
+        self._write(line)
+
+    def notify_prepared(self, prepared: Prepared) -> None:
+        """As ``notify``, of a line that was made once for many sessions."""
+        if not self.is_open:
+            return
+        try:
+            line = self._machine.send_prepared(prepared)
         except NotSpoken:
             return
         self._write(line)

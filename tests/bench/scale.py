@@ -30,6 +30,7 @@ from papercutd.storage.listings import read_user, read_users_after
 from papercutd.storage.migrate import connect
 from papercutd.storage.monthly_report import read_report
 from papercutd.storage.postgres.opening import open_migrated
+from tests.bench.figures import Notes, Row
 from tests.bench.sample_postgres import copy_to_postgres
 from tests.support.postgres import Cluster
 
@@ -42,6 +43,16 @@ LONG_READS = 3
 #: Between two edits of the administrator who works meanwhile.
 PAUSE_S = 0.05
 PATIENCE_S = 3_600.0
+
+
+def rows(quick: bool, notes: Notes) -> list[Row]:
+    """On both engines."""
+    people, jobs = (20_000, 20_000) if quick else (PEOPLE, JOBS)
+    return [
+        Row(*figure)
+        for engine in ("sqlite", "postgresql")
+        for figure in scale(people, jobs, engine)
+    ]
 
 
 def scale(people: int, jobs: int, engine: str = "sqlite") -> list[Figure]:

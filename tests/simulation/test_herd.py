@@ -5,13 +5,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.services import application_server
-from papercutd.services.application_server import JOURNALS_APPLIED_MAX
 from papercutd.services.snapshots import LOADING_MAX
 from protocols.limits import OUTBOUND_BYTES_MAX
 from tests.simulation.herd import HerdRun
 
-#: 500 would be minutes of a processor. So that fewer are too many, fewer may wait.
-SITES, RECORDS, WAITING_MAX = 90, 20, 16
+#: 500 would be minutes of a processor. So that fewer are too many, fewer are let in, and wait.
+SITES, RECORDS, APPLIED_MAX, WAITING_MAX = 90, 20, 2, 2
 
 
 class HerdTests(SynchronousTestCase):
@@ -22,6 +21,7 @@ class HerdTests(SynchronousTestCase):
         self.flushLoggedErrors(RuntimeError)
 
     def test_everybody_comes_at_once(self) -> None:
+        self.patch(application_server, "JOURNALS_APPLIED_MAX", APPLIED_MAX)
         self.patch(application_server, "JOURNALS_WAITING_MAX", WAITING_MAX)
         herd = HerdRun(SITES, RECORDS).run()
         # Each record once, each replica at the head, nobody at the desk sent elsewhere.
@@ -30,7 +30,7 @@ class HerdTests(SynchronousTestCase):
         self.assertGreater(herd.loads_turned_away, 0)
         self.assertGreater(herd.batches_turned_away, 0)
         self.assertEqual(herd.loading, LOADING_MAX)
-        self.assertEqual(herd.batches, JOURNALS_APPLIED_MAX + WAITING_MAX)
+        self.assertEqual(herd.batches, APPLIED_MAX + WAITING_MAX)
         # One snapshot for all of them.
         self.assertLess(herd.snapshots_made, 4)
         # Nothing piles up: a site has few requests under way, and few bytes.

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import Position
-from papercutd.services.change_feed import ChangeFeed
+from papercutd.environment import Environment
+from papercutd.services.change_feed import ROUND_S_PER_SITE, ChangeFeed
 from papercutd.services.tasks import Tasks
 from papercutd.storage.change_log import Change
+from protocols.limits import CHUNK_LENGTH_MAX
 
 
 def change(number: int) -> Change:
     return Change(Position(1, number, f"{number:02x}"), [("user", number, {"id": number})], 0.0)
+
+
+def of_jobs(number: int, *accounts: int, padding: str = "") -> Change:
+    """Somebody's job was charged to each of ``accounts``."""
+    rows: list[Any] = [
+        ("account", account, {"id": account, "debits_e4": number, "name": padding})
+        for account in accounts
+    ]
+    return Change(Position(1, number, f"{number:02x}"), rows, 0.0)
 
 
 class FakeSession:
@@ -24,8 +38,12 @@ class FakeSession:
     def __init__(self) -> None:
         self.sent: list[tuple[int, int]] = []
 
-    def notify(self, event: Any) -> None:
-        self.sent.append((event.from_number, event.to.number))
+        self.rows: list[Any] = []
+
+    def notify_prepared(self, prepared: Any) -> None:
+        event = msgspec.json.decode(prepared.line.split(b" ", 2)[2])
+        self.sent.append((event["from_number"], event["to"]["number"]))
+        self.rows.extend(event["rows"])
 
 
 class SlowStore:
@@ -43,7 +61,9 @@ class SlowStore:
 class FeedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.store, self.session = SlowStore(), FakeSession()
-        self.feed = ChangeFeed(self.store, Tasks())  # type: ignore[arg-type]
+        self.clock = Clock()
+        env = Environment(self.clock, lambda: 0.0, random.Random(1))
+        self.feed = ChangeFeed(env, self.store, Tasks())  # type: ignore[arg-type]
 
     def subscribe(self, number: int, credit: int = 10**6) -> None:
         session: Any = self.session
@@ -62,6 +82,7 @@ class FeedTests(SynchronousTestCase):
         self.answer()
         for number in (6, 7):
             self.feed.committed(change(number))
+        self.clock.advance(ROUND_S_PER_SITE)
         self.assertEqual(self.session.sent, self.contiguous(4, 7))
 
     def test_committed_while_the_log_is_read(self) -> None:
@@ -75,6 +96,7 @@ class FeedTests(SynchronousTestCase):
         while self.store.reads:
             self.answer()
         self.feed.committed(change(7))
+        self.clock.advance(ROUND_S_PER_SITE)
         self.assertEqual(self.session.sent, self.contiguous(1, 7))
 
     def test_without_credit_it_waits(self) -> None:
@@ -89,3 +111,54 @@ class FeedTests(SynchronousTestCase):
             after, _ = self.store.reads[0]
             self.answer(*range(after + 1, 6))
         self.assertEqual(self.session.sent, self.contiguous(1, 5))
+
+    def follow_closely(self, *changes: Change) -> None:
+        """The first goes at once, the others come before the next round."""
+        self.subscribe(changes[0].position.number - 1)
+        while self.store.reads:
+            self.answer()
+        for one in changes:
+            self.feed.committed(one)
+        self.clock.advance(ROUND_S_PER_SITE)
+
+    def test_jobs_that_follow_closely_travel_as_one(self) -> None:
+        self.follow_closely(*(of_jobs(number, 7, 7 + number) for number in range(1, 5)))
+        self.assertEqual(self.session.sent, [(0, 1), (1, 4)])
+        joined = self.session.rows[2:]
+        # Of each row the last state, in the order of the last changes.
+        self.assertEqual(
+            [(key, columns["debits_e4"]) for _, key, columns in joined],
+            [(9, 2), (10, 3), (7, 4), (11, 4)],
+        )
+
+    def test_what_administrators_change_is_a_line_of_its_own(self) -> None:
+        self.follow_closely(
+            *(of_jobs(1, 7), of_jobs(2, 7), of_jobs(3, 7), change(4), of_jobs(5, 7), change(6))
+        )
+        self.assertEqual(self.session.sent, [(0, 1), (1, 3), (3, 4), (4, 5), (5, 6)])
+
+    def test_what_is_joined_fits_a_line(self) -> None:
+        padding = "x" * (CHUNK_LENGTH_MAX // 3)
+        self.follow_closely(*(of_jobs(n, n, padding=padding) for n in range(1, 7)))
+        self.assertEqual(self.session.sent, [(0, 1), (1, 3), (3, 5), (5, 6)])
+
+    def test_a_large_change_has_several_parts(self) -> None:
+        padding = "x" * (CHUNK_LENGTH_MAX // 3)
+        self.follow_closely(of_jobs(1, *range(5), padding=padding), of_jobs(2, 1))
+        self.assertEqual(self.session.sent, [(0, 1), (0, 1), (0, 1), (1, 2)])
+        self.assertEqual([key for _, key, _ in self.session.rows], [0, 1, 2, 3, 4, 1])
+
+    def test_each_is_sent_at_once_when_none_follows(self) -> None:
+        self.subscribe(0)
+        self.answer()
+        for number in range(1, 4):
+            self.feed.committed(of_jobs(number, 7))
+            self.assertEqual(self.session.sent, self.contiguous(1, number))
+            self.clock.advance(ROUND_S_PER_SITE)
+
+    def test_stopped_nothing_is_due(self) -> None:
+        self.follow_closely(of_jobs(1, 7))
+        self.feed.committed(of_jobs(2, 7))
+        self.feed.committed(of_jobs(3, 7))
+        self.feed.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
