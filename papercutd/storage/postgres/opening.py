@@ -6,9 +6,11 @@ from typing import Any
 
 import psycopg2
 
-from papercutd.errors import AlreadyRunning
+from papercutd.errors import AlreadyRunning, StorageFull
+from papercutd.storage.engine import DatabaseFailed
+from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.connection import PostgresConnection, prepare
-from papercutd.storage.postgres.database import NoDatabase, open_blocking, settings
+from papercutd.storage.postgres.database import NoDatabase, check_dsn, open_blocking, settings
 from papercutd.storage.postgres.locks import LOCKS
 from papercutd.storage.postgres.migrate import migrate
 
@@ -24,9 +26,15 @@ def prepare_database(dsn: str, schema: str) -> None:
 
 
 def open_migrated(dsn: str, schema: str) -> PostgresConnection:
-    connection = open_blocking(dsn, SEARCH_PATHS[schema])
+    return _migrated(open_blocking(dsn, SEARCH_PATHS[schema]), schema)
+
+
+def _migrated(connection: PostgresConnection, schema: str) -> PostgresConnection:
     try:
         migrate(connection, schema)
+    except (DatabaseFailed, StorageFull) as error:
+        connection.close()
+        raise NoDatabase(advised(str(error))) from error
     except BaseException:
         connection.close()
         raise
@@ -35,13 +43,7 @@ def open_migrated(dsn: str, schema: str) -> PostgresConnection:
 
 def open_for_command(dsn: str, schema: str) -> PostgresConnection:
     """A connection to write with while no server runs; raises AlreadyRunning where one does."""
-    connection = open_alone(dsn, schema)
-    try:
-        migrate(connection, schema)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return _migrated(open_alone(dsn, schema), schema)
 
 
 def open_alone(dsn: str, schema: str) -> PostgresConnection:
@@ -67,10 +69,11 @@ class ReadOnlyPostgres:
             "default_transaction_read_only": "on",
             "statement_timeout": f"'{LOOK_S}s'",
         }
+        check_dsn(self._dsn)
         try:
             raw = psycopg2.connect(self._dsn)
         except psycopg2.Error as error:
-            raise NoDatabase(str(error).strip()) from error
+            raise NoDatabase(advised(str(error))) from error
         try:
             raw.autocommit = True
             prepare(raw)
