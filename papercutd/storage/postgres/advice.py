@@ -30,11 +30,11 @@ _ADVICE = (
         "it starts, stops or has crashed: its own log says why; it is tried again",
     ),
     (
-        r"certificate verify failed|self.signed|root certificate|does not match host name",
-        "`sslrootcert` names the authority that issued its certificate, which names its host",
+        r"SSL error|certificate|does not match host name",
+        "`sslrootcert` is to name the authority that issued its certificate, and that names `host`",
     ),
     (
-        r"does not support SSL|SSL (error|connection)",
+        r"does not support SSL|SSL connection",
         "give the server a certificate (ssl = on), or see `sslmode` in `store`",
     ),
     (

@@ -46,16 +46,17 @@ _GONE = ("08", "57P0", errorcodes.READ_ONLY_SQL_TRANSACTION)
 
 
 def explained(error: psycopg2.Error, raw: Any) -> Exception:
-    """``error`` of the connection ``raw``, as operations and the writer know it."""
+    """``error`` of the connection ``raw``, as operations and the writer know it.
+
+    After ConnectionLost it is to be closed.
+    """
     code = error.pgcode or ""
     if raw is None or raw.closed or code.startswith(_GONE):
-        if raw is not None and not raw.closed:
-            raw.close()
-        return ConnectionLost(str(error).strip())
+        return ConnectionLost(advised(str(error)))
     if code.startswith(_SHORT):
         return ServerShort(f"PostgreSQL: {advised(str(error))}")
     if code in _AGAIN:
-        return TryAgain(str(error).strip())
+        return TryAgain(advised(str(error)))
     if isinstance(error, psycopg2.IntegrityError | psycopg2.DataError):
         return RowRefused(str(error).strip())
     return DatabaseFailed(str(error).strip())
@@ -203,7 +204,10 @@ class Blocking:
                 cursor.execute(sql, values)
                 return run_on(self.raw, cursor)
         except psycopg2.Error as error:
-            raise explained(error, self.raw) from error
+            told = explained(error, self.raw)
+            if isinstance(told, ConnectionLost):
+                self.raw.close()
+            raise told from error
         except (ValueError, UnicodeEncodeError) as error:
             # A text that no database of this kind can hold.
             raise RowRefused(str(error)) from error

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg2
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.error import ConnectionLost as SocketLost
 
@@ -22,6 +22,7 @@ from papercutd.storage.postgres.connection import (
     Answer,
     ConnectionLost,
     PostgresConnection,
+    TryAgain,
     explained,
     prepare,
     run_on,
@@ -88,8 +89,15 @@ class ReactorLink:
             self._in_time(held, cursor.execute(sql, values))
             return run_on(held._connection, cursor)
         except psycopg2.Error as error:
-            raise explained(error, held._connection) from error
+            told = explained(error, held._connection)
+            if isinstance(told, ConnectionLost):
+                self.close()
+            raise told from error
+        except CancelledError as error:
+            # What txpostgres makes of a statement that somebody canceled at the server.
+            raise TryAgain("canceling statement due to user request") from error
         except (ConnectionDone, SocketLost) as error:
+            self.close()
             raise ConnectionLost(advised("the server did not answer")) from error
         except (ValueError, UnicodeEncodeError) as error:
             # A text that no database of this kind can hold.

@@ -54,6 +54,8 @@ RECONNECT_S = 0.5
 #: Who asks behind a batch that takes longer is sent elsewhere, as they would ask there themselves
 #: (design.md 4.5): the database is frozen, or slow.
 PATIENCE_S = 1.0
+#: Rather than for ever behind somebody who locked a table of ours: it is run again.
+LOCK_S = 5.0
 #: The same words are not logged again for so long.
 SAID_S = 60.0
 
@@ -117,8 +119,7 @@ class PostgresWriter:
         self._name = f"papercutd {new_id()}"[:63]
         session = {
             "application_name": f"'{self._name}'",
-            # Rather than for ever behind somebody who locked a table of ours: it is run again.
-            "lock_timeout": "'5s'",
+            "lock_timeout": f"'{LOCK_S * 1000:.0f}ms'",
         }
         told = settings(search_path or schema, session)
         self._link = ReactorLink(reactor, dsn, told, self._greet)
