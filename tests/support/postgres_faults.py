@@ -102,6 +102,9 @@ class FaultyCluster(Cluster):
         for pid in self.processes():
             _signal(pid, signal.SIGCONT)
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill_listener(self) -> None:
         """kill -9 of the postmaster alone: its children find out by themselves."""
         children = self.processes()[1:]

@@ -55,7 +55,7 @@ _ADVICE = (
         "the user in `store` must own the database: ALTER DATABASE name OWNER TO user",
     ),
     (
-        r"No space left|disk full",
+        r"No space left|disk full|could not (write|extend) ",
         "free some space where PostgreSQL keeps its data; it goes on by itself, or is started",
     ),
     (
