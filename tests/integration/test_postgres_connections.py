@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from urllib.parse import quote
 
 from twisted.internet import reactor
@@ -10,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from papercutd.errors import ConfigError, SchemaTooNew
 from papercutd.roles.stores import check_store
+from papercutd.storage.postgres import alive, opening
 from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.connection import ConnectionLost
 from papercutd.storage.postgres.database import NoDatabase, check_dsn, connect_options, settings
@@ -71,6 +73,34 @@ class AddressTests(Case):
     def test_a_user_that_is_not_there(self) -> None:
         dsn = self.cluster.dsn("postgres").replace("user=papercut", "user=nobody")
         self.refused(dsn, 'role "nobody" does not exist', "the user in `store`")
+
+    async def test_several_servers(self) -> None:
+        """The first that writes is taken, whatever is wrong with those before it."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        self.patch(alive, "CONNECT_S", 0.2)
+        name, read_only = self.database(), "?target_session_attrs=read-write"
+        ports = (1, silent.getsockname()[1], self.cluster.tcp_port)
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        link = ReactorLink(
+            reactor, f"postgresql://papercut@{hosts}/{name}{read_only}", settings("public")
+        )
+        await spawn(link.connect)
+        self.assertEqual(link.raw.info.port, self.cluster.tcp_port)
+        link.close()
+        self.cluster.run(f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
+        error = await self.assertFailure(spawn(link.connect), ConnectionLost)
+        for words in ("Connection refused", "no answer", "read-only"):
+            self.assertIn(words, str(error))
+
+    def test_who_looks_waits_for_nobody(self) -> None:
+        """In the shell: the whole server would wait along."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        self.patch(opening, "LOOK_S", 0.05)
+        dsn = f"postgresql://papercut@127.0.0.1:{silent.getsockname()[1]}/x"
+        store = ReadOnlyPostgres(dsn, 10)
+        self.assertIn("no answer", str(self.assertRaises(NoDatabase, store.query, "SELECT 1")))
 
     def test_what_is_not_said_is_noticed(self) -> None:
         """A network that is cut ends the connection, unless the address says otherwise."""

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg2
+from psycopg2 import extensions
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from txpostgres import txpostgres
 
-from papercutd.storage.postgres.database import connect_options
+from papercutd.storage.postgres.database import check_dsn, connect_options
 from papercutd.storage.postgres.hub import spawn, wait
 
 #: A connection that is not there by then is given up.
@@ -30,6 +31,8 @@ _CLOSED = 1
 class Silent(txpostgres.Connection):  # type: ignore[misc]
     """Of which nobody hears when it breaks while nothing is asked: the next one to ask does."""
 
+    #: Whom it is to.
+    target = ""
     _last = -1
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
@@ -54,12 +57,44 @@ def close(held: Any) -> None:
         raw.close()
 
 
+def targets(dsn: str) -> list[str]:
+    """``dsn`` for each of the servers that it names, in order.
+
+    libpq goes from one to the next by itself, but not, without blocking, from one that is silent.
+    """
+    said = check_dsn(dsn)
+    lists = {name: said[name].split(",") for name in ("host", "hostaddr", "port") if name in said}
+    count = max((len(values) for values in lists.values()), default=1)
+    if count == 1:
+        return [dsn]
+    return [
+        extensions.make_dsn(**said | {name: of[at % len(of)] for name, of in lists.items()})
+        for at in range(count)
+    ]
+
+
 def connect(reactor: Any, dsn: str) -> Silent:
-    """A connection of txpostgres, in a greenlet; raises what psycopg2 says, or ConnectionDone."""
+    """A connection, to the first server that gives one; in a greenlet.
+
+    Raises OperationalError with what each said.
+    """
+    said = []
+    for target in targets(dsn):
+        try:
+            return _connect_to(reactor, target)
+        except psycopg2.Error as error:
+            said.append(str(error).strip())
+        except (ConnectionDone, ConnectionLost):
+            said.append("no answer")
+    raise psycopg2.OperationalError("; ".join(said))
+
+
+def _connect_to(reactor: Any, target: str) -> Silent:
     held = Silent(reactor=reactor)
+    held.target = target
     timer = reactor.callLater(CONNECT_S, close, held)
     try:
-        wait(held.connect(dsn, **connect_options(dsn)))
+        wait(held.connect(target, **connect_options(target)))
     except BaseException:
         close(held)
         raise
@@ -73,10 +108,10 @@ class Patience:
     """Waits for one answer: ``give_up`` is called when it is late, or nobody is there."""
 
     def __init__(
-        self, reactor: Any, dsn: str, answer_s: float, give_up: Callable[[], None]
+        self, reactor: Any, target: str, answer_s: float, give_up: Callable[[], None]
     ) -> None:
         self._reactor = reactor
-        self._dsn = dsn
+        self._target = target
         self._left_s = answer_s
         self._give_up = give_up
         self._is_over = False
@@ -105,7 +140,7 @@ class Patience:
 
     def _is_there(self) -> bool:
         try:
-            close(connect(self._reactor, self._dsn))
+            close(_connect_to(self._reactor, self._target))
         except (ConnectionDone, ConnectionLost):
             # Closed by us, or lost without a word.
             return False

@@ -69,8 +69,6 @@ class ReactorLink:
             held = alive.connect(self._reactor, self._dsn)
         except psycopg2.Error as error:
             raise ConnectionLost(advised(str(error))) from error
-        except (ConnectionDone, SocketLost) as error:
-            raise ConnectionLost(advised("no answer")) from error
         self._held = held
         try:
             prepare(held._connection)
@@ -104,7 +102,9 @@ class ReactorLink:
             raise RowRefused(str(error)) from error
 
     def _in_time(self, held: Any, answer: Deferred[Any]) -> None:
-        patience = Patience(self._reactor, self._dsn, self._answer_s, lambda: alive.close(held))
+        patience = Patience(
+            *(self._reactor, held.target, self._answer_s), lambda: alive.close(held)
+        )
         try:
             wait(answer)
         finally:

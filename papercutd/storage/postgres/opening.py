@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 import psycopg2
+from psycopg2 import extensions
 
 from papercutd.errors import AlreadyRunning, StorageFull
 from papercutd.storage.engine import DatabaseFailed
 from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.connection import PostgresConnection, prepare
-from papercutd.storage.postgres.database import NoDatabase, check_dsn, open_blocking, settings
+from papercutd.storage.postgres.database import NoDatabase, connect_options, open_blocking, settings
 from papercutd.storage.postgres.locks import LOCKS
 from papercutd.storage.postgres.migrate import migrate
 
@@ -69,21 +71,22 @@ class ReadOnlyPostgres:
             "default_transaction_read_only": "on",
             "statement_timeout": f"'{LOOK_S}s'",
         }
-        check_dsn(self._dsn)
         try:
-            raw = psycopg2.connect(self._dsn)
-        except psycopg2.Error as error:
+            raw = psycopg2.connect(self._dsn, async_=1, **connect_options(self._dsn))
+            try:
+                _wait(raw)
+                prepare(raw)
+                with raw.cursor() as cursor:
+                    cursor.execute(settings("application, journal, replica", session))
+                    _wait(raw)
+                    # PostgreSQL's own words here, its places too: %s.
+                    cursor.execute(sql, values or None)
+                    _wait(raw)
+                    return list(cursor.fetchmany(self._rows_max))
+            finally:
+                raw.close()
+        except psycopg2.OperationalError as error:
             raise NoDatabase(advised(str(error))) from error
-        try:
-            raw.autocommit = True
-            prepare(raw)
-            with raw.cursor() as cursor:
-                cursor.execute(settings("application, journal, replica", session))
-                # PostgreSQL's own words here, its places too: %s.
-                cursor.execute(sql, values or None)
-                return list(cursor.fetchmany(self._rows_max))
-        finally:
-            raw.close()
 
     def tables(self) -> list[str]:
         """Names of the tables."""
@@ -95,3 +98,12 @@ class ReadOnlyPostgres:
 
     def __repr__(self) -> str:
         return "store.query(SQL, ...), store.tables()"
+
+
+def _wait(raw: Any) -> None:
+    """Until ``raw`` has its answer; a server that says nothing for some seconds is given up."""
+    while (state := raw.poll()) != extensions.POLL_OK:
+        on = [raw.fileno()]
+        is_read = state == extensions.POLL_READ
+        if not any(select.select(on if is_read else [], [] if is_read else on, [], 2 * LOOK_S)):
+            raise psycopg2.OperationalError("no answer")
