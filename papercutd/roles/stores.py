@@ -114,7 +114,8 @@ def open_application(
             after_commit=crash.after_commit,
         )
         reader = ThreadReader(connect(path), call)
-        return _at_once(ApplicationStore(threaded, reader, log, env.wall_s)), log
+        long = ThreadReader(connect(path), call, "long reader")
+        return _at_once(ApplicationStore(threaded, reader, log, env.wall_s, long)), log
     from papercutd.storage.postgres.opening import SEARCH_PATHS, prepare_database
     from papercutd.storage.postgres.reader import PostgresReader
     from papercutd.storage.postgres.writer import PostgresWriter
@@ -129,7 +130,8 @@ def open_application(
         after_commit=crash.after_commit,
     )
     reading = PostgresReader(reactor, database, SEARCH_PATHS[schema])
-    store = ApplicationStore(writer, reading, log, env.wall_s)
+    reading_long = PostgresReader(reactor, database, SEARCH_PATHS[schema], connections=1)
+    store = ApplicationStore(writer, reading, log, env.wall_s, reading_long)
     return writer.start().addCallback(lambda started: store), log
 
 
