@@ -78,7 +78,7 @@ class SiteLinkFace:
             await self._service.end_session(asker)
             self._service.sites.passed_over(asker.identity)
         else:
-            session.when_disconnected().addCallback(lambda gone: self._forget(session))
+            session.tell_disconnected(self._forget)
             self._conversations[session] = _Conversation(asker)
         return Welcome(
             version=session.version,

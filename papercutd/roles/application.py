@@ -39,6 +39,7 @@ from papercutd.roles.common import (
     together,
     with_certificate,
 )
+from papercutd.roles.database_watch import with_database
 from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.roles.stores import database_of, open_application
@@ -212,6 +213,7 @@ class ApplicationRole:
         server.device_address = (listen.host or listen.interface, port)
         done = operations.all() | backups(env, self._reactor, "app", identity, self._database)
         told = with_certificate(plain.operations(done), self._renewer, shown)
+        told = with_database(told, self._database, store, self._listeners, self._reactor)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),
