@@ -8,6 +8,7 @@ transaction holds: order of numbers is order of visibility, without gaps.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
@@ -24,7 +25,7 @@ from papercutd.domain.chain import (
 from papercutd.domain.lost_edit import ADJUSTED
 from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import CHARGE, Row, read_rows
-from papercutd.storage.seals import take_seals, watch
+from papercutd.storage.seals import Written, take_seals, watch
 
 
 @attrs.frozen
@@ -55,6 +56,9 @@ class ChangeLog:
         self._timeline = 1
         self._chain = CHAIN_START
         self._watched: Connection | None = None
+        #: Of each connection that was given one: it is asked for its functions once.
+        self._written_on: list[tuple[Connection, Written]] = []
+        self._ledger = Written()
 
     @property
     def position_text(self) -> str:
@@ -92,25 +96,38 @@ class ChangeLog:
         self._has_mark = False
         self._written = None
         if self._watched is not connection:
+            self._ledger = self._written_of(connection)
             watch(connection)
             self._watched = connection
+        self._ledger.clear()
         timeline, number, chain = connection.execute(
             "SELECT timeline, number, chain FROM head"
         ).fetchone()
         self._timeline, self.number, self._chain = timeline, number + 1, chain
 
     def mark(self) -> object:
-        return len(self._charged), len(self._adjusted)
+        return len(self._charged), len(self._adjusted), self._ledger.mark()
 
     def undo(self, mark: object) -> None:
         # Rows touched in vain are read again as they are: no harm.
         assert isinstance(mark, tuple)
-        charged, adjusted = mark
+        charged, adjusted, ledger = mark
         del self._charged[charged:]
         del self._adjusted[adjusted:]
+        self._ledger.undo(ledger)
+
+    def _written_of(self, connection: Connection) -> Written:
+        for known, written in self._written_on:
+            if known is connection:
+                return written
+        written = Written()
+        if isinstance(connection, sqlite3.Connection):
+            written.add_to(connection)
+        self._written_on.append((connection, written))
+        return written
 
     def seal(self, connection: Connection) -> None:
-        seals = take_seals(connection, self.number)
+        seals = take_seals(connection, self.number, self._ledger)
         if not self._touched and not self._charged and not self._has_mark and not seals:
             return
         rows = read_rows(connection, self._touched)

@@ -2,7 +2,8 @@
 
 ``python -m tests.bench.load PLAN``, PLAN being a JSON object: ``kind`` (tests/bench/talk.py),
 ``identities``, ``port`` and ``pid`` of the server, ``seconds``, ``connections``, ``pipeline``,
-for a paced load ``rate_per_s``, for tests/bench/sampled.py ``sampled``, its file. Prints one JSON object.
+for a paced load ``rate_per_s``, for tests/bench/sampled.py ``sampled``, its file. Prints one
+JSON object.
 
 Lines are put together from their parts: generator and server share the same processors.
 """
