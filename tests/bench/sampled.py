@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -17,7 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-INTERVAL_S = 0.002
+INTERVAL_S = 0.003
+LOOK_S = 0.02
 #: Functions in which a thread waits for others.
 WAITS = frozenset({"wait", "doPoll", "sleep", "_work"})
 DEPTH_MAX = 60
@@ -29,29 +31,43 @@ def sampled(file: Path) -> tuple[str, ...]:
 
 
 class Sampler:
-    """Looks at all threads but its own, every two milliseconds."""
+    """Looks at all threads whenever the process has had some milliseconds of its processor.
 
-    def __init__(self) -> None:
-        self.stacks: dict[str, Counter[str]] = {}
+    The signal is seen by the reactor's thread, between two instructions of Python.
+    """
 
-    def run(self, file: Path) -> None:
-        own = threading.get_ident()
-        while not Path(f"{file}.begin").exists():
-            time.sleep(INTERVAL_S)
-        before_s = _threads_s()
-        end = Path(f"{file}.end")
-        while not end.exists():
-            time.sleep(INTERVAL_S)
-            names = {thread.ident: thread.name for thread in threading.enumerate()}
-            for ident, frame in sys._current_frames().items():
-                if ident != own and frame.f_code.co_name not in WAITS:
-                    name = names.get(ident, "?")
-                    self.stacks.setdefault(name, Counter())[_stack(frame)] += 1
-        used_s = {name: s - before_s.get(name, 0.0) for name, s in _threads_s().items()}
-        found = {name: stacks.most_common(4_000) for name, stacks in self.stacks.items()}
-        written = file.with_suffix(".new")
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._stacks: dict[str, Counter[str]] = {}
+        self._before_s: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Until it is asked to write: in a thread of its own, which waits all the time."""
+        for word, what in (("begin", self._begin), ("end", self._write)):
+            while not Path(f"{self._file}.{word}").exists():
+                time.sleep(LOOK_S)
+            what()
+
+    def _begin(self) -> None:
+        self._before_s = _threads_s()
+        signal.setitimer(signal.ITIMER_PROF, INTERVAL_S, INTERVAL_S)
+
+    def look(self, number: int, frame: FrameType | None) -> None:
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        frames = sys._current_frames()
+        frames[threading.get_ident()] = frame  # type: ignore[assignment]
+        for ident, one in frames.items():
+            if one.f_code.co_name not in WAITS:
+                name = names.get(ident, "?")
+                self._stacks.setdefault(name, Counter())[_stack(one)] += 1
+
+    def _write(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        used_s = {name: s - self._before_s.get(name, 0.0) for name, s in _threads_s().items()}
+        found = {name: stacks.most_common(4_000) for name, stacks in self._stacks.items()}
+        written = self._file.with_suffix(".new")
         written.write_text(json.dumps({"stacks": found, "cpu_s": used_s}))
-        written.rename(file)
+        written.rename(self._file)
 
 
 def _stack(frame: FrameType | None) -> str:
@@ -77,8 +93,9 @@ def main() -> None:
     file = Path(sys.argv[1])
     _, option, code, *words = sys.argv[2:]
     assert option == "-c", sys.argv
-    sampler = Sampler()
-    threading.Thread(target=sampler.run, args=(file,), name="sampler", daemon=True).start()
+    sampler = Sampler(file)
+    signal.signal(signal.SIGPROF, sampler.look)
+    threading.Thread(target=sampler.run, name="sampler", daemon=True).start()
     sys.argv = ["twistd", *words]
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(code, namespace)

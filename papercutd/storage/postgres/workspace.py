@@ -47,6 +47,12 @@ _SCHEMA = "application"
 _NEWEST = 16
 
 
+#: Those that are not the rule of a table.
+_INDEXES = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE 'CREATE INDEX%'"
+#: Looked up by each settlement.
+_INDEXES_KEPT = ("charge_key",)
+
+
 class NotCovered(StorageError):
     """A statement may depend on rows that are not here."""
 
@@ -71,6 +77,10 @@ class Workspace(sqlite3.Connection):
             table: [(row[1], row[2] == "BLOB") for row in self._run(f"PRAGMA table_info({table})")]
             for (table,) in self._run("SELECT name FROM sqlite_master WHERE type = 'table'")
         }
+        for (name,) in self._run(_INDEXES).fetchall():
+            # Where there are a few hundred rows, they cost more than they find.
+            if name not in _INDEXES_KEPT:
+                self._run(f"DROP INDEX {name}")
         # Outside of any transaction, so that they stay. The change log puts its own in place.
         seals.Written().add_to(self)
         seals.watch(self)
