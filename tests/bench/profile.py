@@ -13,10 +13,9 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.jobs_postgres import cluster
 from tests.bench.outages import wait_until
 from tests.bench.sampled import sampled
-from tests.bench.servers import Load, application, directory
+from tests.bench.servers import Load, application, cluster, directory
 
 #: What is going on, by the innermost frame that matches; earlier rules first.
 RULES: tuple[tuple[str, str], ...] = (
