@@ -34,7 +34,7 @@ PIPELINE = 4
 #: People who print, each with money of their own.
 USERS = 40
 BALANCE = "10000000.00"
-AT_ONCE = 16
+AT_ONCE = 4
 
 
 @attrs.define
