@@ -8,7 +8,6 @@ transaction holds: order of numbers is order of visibility, without gaps.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +26,7 @@ from papercutd.domain.lost_edit import ADJUSTED
 from papercutd.domain.site_scope import Key, Owner
 from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import CHARGE, Row, read_rows
-from papercutd.storage.seals import Written, take_seals, watch
+from papercutd.storage.seals import Written, take_seals, watch, written_of
 
 
 @attrs.frozen
@@ -61,9 +60,7 @@ class ChangeLog:
         self._timeline = 1
         self._chain = CHAIN_START
         self._watched: Connection | None = None
-        #: Of each connection that was given one: it is asked for its functions once.
-        self._written_on: list[tuple[Connection, Written]] = []
-        self._ledger = Written()
+        self._ledger: Written | None = None
 
     @property
     def position_text(self) -> str:
@@ -108,17 +105,19 @@ class ChangeLog:
         self._has_mark = False
         self._written = None
         if self._watched is not connection:
-            self._ledger = self._written_of(connection)
             watch(connection)
             self._watched = connection
-        self._ledger.clear()
+        self._ledger = written_of(connection)
+        if self._ledger is not None:
+            self._ledger.clear()
         timeline, number, chain = connection.execute(
             "SELECT timeline, number, chain FROM head"
         ).fetchone()
         self._timeline, self.number, self._chain = timeline, number + 1, chain
 
     def mark(self) -> object:
-        return len(self._charged), len(self._adjusted), self._ledger.mark()
+        ledger = None if self._ledger is None else self._ledger.mark()
+        return len(self._charged), len(self._adjusted), ledger
 
     def undo(self, mark: object) -> None:
         # Rows touched in vain are read again as they are: no harm.
@@ -126,20 +125,11 @@ class ChangeLog:
         charged, adjusted, ledger = mark
         del self._charged[charged:]
         del self._adjusted[adjusted:]
-        self._ledger.undo(ledger)
-
-    def _written_of(self, connection: Connection) -> Written:
-        for known, written in self._written_on:
-            if known is connection:
-                return written
-        written = Written()
-        if isinstance(connection, sqlite3.Connection):
-            written.add_to(connection)
-        self._written_on.append((connection, written))
-        return written
+        if self._ledger is not None:
+            self._ledger.undo(ledger)
 
     def seal(self, connection: Connection) -> None:
-        seals = take_seals(connection, self.number, self._ledger)
+        seals = take_seals(connection, self.number)
         if not self._touched and not self._charged and not self._has_mark and not seals:
             return
         rows = read_rows(connection, self._touched)

@@ -73,7 +73,8 @@ def legible(connection: Connection) -> Iterator[None]:
 
 
 class Written:
-    """Keys of the ledger rows that a transaction on SQLite has written, by table.
+    """Keys of the ledger rows that a transaction has written, by table, on a connection that
+    nobody but its own thread waits for.
 
     In memory, not in a table of the connection: a savepoint that is undone leaves them, so
     who goes back to one says so (``undo``).
@@ -108,26 +109,44 @@ class Written:
         self.gone.add((table, key))
 
 
+def written_of(connection: Connection) -> Written | None:
+    """Where ``connection`` notes what it wrote; None: in a table of its own.
+
+    A function that a trigger calls takes the interpreter's lock each time: where a thread writes
+    beside the reactor's, a table is better.
+    """
+    return getattr(connection, "written", None)
+
+
 def watch(connection: Connection) -> None:
-    """Note from now on which ledger rows this connection writes; on SQLite by ``Written``."""
-    if not isinstance(connection, sqlite3.Connection):
+    """Note from now on which ledger rows this connection writes."""
+    if not is_sqlite(connection):
         postgres.watch(connection)
         return
+    in_memory = written_of(connection) is not None
+    if not in_memory:
+        connection.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS written"
+            " (tbl TEXT NOT NULL, key NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
+        )
     for table, key in LEDGER.items():
         for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
-            gone = f"SELECT note_gone('{table}', OLD.{key});" if event == "DELETE" else ""
+            note = f"INSERT OR IGNORE INTO written VALUES ('{table}', {row}.{key});"
+            if in_memory:
+                gone = f" SELECT note_gone('{table}', OLD.{key});" if event == "DELETE" else ""
+                note = f"SELECT note_{table}({row}.{key});{gone}"
             connection.execute(
                 f"CREATE TEMP TRIGGER IF NOT EXISTS written_{table}_{event}"
-                f" AFTER {event} ON main.{table} BEGIN SELECT note_{table}({row}.{key}); {gone} END"
+                f" AFTER {event} ON main.{table} BEGIN {note} END"
             )
 
 
-def take_seals(connection: Connection, number: int, written: Written) -> list[Seal]:
+def take_seals(connection: Connection, number: int) -> list[Seal]:
     """Seals of what this transaction wrote; empty when it wrote nothing of the ledger.
 
     The first seals of a database are those of all its rows.
     """
-    keys = _written(connection, written)
+    keys = _written(connection)
     if not keys:
         return []
     if connection.execute("SELECT 1 FROM sealing").fetchone() is None:
@@ -141,18 +160,25 @@ def take_seals(connection: Connection, number: int, written: Written) -> list[Se
     with as_stored(connection):
         if not is_sqlite(connection):
             return _seals_by_table(connection, keys)
+        written = written_of(connection)
+        if written is None:
+            connection.execute("DELETE FROM written")
         for table, key in keys:
             row = connection.execute(
                 f"SELECT * FROM {table} WHERE {LEDGER[table]} = ?", (key,)
             ).fetchone()
-            if row is not None or (table, key) in written.gone:
+            # Noted in memory, it may be what a statement that failed has left.
+            if row is not None or written is None or (table, key) in written.gone:
                 seals.append((table, key, None if row is None else digest_of(row)))
     return seals
 
 
-def _written(connection: Connection, written: Written) -> list[tuple[str, Key]]:
+def _written(connection: Connection) -> list[tuple[str, Key]]:
     if not is_sqlite(connection):
         return postgres.take_written(connection, LEDGER)
+    written = written_of(connection)
+    if written is None:
+        return connection.execute("SELECT tbl, key FROM written").fetchall()
     return [(table, key) for table in sorted(LEDGER) for key in sorted(written.keys[table])]
 
 

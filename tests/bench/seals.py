@@ -19,7 +19,7 @@ JOBS = 128 * 40
 
 def jobs_us(sealed: bool) -> tuple[float, Centre]:
     """Microseconds of processor time a job."""
-    change_log.take_seals = take_seals if sealed else lambda connection, number, written: []  # type: ignore[attr-defined]
+    change_log.take_seals = take_seals if sealed else lambda connection, number: []  # type: ignore[attr-defined]
     change_log.watch = watch if sealed else lambda connection: None  # type: ignore[attr-defined]
     turner = Turner()
     centre = Centre(turner)

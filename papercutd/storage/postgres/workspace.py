@@ -61,6 +61,8 @@ class Workspace(sqlite3.Connection):
     """What a batch is given in place of the connection to ``database``."""
 
     database: Connection
+    #: Ledger rows that this transaction wrote (storage/seals.py).
+    written: seals.Written
     _columns: dict[str, list[tuple[str, bool]]]
 
     def is_for(self, database: Connection) -> Workspace:
@@ -81,8 +83,9 @@ class Workspace(sqlite3.Connection):
             # Where there are a few hundred rows, they cost more than they find.
             if name not in _INDEXES_KEPT:
                 self._run(f"DROP INDEX {name}")
-        # Outside of any transaction, so that they stay. The change log puts its own in place.
-        seals.Written().add_to(self)
+        self.written = seals.Written()
+        self.written.add_to(self)
+        # Outside of any transaction, so that they stay.
         seals.watch(self)
         #: Keys of the rows that this transaction wrote; what was undone may be among them.
         self._made: dict[str, dict[Any, None]] = {table: {} for table in _WRITTEN}
