@@ -39,14 +39,16 @@ from papercutd.roles.common import (
     together,
     with_certificate,
 )
+from papercutd.roles.database_watch import with_database
 from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.roles.stores import database_of, open_application
+from papercutd.roles.verifying import BooksVerifier
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.reports import Monthly
 from papercutd.services.statements import Statements
-from papercutd.storage.application_store import ApplicationStore
+from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import Change
 from protocols.codes import Code
 from protocols.device.spec import DEVICE
@@ -112,6 +114,7 @@ class ApplicationRole:
             self._reactor.callFromThread(server.committed, change)
 
         self._log.on_commit = committed
+        self._verifier = BooksVerifier(self._env, self._reactor, SCHEMA, self._database)
         await server.start()
         self._monthly = Monthly(self._env, self._store, server.tasks)
         self._monthly.start()
@@ -136,6 +139,7 @@ class ApplicationRole:
 
     async def _stop(self) -> None:
         assert self._server is not None
+        await self._verifier.stop()
         self._statements.stop()
         self._monthly.stop()
         await self._server.stop()
@@ -172,6 +176,7 @@ class ApplicationRole:
         operations = ApplicationOperations(
             server, joining.make_token, self._verifiers, self._statements
         )
+        operations.verify_books = self._verifier
         provider_face = ProviderFace(env, server, NAME)
         site_face = SiteLinkFace(env, server, NAME)
         if store.intake.sabotage == "double-post":
@@ -208,6 +213,7 @@ class ApplicationRole:
         server.device_address = (listen.host or listen.interface, port)
         done = operations.all() | backups(env, self._reactor, "app", identity, self._database)
         told = with_certificate(plain.operations(done), self._renewer, shown)
+        told = with_database(told, self._database, store, self._listeners, self._reactor)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

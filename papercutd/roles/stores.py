@@ -33,6 +33,20 @@ _MOVED = (
 )
 
 
+def check_store(store: str) -> None:
+    """Raises ConfigError where ``store`` is neither empty nor an address of PostgreSQL."""
+    if not store:
+        return
+    if not store.startswith(("postgresql:", "postgres:")):
+        raise ConfigError(["store: is empty, or begins with postgresql:"])
+    from papercutd.storage.postgres.database import NoDatabase, check_dsn
+
+    try:
+        check_dsn(store)
+    except NoDatabase as error:
+        raise ConfigError([f"store: {error.why}"]) from None
+
+
 def database_of(store: str, path: Path) -> Path | str:
     """``path`` of SQLite's file, or the address of PostgreSQL's database; raises ConfigError."""
     moves = moves_of(path)
@@ -40,8 +54,7 @@ def database_of(store: str, path: Path) -> Path | str:
         if moves and not path.exists():
             raise ConfigError([_MOVED.format(path, name_of(path, moves[-1]))])
         return path
-    if not store.startswith(("postgresql:", "postgres:")):
-        raise ConfigError(["store: is empty, or begins with postgresql:"])
+    check_store(store)
     if path.exists():
         raise ConfigError([_BOTH.format(path)])
     if moves:
@@ -101,7 +114,8 @@ def open_application(
             after_commit=crash.after_commit,
         )
         reader = ThreadReader(connect(path), call)
-        return _at_once(ApplicationStore(threaded, reader, log, env.wall_s)), log
+        long = ThreadReader(connect(path), call, "long reader")
+        return _at_once(ApplicationStore(threaded, reader, log, env.wall_s, long)), log
     from papercutd.storage.postgres.opening import SEARCH_PATHS, prepare_database
     from papercutd.storage.postgres.reader import PostgresReader
     from papercutd.storage.postgres.writer import PostgresWriter
@@ -116,7 +130,8 @@ def open_application(
         after_commit=crash.after_commit,
     )
     reading = PostgresReader(reactor, database, SEARCH_PATHS[schema])
-    store = ApplicationStore(writer, reading, log, env.wall_s)
+    reading_long = PostgresReader(reactor, database, SEARCH_PATHS[schema], connections=1)
+    store = ApplicationStore(writer, reading, log, env.wall_s, reading_long)
     return writer.start().addCallback(lambda started: store), log
 
 

@@ -123,8 +123,9 @@ class Batch:
                 participant.rolled_back()
             if not _is_full(error):
                 raise
+            full = error if isinstance(error, StorageFull) else StorageFull()
             for waiting in batch:
-                waiting.result = Failure(StorageFull())
+                waiting.result = Failure(full)
             return
         if self._after_commit is not None:
             self._after_commit()
@@ -332,13 +333,18 @@ class InlineWriter:
 
 
 class ThreadReader:
-    """Reads on a connection of its own, in a thread of its own (short ones, please).
+    """Reads on a connection of its own, in a thread of its own: short ones, or long ones.
 
     A long reader keeps SQLite's write-ahead log from being reset.
     """
 
-    def __init__(self, connection: Connection, call_from_thread: Callable[..., object]) -> None:
-        self._writer = ThreadWriter(connection, call_from_thread, self._failed, name="reader")
+    def __init__(
+        self,
+        connection: Connection,
+        call_from_thread: Callable[..., object],
+        name: str = "reader",
+    ) -> None:
+        self._writer = ThreadWriter(connection, call_from_thread, self._failed, name=name)
 
     def read(self, operation: Operation[T]) -> Deferred[T]:
         return self._writer.submit(operation, BARE)
