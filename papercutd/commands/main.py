@@ -18,6 +18,7 @@ from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.quota import add_quota_commands
 from papercutd.commands.report import add_report_commands
 from papercutd.commands.sample_data import add_sample_data_command
+from papercutd.commands.site_scope import add_site_scope_command
 from papercutd.commands.statement import add_statement_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
@@ -202,6 +203,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--wait-s", type=int, default=60, help="for those who are connected")
     add("token", "a new join token", _token("site"), site).add_argument("name")
+    add_site_scope_command(add, site, _operation)
 
     add_policy_commands(add, group, _call)
 
@@ -376,6 +378,8 @@ def _cell(name: str, value: Any) -> str:
         return show_amount(value)
     if name in ("since", "until", "seen_at", "claimed_at") and isinstance(value, float) and value:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+    if isinstance(value, list) and not any(isinstance(one, (list, dict)) for one in value):
+        return ", ".join(map(str, value))
     return str(value)
 
 

@@ -177,7 +177,9 @@ class SiteLinkFace:
         position = wire.position_in(message.position)
         assert position is not None
         self._service.snapshots.places.leave(session)
-        head = await self._service.subscribe(session, position, message.credit_bytes)
+        site_name = conversation.asker.name
+        credit = message.credit_bytes
+        head = await self._service.subscribe(session, site_name, position, credit)
         return site.Subscribed(_wire_position(head))
 
     async def _snapshot(
@@ -185,7 +187,8 @@ class SiteLinkFace:
     ) -> Any:
         assert session.hello is not None
         known = wire.position_in(session.hello.position)
-        kept = await self._service.snapshots.offer(session, message.resume, known)
+        name = conversation.asker.name
+        kept = await self._service.snapshot(session, name, message.resume, known)
         position = _wire_position(kept.image.position)
         return site.SnapshotOffer(kept.id, position, len(kept.image.chunks))
 
@@ -208,9 +211,8 @@ class SiteLinkFace:
         self, session: Session, conversation: _Conversation, message: site.Digests
     ) -> Any:
         try:
-            position, found = await self._service.store.digests(
-                *(message.table, message.after, message.until, session.version)
-            )
+            query = (message.table, message.after, message.until, session.version)
+            position, found = await self._service.digests(session, conversation.asker.name, query)
         except (NotFound, InvalidValue):
             raise Refusal(Code.BAD_FIELDS) from None
         listed = found.rows[: site.DIGEST_ROWS_MAX] if message.listed else []

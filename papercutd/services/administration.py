@@ -34,6 +34,7 @@ from papercutd.services.policy_operations import (
 from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.reports import ReportOperations
 from papercutd.services.reserved_operations import ReservedOperations
+from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
@@ -118,6 +119,7 @@ class StoreOperations:
             **AllowanceOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
             **ReportOperations(self.store).all(),
+            **ScopeOperations(self.store).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -308,7 +310,14 @@ class StoreOperations:
     async def site_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All sites."""
         take(arguments)
-        return await self.store.sites()
+        words = {CAP_DEFAULT: "default", CAP_NONE: "none"}
+        found = await self.store.sites()
+        for site in found:
+            cap_e4 = site.pop("cap_user_e4")
+            site["cap"] = words.get(cap_e4) or show_amount(cap_e4)
+            site["deny_beyond_cap"] = bool(site["deny_beyond_cap"])
+            site["removed"] = bool(site["removed"])
+        return found
 
     async def provider_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add a print provider, beside a site or without one."""

@@ -24,12 +24,14 @@ from papercutd.services.quotas import Quotas
 from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
-from papercutd.services.snapshots import Snapshots
+from papercutd.services.snapshots import KeptSnapshot, Snapshots
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.people import CARD_KEY, Device
+from papercutd.storage.replicated import RangeDigest
+from papercutd.storage.site_scopes import scopes_changed
 from papercutd.storage.values import ProviderSettings, StreamWelcome
 from protocols.codes import Code
 from protocols.endpoint import Session
@@ -46,6 +48,10 @@ JOURNAL_RETRY_AFTER_S = 2.0
 SETTINGS_TABLES = frozenset(
     {"printer", "provider", "site", "price", "stream", "revocation", "device"}
 )
+
+
+#: A bound of a range of keys.
+Key = int | str | None
 
 
 class ApplicationServer:
@@ -123,6 +129,9 @@ class ApplicationServer:
         """A transaction is on the disk; called in order, in the reactor's thread."""
         is_new_timeline = change.position.timeline != self.position.timeline
         self.position = change.position
+        # Before it hears of this change: its replica is of the former scope, and to be seen so.
+        for site in scopes_changed(change):
+            self.sites.end(f"site:{site}", Code.UNAVAILABLE)
         self.feed.committed(change)
         self.on_change(change)
         self.lockouts.applied(change.rows)
@@ -244,12 +253,34 @@ class ApplicationServer:
         self.recalls.applied(stream, mark.number)
         return mark
 
-    async def subscribe(self, session: Session, position: Position, credit_bytes: int) -> Position:
-        """Raises Rejected ``snapshot-gone`` when ``position`` is not in our history."""
-        if not await self.store.in_history(position):
+    async def subscribe(
+        self, session: Session, site: str, position: Position, credit_bytes: int
+    ) -> Position:
+        """Raises Rejected ``snapshot-gone`` when ``position`` is not in our history.
+
+        Nor is it where it is of another scope than the site has now.
+        """
+        if not await self.store.can_go_on(site, position):
             raise Rejected("snapshot-gone")
-        self.feed.subscribe(session, position, credit_bytes)
+        reach = await self.store.reach(await self.store.scope(site))
+        self.feed.subscribe(session, position, credit_bytes, reach)
         return self.position
+
+    async def snapshot(
+        self, session: Session, site: str, resume: str, known: Position | None
+    ) -> KeptSnapshot:
+        """What ``site`` loads; raises Refusal ``busy`` as Snapshots.offer does."""
+        scope = await self.store.scope(site)
+        return await self.snapshots.offer(session, resume, known, scope)
+
+    async def digests(
+        self, session: Session, site: str, query: tuple[str, Key, Key, int]
+    ) -> tuple[Position, RangeDigest]:
+        """As the store's: ``query`` is (table, after, until, version)."""
+        found = await self.store.digests(*query, await self.store.scope(site))
+        # It is compared once the site is there, which hears of what is not for it now and then.
+        self.feed.tell_position(session)
+        return found
 
     async def _count_unseen(self) -> None:
         try:

@@ -15,6 +15,7 @@ import msgspec
 from twisted.internet.interfaces import IDelayedCall
 
 from papercutd.domain.chain import Position
+from papercutd.domain.site_scope import Reach, Seen
 from papercutd.environment import Environment
 from papercutd.services.tasks import Tasks
 from papercutd.services.wire import position_out
@@ -38,6 +39,8 @@ _WAITING_BYTES_MAX = 262_144
 #: Rows that jobs change: changes of no others may travel as one. Of all others a site is to
 #: know each place in the history, or a restore could list as lost what is still there.
 JOB_TABLES = frozenset({"account", "reservation", "stream", "allowance", CHARGE})
+#: A site with a scope is told so often of a position by which nothing changed for it.
+POSITION_S = 1.0
 #: Between two rounds of lines lie so many seconds for each site: what a round costs grows
 #: with their number, and so does what it joins.
 ROUND_S_PER_SITE = 0.0005
@@ -59,6 +62,7 @@ class _Batch:
 
     lines: list[tuple[Prepared, int]]
     number: int
+    has_rows: bool
 
 
 def _encode(change: Change) -> _Encoded:
@@ -87,36 +91,59 @@ def _split(rows: list[bytes]) -> list[list[bytes]]:
     return parts
 
 
-def _join(changes: Iterator[_Encoded]) -> tuple[list[bytes], Change]:
-    """The rows of the first of ``changes``, and of those after it that fit, and the last one."""
-    first = next(changes)
-    if not first.is_of_jobs:
-        return first.rows, first.change
-    last = first
-    rows = _latest({}, first)
-    size = _size(rows.values())
-    for one in changes:
-        size += _size(one.rows)
-        if not one.is_of_jobs or size > _PART_BYTES:
-            break
-        rows, last = _latest(rows, one), one
-    return list(rows.values()), last.change
-
-
 Key = tuple[str, int | str]
+Rows = list[tuple[Key, bytes]]
 
 
-def _latest(rows: dict[Key, bytes], encoded: _Encoded) -> dict[Key, bytes]:
-    """``rows`` with those of a later change, in its order, in place of what they replace."""
-    for (table, key, _), row in zip(encoded.change.rows, encoded.rows, strict=True):
-        rows.pop((table, key), None)
-        rows[table, key] = row
-    return rows
+def _told(encoded: _Encoded, reach: Reach | None) -> Rows:
+    """The rows of a change that a site is told of; None: of all."""
+    change = encoded.change
+    keys = [(row[0], row[1]) for row in change.rows]
+    if reach is None:
+        return list(zip(keys, encoded.rows, strict=True))
+    if encoded.is_of_jobs:
+        reach.begin_jobs()
+    else:
+        reach.begin(change.rows, change.owners)
+    told: Rows = []
+    for key, row, body in zip(keys, change.rows, encoded.rows, strict=True):
+        seen = reach.look(row, change.owners.get(key, ()))
+        if seen is Seen.WHOLE:
+            told.append((key, body))
+        elif seen is Seen.GONE:
+            told.append((key, msgspec.json.encode((*key, None))))
+    return told
 
 
-def _batch(after: int, changes: Iterator[_Encoded]) -> _Batch:
-    """The next lines of ``changes``, which begin after number ``after``."""
-    rows, last = _join(changes)
+def _join(changes: Iterator[_Encoded], reach: Reach | None) -> tuple[list[bytes], Change]:
+    """What is told of the first of ``changes`` that says anything, and of those that fit with it.
+
+    And the last of them: nothing else is told of any up to it.
+    """
+    rows: dict[Key, bytes] = {}
+    size = 0
+    last: Change | None = None
+    for one in changes:
+        if rows and not one.is_of_jobs:
+            break
+        told = _told(one, reach)
+        size += _size(row for _, row in told)
+        if rows and size > _PART_BYTES:
+            break
+        for key, row in told:
+            # Of each row the last state, in the order of the last changes.
+            rows.pop(key, None)
+            rows[key] = row
+        last = one.change
+        if told and not one.is_of_jobs:
+            break
+    assert last is not None
+    return list(rows.values()), last
+
+
+def _batch(after: int, changes: Iterator[_Encoded], reach: Reach | None = None) -> _Batch:
+    """The next lines of ``changes``, for a replica at number ``after``; maybe of no rows."""
+    rows, last = _join(changes, reach)
     to = position_out(last.position)
     assert to is not None
     parts = _split(rows)
@@ -131,14 +158,20 @@ def _batch(after: int, changes: Iterator[_Encoded]) -> _Batch:
             committed_at=last.committed_at,
         )
         lines.append((prepare(SITE, Side.SERVER, message), _size(part)))
-    return _Batch(lines, last.position.number)
+    return _Batch(lines, last.position.number, bool(rows))
 
 
 @attrs.define(eq=False)
 class _Subscriber:
     session: Session
+    #: Of the last change that was looked at, and of the last that the site was told of.
     number: int
+    told: int
     credit_bytes: int
+    #: Which rows the site is told of; None: all.
+    reach: Reach | None = None
+    #: What it is told next, unless there are rows for it before.
+    untold: _Batch | None = None
     is_reading: bool = False
 
 
@@ -155,6 +188,7 @@ class ChangeFeed:
         self._batches: dict[int, _Batch] = {}
         self._round_at = float("-inf")
         self._round: IDelayedCall | None = None
+        self._positions: IDelayedCall | None = None
 
     def committed(self, change: Change) -> None:
         """A transaction was committed; called in order, in the reactor's thread."""
@@ -178,13 +212,24 @@ class ChangeFeed:
 
     def stop(self) -> None:
         """Nothing more is sent: the sessions have ended."""
-        if self._round is not None:
-            self._round.cancel()
-            self._round = None
+        for due in (self._round, self._positions):
+            if due is not None:
+                due.cancel()
+        self._round = self._positions = None
 
-    def subscribe(self, session: Session, position: Position, credit_bytes: int) -> None:
-        """Send ``session`` what comes after ``position``."""
-        subscriber = _Subscriber(session, position.number, credit_bytes)
+    def subscribe(
+        self,
+        session: Session,
+        position: Position,
+        credit_bytes: int,
+        reach: Reach | None = None,
+    ) -> None:
+        """Send ``session`` what comes after ``position``, as far as ``reach``."""
+        if not session.is_open:
+            # It has ended since it asked, and nobody would take it from the list.
+            return
+        number = position.number
+        subscriber = _Subscriber(session, number, number, credit_bytes, reach)
         self._subscribers[session] = subscriber
         self._read_on(subscriber)
 
@@ -217,6 +262,10 @@ class ChangeFeed:
                 if self._recent and after + 1 < next(iter(self._recent)):
                     self._read_on(subscriber)
                 return
+            if subscriber.reach is not None:
+                changes = self._recent_after(after)
+                self._send(subscriber, _batch(subscriber.told, changes, subscriber.reach))
+                continue
             batch = self._batches.get(after)
             if batch is None:
                 batch = self._batches[after] = _batch(after, self._recent_after(after))
@@ -252,14 +301,35 @@ class ChangeFeed:
     def _send_all(self, subscriber: _Subscriber, changes: list[_Encoded]) -> None:
         """Send ``changes``, which follow on what was sent, as long as there is credit."""
         while changes and self._may_send(subscriber):
-            batch = _batch(subscriber.number, iter(changes))
+            batch = _batch(subscriber.told, iter(changes), subscriber.reach)
             self._send(subscriber, batch)
             while changes and changes[0].change.position.number <= batch.number:
                 del changes[0]
 
+    def _send(self, subscriber: _Subscriber, batch: _Batch) -> None:
+        subscriber.number = batch.number
+        if batch.has_rows or subscriber.reach is None:
+            self._tell(subscriber, batch)
+            return
+        subscriber.untold = batch
+        if self._positions is None:
+            self._positions = self._env.clock.callLater(POSITION_S, self._tell_positions)
+
+    def _tell_positions(self) -> None:
+        self._positions = None
+        for session in list(self._subscribers):
+            self.tell_position(session)
+
+    def tell_position(self, session: Session) -> None:
+        """By what came last nothing changed for the site: it is told that it is so far, now."""
+        subscriber = self._subscribers.get(session)
+        if subscriber is not None and subscriber.untold is not None:
+            self._tell(subscriber, subscriber.untold)
+
     @staticmethod
-    def _send(subscriber: _Subscriber, batch: _Batch) -> None:
+    def _tell(subscriber: _Subscriber, batch: _Batch) -> None:
         for line, size in batch.lines:
             subscriber.session.notify_prepared(line)
             subscriber.credit_bytes -= size
-        subscriber.number = batch.number
+        subscriber.told = batch.number
+        subscriber.untold = None

@@ -69,6 +69,12 @@ class Sessions:
     def all(self) -> list[tuple[str, Session]]:
         return list(self._live.items())
 
+    def end(self, identity: str, code: Code) -> None:
+        """End the session of ``identity``, if it has one."""
+        session = self._live.get(identity)
+        if session is not None:
+            session.end(code)
+
     def end_all(self, code: Code, retry_after_s: float = 0.0) -> None:
         for session in list(self._live.values()):
             session.end(code, retry_after_s)

@@ -12,6 +12,7 @@ from papercutd.environment import Environment
 from papercutd.errors import Rejected
 from papercutd.services.admission import Places
 from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.site_scopes import EVERYBODY, SiteScope
 from papercutd.storage.snapshot import SnapshotImage
 
 #: Snapshots kept for sites that load them, and for how long.
@@ -34,6 +35,7 @@ class KeptSnapshot:
     id: str
     image: SnapshotImage
     made_at: float
+    scope: SiteScope
 
 
 class Snapshots:
@@ -47,19 +49,26 @@ class Snapshots:
         self._timeline = 0
         self.places = Places(env, LOADING_MAX, IDLE_MAX_S, RETRY_AFTER_S)
 
-    async def offer(self, who: Hashable, resume: str, known: Position | None) -> KeptSnapshot:
+    async def offer(
+        self,
+        who: Hashable,
+        resume: str,
+        known: Position | None,
+        scope: SiteScope = EVERYBODY,
+    ) -> KeptSnapshot:
         """The snapshot ``resume`` if it is kept, else one that is not before ``known``.
 
+        Sites with a scope of their own have snapshots of their own.
         Raises Refusal ``busy`` while as many sites as may are loading one.
         """
         self.places.take(who)
         self._forget_old()
         kept = self._kept.get(resume)
-        if kept is not None:
+        if kept is not None and _is_for(kept, scope):
             return kept
         await self._making.acquire()
         try:
-            return self._young(known) or await self._make()
+            return self._young(known, scope) or await self._make(scope)
         finally:
             self._making.release()
 
@@ -83,22 +92,30 @@ class Snapshots:
         for old in [s for s in self._kept.values() if now - s.made_at > SNAPSHOT_KEPT_S]:
             del self._kept[old.id]
 
-    def _young(self, known: Position | None) -> KeptSnapshot | None:
+    def _young(self, known: Position | None, scope: SiteScope) -> KeptSnapshot | None:
         """No replica goes back; one of another history has no place in ours."""
         now = self._env.now()
         for kept in reversed(self._kept.values()):
             at, least = kept.image.position, 0
             if known is not None and known.timeline == at.timeline:
                 least = known.number
-            if now - kept.made_at <= SHARED_S and at.number >= least:
+            is_young = now - kept.made_at <= SHARED_S and at.number >= least
+            if is_young and _is_for(kept, scope):
                 return kept
         return None
 
-    async def _make(self) -> KeptSnapshot:
-        image = await self._store.snapshot()
-        kept = KeptSnapshot(self._env.new_id(), image, self._env.now())
+    async def _make(self, scope: SiteScope) -> KeptSnapshot:
+        image = await self._store.snapshot(scope)
+        kept = KeptSnapshot(self._env.new_id(), image, self._env.now(), scope)
         if image.position.timeline >= self._timeline:
             while len(self._kept) >= SNAPSHOTS_MAX:
                 del self._kept[next(iter(self._kept))]
             self._kept[kept.id] = kept
         return kept
+
+
+def _is_for(kept: KeptSnapshot, scope: SiteScope) -> bool:
+    """Whether it has the rows of ``scope``, and is not from before it was set."""
+    if not (scope.groups or kept.scope.groups):
+        return kept.image.position.number >= scope.since
+    return kept.scope == scope

@@ -153,9 +153,10 @@ class Accounts:
         connection.execute(
             "UPDATE account SET credits_e4 = credits_e4 + ? WHERE id = ?", (amount_e4, credit)
         )
-        self._log.touch("account", debit)
-        if credit > UNCOLLECTED:
-            self._log.touch("account", credit)
+        for account in (debit, credit):
+            # No site has the installation's own.
+            if account > UNCOLLECTED:
+                self._log.touch("account", account)
 
     def _write(
         self,

@@ -24,6 +24,7 @@ from papercutd.domain.job import (
     Told,
     owner_identity,
 )
+from papercutd.domain.site_scope import Reach
 from papercutd.errors import Rejected
 from papercutd.points import passing
 from papercutd.storage import askers, lost_keys, outages, runs, timeline
@@ -43,6 +44,7 @@ from papercutd.storage.charging import Charging, Source
 from papercutd.storage.claims import Claims
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
+from papercutd.storage.groups import find_group
 from papercutd.storage.hot import Hot, wanted_by
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
@@ -67,6 +69,15 @@ from papercutd.storage.rule_store import RuleStore
 from papercutd.storage.schedules import Schedules
 from papercutd.storage.scope import check_spoken_for
 from papercutd.storage.seals import one_moment
+from papercutd.storage.site_scopes import (
+    EVERYBODY,
+    SiteScope,
+    can_go_on,
+    read_reach,
+    read_scope,
+    set_scope,
+    within,
+)
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
@@ -209,7 +220,7 @@ class ApplicationStore(AdministeredStore):
                 connection, identity, stream, mark, self._wall_s(), software
             )
             self._link_event(connection, identity, "up")
-            resume = position is not None and in_history(connection, position)
+            resume = position is not None and can_go_on(connection, name, position)
             return StreamWelcome(seen.session, applied, read_head(connection), resume)
 
         return self.write(begin)
@@ -351,6 +362,9 @@ class ApplicationStore(AdministeredStore):
     def in_history(self, position: Position) -> Deferred[bool]:
         return self.read(lambda c: in_history(c, position))
 
+    def can_go_on(self, site: str, position: Position) -> Deferred[bool]:
+        return self.read(lambda c: can_go_on(c, site, position))
+
     def newest_shared(self, places: Sequence[Mark]) -> Deferred[int]:
         return self.read(lambda c: newest_shared(c, places))
 
@@ -359,8 +373,25 @@ class ApplicationStore(AdministeredStore):
     ) -> Deferred[list[Change]]:
         return self.read(lambda c: read_changes(c, number, entries_max, bytes_max))
 
-    def snapshot(self) -> Deferred[SnapshotImage]:
-        return self.read(read_snapshot)
+    def snapshot(self, scope: SiteScope = EVERYBODY) -> Deferred[SnapshotImage]:
+        return self.read(lambda c: read_snapshot(c, scope))
+
+    def scope(self, site: str) -> Deferred[SiteScope]:
+        """Which people ``site`` is sent."""
+        return self.read(lambda c: read_scope(c, site))
+
+    def set_scope(self, site: str, groups: Sequence[str]) -> Deferred[SiteScope]:
+        """``site`` is sent the members of ``groups`` alone; none: everybody. Raises NotFound."""
+
+        def change(connection: Connection) -> SiteScope:
+            id = self.directory.id_of(connection, "site", site)
+            found = [find_group(connection, group) for group in groups]
+            return set_scope(connection, self.log, id, found)
+
+        return self.write(change)
+
+    def reach(self, scope: SiteScope) -> Deferred[Reach | None]:
+        return self.read(lambda c: read_reach(c, scope))
 
     def parked(self, after: tuple[str, int] = ("", 0)) -> Deferred[list[Row]]:
         return self.read(lambda c: read_parked(c, after))
@@ -392,11 +423,12 @@ class ApplicationStore(AdministeredStore):
         after: int | str | None,
         until: int | str | None,
         version: int | None = None,
+        scope: SiteScope = EVERYBODY,
     ) -> Deferred[tuple[Position, RangeDigest]]:
         """What a replica of who speaks ``version`` should hold in that range, and at which
         position; raises NotFound.
         """
-        spec = find_table(table, version)
+        spec = within(find_table(table, version), scope)
 
         def read(connection: Connection) -> tuple[Position, RangeDigest]:
             with one_moment(connection):

@@ -8,7 +8,8 @@ transaction holds: order of numbers is order of visibility, without gaps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 import msgspec
@@ -22,6 +23,7 @@ from papercutd.domain.chain import (
     next_chain,
 )
 from papercutd.domain.lost_edit import ADJUSTED
+from papercutd.domain.site_scope import Key, Owner
 from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import CHARGE, Row, read_rows
 from papercutd.storage.seals import take_seals, watch
@@ -34,6 +36,8 @@ class Change:
     position: Position
     rows: list[Row]
     committed_at: float
+    #: Of (table, key) whose that row was until then, where its columns do not say so.
+    owners: Mapping[tuple[str, Key], Sequence[Owner]] = attrs.field(factory=dict)
 
 
 class ChangeLog:
@@ -47,6 +51,7 @@ class ChangeLog:
         self.on_commit = on_commit
         self._touched: dict[tuple[str, int | str], None] = {}
         self._charged: list[str] = []
+        self._owners: dict[tuple[str, Key], list[Owner]] = {}
         self._adjusted: list[Row] = []
         self._has_mark = False
         self._written: Change | None = None
@@ -63,13 +68,19 @@ class ChangeLog:
         """``timeline.number`` of the transaction under way."""
         return f"{self._timeline}.{self.number}"
 
-    def touch(self, table: str, key: int | str) -> None:
-        """This transaction changed that row."""
+    def touch(self, table: str, key: int | str, *was: Owner) -> None:
+        """This transaction changed that row; ``was``: whose it was, of one removed or moved."""
         self._touched[(table, key)] = None
+        if was:
+            self._owners.setdefault((table, key), []).extend(was)
 
-    def charged(self, key: str) -> None:
-        """This transaction settled ``key``: posted its charge, or ended it without paper."""
+    def charged(self, key: str, asker: str) -> None:
+        """This transaction settled ``key``: posted its charge, or ended it without paper.
+
+        ``asker``: the print provider or device whose job it is.
+        """
         self._charged.append(key)
+        self._owners[CHARGE, key] = [("asker", asker)]
 
     def adjusted(self, transfer: int, account: int, amount_e4: int, reason: str, at: float) -> None:
         """In this transaction an administrator gave, or (negative) took, money."""
@@ -90,6 +101,7 @@ class ChangeLog:
     def begin(self, connection: Connection) -> None:
         self._touched.clear()
         self._charged.clear()
+        self._owners.clear()
         self._adjusted.clear()
         self._has_mark = False
         self._written = None
@@ -119,7 +131,7 @@ class ChangeLog:
         rows = read_rows(connection, self._touched)
         rows.extend((CHARGE, key, {}) for key in self._charged)
         rows.extend(self._adjusted)
-        body = msgspec.json.encode(rows)
+        body = msgspec.json.encode([self._written_row(row) for row in rows])
         committed_at = self._wall_s()
         seal = msgspec.json.encode((self._timeline, committed_at, seals))
         chain = next_chain(self._chain, body + seal)
@@ -129,7 +141,13 @@ class ChangeLog:
             (self.number, self._timeline, body, chain, committed_at, seal),
         )
         connection.execute("UPDATE head SET number = ?, chain = ?", (self.number, chain))
-        self._written = Change(Position(self._timeline, self.number, chain), rows, committed_at)
+        position = Position(self._timeline, self.number, chain)
+        self._written = Change(position, rows, committed_at, dict(self._owners))
+
+    def _written_row(self, row: Row) -> tuple[Any, ...]:
+        """As the log has it: with whose it was, where that is to be known."""
+        owners = self._owners.get(row[:2])
+        return row if owners is None else (*row, owners)
 
     def committed(self) -> None:
         if self._written is not None:
@@ -187,8 +205,13 @@ def read_changes(
         size += len(body)
         if changes and size > bytes_max:
             break
-        rows = [(row[0], row[1], row[2]) for row in msgspec.json.decode(body)]
-        changes.append(Change(Position(timeline, number, chain), rows, committed_at))
+        written = msgspec.json.decode(body)
+        rows = [(row[0], row[1], row[2]) for row in written]
+        owners = {
+            (row[0], row[1]): [(kind, id) for kind, id in row[3]] for row in written if len(row) > 3
+        }
+        position = Position(timeline, number, chain)
+        changes.append(Change(position, rows, committed_at, owners))
     return changes
 
 

@@ -30,6 +30,7 @@ from papercutd.domain.pricing import (
     total_e4,
     total_pages,
 )
+from papercutd.domain.site_scope import Owner
 from papercutd.errors import Rejected
 from papercutd.storage import askers, runs
 from papercutd.storage.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
@@ -72,6 +73,12 @@ class Stored:
     reserved_e4: int
     transfer: int | None
     decision: Decision
+
+
+def _was(stored: Stored) -> tuple[Owner, ...]:
+    """Whose its reservation was: who asked, and who was to pay."""
+    asker: Owner = ("asker", stored.provider)
+    return (asker,) if stored.account is None else (asker, ("account", stored.account))
 
 
 def read_decision(connection: Connection, key: str) -> Stored | None:
@@ -322,7 +329,7 @@ class Charging:
                 connection, stored.transfer, stored.account, stored.reserved_e4, entry
             )
         connection.execute("UPDATE decision SET state = 'voided' WHERE key = ?", (key,))
-        self._log.touch("reservation", key)
+        self._log.touch("reservation", key, *_was(stored))
 
     def log_job(
         self,
@@ -621,9 +628,9 @@ class Charging:
             connection.execute("UPDATE decision SET state = 'settled' WHERE key = ?", (key,))
             askers.release_all(connection, key)
             if stored.state == "open":
-                self._log.touch("reservation", key)
+                self._log.touch("reservation", key, *_was(stored))
         # Sites hear of it with or without a charge: what they reserved for the key is free.
-        self._log.charged(key)
+        self._log.charged(key, completion.provider)
 
     def _store(
         self,

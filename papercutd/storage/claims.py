@@ -113,7 +113,7 @@ class Claims:
         owner = self._owner(connection, claim.hash)
         if stood and owner in {other for id, other, _ in others if id in stood}:
             connection.execute("DELETE FROM card WHERE hash = ?", (claim.hash,))
-            self._log.touch("card", claim.hash)
+            self._log.touch("card", claim.hash, ("user", owner))
         for id, other, other_site in others:
             if id in stood:
                 self._tell(connection, id, other, CLAIMED_TWICE, other_site)
@@ -144,11 +144,11 @@ class Claims:
         list_item(connection, self._log.number, now, kind, "", f"site:{site}", detail)
 
     def _forget(self, connection: Connection, condition: str, value: float) -> None:
-        for (id,) in connection.execute(
-            f"SELECT id FROM notice WHERE {condition}", (value,)
+        for id, user in connection.execute(
+            f"SELECT id, user FROM notice WHERE {condition}", (value,)
         ).fetchall():
             connection.execute("DELETE FROM notice WHERE id = ?", (id,))
-            self._log.touch("notice", id)
+            self._log.touch("notice", id, ("user", user))
 
     @staticmethod
     def _owner(connection: Connection, hashed: str) -> int | None:

@@ -114,7 +114,7 @@ def take_user_name(
     if found[0] != user and not now and at < found[1] + NAME_KEPT_S:
         raise NameKept(name, found[1] + NAME_KEPT_S)
     connection.execute("DELETE FROM former_name WHERE folded = ?", (folded,))
-    log.touch("former_name", folded)
+    log.touch("former_name", folded, ("user", found[0]))
 
 
 class Directory:
@@ -469,10 +469,11 @@ class Directory:
     def remove_card(self, connection: Connection, number: str) -> None:
         """A card is nobody's from now on; raises NotFound."""
         hashed = self._hash_card(connection, number)
-        gone = connection.execute("DELETE FROM card WHERE hash = ?", (hashed,))
-        if gone.rowcount == 0:
+        gone = connection.execute("DELETE FROM card WHERE hash = ? RETURNING user", (hashed,))
+        owners = gone.fetchall()
+        if not owners:
             raise NotFound("card", normalise_card(number))
-        self._log.touch("card", hashed)
+        self._log.touch("card", hashed, ("user", owners[0][0]))
 
     def ensure_secret(self, connection: Connection, name: str, value: str) -> None:
         """``value`` becomes the secret called ``name``, unless there is one."""

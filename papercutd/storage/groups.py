@@ -13,6 +13,7 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
+from papercutd.storage.site_scopes import sites_in_need, touch_person
 from papercutd.storage.timeline import next_id
 
 #: So many rules may each be resolved for every decision.
@@ -66,13 +67,17 @@ class Groups:
     def remove(self, connection: Connection, name: str) -> int:
         """The group is gone, with its rules; how many users it had. Raises NotFound."""
         group = find_group(connection, name)
+        needed = sites_in_need(connection, group)
+        if needed:
+            raise InvalidValue("name", f"is in the scope of {', '.join(needed[:5])}")
         count = 0
         for table in ("group_member", "site_policy"):
             for (key,) in connection.execute(
                 f"SELECT key FROM {table} WHERE user_group = ?", (group,)
             ).fetchall():
                 connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
-                self._log.touch(table, key)
+                user = key.partition(".")[2]
+                self._log.touch(table, key, *([("user", int(user))] if user.isdigit() else []))
                 count += table == "group_member"
         # What no name can be: names hold no control characters.
         connection.execute(
@@ -90,6 +95,7 @@ class Groups:
     ) -> int:
         """Users put into a group and taken out, all or none; how many changed. Raises NotFound."""
         group = find_group(connection, name)
+        is_scope = bool(sites_in_need(connection, group))
         changed = 0
         for user in add:
             id = self._directory.id_of_user(connection, user)
@@ -100,11 +106,16 @@ class Groups:
             )
             changed += done.rowcount
             self._log.touch("group_member", key)
+            if is_scope:
+                touch_person(connection, self._log, id)
         for user in remove:
-            key = f"{group}.{self._directory.id_of_user(connection, user)}"
+            id = self._directory.id_of_user(connection, user)
+            key = f"{group}.{id}"
             done = connection.execute("DELETE FROM group_member WHERE key = ?", (key,))
             changed += done.rowcount
-            self._log.touch("group_member", key)
+            self._log.touch("group_member", key, ("user", id))
+            if is_scope:
+                touch_person(connection, self._log, id)
         return changed
 
 

@@ -21,6 +21,7 @@ from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, Ses
 from papercutd.domain.policy import Effective, Rule
 from papercutd.domain.pricing import PriceList
 from papercutd.domain.signed import Signature
+from papercutd.domain.site_scope import Reach
 from papercutd.domain.staleness import Kept
 from papercutd.storage.allowances import Shortage
 from papercutd.storage.askers import OpenKey, Seen
@@ -34,6 +35,7 @@ from papercutd.storage.replicated import RangeDigest
 from papercutd.storage.retiring import EndedStream
 from papercutd.storage.rule_store import GroupedUser, RuleView
 from papercutd.storage.schedules import QuotaPiece, Schedule
+from papercutd.storage.site_scopes import EVERYBODY, SiteScope
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
     JournalBatch,
@@ -194,6 +196,9 @@ class IApplicationStore(IJobStore):
     def in_history(position: Position) -> Deferred[bool]:
         """Whether ``position`` is one of ours and its log is still kept."""
 
+    def can_go_on(site: str, position: Position) -> Deferred[bool]:
+        """Whether the site's replica at ``position`` is of our history and of its scope."""
+
     def changes_after(number: int, entries_max: int, bytes_max: int) -> Deferred[list[Change]]:
         """Entries of the change log after ``number``, in order, at least one if there is one."""
 
@@ -202,6 +207,7 @@ class IApplicationStore(IJobStore):
         after: int | str | None,
         until: int | str | None,
         version: int | None = None,
+        scope: SiteScope = EVERYBODY,
     ) -> Deferred[tuple[Position, RangeDigest]]:
         """What a replica of who speaks ``version`` should hold in that range, and at which
         position; raises NotFound.
@@ -210,8 +216,17 @@ class IApplicationStore(IJobStore):
     def resend(table: str, keys: Sequence[int | str]) -> Deferred[Position]:
         """Send these rows again as changes, all of them at the position or before."""
 
-    def snapshot() -> Deferred[SnapshotImage]:
-        """All replicated rows at one position."""
+    def snapshot(scope: SiteScope = EVERYBODY) -> Deferred[SnapshotImage]:
+        """All replicated rows within ``scope`` at one position."""
+
+    def scope(site: str) -> Deferred[SiteScope]:
+        """Which people ``site`` is sent."""
+
+    def set_scope(site: str, groups: Sequence[str]) -> Deferred[SiteScope]:
+        """``site`` is sent the members of ``groups`` alone; none: everybody. Raises NotFound."""
+
+    def reach(scope: SiteScope) -> Deferred[Reach | None]:
+        """What a site of that scope is sent, as it stands; None: everything."""
 
     # Records that were parked.
 

@@ -89,7 +89,13 @@ def read_prices(connection: Connection) -> list[Row]:
 
 
 def read_sites(connection: Connection) -> list[Row]:
-    return rows(connection, "SELECT * FROM site ORDER BY name")
+    found = rows(connection, "SELECT * FROM site ORDER BY name")
+    groups = dict(connection.execute("SELECT id, name FROM user_group").fetchall())
+    for site in found:
+        del site["scope_since"]
+        within = [groups.get(int(group), group) for group in site["scope"].split(",") if group]
+        site["scope"] = within or "everybody"
+    return found
 
 
 def read_providers(connection: Connection) -> list[Row]:

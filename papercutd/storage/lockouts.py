@@ -140,7 +140,7 @@ class Lockouts:
             "SELECT user FROM lockout WHERE noted_at < ? LIMIT ?", oldest
         ).fetchall():
             connection.execute("DELETE FROM lockout WHERE user = ?", (user,))
-            self._log.touch("lockout", user)
+            self._log.touch("lockout", user, ("user", user))
 
     def _read(self, connection: Connection, user: int) -> Lockout:
         found = connection.execute(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import attrs
 
 from papercutd.domain.job import fold_user_name
+from papercutd.domain.site_scope import Owner
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import UNCOLLECTED, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
@@ -77,7 +78,7 @@ class Merging:
             "SELECT hash FROM card WHERE user = ?", (old.id,)
         ).fetchall():
             connection.execute("UPDATE card SET user = ? WHERE hash = ?", (heir.id, card))
-            self._log.touch("card", card)
+            self._log.touch("card", card, ("user", old.id))
 
     def rename(self, connection: Connection, name: str, new: str, at: float, now: bool) -> None:
         """The user is called ``new``; the name before still finds this person.
@@ -175,19 +176,23 @@ class Merging:
                 "UPDATE decision SET account = ?, transfer = ? WHERE key = ?",
                 (heir.account, transfer, key),
             )
-            self._log.touch("reservation", key)
+            self._log.touch("reservation", key, ("account", old.account))
 
     def _leave_name(self, connection: Connection, user: _User, at: float) -> None:
         connection.execute(
             "UPDATE user_name SET until = ? WHERE folded = ? AND user = ? AND until IS NULL",
             (self._log.number, user.folded, user.id),
         )
+        before = connection.execute(
+            "SELECT user FROM former_name WHERE folded = ?", (user.folded,)
+        ).fetchone()
         connection.execute(
             "INSERT INTO former_name VALUES (?, ?, ?) ON CONFLICT (folded)"
             " DO UPDATE SET user = excluded.user, left_at = excluded.left_at",
             (user.folded, user.id, at),
         )
-        self._log.touch("former_name", user.folded)
+        bore: list[Owner] = [] if before is None else [("user", before[0])]
+        self._log.touch("former_name", user.folded, *bore)
         # What no name can be: names hold no control characters.
         connection.execute("UPDATE user SET folded = ? WHERE id = ?", (f"\x01{user.id}", user.id))
         self._log.touch("user", user.id)

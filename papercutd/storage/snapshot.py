@@ -9,6 +9,7 @@ from papercutd.domain.chain import Position
 from papercutd.storage.change_log import read_head
 from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import TABLES
+from papercutd.storage.site_scopes import EVERYBODY, SiteScope, within
 
 #: Bytes of a chunk's rows; with its envelope it stays below the protocol's bound.
 CHUNK_BYTES = 15_000
@@ -23,8 +24,8 @@ class SnapshotImage:
     chunks: list[bytes]
 
 
-def read_snapshot(connection: Connection) -> SnapshotImage:
-    """All replicated rows at the head, in one read transaction."""
+def read_snapshot(connection: Connection, scope: SiteScope = EVERYBODY) -> SnapshotImage:
+    """All replicated rows within ``scope`` at the head, in one read transaction."""
     own = not connection.in_transaction
     if own:
         connection.execute("BEGIN")
@@ -33,7 +34,7 @@ def read_snapshot(connection: Connection) -> SnapshotImage:
         chunks: list[bytes] = []
         rows: list[bytes] = []
         size = 0
-        for spec in TABLES.values():
+        for spec in (within(spec, scope) for spec in TABLES.values()):
             after: int | str = spec.first_key
             while True:
                 page = connection.execute(spec.select_after, (after, _PAGE_ROWS)).fetchall()

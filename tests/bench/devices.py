@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
-import unittest
 import uuid
 from typing import Any
 
 from papercutd.demo.processes import Role
 from papercutd.demo.scenario import wait_for
+from tests.bench.figures import Notes, Row, percentile, run_case, say
 from tests.support.devices import CARD, DeviceCase, devices_port
 from tests.support.raw_link import RawLink
 from tests.support.slow_relay import SlowRelay
@@ -24,7 +23,6 @@ PAGES_A_MINUTE = 120
 ROUND_TRIP_S = 0.2
 RESERVED = 4
 GUESSING = 25
-Row = tuple[str, float, str, float | None]
 
 
 class Bench(DeviceCase):
@@ -69,7 +67,10 @@ class Bench(DeviceCase):
                 if number >= WARM:
                     for verb, wait_ms in found.items():
                         took[state][verb].append(wait_ms)
-        p95 = {state: {v: _p95(times) for v, times in took[state].items()} for state in took}
+        p95 = {
+            state: {v: percentile(times, 0.95) for v, times in took[state].items()}
+            for state in took
+        }
         for state in links:
             self.say(f"log-in by card at a device, {state}, p95", p95[state]["LOGIN"], "ms", 20)
         for verb in VERBS:
@@ -90,7 +91,7 @@ class Bench(DeviceCase):
             took.append(_visit(link)["LOGIN"])
         thread.join(10.0)
         name = f"log-in by card while {GUESSING} devices guess PINs, p95"
-        self.say(name, _p95(took), "ms", None)
+        self.say(name, percentile(took, 0.95), "ms", None)
 
     def zero_stop(self, site: Role, name: str, state: str) -> None:
         """An engine that knows nothing of reservations and stops only when it hears STOP."""
@@ -109,8 +110,8 @@ class Bench(DeviceCase):
         )
 
     def say(self, name: str, value: float, unit: str, goal: float | None) -> None:
-        self.rows.append((name, value, unit, goal))
-        print(f"{name}: {value:.2f} {unit}", file=sys.stderr)
+        self.rows.append(Row(name, value, unit, goal))
+        say(f"{name}: {value:.2f} {unit}")
 
 
 def _visit(link: RawLink) -> dict[str, float]:
@@ -195,22 +196,9 @@ def _line(tag: str, verb: str, fields: dict[str, Any]) -> bytes:
     return f"{tag} {verb} {json.dumps(fields)}\n".encode()
 
 
-def _p95(values: list[float]) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
-
-
-def at_devices(visits: int, copies: int) -> list[Row]:
-    """(name, value, unit, goal: at most) of each figure."""
+def rows(quick: bool, notes: Notes) -> list[Row]:
+    """Waits at devices, online and cut, and pages beyond a reservation."""
     bench = Bench()
-    bench.visits, bench.copies = visits, copies
-    result = unittest.TestResult()
-    bench.run(result)
-    for _, why in (*result.errors, *result.failures):
-        raise SystemExit(str(why))
+    bench.visits, bench.copies = (30, 1) if quick else (300, 5)
+    run_case(bench)
     return bench.rows
-
-
-if __name__ == "__main__":
-    found = at_devices(*(int(word) for word in sys.argv[1:3] or ("50", "2")))
-    sys.exit(any(goal is not None and value > goal for _, value, _, goal in found))

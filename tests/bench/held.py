@@ -5,16 +5,14 @@ from __future__ import annotations
 import shutil
 import socket
 import statistics
-import sys
 import threading
 import time
-import unittest
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from papercutd.demo.documents import make_pdf
 from papercutd.identity.authority import Authority
+from tests.bench.figures import Notes, Row, run_case, say
 from tests.support.certificates import credentials
 from tests.support.find_me_case import FindMeCase
 from tests.support.raw_link import RawLink, job_id
@@ -26,7 +24,6 @@ LISTINGS = 20
 PAGE = 100
 #: Between two jobs: nothing of the one is left when the other comes.
 PAUSE_S = 1.2
-Row = tuple[str, float, str, float | None]
 
 
 class Ear:
@@ -78,8 +75,8 @@ class Bench(FindMeCase):
         self.assert_in_order()
 
     def say(self, name: str, value: float, goal: float | None) -> None:
-        self.rows.append((name, value, "ms", goal))
-        print(f"{name}: {value:.1f} ms", file=sys.stderr)
+        self.rows.append(Row(name, value, "ms", goal))
+        say(f"{name}: {value:.2f} ms")
 
     def backend(self) -> None:
         """The same job through a queue that asks nobody and through one that asks, in turn."""
@@ -220,16 +217,12 @@ def why_not() -> str:
     return f"{' '.join(missing)} missing" if missing else ""
 
 
-def held_jobs(count: int) -> list[Row]:
-    """(name, value, unit, goal) of each figure; a figure without a goal is a peer."""
+def rows(quick: bool, notes: Notes) -> list[Row]:
+    """Held jobs at devices, and what asking costs a job of CUPS."""
+    reason = why_not()
+    if reason:
+        return [Row("held jobs through CUPS", None, "ms", note=f"not here: {reason}")]
     bench = Bench()
-    bench.count = count
-    result = unittest.TestResult()
-    bench.run(result)
-    for _, why in (*result.errors, *result.failures):
-        raise SystemExit(str(why))
+    bench.count = 5 if quick else 50
+    run_case(bench)
     return bench.rows
-
-
-if __name__ == "__main__":
-    print(Path(__file__).name, held_jobs(int(sys.argv[1]) if len(sys.argv) > 1 else 10))

@@ -7,20 +7,25 @@ import os
 import subprocess
 import sys
 import time
-import unittest
-from pathlib import Path
 
 from papercutd.demo.scenario import wait_for
 from papercutd.identity.authority import Authority, key_pem, make_key, make_request, write_private
+from tests.bench.figures import (
+    Notes,
+    Row,
+    cpu_s,
+    percentile,
+    resident_kb,
+    run_case,
+    say,
+    table,
+)
 from tests.bench.idle_sessions import OTHER_FILES, raise_limit
 from tests.support.devices import CARD, DeviceCase, devices_port
 
 PROCESSES = 4
 #: Log-ins, one after the other, while the others ping.
 LOGINS = 100
-#: Seconds in which the processor's time is counted.
-QUIET_S = 30.0
-Row = tuple[str, float, str, float | None]
 
 
 class Bench(DeviceCase):
@@ -28,6 +33,8 @@ class Bench(DeviceCase):
 
     timeout = 3_000
     count = 1_000
+    #: Seconds in which the processor's time is counted.
+    quiet_s = 30.0
 
     def setUp(self) -> None:
         # What is started here has the limit of its parent.
@@ -41,7 +48,7 @@ class Bench(DeviceCase):
         self.make_devices()
         site = self.branch.site
         link = self.session(f"{self.branch.name}-mfd", site)
-        before = _resident_kb(site.pid)
+        before = resident_kb(site.pid)
         began = time.monotonic()
         processes = self.open_all(site)
         during: list[float] = []
@@ -53,15 +60,20 @@ class Bench(DeviceCase):
         took = time.monotonic() - began
         self.say(f"{self.count} devices have a session again", took, "s", None)
         if during:
-            self.say("log-in by card while they come, p95", _p95(during), "ms", 250)
-        per_kb = (_resident_kb(site.pid) - before) / self.count
+            self.say("log-in by card while they come, p95", percentile(during, 0.95), "ms", 250)
+        per_kb = (resident_kb(site.pid) - before) / self.count
         self.say(f"idle device session, {self.count} held", per_kb, "kB", 40)
-        used = _cpu_s(site.pid)
-        time.sleep(QUIET_S)
-        share = 100 * (_cpu_s(site.pid) - used) / QUIET_S
+        used = cpu_s(site.pid)
+        time.sleep(self.quiet_s)
+        share = 100 * (cpu_s(site.pid) - used) / self.quiet_s
         self.say(f"CPU of a site server with {self.count} idle devices", share, "%", 50)
         waits = [self.login_ms(link) for _ in range(LOGINS)]
-        self.say(f"log-in by card beside {self.count} idle devices, p95", _p95(waits), "ms", 250)
+        self.say(
+            f"log-in by card beside {self.count} idle devices, p95",
+            percentile(waits, 0.95),
+            "ms",
+            250,
+        )
         found = self.end(processes)
         self.assertEqual(sum(one["open"] for one in found), self.count)
         self.say("sessions lost", sum(one["lost"] for one in found), "", 0)
@@ -120,8 +132,8 @@ class Bench(DeviceCase):
         return found
 
     def say(self, name: str, value: float, unit: str, goal: float | None) -> None:
-        self.rows.append((name, value, unit, goal))
-        print(f"{name}: {value:.2f} {unit}", file=sys.stderr)
+        self.rows.append(Row(name, value, unit, goal))
+        say(f"{name}: {value:.2f} {unit}")
 
 
 def _said(process: subprocess.Popen[str]) -> bool:
@@ -132,33 +144,13 @@ def _said(process: subprocess.Popen[str]) -> bool:
     return bool(process.stdout.readline())
 
 
-def _resident_kb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return float(line.split()[1])
-    return 0.0
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _p95(values: list[float]) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
-
-
-def idle_devices(count: int) -> list[Row]:
-    """(name, value, unit, goal: at most) of each figure."""
+def rows(quick: bool, notes: Notes, count: int = 10_000) -> list[Row]:
+    """Memory and processor of a site with ``count`` idle devices, and others' waits."""
     bench = Bench()
-    bench.count = count
-    result = unittest.TestResult()
-    bench.run(result)
-    for _, why in (*result.errors, *result.failures):
-        raise SystemExit(str(why))
+    bench.count, bench.quiet_s = (100, 3.0) if quick else (count, 30.0)
+    run_case(bench)
     return bench.rows
 
 
 if __name__ == "__main__":
-    idle_devices(int(sys.argv[1]) if len(sys.argv) > 1 else Bench.count)
+    print(table(rows(False, Notes(), int(sys.argv[1]) if len(sys.argv) > 1 else 1_000)))

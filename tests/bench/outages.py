@@ -11,15 +11,41 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch, Installation
 from papercutd.demo.processes import command
-from tests.bench.namespace import Split
+from tests.bench.figures import Notes, Row, percentile, say
+from tests.bench.namespace import Split, why_not
 
 #: Seconds of the cut's jobs before it, and in all.
-BEFORE_S = 5.0
-SPREAD_S = 30.0
+BEFORE_S, SPREAD_S = 5.0, 30.0
+QUICK_BEFORE_S, QUICK_SPREAD_S = 1.5, 5.0
+KILLED, SILENT, UNPLUGGED = WAITS = (
+    "application server killed",
+    "a relay that goes silent",
+    "a network namespace without its cable",
+)
+
+
+def rows(quick: bool, notes: Notes) -> list[Row]:
+    """How long the next decision took after kills, and decisions around a silent cut."""
+    kill_count, job_count = (3, 30) if quick else (100, 200)
+    times = (QUICK_BEFORE_S, QUICK_SPREAD_S) if quick else (BEFORE_S, SPREAD_S)
+    waits = notes.waits_ms[KILLED] = kills(kill_count)
+    p99 = percentile(waits, 0.99)
+    found = [Row(f"next decision after each of {kill_count} kills, p99", p99, "ms", 250)]
+    cuts = {
+        SILENT: (relay_cut, ""),
+        UNPLUGGED: (namespace_cut, why_not()),
+    }
+    for name, (cut, reason) in cuts.items():
+        what = f"longest of {job_count} jobs around a cut: {name}"
+        if reason:
+            found.append(Row(what, None, "ms", note=f"not here: {reason}"))
+            continue
+        waits = notes.waits_ms[name] = cut(job_count, *times)
+        found.append(Row(what, max(waits), "ms", 2_000))
+    return found
 
 
 def wait_until(what: str, condition: Callable[[], Any], limit_s: float = 60.0) -> None:
@@ -75,7 +101,7 @@ def kills(count: int) -> list[float]:
             for one in installation.branches:
                 wait_until("everybody is back", lambda b=one: is_ready(b))
             if sys.stderr.isatty() or number % 10 == 9:
-                print(f"kill {number + 1} of {count}: longest {max(waits):.0f} ms", file=sys.stderr)
+                say(f"kill {number + 1} of {count}: longest {max(waits):.0f} ms")
         check(installation)
     finally:
         installation.close()
@@ -83,13 +109,13 @@ def kills(count: int) -> list[float]:
     return waits
 
 
-def relay_cut(count: int) -> list[float]:
+def relay_cut(count: int, before_s: float, spread_s: float) -> list[float]:
     """Milliseconds of ``count`` decisions around a silent cut of every link."""
     directory = Path(tempfile.mkdtemp(prefix="pc-cut-"))
     installation = Installation.make(directory)
     try:
         start(installation)
-        waits = _around_a_cut(installation.branches, count)
+        waits = _around_a_cut(installation.branches, count, before_s, spread_s)
         for branch in installation.branches:
             branch.heal()
         check(installation)
@@ -99,7 +125,7 @@ def relay_cut(count: int) -> list[float]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def namespace_cut(count: int) -> list[float]:
+def namespace_cut(count: int, before_s: float, spread_s: float) -> list[float]:
     """The same with a branch in a network namespace whose cable is pulled out."""
     directory = Path(tempfile.mkdtemp(prefix="pc-netns-"))
     split = Split(directory)
@@ -108,7 +134,7 @@ def namespace_cut(count: int) -> list[float]:
         command(split.installation.app.config, "user", "add", "anna", "--unrestricted")
         (branch,) = split.installation.branches
         wait_until("everybody is connected", lambda: is_ready(branch))
-        waits = _around_a_cut([branch], count)
+        waits = _around_a_cut([branch], count, before_s, spread_s)
         branch.heal()
         check(split.installation)
         return waits
@@ -117,18 +143,20 @@ def namespace_cut(count: int) -> list[float]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _around_a_cut(branches: Sequence[Branch], count: int) -> list[float]:
+def _around_a_cut(
+    branches: Sequence[Branch], count: int, before_s: float, spread_s: float
+) -> list[float]:
     began = time.monotonic()
-    cut = threading.Timer(BEFORE_S, lambda: [branch.cut() for branch in branches])
+    cut = threading.Timer(before_s, lambda: [branch.cut() for branch in branches])
     cut.start()
     handed_in = []
     for number in range(count):
-        time.sleep(max(0.0, began + number * SPREAD_S / count - time.monotonic()))
+        time.sleep(max(0.0, began + number * spread_s / count - time.monotonic()))
         branch = branches[number % len(branches)]
         data = make_pdf(f"around a cut {number}", 1, False)
         handed_in.append((branch, branch.print_file(data, "cut", "anna")))
         if number % 50 == 49:
-            print(f"{number + 1} of {count} handed in", file=sys.stderr)
+            say(f"{number + 1} of {count} handed in")
     cut.join()
     for branch in branches:
         wait_until(
@@ -166,66 +194,3 @@ def check(installation: Installation) -> None:
     problems = installation.app.call("verify", provider_journals=journals)["problems"]
     if problems:
         raise SystemExit(f"verify: {problems[:5]}")
-
-
-def replica_lag(rate_per_s: int, seconds: float) -> tuple[float, float]:
-    """(changes a second that were made, p99 of the milliseconds to their applying at two sites)."""
-    directory = Path(tempfile.mkdtemp(prefix="pc-lag-"))
-    installation = Installation.make(directory)
-    try:
-        start(installation)
-        users = [f"user{number}" for number in range(50)]
-        for name in users:
-            installation.app.call("user.add", name=name, balance="100.00")
-        began_wall, began = time.time(), time.monotonic()
-        made = [0] * WORKERS
-        workers = [
-            threading.Thread(
-                target=_change, args=(installation, users, number, rate_per_s, seconds, made)
-            )
-            for number in range(WORKERS)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        took = time.monotonic() - began
-        time.sleep(2.0)
-        lags = []
-        for branch in installation.branches:
-            for path in branch.site.data.glob("replica-*.db"):
-                connection = measure.open_read(path)
-                lags += [
-                    (applied_at - committed_at) * 1000
-                    for committed_at, applied_at in connection.execute(
-                        "SELECT committed_at, applied_at FROM applied WHERE committed_at >= ?",
-                        (began_wall,),
-                    )
-                ]
-                connection.close()
-        return sum(made) / took, measure.percentile(lags, 0.99) or 0.0
-    finally:
-        installation.close()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-WORKERS = 8
-
-
-def _change(
-    installation: Installation,
-    users: list[str],
-    worker: int,
-    rate_per_s: int,
-    seconds: float,
-    made: list[int],
-) -> None:
-    """One of ``WORKERS`` threads that credit users at an even pace."""
-    began, number = time.monotonic(), 0
-    interval_s = WORKERS / rate_per_s
-    while time.monotonic() < began + seconds:
-        time.sleep(max(0.0, began + number * interval_s - time.monotonic()))
-        name = users[(number * WORKERS + worker) % len(users)]
-        installation.app.call("user.adjust", name=name, amount="0.01", reason="bench")
-        number += 1
-    made[worker] = number

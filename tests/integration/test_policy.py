@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from typing import Any
 
 from papercutd.demo.documents import make_pdf
@@ -39,6 +41,14 @@ class PolicyTests(DeviceCase):
     def cap_here(self, user: str) -> int | None:
         found: int | None = self.site.call("policy.show", user=user)["cap_e4"]
         return found
+
+    def people_there(self) -> list[str]:
+        """Whom the site's replica has."""
+        with closing(sqlite3.connect(f"file:{self.site.data}/journal.db?mode=ro", uri=True)) as at:
+            (number,) = at.execute("SELECT replica FROM identity").fetchone()
+        replica = f"file:{self.site.data}/replica-{number}.db?mode=ro"
+        with closing(sqlite3.connect(replica, uri=True)) as at:
+            return [row[0] for row in at.execute("SELECT name FROM user ORDER BY name")]
 
     def print_it(self, pages: int, user: str) -> dict[str, Any]:
         """What became of a job that is not held for release."""
@@ -98,3 +108,32 @@ class PolicyTests(DeviceCase):
         self.assertTrue(wait_for("all is charged", paid), self.charges())
         for role in (self.app, self.site):
             self.assertEqual(role.call("verify")["problems"], [])
+
+    def test_a_site_of_one_group(self) -> None:
+        """It knows its own people, whole and at once; through a cut, too."""
+        self.papercutd("group", "add", "northerners")
+        self.papercutd("group", "add-users", "northerners", "anna")
+        said = self.papercutd("site", "scope", "north", "--groups", "northerners")
+        self.assertEqual(said, {"name": "north", "scope": ["northerners"]})
+        self.mfd.start()
+        known = self.people_there
+        self.assertTrue(wait_for("it knows anna alone", lambda: known() == ["anna"]), known())
+        self.assertFalse(self.mfd.do(f"login card {BEN} giraffe")["ok"])
+        self.papercutd("group", "add-users", "northerners", "ben")
+        came = lambda: self.mfd.do(f"login card {BEN} giraffe")["ok"]  # noqa: E731
+        self.assertTrue(wait_for("ben has come", came))
+        self.do("logout")
+        self.branch.cut()
+        self.papercutd("group", "remove-users", "northerners", "anna")
+        self.assertTrue(self.do(f"login card {CARD}")["ok"])
+        self.do("copy 2")
+        self.do("logout")
+        self.branch.heal()
+        self.assertTrue(wait_for("anna has gone", lambda: known() == ["ben"]), known())
+        paid = lambda: sum(e4 for _, e4 in self.charges().values()) == 2 * PAGE_E4  # noqa: E731
+        self.assertTrue(wait_for("she paid", paid), self.charges())
+        self.papercutd("site", "scope", "north", "--everybody")
+        self.assertTrue(wait_for("it knows both", lambda: len(known()) == 2), known())
+        for role in (self.app, self.site):
+            self.assertEqual(role.call("verify")["problems"], [])
+        self.assertEqual(self.site.call("verify", repair=True)["problems"], [])

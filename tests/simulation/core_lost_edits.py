@@ -117,7 +117,7 @@ class LostEditChecks:
             for number, body in centre.execute(
                 "SELECT number, body FROM change_log ORDER BY number"
             )
-            for table, key, _ in json.loads(body)
+            for table, key, *_ in json.loads(body)
         }
         self._adjusted = centre.execute(
             "SELECT id, MAX(debit, credit), CASE debit WHEN 2 THEN amount_e4 ELSE -amount_e4 END,"

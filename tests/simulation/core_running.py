@@ -36,7 +36,7 @@ class Fold:
     def apply(self, number: int, rows: list[Any]) -> set[tuple[str, Any]]:
         """Follow one entry; which rows it touched."""
         touched = set()
-        for table, key, columns in rows:
+        for table, key, columns, *_ in rows:
             if table in (CHARGE, ADJUSTED):
                 continue
             if columns is None:

@@ -23,6 +23,7 @@ from papercutd.domain.job import Completion, Request, SessionRef
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer
+from papercutd.storage.site_scopes import SiteScope
 from tests.simulation import core_nodes
 from tests.simulation.core_nodes import APPLICATION, PORT, CoreInstallation
 from tests.simulation.desk import CostlyWriter, Desk
@@ -102,9 +103,9 @@ class HerdRun:
         world.run(world.now + 1.0)
         snapshot = self.application.store.snapshot
 
-        def counted() -> Any:
+        def counted(scope: SiteScope) -> Any:
             self.herd.snapshots_made += 1
-            return snapshot()
+            return snapshot(scope)
 
         self.application.store.snapshot = counted  # type: ignore[method-assign]
         for name in self.names:

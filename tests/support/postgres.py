@@ -22,7 +22,7 @@ _LIBRARY = Path("/usr/lib/postgresql")
 START_S = 60.0
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """The newest installed; Debian keeps servers' programs out of the path."""
     found = sorted(_LIBRARY.glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
     if found:
@@ -65,7 +65,7 @@ class Cluster:
             os.chown(self.directory, self._owner.pw_uid, self._owner.pw_gid)
         subprocess.run(
             [
-                *(_program("initdb"), "-D", str(self.data), "-A", "trust", "-U", "papercut"),
+                *(program("initdb"), "-D", str(self.data), "-A", "trust", "-U", "papercut"),
                 *("--no-locale", "-E", "UTF8", "--no-sync"),
             ],
             check=True,
@@ -90,7 +90,7 @@ class Cluster:
         """Start it, and wait until it answers."""
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_program("postgres"), "-D", str(self.data)],
+                [program("postgres"), "-D", str(self.data)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

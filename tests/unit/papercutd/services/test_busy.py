@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from papercutd.domain.chain import CHAIN_START, MARK_START, next_chain
 from papercutd.services import snapshots, uplink
 from papercutd.services.comeback import LONGEST_S
+from papercutd.storage.site_scopes import EVERYBODY, SiteScope
 from papercutd.storage.snapshot import SnapshotImage
 from protocols.codes import Code
 from protocols.errors import Refusal
@@ -157,7 +158,7 @@ class OfferTests(RunCase):
         self.made = 0
         make = self.centre.store.snapshot
 
-        def snapshot() -> Deferred[SnapshotImage]:
+        def snapshot(scope: SiteScope = EVERYBODY) -> Deferred[SnapshotImage]:
             self.made += 1
             return make()
 

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from papercutd.domain.job import SessionRef
 from papercutd.faces.site_link import SiteLinkFace
 from papercutd.services.repair import Repaired
 from papercutd.storage.replicated import TABLES
@@ -16,6 +17,13 @@ from protocols.errors import SessionLost
 from protocols.site import messages as site
 from tests.support.stores import request
 from tests.unit.papercutd.services.test_runs import RunCase
+
+
+@attrs.frozen
+class Heard:
+    """A session as the face sees it."""
+
+    version: int
 
 
 @attrs.define
@@ -33,8 +41,9 @@ class Wire:
     def request(self, message: Any) -> Deferred[Any]:
         self.asked.append(message)
         self.meanwhile()
-        session: Any = SimpleNamespace(version=self.speaks)
-        answer = self.face._verbs[type(message)](session, None, message)  # type: ignore[arg-type]
+        session: Any = Heard(self.speaks)
+        conversation: Any = SimpleNamespace(asker=SessionRef("site", "north", "", 1))
+        answer = self.face._verbs[type(message)](session, conversation, message)
         return Deferred.fromCoroutine(answer)
 
 
