@@ -36,8 +36,9 @@ from papercutd.environment import keep_time, real_environment
 from papercutd.errors import ConfigError, PapercutError
 from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.renewal import NodeIdentity, Renewer
-from papercutd.roles.common import DataDirectory, asking_renewer, exit_with_failure
+from papercutd.roles.common import DataDirectory, exit_with_failure
 from papercutd.roles.crash_points import crash_point, die
+from papercutd.roles.ways import asking_renewer
 from papercutd.services.link import LinkSettings
 from papercutd.services.places import Places
 from papercutd.storage.asker_journal import create_journal

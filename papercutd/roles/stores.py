@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.environment import Environment
@@ -21,6 +22,7 @@ from papercutd.storage.replica import Directory
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import ThreadReader, ThreadWriter
 
+_log = Logger()
 Fatal = Callable[[Failure], None]
 
 
@@ -43,6 +45,13 @@ def open_application_database(store: str, data: Path) -> Any:
     from papercutd.storage.postgres.opening import open_for_command
 
     return open_for_command(database, application_store.SCHEMA)
+
+
+def open_application_database_beside(store: str) -> Any:
+    """A connection to look at it with, whoever writes it; raises NoDatabase."""
+    from papercutd.storage.postgres.opening import open_migrated
+
+    return open_migrated(store, application_store.SCHEMA)
 
 
 def set_journal_aside(store: str, now: int) -> list[str]:
@@ -71,9 +80,17 @@ async def salvage(store: SiteStore) -> list[tuple[str, int]]:
 
 
 def open_application(
-    database: Path | str, reactor: Any, env: Environment, batch_max: int, fatal: Fatal
+    database: Path | str,
+    reactor: Any,
+    env: Environment,
+    batch_max: int,
+    fatal: Fatal,
+    server: str = "",
 ) -> tuple[Deferred[ApplicationStore], ChangeLog]:
-    """The application server's store; it fires once it can be used."""
+    """The application server's store; it fires once it can be used.
+
+    ``server``: who that is among several on one PostgreSQL.
+    """
     log = ChangeLog(env.wall_s)
     crash = crash_point(reactor)
     schema = application_store.SCHEMA
@@ -86,6 +103,7 @@ def open_application(
         )
         reader = ThreadReader(connect(path), call)
         return _at_once(ApplicationStore(threaded, reader, log, env.wall_s)), log
+    from papercutd.storage.postgres.history import begin_after_promotion
     from papercutd.storage.postgres.opening import SEARCH_PATHS, prepare_database
     from papercutd.storage.postgres.reader import PostgresReader
     from papercutd.storage.postgres.writer import PostgresWriter
@@ -98,10 +116,24 @@ def open_application(
         batch_max=batch_max,
         before_commit=crash.before_commit,
         after_commit=crash.after_commit,
+        server=server,
     )
     reading = PostgresReader(reactor, database, SEARCH_PATHS[schema])
     store = ApplicationStore(writer, reading, log, env.wall_s)
-    return writer.start().addCallback(lambda started: store), log
+
+    def begin(started: None) -> Any:
+        if not writer.was_promoted:
+            return store
+        begun = writer.submit(lambda c: begin_after_promotion(c, log, env.wall_s()))
+        return begun.addCallback(say)
+
+    def say(position: str) -> ApplicationStore:
+        _log.error(
+            "PostgreSQL was promoted: a new timeline begins at {position}", position=position
+        )
+        return store
+
+    return writer.start().addCallback(begin), log
 
 
 def open_site(

@@ -63,9 +63,7 @@ class History:
 
 
 def _note(connection: Connection, now: str) -> None:
-    connection.execute(
-        "UPDATE application.writer SET history = ? WHERE history <> ?", (now, now)
-    )
+    connection.execute("UPDATE application.writer SET history = ? WHERE history <> ?", (now, now))
 
 
 def begin_after_promotion(connection: Connection, log: ChangeLog, wall_s: float) -> str:
