@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,20 +25,39 @@ _CLOCK = "import time\nreal = time.time\ntime.time = lambda: real() + {offset_s}
 _PORTS = ("http", "https", "links", "devices")
 
 
-class Case(SynchronousTestCase):
+class SeveralTests(SynchronousTestCase):
+    """Two application servers whose clocks are ten minutes apart."""
+
     timeout = 240
-    #: Of PostgreSQL.
-    settings: ClassVar[dict[str, str]] = {}
 
     def setUp(self) -> None:
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": str(ROOT)})
-        self.cluster = Cluster(self.directory(), self.settings)
+        self.cluster = Cluster(self.directory(), {"listen_addresses": "'127.0.0.1'"})
         self.addCleanup(self.cluster.kill)
         self.cluster.port = free_port()
         self.cluster._settings["port"] = str(self.cluster.port)
         self.cluster.create()
         self.cluster.start()
         self.cluster.create_database("app")
+        #: The way of each server to the database.
+        self.ways = [Relay(self.cluster.port) for _ in range(2)]
+        for way in self.ways:
+            self.addCleanup(way.close)
+        self.replica = Replica(self.directory(), self.cluster, {"listen_addresses": "''"})
+        self.replica.port = self.cluster.port
+        self.addCleanup(self.replica.kill)
+        stores = [
+            f"postgresql:///app?host=127.0.0.1,{self.replica.directory}"
+            f"&port={way.port},{self.replica.port}&user=papercut&target_session_attrs=read-write"
+            for way in self.ways
+        ]
+        self.install(stores[0])
+        self.second = self.add_server(stores[1])
+        self.app.stop()
+        self.servers = [self.app, self.second]
+        start_together(*self.servers)
+        start_together(*self.installation.roles()[1:])
+        self.wait("everybody is connected", lambda: is_ready(self.branch))
 
     def directory(self) -> str:
         made = tempfile.mkdtemp(prefix="pc-")
@@ -88,27 +107,6 @@ class Case(SynchronousTestCase):
         self.assertEqual(
             (anna["balance_e4"], anna["pending_e4"]), (1_000_000 - 500 * self.printed, 0)
         )
-
-
-class SeveralTests(Case):
-    """Two application servers whose clocks are ten minutes apart."""
-
-    settings: ClassVar[dict[str, str]] = {"listen_addresses": "'127.0.0.1'"}
-
-    def setUp(self) -> None:
-        super().setUp()
-        #: The way of each server to the database.
-        self.ways = [Relay(self.cluster.port) for _ in range(2)]
-        for way in self.ways:
-            self.addCleanup(way.close)
-        stores = [f"postgresql://papercut@127.0.0.1:{way.port}/app" for way in self.ways]
-        self.install(stores[0])
-        self.second = self.add_server(stores[1])
-        self.app.stop()
-        self.servers = [self.app, self.second]
-        start_together(*self.servers)
-        start_together(*self.installation.roles()[1:])
-        self.wait("everybody is connected", lambda: is_ready(self.branch))
 
     def add_server(self, store: str) -> Role:
         """One more on the same database, which site and provider know by its address."""
@@ -169,6 +167,27 @@ class SeveralTests(Case):
         way.heal()
         self.wait_until_ended(writer)
         self.check(other)
+        # PostgreSQL is killed, and a standby of it promoted that lacks the last commits.
+        writer.start()
+        self.fall_behind()
+        self.cluster.kill()
+        self.replica.start()
+        self.replica.promote()
+        self.wait("who wrote what is lost has ended", lambda: not other.is_running())
+        self.wait_until_it_writes(writer)
+        self.assertEqual(writer.call("status")["position"].partition(".")[0], "2")
+        self.print_one()
+        self.check(writer)
+
+    def fall_behind(self) -> None:
+        """A job is printed and acknowledged that the standby of PostgreSQL never hears of."""
+        replica = self.replica
+        replica.create()
+        replica.start()
+        self.wait("it has all", replica.has_all)
+        replica.stop()
+        self.print_one()
+        self.wait("it is settled", lambda: is_settled(self.branch))
 
     def writers_but(self, gone: Role) -> list[Role]:
         return [one for one in self.servers if one is not gone and one.call("status")["writes"]]
@@ -180,38 +199,3 @@ class SeveralTests(Case):
         with self.assertRaises(ControlError) as caught:
             other.call("user.add", name="bert")
         self.assertEqual(caught.exception.code, "not-writer")
-
-
-class PromotedTests(Case):
-    """PostgreSQL is killed, and a standby of it promoted that lacks the last commits."""
-
-    def test_behind(self) -> None:
-        replica = Replica(self.directory(), self.cluster, {"listen_addresses": "''"})
-        replica.port = self.cluster.port
-        self.addCleanup(replica.kill)
-        hosts = f"{self.cluster.directory},{replica.directory}"
-        self.install(
-            f"postgresql:///app?host={hosts}&port={self.cluster.port},{replica.port}"
-            "&user=papercut&target_session_attrs=read-write"
-        )
-        start_together(*self.installation.roles()[1:])
-        self.wait("everybody is connected", lambda: is_ready(self.branch))
-        self.print_one()
-        self.wait("it is settled", lambda: is_settled(self.branch))
-        replica.create()
-        replica.start()
-        self.wait("it has all", replica.has_all)
-        replica.stop()
-        self.print_one()
-        self.wait("it is settled", lambda: is_settled(self.branch))
-        before = self.app.call("status")
-        self.assertEqual(before["charges"], 2)
-        self.cluster.kill()
-        replica.start()
-        replica.promote()
-        self.wait("it noticed", lambda: not self.app.is_running())
-        self.assertIn("lacks what was committed", self.app.log.read_text())
-        self.app.start()
-        self.assertEqual(self.app.call("status")["position"].partition(".")[0], "2")
-        self.print_one()
-        self.check(self.app)

@@ -97,7 +97,11 @@ class Members:
 
     def say(self) -> Deferred[None]:
         """Wake the others: the writer has changed, or is about to."""
-        return spawn(lambda: self._connected().execute(f"NOTIFY {CHANNEL}") and None)
+
+        def say() -> None:
+            self._connected().execute(f"NOTIFY {CHANNEL}")
+
+        return spawn(say)
 
     def close(self) -> None:
         self._link.close()
