@@ -44,6 +44,7 @@ from papercutd.roles.common import (
     together,
     with_certificate,
 )
+from papercutd.roles.database_watch import with_database
 from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.roles.stores import database_of, open_application
@@ -276,6 +277,7 @@ class ApplicationRole:
         if several is not None:
             done = with_others(done, several)
         told = with_certificate(plain.operations(done), self._renewer, shown)
+        told = with_database(told, self._database, store, self._listeners, self._reactor)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -87,6 +87,13 @@ def together(*calls: Callable[[], None]) -> Callable[[], None]:
 def check_more(config: Any) -> None:
     """What only the start would find else; raises ConfigError with all of it."""
     problems: list[str] = []
+    if getattr(config, "store", ""):
+        from papercutd.roles.stores import check_store
+
+        try:
+            check_store(config.store)
+        except ConfigError as error:
+            problems += error.problems
     if hasattr(config, "plain"):
         found = address_problems(config.plain.addresses)
         problems += [f"plain.addresses: {problem}" for problem in found]

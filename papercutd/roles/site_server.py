@@ -33,6 +33,7 @@ from papercutd.roles.common import (
     together,
     with_certificate,
 )
+from papercutd.roles.database_watch import with_database
 from papercutd.roles.https import listen_https, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.roles.stores import database_of, open_site, salvage
@@ -187,6 +188,7 @@ class SiteRole:
             env, self._reactor, "site", self._identity, self._database
         )
         told = with_certificate(self._plain.operations(done), self._renewer, shown)
+        told = with_database(told, self._database, self._store, self._listeners, self._reactor)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -26,12 +26,25 @@ _log = Logger()
 Fatal = Callable[[Failure], None]
 
 
+def check_store(store: str) -> None:
+    """Raises ConfigError where ``store`` is neither empty nor an address of PostgreSQL."""
+    if not store:
+        return
+    if not store.startswith(("postgresql:", "postgres:")):
+        raise ConfigError(["store: is empty, or begins with postgresql:"])
+    from papercutd.storage.postgres.database import NoDatabase, check_dsn
+
+    try:
+        check_dsn(store)
+    except NoDatabase as error:
+        raise ConfigError([f"store: {error.why}"]) from None
+
+
 def database_of(store: str, path: Path) -> Path | str:
     """``path`` of SQLite's file, or the address of PostgreSQL's database; raises ConfigError."""
     if not store:
         return path
-    if not store.startswith(("postgresql:", "postgres:")):
-        raise ConfigError(["store: is empty, or begins with postgresql:"])
+    check_store(store)
     if path.exists():
         raise ConfigError([f"store: names PostgreSQL, and {path} is there too: move it away"])
     return store

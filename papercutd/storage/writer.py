@@ -123,8 +123,9 @@ class Batch:
                 participant.rolled_back()
             if not _is_full(error):
                 raise
+            full = error if isinstance(error, StorageFull) else StorageFull()
             for waiting in batch:
-                waiting.result = Failure(StorageFull())
+                waiting.result = Failure(full)
             return
         if self._after_commit is not None:
             self._after_commit()

@@ -21,18 +21,23 @@ from tests.support.postgres import Cluster
 
 class PostgresCase(SynchronousTestCase):
     timeout = 240
+    cluster: Cluster
     #: Who is on PostgreSQL: app, north, south.
     on_postgres: ClassVar[tuple[str, ...]] = ()
 
-    def setUp(self) -> None:
+    def make_stores(self) -> dict[str, str]:
+        """The databases of ``on_postgres``."""
         directory = tempfile.mkdtemp(prefix="pc-pg-")
         self.addCleanup(shutil.rmtree, directory, True)
         self.cluster = Cluster(directory)
         self.addCleanup(self.cluster.kill)
         self.cluster.create()
         self.cluster.start()
+        return {name: self.cluster.create_database(name) for name in self.on_postgres}
+
+    def setUp(self) -> None:
+        stores = self.make_stores()
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": str(ROOT)})
-        stores = {name: self.cluster.create_database(name) for name in self.on_postgres}
         place = Path(tempfile.mkdtemp(prefix="pc-"))
         self.addCleanup(shutil.rmtree, place, True)
         self.installation = Installation.make(place, stores=stores)

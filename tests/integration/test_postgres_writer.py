@@ -25,7 +25,7 @@ from papercutd.storage.postgres.migrate import migrate
 from papercutd.storage.postgres.reader import PostgresReader
 from papercutd.storage.postgres.writer import HOT_MAX, PostgresWriter, WriterReplaced
 from papercutd.storage.writer import InlineReader
-from tests.support.postgres import shared_cluster
+from tests.support.postgres import Cluster, shared_cluster
 from tests.support.stores import PRICES, WALL_S, request
 
 _names = itertools.count()
@@ -42,12 +42,15 @@ class Case(TestCase):
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.patch(writing, "RECONNECT_S", 0.05)
-        self.cluster = shared_cluster()
+        self.cluster = self.on_cluster()
         self.database = f"writer{next(_names)}"
         self.dsn = self.cluster.create_database(self.database, self.template())
         self.fatal: list[Failure] = []
         self.writer = self.make_writer()
         await self.writer.start()
+
+    def on_cluster(self) -> Cluster:
+        return shared_cluster()
 
     def template(self) -> str:
         """The name of a database with the schema, made once."""
@@ -229,8 +232,8 @@ class FenceTests(Case):
         self.assertEqual(self.kept(), [1])
 
 
-class HotTests(Case):
-    """Questions, worked on in memory."""
+class Printing(Case):
+    """A writer of an application server with a provider that asks."""
 
     def make_writer(self, **more: Any) -> PostgresWriter:
         blocking = open_blocking(self.dsn, "application")
@@ -264,11 +267,13 @@ class HotTests(Case):
 
         self.writer._link.send = heard  # type: ignore[method-assign]
 
+    def ask_for(self, number: int) -> Deferred[Any]:
+        """One job, of one page."""
+        return self.store.authorize(self.asker, request(number))
+
     def ask(self, count: int) -> Deferred[list[Any]]:
         """As many jobs, of one page each."""
-        return gatherResults(
-            [self.store.authorize(self.asker, request(number)) for number in range(count)]
-        )
+        return gatherResults([self.ask_for(number) for number in range(count)])
 
     def reserved(self) -> tuple[Any, ...]:
         return self.query(
@@ -276,6 +281,10 @@ class HotTests(Case):
             " (SELECT COUNT(*) FROM application.decision) FROM application.account"
             " WHERE name = 'anna'"
         )[0]
+
+
+class HotTests(Printing):
+    """Questions, worked on in memory."""
 
     async def test_five_statements_for_all(self) -> None:
         decisions = await self.ask(64)

@@ -15,6 +15,7 @@ from psycopg2 import errorcodes, extensions
 
 from papercutd.errors import StorageFull
 from papercutd.storage.engine import DatabaseFailed, Interrupted, RowRefused
+from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.dialect import translate
 
 
@@ -26,28 +27,36 @@ class TryAgain(Interrupted):
     """The transaction met another one, or its connection broke: it is to be run again."""
 
 
-#: A disk that is full, or a limit of the server that passes.
-_FULL = {errorcodes.DISK_FULL, errorcodes.OUT_OF_MEMORY, errorcodes.INSUFFICIENT_RESOURCES}
+class ServerShort(StorageFull):
+    """PostgreSQL lacks space or memory: nothing is written, reading goes on."""
+
+
+#: A disk that is full, or another limit of the server that passes.
+_SHORT = errorcodes.CLASS_INSUFFICIENT_RESOURCES
 _AGAIN = {
     errorcodes.SERIALIZATION_FAILURE,
     errorcodes.DEADLOCK_DETECTED,
     errorcodes.LOCK_NOT_AVAILABLE,
+    # By an administrator: the session's own limits are none (database.py).
+    errorcodes.QUERY_CANCELED,
 }
-#: The server ends the session: it stops, or an administrator ends it.
-_GONE = ("08", "57P0")
+#: The server ends the session: it stops, or an administrator ends it. One that is read-only is
+#: a standby now: the primary is elsewhere, or comes back.
+_GONE = ("08", "57P0", errorcodes.READ_ONLY_SQL_TRANSACTION)
 
 
 def explained(error: psycopg2.Error, raw: Any) -> Exception:
-    """``error`` of the connection ``raw``, as operations and the writer know it."""
+    """``error`` of the connection ``raw``, as operations and the writer know it.
+
+    After ConnectionLost it is to be closed.
+    """
     code = error.pgcode or ""
     if raw is None or raw.closed or code.startswith(_GONE):
-        if raw is not None and not raw.closed:
-            raw.close()
-        return ConnectionLost(str(error).strip())
-    if error.pgcode in _FULL:
-        return StorageFull()
-    if error.pgcode in _AGAIN:
-        return TryAgain(str(error).strip())
+        return ConnectionLost(advised(str(error)))
+    if code.startswith(_SHORT):
+        return ServerShort(f"PostgreSQL: {advised(str(error))}")
+    if code in _AGAIN:
+        return TryAgain(advised(str(error)))
     if isinstance(error, psycopg2.IntegrityError | psycopg2.DataError):
         return RowRefused(str(error).strip())
     return DatabaseFailed(str(error).strip())
@@ -184,8 +193,8 @@ def run_on(raw: Any, cursor: Any) -> Answer:
 class Blocking:
     """A link that blocks: for commands, and before the reactor runs."""
 
-    def __init__(self, dsn: str) -> None:
-        self.raw: Any = psycopg2.connect(dsn)
+    def __init__(self, dsn: str, **options: int) -> None:
+        self.raw: Any = psycopg2.connect(dsn, **options)
         self.raw.autocommit = True
         prepare(self.raw)
 
@@ -195,7 +204,10 @@ class Blocking:
                 cursor.execute(sql, values)
                 return run_on(self.raw, cursor)
         except psycopg2.Error as error:
-            raise explained(error, self.raw) from error
+            told = explained(error, self.raw)
+            if isinstance(told, ConnectionLost):
+                self.raw.close()
+            raise told from error
         except (ValueError, UnicodeEncodeError) as error:
             # A text that no database of this kind can hold.
             raise RowRefused(str(error)) from error

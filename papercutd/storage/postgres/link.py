@@ -1,7 +1,7 @@
 """A link to PostgreSQL over txpostgres, for operations in greenlets; it heals itself.
 
 txpostgres keeps a dead connection for ever. Here a connection that broke is thrown away, and
-``connect`` makes another. A server that does not answer is a broken connection, too.
+``connect`` makes another. A server that does not answer is a broken connection, too (alive.py).
 """
 
 from __future__ import annotations
@@ -10,33 +10,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg2
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.error import ConnectionLost as SocketLost
-from txpostgres import txpostgres
 
 from papercutd.storage.engine import RowRefused
+from papercutd.storage.postgres import alive
+from papercutd.storage.postgres.advice import advised
+from papercutd.storage.postgres.alive import Patience
 from papercutd.storage.postgres.connection import (
     Answer,
     ConnectionLost,
     PostgresConnection,
+    TryAgain,
     explained,
     prepare,
     run_on,
 )
 from papercutd.storage.postgres.hub import wait
 
-#: A connection that is not there by then is given up.
-CONNECT_S = 4.0
 #: A statement that is not answered by then: the server is frozen, or the network is cut.
 ANSWER_S = 30.0
-
-
-class _Connection(txpostgres.Connection):  # type: ignore[misc]
-    """Of which nobody hears when it breaks while nothing is asked: the next one to ask does."""
-
-    def continuePolling(self, swallowErrors: bool = False) -> None:
-        super().continuePolling(swallowErrors=True)
 
 
 class ReactorLink:
@@ -71,12 +65,10 @@ class ReactorLink:
     def connect(self) -> None:
         """Make a connection that can be used; raises ConnectionLost."""
         self.close()
-        held = _Connection(reactor=self._reactor)
         try:
-            self._in_time(held, held.connect(self._dsn), CONNECT_S)
-        except (psycopg2.Error, ConnectionDone, SocketLost) as error:
-            _close(held)
-            raise ConnectionLost(str(error).strip() or "no answer") from error
+            held = alive.connect(self._reactor, self._dsn)
+        except psycopg2.Error as error:
+            raise ConnectionLost(advised(str(error))) from error
         self._held = held
         try:
             prepare(held._connection)
@@ -92,30 +84,33 @@ class ReactorLink:
             raise ConnectionLost("not connected")
         try:
             cursor = held.cursor()
-            self._in_time(held, cursor.execute(sql, values), self._answer_s)
+            self._in_time(held, cursor.execute(sql, values))
             return run_on(held._connection, cursor)
         except psycopg2.Error as error:
-            raise explained(error, held._connection) from error
+            told = explained(error, held._connection)
+            if isinstance(told, ConnectionLost):
+                self.close()
+            raise told from error
+        except CancelledError as error:
+            # What txpostgres makes of a statement that somebody canceled at the server.
+            raise TryAgain("canceling statement due to user request") from error
         except (ConnectionDone, SocketLost) as error:
-            raise ConnectionLost("the server did not answer") from error
+            self.close()
+            raise ConnectionLost(advised("the server did not answer")) from error
         except (ValueError, UnicodeEncodeError) as error:
             # A text that no database of this kind can hold.
             raise RowRefused(str(error)) from error
 
-    def _in_time(self, held: Any, answer: Deferred[Any], seconds: float) -> None:
-        timer = self._reactor.callLater(seconds, _close, held)
+    def _in_time(self, held: Any, answer: Deferred[Any]) -> None:
+        patience = Patience(
+            *(self._reactor, held.target, self._answer_s), lambda: alive.close(held)
+        )
         try:
             wait(answer)
         finally:
-            if timer.active():
-                timer.cancel()
+            patience.over()
 
     def close(self) -> None:
         held, self._held = self._held, None
         if held is not None:
-            _close(held)
-
-
-def _close(held: Any) -> None:
-    if held._connection is not None:
-        held.close()
+            alive.close(held)

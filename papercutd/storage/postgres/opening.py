@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 import psycopg2
+from psycopg2 import extensions
 
-from papercutd.errors import AlreadyRunning
+from papercutd.errors import AlreadyRunning, StorageFull
+from papercutd.storage.engine import DatabaseFailed
+from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.connection import PostgresConnection, prepare
-from papercutd.storage.postgres.database import NoDatabase, open_blocking, settings
+from papercutd.storage.postgres.database import NoDatabase, connect_options, open_blocking, settings
 from papercutd.storage.postgres.locks import LOCKS
 from papercutd.storage.postgres.migrate import migrate
 
@@ -24,9 +28,15 @@ def prepare_database(dsn: str, schema: str) -> None:
 
 
 def open_migrated(dsn: str, schema: str) -> PostgresConnection:
-    connection = open_blocking(dsn, SEARCH_PATHS[schema])
+    return _migrated(open_blocking(dsn, SEARCH_PATHS[schema]), schema)
+
+
+def _migrated(connection: PostgresConnection, schema: str) -> PostgresConnection:
     try:
         migrate(connection, schema)
+    except (DatabaseFailed, StorageFull) as error:
+        connection.close()
+        raise NoDatabase(advised(str(error))) from error
     except BaseException:
         connection.close()
         raise
@@ -35,13 +45,7 @@ def open_migrated(dsn: str, schema: str) -> PostgresConnection:
 
 def open_for_command(dsn: str, schema: str) -> PostgresConnection:
     """A connection to write with while no server runs; raises AlreadyRunning where one does."""
-    connection = open_alone(dsn, schema)
-    try:
-        migrate(connection, schema)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return _migrated(open_alone(dsn, schema), schema)
 
 
 def open_alone(dsn: str, schema: str) -> PostgresConnection:
@@ -68,19 +72,21 @@ class ReadOnlyPostgres:
             "statement_timeout": f"'{LOOK_S}s'",
         }
         try:
-            raw = psycopg2.connect(self._dsn)
-        except psycopg2.Error as error:
-            raise NoDatabase(str(error).strip()) from error
-        try:
-            raw.autocommit = True
-            prepare(raw)
-            with raw.cursor() as cursor:
-                cursor.execute(settings("application, journal, replica", session))
-                # PostgreSQL's own words here, its places too: %s.
-                cursor.execute(sql, values or None)
-                return list(cursor.fetchmany(self._rows_max))
-        finally:
-            raw.close()
+            raw = psycopg2.connect(self._dsn, async_=1, **connect_options(self._dsn))
+            try:
+                _wait(raw)
+                prepare(raw)
+                with raw.cursor() as cursor:
+                    cursor.execute(settings("application, journal, replica", session))
+                    _wait(raw)
+                    # PostgreSQL's own words here, its places too: %s.
+                    cursor.execute(sql, values or None)
+                    _wait(raw)
+                    return list(cursor.fetchmany(self._rows_max))
+            finally:
+                raw.close()
+        except psycopg2.OperationalError as error:
+            raise NoDatabase(advised(str(error))) from error
 
     def tables(self) -> list[str]:
         """Names of the tables."""
@@ -92,3 +98,12 @@ class ReadOnlyPostgres:
 
     def __repr__(self) -> str:
         return "store.query(SQL, ...), store.tables()"
+
+
+def _wait(raw: Any) -> None:
+    """Until ``raw`` has its answer; a server that says nothing for some seconds is given up."""
+    while (state := raw.poll()) != extensions.POLL_OK:
+        on = [raw.fileno()]
+        is_read = state == extensions.POLL_READ
+        if not any(select.select(on if is_read else [], [] if is_read else on, [], 2 * LOOK_S)):
+            raise psycopg2.OperationalError("no answer")

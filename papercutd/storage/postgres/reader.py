@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 
 from papercutd.errors import StorageClosed, StorageFull
-from papercutd.storage.postgres.connection import ConnectionLost
+from papercutd.storage.engine import Interrupted
+from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.database import settings
 from papercutd.storage.postgres.hub import spawn
 from papercutd.storage.postgres.link import ReactorLink
@@ -71,13 +72,13 @@ class PostgresReader:
 def _read(link: ReactorLink, operation: Operation[T]) -> T:
     try:
         return _once(link, operation)
-    except ConnectionLost:
+    except Interrupted:
         pass
     try:
         # It was dead, or died: nothing was changed, and another may live.
         return _once(link, operation)
-    except ConnectionLost as error:
-        raise StorageAway(str(error)) from error
+    except Interrupted as error:
+        raise StorageAway(f"PostgreSQL: {advised(str(error))}") from error
 
 
 def _once(link: ReactorLink, operation: Operation[T]) -> T:

@@ -19,6 +19,7 @@ import msgspec
 
 from papercutd.domain.policy import ANY
 from papercutd.errors import StorageError
+from papercutd.points import passing
 from papercutd.storage import seals
 from papercutd.storage.engine import Connection, RowRefused
 from papercutd.storage.hot import Wanted
@@ -129,6 +130,7 @@ class Workspace(sqlite3.Connection):
                 made[f"{table}_gone"] = [dict(zip(keys, row, strict=True)) for row in gone]
         if any(made.values()):
             self.database.execute("SELECT write_set(?)", (_told(made),))
+        passing("set-written")
 
     def forget(self) -> None:
         """The transaction is over: nothing of it is kept."""
@@ -142,6 +144,7 @@ class Workspace(sqlite3.Connection):
         self.database.execute("BEGIN IMMEDIATE")
         asked = _asked(self._wanted)
         (text,) = self.database.execute("SELECT read_set(?)", (_told(asked),)).fetchone()
+        passing("set-read")
         read = msgspec.json.decode(text)
         for table, columns in self._columns.items():
             rows = read.get(table)

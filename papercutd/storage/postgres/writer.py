@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from papercutd.errors import AlreadyRunning, StorageClosed, StorageFull
+from papercutd.errors import AlreadyRunning, StorageClosed, StorageError, StorageFull
+from papercutd.points import passing
 from papercutd.storage.engine import Connection, Interrupted
 from papercutd.storage.hot import Hot
+from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.batches import PostgresBatch
 from papercutd.storage.postgres.connection import ConnectionLost, PostgresConnection, TryAgain
 from papercutd.storage.postgres.database import settings
@@ -49,14 +52,29 @@ WORKED = "application"
 HOT_MAX = 64
 #: Between two attempts to connect; meanwhile everybody is sent elsewhere at once.
 RECONNECT_S = 0.5
+#: Who asks behind a batch that takes longer is sent elsewhere, as they would ask there themselves
+#: (design.md 4.5): the database is frozen, or slow.
+PATIENCE_S = 1.0
+#: Rather than for ever behind somebody who locked a table of ours: it is run again.
+LOCK_S = 5.0
+#: The same words are not logged again for so long.
+SAID_S = 60.0
 
 
 class StorageAway(StorageFull):
-    """The database cannot be reached: nothing is written, ask elsewhere."""
+    """PostgreSQL cannot be reached: nothing is written. It is tried again all the time."""
 
 
 class WriterReplaced(AlreadyRunning):
     """Another server writes this database now: this one ends."""
+
+
+class CommitUnknown(StorageError):
+    """It ended before PostgreSQL said whether the last commit was done."""
+
+
+def _late() -> StorageAway:
+    return StorageAway(f"PostgreSQL: no answer for {PATIENCE_S:g} s, it is frozen or slow")
 
 
 class _Batch(PostgresBatch):
@@ -106,7 +124,11 @@ class PostgresWriter:
         self._name = session_name(server or new_id())
         self._server = server
         self._history = History(schema, participant)
-        told = settings(search_path or schema, {"application_name": f"'{self._name}'"})
+        session = {
+            "application_name": f"'{self._name}'",
+            "lock_timeout": f"'{LOCK_S * 1000:.0f}ms'",
+        }
+        told = settings(search_path or schema, session)
         self._link = ReactorLink(reactor, dsn, told, self._greet)
         workspace = open_workspace(self._link.connection) if schema == WORKED else None
         self._batch = _Batch(
@@ -116,7 +138,10 @@ class PostgresWriter:
         self._fence = 0
         self._queue: deque[Waiting] = deque()
         self._is_running = self._is_dead = False
-        self._away_until = 0.0
+        #: Why nothing can be written now.
+        self._away = ""
+        self._is_late = False
+        self._said = ("", 0.0)
         self._closing: Deferred[None] | None = None
 
     def start(self) -> Deferred[None]:
@@ -131,8 +156,10 @@ class PostgresWriter:
     def submit(self, operation: Operation[T], group: str = MAIN) -> Deferred[T]:
         if self._closing is not None or self._is_dead:
             return fail(StorageClosed())
-        if self._reactor.seconds() < self._away_until:
-            return fail(StorageAway())
+        if self._away:
+            return fail(StorageAway(self._away))
+        if self._is_late and isinstance(operation, Hot):
+            return fail(_late())
         if len(self._queue) >= QUEUE_MAX:
             return fail(StorageFull())
         answer: Deferred[T] = Deferred()
@@ -159,17 +186,39 @@ class PostgresWriter:
             self._reactor.callLater(0, self._turn)
 
     def _turn(self) -> None:
+        if self._away and self._closing is None and not self._is_dead:
+            spawn(self._come_back).addCallbacks(
+                lambda done: self._reactor.callLater(0, self._turn), self._failed
+            )
+            return
         if self._queue and not self._is_dead:
             is_hot = self._queue[0].group == HOT
             batch = take(self._queue, min(HOT_MAX, self._batch_max) if is_hot else self._batch_max)
-            spawn(lambda: self._run(batch)).addCallbacks(
-                lambda done: self._done(batch), self._failed
-            )
+            late = self._reactor.callLater(PATIENCE_S, self._run_late)
+            running = spawn(lambda: self._run(batch)).addBoth(self._over, late)
+            running.addCallbacks(lambda done: self._done(batch), self._failed)
             return
         self._is_running = False
         if self._closing is not None and not self._closing.called:
             self._link.close()
             self._closing.callback(None)
+
+    def _run_late(self) -> None:
+        """The batch under way takes long: questions behind it are sent elsewhere."""
+        self._is_late = True
+        asking = [waiting for waiting in self._queue if isinstance(waiting.operation, Hot)]
+        others = [waiting for waiting in self._queue if not isinstance(waiting.operation, Hot)]
+        self._queue.clear()
+        self._queue.extend(others)
+        for waiting in asking:
+            waiting.result = Failure(_late())
+        fire(asking)
+
+    def _over(self, result: T, late: Any) -> T:
+        self._is_late = False
+        if late.active():
+            late.cancel()
+        return result
 
     def _done(self, batch: list[Waiting]) -> None:
         # What has come meanwhile is a batch of the next turn.
@@ -180,18 +229,23 @@ class PostgresWriter:
         """Nobody of that batch is answered, as after a crash; nor anybody else."""
         self._is_dead = True
         self._link.close()
-        self._on_fatal(failure)
+        if self._closing is None:
+            self._on_fatal(failure)
+        else:
+            _log.failure("it ends without its last batch", failure=failure)
         self._reactor.callLater(0, self._turn)
 
     # In a greenlet.
 
     def _run(self, batch: list[Waiting]) -> None:
+        last: Exception | None = None
         for _ in range(TRIES_MAX):
             try:
                 if not self._link.is_connected:
                     self._link.connect()
             except ConnectionLost as error:
-                self._away(batch, error)
+                # Nothing of it was begun.
+                self._send_elsewhere(batch, error)
                 return
             try:
                 if batch[0].group == HOT:
@@ -199,13 +253,14 @@ class PostgresWriter:
                 else:
                     self._batch.run(batch)
             except Interrupted as error:
-                _log.warn("a transaction is run again: {error}", error=error)
+                self._say("a transaction is run again", error)
+                last = error
                 continue
             if batch and batch[0].group == BARE and self._is_interrupted(batch):
                 continue
             return
         for waiting in batch:
-            waiting.result = Failure(StorageAway())
+            waiting.result = Failure(StorageAway(f"PostgreSQL: {advised(str(last))}"))
 
     def _run_hot(self, batch: list[Waiting]) -> None:
         """Those that cannot be run so are the next batch."""
@@ -220,21 +275,22 @@ class PostgresWriter:
         results = (waiting.result for waiting in batch)
         return any(isinstance(one, Failure) and one.check(Interrupted) for one in results)
 
-    def _away(self, batch: list[Waiting], error: Exception) -> None:
-        """Nothing of ``batch`` was begun: it, and who waits behind it, is sent elsewhere."""
-        for waiting in batch:
-            waiting.result = Failure(StorageAway())
-        self._send_elsewhere(error)
-
-    def _send_elsewhere(self, error: Exception) -> None:
-        """Who waits, and who comes before the next attempt, is answered at once."""
-        _log.error("PostgreSQL cannot be reached: {error}", error=error)
-        self._away_until = self._reactor.seconds() + RECONNECT_S
+    def _send_elsewhere(self, batch: list[Waiting], error: Exception) -> None:
+        """``batch``, who waits, and who comes until we are connected, is answered at once."""
+        self._say("PostgreSQL cannot be reached", error)
+        self._away = f"PostgreSQL cannot be reached: {error}"
         behind = list(self._queue)
         self._queue.clear()
-        for waiting in behind:
-            waiting.result = Failure(StorageAway())
+        for waiting in (*batch, *behind):
+            waiting.result = Failure(StorageAway(self._away))
         self._reactor.callLater(0, fire, behind)
+
+    def _say(self, what: str, error: Exception) -> None:
+        """Log it, not the same all the time."""
+        words, now = f"{what}: {error}", self._reactor.seconds()
+        if words != self._said[0] or now - self._said[1] >= SAID_S:
+            self._said = (words, now)
+            _log.error("{words}", words=words)
 
     def commit(self, connection: Connection) -> None:
         """End the transaction; raises TryAgain where it is known that nothing of it was done."""
@@ -244,11 +300,16 @@ class PostgresWriter:
         )
         if marked.rowcount != 1:
             raise WriterReplaced(f"schema {self._schema}")
+        passing("commit-marked")
         try:
             connection.execute("COMMIT")
         except ConnectionLost as error:
-            _log.warn("the answer to a commit is lost: {error}", error=error)
-            self._reconnect()
+            self._say("the answer to a commit is lost", error)
+            try:
+                self._reconnect()
+            except ConnectionLost:
+                # Closing: whether it was done is not known, and nobody is told anything.
+                raise CommitUnknown(str(error)) from error
             (found,) = connection.execute(f"SELECT batch FROM {self._schema}.writer").fetchone()
             if found != name:
                 raise TryAgain("the commit was not done") from error
@@ -265,12 +326,21 @@ class PostgresWriter:
         while True:
             try:
                 self._link.connect()
+                if self._away:
+                    self._away, self._said = "", ("", 0.0)
+                    _log.info("PostgreSQL is reached again")
                 return
             except ConnectionLost as error:
                 if self._closing is not None:
                     raise
-                self._send_elsewhere(error)
+                self._send_elsewhere([], error)
                 self._sleep(RECONNECT_S)
+
+    def _come_back(self) -> None:
+        """Connect; whoever closes us meanwhile waits for nothing."""
+        self._sleep(RECONNECT_S)
+        with suppress(ConnectionLost):
+            self._reconnect()
 
     def _sleep(self, seconds: float) -> None:
         done: Deferred[None] = Deferred()
@@ -280,10 +350,11 @@ class PostgresWriter:
     def _greet(self, connection: PostgresConnection) -> None:
         """A new connection: it takes the lock, and the number of who writes."""
         self._take_lock(connection)
+        # First: what else that database says is of the past, too.
+        self._history.check(connection)
         (fence,) = connection.execute(f"SELECT fence FROM {self._schema}.writer").fetchone()
         if self._fence and fence != self._fence:
             raise WriterReplaced(f"schema {self._schema}")
-        self._history.check(connection)
         (self._fence,) = connection.execute(
             f"UPDATE {self._schema}.writer SET fence = fence + 1 RETURNING fence"
         ).fetchone()
@@ -307,4 +378,12 @@ class PostgresWriter:
                 (self._name,),
             )
             self._sleep(0.1)
+        holders = connection.execute(
+            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE locktype = 'advisory' AND objid = ? AND granted"
+            " AND datname = current_database()",
+            (lock,),
+        ).fetchall()
+        if holders == [(self._name,)]:
+            raise ConnectionLost("our former session has not ended yet")
         raise WriterReplaced(f"schema {self._schema}")
