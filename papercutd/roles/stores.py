@@ -102,7 +102,7 @@ def open_application(
 ) -> tuple[Deferred[ApplicationStore], ChangeLog]:
     """The application server's store; it fires once it can be used.
 
-    ``server``: who that is among several on one PostgreSQL.
+    ``server``: who that is among several on one PostgreSQL, which is prepared then.
     """
     log = ChangeLog(env.wall_s)
     crash = crash_point(reactor)
@@ -121,7 +121,8 @@ def open_application(
     from papercutd.storage.postgres.reader import PostgresReader
     from papercutd.storage.postgres.writer import PostgresWriter
 
-    prepare_database(database, schema)
+    if not server:
+        prepare_database(database, schema)
     writer = PostgresWriter(
         *(reactor, database, schema, fatal, log),
         search_path=SEARCH_PATHS[schema],

@@ -92,7 +92,9 @@ class SeveralTests(SynchronousTestCase):
         self.wait("the application server decides", decided)
 
     def wait(self, what: str, condition: Any) -> None:
-        self.assertTrue(wait_for(what, condition), what)
+        if not wait_for(what, condition):
+            logs = [one.log.read_text()[-3_000:] for one in getattr(self, "servers", [])]
+            self.fail("\n\n".join([what, *logs]))
 
     def check(self, server: Role) -> None:
         """Everything is charged once, and verified."""
