@@ -41,6 +41,8 @@ POINTS = frozenset(
         *("set-read", "set-written", "commit-marked"),
         # ``papercutd restore``: copied; of a new timeline; the former kept; put in place.
         *("restore-copied", "restore-begun", "restore-kept", "restore-placed"),
+        # ``papercutd migrate-store``: rows are copied; the copy is whole and not in force; it is.
+        *("store-filled", "store-written", "store-in-force"),
     }
 )
 

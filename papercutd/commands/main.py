@@ -14,6 +14,7 @@ from typing import Any
 
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.lost_edits import add_lost_edit_commands
+from papercutd.commands.migrate_store import add_migrate_store_command
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.quota import add_quota_commands
 from papercutd.commands.report import add_report_commands
@@ -177,6 +178,7 @@ def parser() -> argparse.ArgumentParser:
     add_quota_commands(add, group, _operation)
     add_report_commands(add, group, _operation)
     add_sample_data_command(add)
+    add_migrate_store_command(add)
 
     site = group("site", "site servers")
     one = add("add", "add a site and print its join token", _add_with_token("site"), site)

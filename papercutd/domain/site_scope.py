@@ -50,6 +50,48 @@ class Seen(enum.Enum):
     NOTHING = "nothing"
 
 
+@attrs.frozen
+class Whose:
+    """Rows that jobs changed, by whom they may concern: their places in the change.
+
+    With hundreds of sites no row is looked at for each of them.
+    """
+
+    users: dict[Key, list[int]] = attrs.field(factory=dict)
+    accounts: dict[Key, list[int]] = attrs.field(factory=dict)
+    askers: dict[Key, list[int]] = attrs.field(factory=dict)
+    #: By the site's id.
+    sites: dict[Key, list[int]] = attrs.field(factory=dict)
+    everybody: list[int] = attrs.field(factory=list)
+    #: Shared accounts among them.
+    shared: set[int] = attrs.field(factory=set)
+
+    def note(self, place: int, owner: Owner) -> None:
+        by_kind = {"user": self.users, "account": self.accounts, "asker": self.askers}
+        by_kind[owner[0]].setdefault(owner[1], []).append(place)
+
+
+def whose(rows: Iterable[Row], owners: Mapping[tuple[str, Key], Iterable[Owner]]) -> Whose:
+    """Of a change that only jobs made; as ``Reach.look`` has it."""
+    found = Whose()
+    for place, (table, key, columns) in enumerate(rows):
+        was = list(owners.get((table, key), ()))
+        if table == "stream" and columns is not None and columns["state"] == "live":
+            found.sites.setdefault(columns["site"], []).append(place)
+        elif table in ("account", "reservation", "allowance") and columns is not None:
+            if columns.get("kind") == "shared":
+                assert isinstance(key, int)
+                found.everybody.append(place)
+                found.shared.add(key)
+            else:
+                was.append(_owner(table, key, columns))
+        elif table not in ("account", CHARGE) and not was:
+            found.everybody.append(place)
+        for owner in was:
+            found.note(place, owner)
+    return found
+
+
 @attrs.define
 class Reach:
     """What one site with a scope is sent; goes on with the changes it is shown, in order."""
@@ -96,12 +138,29 @@ class Reach:
         for table, key, columns in rows:
             if table == "account" and columns is not None:
                 assert isinstance(key, int)
-                if columns["user"] in self._users:
+                if columns["kind"] == "shared":
+                    self.shared.add(key)
+                elif columns["user"] in self._users:
                     self.accounts.add(key)
                 else:
                     self.accounts.discard(key)
                     if columns["user"] in self._left:
                         self._left_accounts.add(key)
+
+    def concerned(self, whose: Whose) -> list[int]:
+        """The places of rows that may be ours, in order; of all others we are told nothing."""
+        self.shared |= whose.shared
+        places = set(whose.everybody)
+        for ours, theirs in (
+            (self._users.keys(), whose.users),
+            (self.accounts, whose.accounts),
+            (self.shared, whose.accounts),
+            (self.askers, whose.askers),
+        ):
+            for owner in ours & theirs.keys():
+                places.update(theirs[owner])
+        places.update(whose.sites.get(self.site, ()))
+        return sorted(places)
 
     def look(self, row: Row, was: Iterable[Owner]) -> Seen:
         """What the site is told of ``row``; ``was``: whose it was until this change."""
@@ -134,7 +193,7 @@ class Reach:
             return Seen.NOTHING
         assert isinstance(key, int)
         if columns["kind"] == "shared":
-            self.shared.add(key)
+            return Seen.WHOLE
         if self._is_ours(("account", key)):
             return Seen.WHOLE
         return Seen.GONE if self._had((("account", key),)) else Seen.NOTHING
@@ -171,6 +230,8 @@ class Reach:
 
 
 def _owner(table: str, key: Key, columns: Mapping[str, Any]) -> Owner:
+    if table == "account":
+        return ("account", key)
     if table == "reservation":
         return ("account", columns["account"])
     return ("user", columns[OWNED_BY_USER[table]])

@@ -18,12 +18,21 @@ from papercutd.storage.anchor import Anchor
 from papercutd.storage.application_store import ApplicationStore
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.migrate import connect, open_database
+from papercutd.storage.moved_away import moves_of, name_of
 from papercutd.storage.replica import Directory
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import ThreadReader, ThreadWriter
 
 _log = Logger()
 Fatal = Callable[[Failure], None]
+_BOTH = (
+    "store: names PostgreSQL, and {0} is there too, which counts: `papercutd migrate-store` moves"
+    " it there. Where it has moved away from there, take the line store out"
+)
+_MOVED = (
+    "store: is needed, the database of {0} has moved to PostgreSQL: `papercutd migrate-store` said"
+    " which line to write. To begin with an empty one, take {1} away"
+)
 
 
 def check_store(store: str) -> None:
@@ -42,11 +51,18 @@ def check_store(store: str) -> None:
 
 def database_of(store: str, path: Path) -> Path | str:
     """``path`` of SQLite's file, or the address of PostgreSQL's database; raises ConfigError."""
+    moves = moves_of(path)
     if not store:
+        if moves and not path.exists():
+            raise ConfigError([_MOVED.format(path, name_of(path, moves[-1]))])
         return path
     check_store(store)
     if path.exists():
-        raise ConfigError([f"store: names PostgreSQL, and {path} is there too: move it away"])
+        raise ConfigError([_BOTH.format(path)])
+    if moves:
+        from papercutd.storage.postgres.opening import settle_move
+
+        settle_move(store, path.stem, moves)
     return store
 
 

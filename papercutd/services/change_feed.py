@@ -15,7 +15,7 @@ import msgspec
 from twisted.internet.interfaces import IDelayedCall
 
 from papercutd.domain.chain import Position
-from papercutd.domain.site_scope import Reach, Seen
+from papercutd.domain.site_scope import Reach, Seen, Whose, whose
 from papercutd.environment import Environment
 from papercutd.services.tasks import Tasks
 from papercutd.services.wire import position_out
@@ -53,23 +53,32 @@ class _Encoded:
 
     change: Change
     rows: list[bytes]
-    is_of_jobs: bool
+    #: Of a change that only jobs made: whom its rows may concern.
+    whose: Whose | None
+
+    @property
+    def is_of_jobs(self) -> bool:
+        return self.whose is not None
 
 
 @attrs.frozen
 class _Batch:
-    """Lines to send, each with the bytes of its rows, and the number they end at."""
+    """Lines to send, each with the bytes of its rows, and the change they end at."""
 
     lines: list[tuple[Prepared, int]]
-    number: int
-    has_rows: bool
+    last: Change
+
+    @property
+    def number(self) -> int:
+        return self.last.position.number
 
 
 def _encode(change: Change) -> _Encoded:
+    is_of_jobs = all(row[0] in JOB_TABLES for row in change.rows)
     return _Encoded(
         change,
         [msgspec.json.encode(row) for row in change.rows],
-        all(row[0] in JOB_TABLES for row in change.rows),
+        whose(change.rows, change.owners) if is_of_jobs else None,
     )
 
 
@@ -98,18 +107,22 @@ Rows = list[tuple[Key, bytes]]
 def _told(encoded: _Encoded, reach: Reach | None) -> Rows:
     """The rows of a change that a site is told of; None: of all."""
     change = encoded.change
-    keys = [(row[0], row[1]) for row in change.rows]
     if reach is None:
+        keys = [(row[0], row[1]) for row in change.rows]
         return list(zip(keys, encoded.rows, strict=True))
-    if encoded.is_of_jobs:
+    if encoded.whose is not None:
         reach.begin_jobs()
+        places: Iterable[int] = reach.concerned(encoded.whose)
     else:
         reach.begin(change.rows, change.owners)
+        places = range(len(change.rows))
     told: Rows = []
-    for key, row, body in zip(keys, change.rows, encoded.rows, strict=True):
+    for place in places:
+        row = change.rows[place]
+        key = (row[0], row[1])
         seen = reach.look(row, change.owners.get(key, ()))
         if seen is Seen.WHOLE:
-            told.append((key, body))
+            told.append((key, encoded.rows[place]))
         elif seen is Seen.GONE:
             told.append((key, msgspec.json.encode((*key, None))))
     return told
@@ -142,8 +155,17 @@ def _join(changes: Iterator[_Encoded], reach: Reach | None) -> tuple[list[bytes]
 
 
 def _batch(after: int, changes: Iterator[_Encoded], reach: Reach | None = None) -> _Batch:
-    """The next lines of ``changes``, for a replica at number ``after``; maybe of no rows."""
+    """The next lines of ``changes``, for a replica at number ``after``.
+
+    No lines where they say nothing to a site with a ``reach``: it is told the place by and by.
+    """
     rows, last = _join(changes, reach)
+    lines = _lines(after, rows, last) if rows or reach is None else []
+    return _Batch(lines, last)
+
+
+def _lines(after: int, rows: list[bytes], last: Change) -> list[tuple[Prepared, int]]:
+    """From number ``after`` to ``last``, each with the bytes of its rows."""
     to = position_out(last.position)
     assert to is not None
     parts = _split(rows)
@@ -158,7 +180,7 @@ def _batch(after: int, changes: Iterator[_Encoded], reach: Reach | None = None) 
             committed_at=last.committed_at,
         )
         lines.append((prepare(SITE, Side.SERVER, message), _size(part)))
-    return _Batch(lines, last.position.number, bool(rows))
+    return lines
 
 
 @attrs.define(eq=False)
@@ -170,8 +192,8 @@ class _Subscriber:
     credit_bytes: int
     #: Which rows the site is told of; None: all.
     reach: Reach | None = None
-    #: What it is told next, unless there are rows for it before.
-    untold: _Batch | None = None
+    #: The last change that said nothing to it, and of which it has not been told.
+    untold: Change | None = None
     is_reading: bool = False
 
 
@@ -308,10 +330,10 @@ class ChangeFeed:
 
     def _send(self, subscriber: _Subscriber, batch: _Batch) -> None:
         subscriber.number = batch.number
-        if batch.has_rows or subscriber.reach is None:
-            self._tell(subscriber, batch)
+        if batch.lines:
+            self._tell(subscriber, batch.lines)
             return
-        subscriber.untold = batch
+        subscriber.untold = batch.last
         if self._positions is None:
             self._positions = self._env.clock.callLater(POSITION_S, self._tell_positions)
 
@@ -324,12 +346,12 @@ class ChangeFeed:
         """By what came last nothing changed for the site: it is told that it is so far, now."""
         subscriber = self._subscribers.get(session)
         if subscriber is not None and subscriber.untold is not None:
-            self._tell(subscriber, subscriber.untold)
+            self._tell(subscriber, _lines(subscriber.told, [], subscriber.untold))
 
     @staticmethod
-    def _tell(subscriber: _Subscriber, batch: _Batch) -> None:
-        for line, size in batch.lines:
+    def _tell(subscriber: _Subscriber, lines: list[tuple[Prepared, int]]) -> None:
+        for line, size in lines:
             subscriber.session.notify_prepared(line)
             subscriber.credit_bytes -= size
-        subscriber.told = batch.number
+        subscriber.told = subscriber.number
         subscriber.untold = None

@@ -79,6 +79,8 @@ class Intake:
         wall_s: Callable[[], float],
     ) -> None:
         self._log = log
+        #: Owners whom the batch under way was found to speak for.
+        self._spoken_for: set[str] = set()
         self._charging = charging
         self._allowances = allowances
         self._claims = claims
@@ -142,6 +144,7 @@ class Intake:
         ``chain`` or ``new-stream``; a record that cannot be applied is parked.
         """
         askers.check_session(connection, asker)
+        self._spoken_for.clear()
         found = connection.execute(
             "SELECT number, chain, state FROM stream WHERE id = ?", (stream,)
         ).fetchone()
@@ -197,7 +200,7 @@ class Intake:
         role, _, name = record.key.partition(":")
         if role not in ("provider", "device"):
             raise Rejected("bad-fields", f"no link of a site: {record.key[:64]}")
-        check_spoken_for(connection, asker.name, record.key if role == "device" else name)
+        self._check_spoken_for(connection, asker.name, record.key if role == "device" else name)
         if record.kind == LINK_REPORTED:
             self._link_event(connection, record.key, asker.name, "reported")
             return
@@ -271,6 +274,12 @@ class Intake:
             detail = f"{record.decision.verdict.value} {record.decision.reason.value}".strip()
             self._charging.list_item(connection, DRILL_ASKED, record.key, asker.identity, detail)
 
+    def _check_spoken_for(self, connection: Connection, site: str, owner: str) -> None:
+        """As scope.check_spoken_for: no record of a batch moves anybody, so once is enough."""
+        if owner not in self._spoken_for:
+            check_spoken_for(connection, site, owner)
+            self._spoken_for.add(owner)
+
     def _apply_one(self, connection: Connection, arrived: Arrived) -> None:
         why = self._try(connection, arrived)
         if why is not None:
@@ -283,6 +292,7 @@ class Intake:
 
     def apply_again(self, connection: Connection, arrived: Arrived) -> bool:
         """Apply a record that was parked; False: it stays so, for the reason it has now."""
+        self._spoken_for.clear()
         why = self._try(connection, arrived, again=True)
         place = (arrived.stream, arrived.number)
         if why is not None:
@@ -326,21 +336,21 @@ class Intake:
         asker = arrived.asker
         source = Source(asker.identity, arrived.stream, arrived.number)
         if record.kind == COMPLETED and record.completion is not None:
-            check_spoken_for(connection, asker.name, record.completion.provider)
+            self._check_spoken_for(connection, asker.name, record.completion.provider)
             self._charging.complete(connection, record.completion, source)
             if is_run(record.completion.step):
                 self._note_told(connection, record.completion.provider)
         elif record.kind in (CANCELED, SUPERSEDED):
             askers.release(connection, record.key, asker.identity, self._charging.void)
             if record.request is not None and record.decision is not None:
-                check_spoken_for(connection, asker.name, record.request.provider)
+                self._check_spoken_for(connection, asker.name, record.request.provider)
                 self._charging.log_job(
                     connection, record.request, record.decision, source, ended=record.kind
                 )
                 if is_run(record.request.step):
                     self._note_told(connection, record.request.provider)
         elif record.kind == REFUSED and record.request is not None and record.decision is not None:
-            check_spoken_for(connection, asker.name, record.request.provider)
+            self._check_spoken_for(connection, asker.name, record.request.provider)
             self._charging.log_job(connection, record.request, record.decision, source)
         elif record.kind in (LINK_DOWN, LINK_REPORTED):
             self._note_link(connection, asker, record)

@@ -7,6 +7,7 @@ the number and the checksum of each in ``schema_migration``.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
@@ -26,6 +27,21 @@ class SchemaDiffers(StorageError):
 
     def __str__(self) -> str:
         return f"{self.path}: migration {self.migration} is not the one of this release"
+
+
+@attrs.frozen(auto_exc=True, str=False)
+class SchemaOlder(StorageError):
+    """The database is of an older release: start this release's role on it once."""
+
+    path: str
+    found: int
+    known: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} has schema {self.found}, this release has {self.known}:"
+            " start the role on it once"
+        )
 
 
 @attrs.frozen(auto_exc=True, str=False)
@@ -53,6 +69,20 @@ def migrations(schema: str) -> tuple[tuple[int, str, str], ...]:
 @cache
 def _checksum(sql: str) -> str:
     return blake2b(sql.encode(), digest_size=16).hexdigest()
+
+
+def check_current(
+    path: str, applied: Mapping[int, str], known: Sequence[tuple[int, str, str]]
+) -> None:
+    """Raises SchemaTooNew, SchemaOlder or SchemaDiffers unless ``applied`` are all ``known``."""
+    newest = known[-1][0]
+    if max(applied, default=0) > newest:
+        raise SchemaTooNew(path, max(applied), newest)
+    for number, name, sql in known:
+        if number not in applied:
+            raise SchemaOlder(path, max(applied, default=0), newest)
+        if applied[number] != _checksum(sql):
+            raise SchemaDiffers(path, name)
 
 
 def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:

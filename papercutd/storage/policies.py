@@ -122,6 +122,9 @@ def is_strict(connection: Connection, site: int, user: int) -> bool:
     query = _RULES.format("") + " WHERE site IN (?, ?) AND knob = ?"
     values = (ANY, site, Knob.POLICY.value)
     rules = [Rule(*row) for row in connection.execute(query, values)]
+    if Policy.STRICT.value not in (found[1], *(rule.value for rule in rules)):
+        # For nobody: the rules need not be weighed for this one.
+        return False
     groups = groups_of_user(connection, "", user) if rules else []
     # No price is needed to tell which policy it is.
     return resolve(_with_site(rules, *found), site, groups, 0).policy is Policy.STRICT

@@ -128,6 +128,11 @@ class PostgresConnection:
         self.text_factory: Any = str
 
     @property
+    def raw(self) -> Any:
+        """The connection of psycopg2, for what goes in no statement."""
+        return self._link.raw
+
+    @property
     def in_transaction(self) -> bool:
         raw = self._link.raw
         if raw is None or raw.closed:

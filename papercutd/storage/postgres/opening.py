@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
@@ -15,6 +16,7 @@ from papercutd.storage.postgres.connection import PostgresConnection, prepare
 from papercutd.storage.postgres.database import NoDatabase, connect_options, open_blocking, settings
 from papercutd.storage.postgres.locks import LOCKS
 from papercutd.storage.postgres.migrate import migrate
+from papercutd.storage.postgres.moved_in import refuse_marked, settle
 
 #: Where the bare names of each role's statements are looked up.
 SEARCH_PATHS = {"application": "application", "journal": "journal, replica"}
@@ -34,6 +36,8 @@ def open_migrated(dsn: str, schema: str) -> PostgresConnection:
 def _migrated(connection: PostgresConnection, schema: str) -> PostgresConnection:
     try:
         migrate(connection, schema)
+        # Behind it: a copy whose filling it waited for is seen.
+        refuse_marked(connection, schema)
     except (DatabaseFailed, StorageFull) as error:
         connection.close()
         raise NoDatabase(advised(str(error))) from error
@@ -56,6 +60,15 @@ def open_alone(dsn: str, schema: str) -> PostgresConnection:
         connection.close()
         raise AlreadyRunning(f"schema {schema} of PostgreSQL")
     return connection
+
+
+def settle_move(dsn: str, schema: str, moves: Sequence[str]) -> None:
+    """Moves whose files were set aside are over, even where the command was killed after that."""
+    connection = open_blocking(dsn, SEARCH_PATHS[schema])
+    try:
+        settle(connection, schema, moves)
+    finally:
+        connection.close()
 
 
 class ReadOnlyPostgres:
