@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import socket
+from pathlib import Path
 from urllib.parse import quote
 
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from papercutd.config.load import load_config
+from papercutd.config.model import AppConfig
 from papercutd.errors import ConfigError, SchemaTooNew
+from papercutd.roles.common import check_more
 from papercutd.roles.stores import check_store
 from papercutd.storage.postgres import alive, opening
 from papercutd.storage.postgres.advice import advised
@@ -59,6 +63,15 @@ class AddressTests(Case):
             self.assertNotIn("cret", str(error))
             self.assertRaises(NoDatabase, open_migrated, dsn, "application")
             self.assertRaises(NoDatabase, ReadOnlyPostgres(dsn, 1).query, "SELECT 1")
+
+    def test_the_configuration_is_checked(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text('store = "postgresql:somewhere"\n')
+        error = self.assertRaises(ConfigError, check_more, load_config(str(path), AppConfig))
+        self.assertEqual(len(error.problems), 1)
+        self.assertIn("store: that is no address", str(error))
+        path.write_text('store = "postgresql:///papercut"\n')
+        check_more(load_config(str(path), AppConfig))
 
     def test_nobody_there(self) -> None:
         nowhere = f"postgresql:///x?host={self.cluster.directory}/nowhere&user=papercut"

@@ -24,37 +24,20 @@ CONNECT_S = 4.0
 KNOCK_S = 5.0
 
 
-#: What psycopg2's ``closed`` is after ``close``; one that broke has another.
-_CLOSED = 1
-
-
 class Silent(txpostgres.Connection):  # type: ignore[misc]
     """Of which nobody hears when it breaks while nothing is asked: the next one to ask does."""
 
     #: Whom it is to.
     target = ""
-    _last = -1
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
 
-    def fileno(self) -> int:
-        """The descriptor, also of a connection that broke: the reactor still has that."""
-        raw = self.pollable()
-        if raw is None or raw.closed == _CLOSED:
-            return -1
-        if not raw.closed:
-            self._last = raw.fileno()
-        return self._last
-
 
 def close(held: Any) -> None:
-    """Out of the reactor first, then the socket: the next one may have its number."""
-    raw = held._connection
-    if raw is not None:
+    """Out of the reactor, then the socket: the next one may have its number."""
+    if held._connection is not None:
         held.close()
-        # txpostgres leaves one that broke to the garbage.
-        raw.close()
 
 
 def targets(dsn: str) -> list[str]:
