@@ -34,6 +34,8 @@ _log = Logger()
 _DOUBLINGS_MAX = 20
 #: So often in a row another server is asked without growing waits: one takes over just now.
 _SENT_ON_MAX = 30
+#: The first waits where there are several: the next one writes within a second or two.
+_TAKEN_OVER_WAITS = 3
 
 
 @attrs.frozen
@@ -355,6 +357,10 @@ class Link:
         if isinstance(self._endpoint, Places):
             self._is_named = self._endpoint.follow(refusal.fields.get("servers"))
 
+    @property
+    def _has_others(self) -> bool:
+        return isinstance(self._endpoint, Places) and len(self._endpoint.all()) > 1
+
     def _again(self, retry_after_s: float) -> None:
         waiters, self._stop_waiters = self._stop_waiters, []
         for waiter in waiters:
@@ -364,8 +370,10 @@ class Link:
         if not self._is_running or is_under_way or "reconnect" in self._timers:
             return
         settings, uniform = self._settings, self._env.rng.uniform
-        if 0 < self._sent_on <= _SENT_ON_MAX:
+        is_taken_over = self._waits < _TAKEN_OVER_WAITS and self._has_others and not retry_after_s
+        if 0 < self._sent_on <= _SENT_ON_MAX or is_taken_over:
             # Where we are sent at once, but not in a circle of two who name each other.
+            self._waits += is_taken_over
             wait_s = min(1.0, settings.reconnect_min_s)
             at_once = self._is_named and self._sent_on == 1
             self._later("reconnect", 0.0 if at_once else uniform(wait_s / 2, wait_s), self._connect)

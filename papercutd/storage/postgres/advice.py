@@ -13,7 +13,7 @@ import re
 _ADVICE = (
     (
         r"too many clients|remaining connection slots|too many connections",
-        "raise max_connections, or see in pg_stat_activity who holds them; a role of ours has six",
+        "raise max_connections, or see who holds them (pg_stat_activity); a role of ours has seven",
     ),
     (
         r"authentication failed|no password supplied|role \".*\" (does not exist|is not permitted)",
