@@ -11,6 +11,8 @@ class LineBuffer:
     Holds at most one unfinished line: ``line_length_max`` bytes and one for a CR.
     """
 
+    __slots__ = ("_line_length_max", "_rest", "overflowed")
+
     def __init__(self, line_length_max: int = LINE_LENGTH_MAX) -> None:
         self._line_length_max = line_length_max
         self._rest = bytearray()

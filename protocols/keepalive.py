@@ -12,6 +12,8 @@ class Deadlines:
     ``is_over`` then and sets it again: a busy session costs one assignment a chunk.
     """
 
+    __slots__ = ("_idle_timeout_s", "_open_by", "heard_at")
+
     def __init__(
         self,
         now: float,

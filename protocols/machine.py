@@ -168,6 +168,12 @@ def prepare(spec: ProtocolSpec, side: Side, message: object) -> Prepared:
 class Connection:
     """One end of a session of ``spec``."""
 
+    # There are as many as a server has sessions.
+    __slots__ = (
+        *("_asked", "_buffer", "_hello_tag", "_owed", "_tables", "_tags_sent"),
+        *("bad_lines", "side", "spec", "state", "version"),
+    )
+
     def __init__(self, spec: ProtocolSpec, side: Side) -> None:
         self.spec = spec
         self.side = side

@@ -14,10 +14,13 @@ class OutboundQueue:
     While paused, lines wait here; beyond ``bytes_max`` the peer is too slow to keep.
     """
 
+    __slots__ = ("_bytes_max", "_is_paused", "_waiting", "_write", "waiting_bytes")
+
     def __init__(self, write: Callable[[bytes], None], bytes_max: int = OUTBOUND_BYTES_MAX) -> None:
         self._write = write
         self._bytes_max = bytes_max
-        self._waiting: deque[bytes] = deque()
+        #: Made when a line has to wait: most sessions never have one, and a deque takes 760 bytes.
+        self._waiting: deque[bytes] | None = None
         self._is_paused = False
         #: Bytes that wait here (the transport's own buffer not counted).
         self.waiting_bytes = 0
@@ -29,6 +32,8 @@ class OutboundQueue:
             return True
         if self.waiting_bytes + len(line) > self._bytes_max:
             return False
+        if self._waiting is None:
+            self._waiting = deque()
         self._waiting.append(line)
         self.waiting_bytes += len(line)
         return True
@@ -44,16 +49,18 @@ class OutboundQueue:
             line = self._waiting.popleft()
             self.waiting_bytes -= len(line)
             self._write(line)
+        if not self._waiting:
+            self._waiting = None
 
     def drain(self) -> None:
         """Hand all that waits to the transport, which is about to be closed."""
         self._is_paused = False
-        rest = b"".join(self._waiting)
+        rest = b"".join(self._waiting or ())
         self.clear()
         if rest:
             self._write(rest)
 
     def clear(self) -> None:
         """Forget what waits."""
-        self._waiting.clear()
+        self._waiting = None
         self.waiting_bytes = 0

@@ -12,8 +12,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
@@ -32,6 +32,8 @@ class _Control(LineOnlyReceiver):
 
     def __init__(self, operations: dict[str, Operation]) -> None:
         self._operations = operations
+        #: What may be ended when whoever asked is gone.
+        self._interruptible: set[Deferred[Any]] = set()
 
     def lineReceived(self, line: bytes) -> None:
         running = Deferred.fromCoroutine(self._run(line))
@@ -46,7 +48,9 @@ class _Control(LineOnlyReceiver):
             self._say({"error": {"code": "bad-call", "text": "this server has no such operation"}})
             return
         try:
-            result = await operation(arguments, lambda figures: self._say({"progress": figures}))
+            result = await self._operate(operation, arguments)
+        except CancelledError:
+            _log.info("operation {name} ended: nobody waits for it", name=asked["call"])
         except PapercutError as error:
             code = getattr(error, "code", "") or code_of(type(error))
             self._say({"error": {"code": code, "text": str(error)}})
@@ -56,6 +60,21 @@ class _Control(LineOnlyReceiver):
             self._say({"error": {"code": "internal", "text": text}})
         else:
             self._say({"result": result})
+
+    async def _operate(self, operation: Operation, arguments: dict[str, Any]) -> Any:
+        working: Any = operation(arguments, lambda figures: self._say({"progress": figures}))
+        if not getattr(operation, "is_interruptible", False):
+            return await working
+        running = Deferred.fromCoroutine(working)
+        self._interruptible.add(running)
+        try:
+            return await running
+        finally:
+            self._interruptible.discard(running)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        for running in list(self._interruptible):
+            running.cancel()
 
     def _say(self, message: dict[str, Any]) -> None:
         if self.connected:

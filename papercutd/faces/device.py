@@ -111,7 +111,7 @@ class DeviceFace:
             await service.end_session(asker)
             service.device_sessions.passed_over(asker.identity)
         else:
-            session.when_disconnected().addCallback(lambda gone: self._forget(session))
+            session.tell_disconnected(self._forget)
             self._conversations[session] = _Conversation(asker, device)
         return make_welcome(self._env, service, self._name, session, seen)
 

@@ -179,7 +179,7 @@ class ProviderFace:
             await service.end_session(asker)
             service.providers.passed_over(asker.identity)
         else:
-            session.when_disconnected().addCallback(lambda gone: self._forget(session))
+            session.tell_disconnected(self._forget)
             self._conversations[session] = _Conversation(asker)
         return make_welcome(self._env, service, self._name, session, seen)
 

@@ -48,6 +48,7 @@ from papercutd.roles.database_watch import with_database
 from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.roles.stores import database_of, open_application
+from papercutd.roles.verifying import BooksVerifier
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.reports import Monthly
@@ -170,6 +171,7 @@ class ApplicationRole:
             self._reactor.callFromThread(server.committed, change)
 
         self._log.on_commit = committed
+        self._verifier = BooksVerifier(self._env, self._reactor, SCHEMA, self._database)
         await server.start()
         self._monthly = Monthly(self._env, self._store, server.tasks)
         self._monthly.start()
@@ -194,6 +196,7 @@ class ApplicationRole:
 
     async def _stop(self) -> None:
         assert self._server is not None
+        await self._verifier.stop()
         self._statements.stop()
         self._monthly.stop()
         await self._server.stop()
@@ -232,6 +235,7 @@ class ApplicationRole:
         operations = ApplicationOperations(
             server, joining.make_token, self._verifiers, self._statements
         )
+        operations.verify_books = self._verifier
         provider_face = ProviderFace(env, server, NAME)
         site_face = SiteLinkFace(env, server, NAME)
         if store.intake.sabotage == "double-post":

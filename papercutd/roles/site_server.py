@@ -37,6 +37,7 @@ from papercutd.roles.database_watch import with_database
 from papercutd.roles.https import listen_https, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.roles.stores import database_of, open_site, salvage
+from papercutd.roles.verifying import BooksVerifier
 from papercutd.roles.ways import application_endpoint, asking_renewer
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
@@ -48,7 +49,7 @@ from papercutd.storage.other_journals import (
     read_from,
     read_unforwarded,
 )
-from papercutd.storage.site_store import SiteStore
+from papercutd.storage.site_store import SCHEMA, SiteStore
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 
@@ -122,6 +123,7 @@ class SiteRole:
         server = self._server = SiteServer(
             *(self._env, self._store, endpoint, settings, ArgonVerifiers(deferToThread))
         )
+        self._verifier = BooksVerifier(self._env, self._reactor, SCHEMA, self._database)
         self._revocations.subscribe(lambda serial: end_revoked(server.providers, serial))
         self._revocations.subscribe(lambda serial: end_revoked(server.device_sessions, serial))
         self._plain = PlainPort(self._env, self._config.plain, self._data, server)
@@ -149,12 +151,14 @@ class SiteRole:
 
     async def _stop(self) -> None:
         assert self._server is not None
+        await self._verifier.stop()
         await self._server.stop()
 
     async def _listen(self) -> None:
         server, env, listen = self._server, self._env, self._config.listen
         assert server is not None
         operations = SiteOperations(server)
+        operations.verify_books = self._verifier
         face = ProviderFace(env, server, self._name)
         device_face = DeviceFace(env, server, self._name)
         server.on_settings = together(face.push_settings, device_face.push_settings)

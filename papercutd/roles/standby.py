@@ -26,11 +26,12 @@ from papercutd.identity.verifiers import Verifiers
 from papercutd.roles.common import DataDirectory, Listeners
 from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.several import Several
+from papercutd.roles.verifying import BooksVerifier
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.operation import Operation
 from papercutd.services.statements import Statements
-from papercutd.storage.application_store import ApplicationStore
+from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.postgres.members import Address
 from papercutd.storage.postgres.opening import SEARCH_PATHS
@@ -64,10 +65,13 @@ class Standby:
         self._verifiers = verifiers
         self._several = several
         self._listeners = Listeners(reactor)
-        reader = PostgresReader(reactor, database, SEARCH_PATHS["application"])
+        path = SEARCH_PATHS["application"]
+        reader = PostgresReader(reactor, database, path)
+        long = PostgresReader(reactor, database, path, connections=1)
         writer = StandbyWriter(several.where)
         log = ChangeLog(env.wall_s)
-        self._store = ApplicationStore(writer, reader, log, env.wall_s)
+        self._store = ApplicationStore(writer, reader, log, env.wall_s, long)
+        self._verifier = BooksVerifier(env, reactor, SCHEMA, database)
         self._server = ApplicationServer(env, self._store, verifiers)
         signer = Signer(env, authority, data.path / "signing")
         self._statements = Statements(env, self._store, signer, data.path / "heads")
@@ -80,6 +84,7 @@ class Standby:
         self._operations = ApplicationOperations(
             self._server, joining.make_token, self._verifiers, self._statements
         )
+        self._operations.verify_books = self._verifier
         face = Gated(several.gate, several.servers)
         revocations = Revocations()
         links = SessionServerFactory(LINKS, env.clock, face, identifier(revocations))
@@ -107,6 +112,7 @@ class Standby:
     async def close(self) -> None:
         """Before the ports of a server that writes are opened, or at the end."""
         await self._listeners.close()
+        await self._verifier.stop()
         await self._store.close()
 
     def _web(self, joining: JoinService | None = None) -> Any:

@@ -131,7 +131,8 @@ def open_application(
             after_commit=crash.after_commit,
         )
         reader = ThreadReader(connect(path), call)
-        return _at_once(ApplicationStore(threaded, reader, log, env.wall_s)), log
+        long = ThreadReader(connect(path), call, "long reader")
+        return _at_once(ApplicationStore(threaded, reader, log, env.wall_s, long)), log
     from papercutd.storage.postgres.history import begin_after_promotion
     from papercutd.storage.postgres.opening import SEARCH_PATHS, prepare_database
     from papercutd.storage.postgres.reader import PostgresReader
@@ -149,7 +150,8 @@ def open_application(
         server=server,
     )
     reading = PostgresReader(reactor, database, SEARCH_PATHS[schema])
-    store = ApplicationStore(writer, reading, log, env.wall_s)
+    reading_long = PostgresReader(reactor, database, SEARCH_PATHS[schema], connections=1)
+    store = ApplicationStore(writer, reading, log, env.wall_s, reading_long)
 
     def begin(started: None) -> Any:
         if not writer.was_promoted:

@@ -23,7 +23,7 @@ from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
-from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.operation import Operation, Progress, interruptible, take, uninterrupted
 from papercutd.services.parked_operations import ParkedOperations, parked_of_site
 from papercutd.services.peer_versions import refused_by, versions_check, versions_status
 from papercutd.services.policy_operations import (
@@ -49,6 +49,7 @@ from protocols.errors import SessionLost
 #: long what was sent may take.
 TOLD_LOOK_S, TOLD_LOOKS = 0.1, 50
 TOLD_S = 0.5
+VerifyBooks = Callable[[Progress], Awaitable[list[str]]]
 MakeToken = Callable[[str, str], Awaitable[str]]
 
 
@@ -74,6 +75,8 @@ class StoreOperations:
         """Without ``statements`` there are no operations on them."""
         self.store = store
         self.statements = statements
+        #: How the books are verified; a running server does it beside its work.
+        self.verify_books: VerifyBooks = store.verify
 
     def all(self) -> dict[str, Operation]:
         """Every operation by its name."""
@@ -424,11 +427,11 @@ class StoreOperations:
         take(arguments)
         return await self.store.printers()
 
+    @interruptible
     async def verify(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Check chains, totals and charges; with journals of providers, charges against them."""
         given = take(arguments, provider_journals=[])
-        progress({"doing": "chains and books"})
-        problems = await self.store.verify()
+        problems = list(await self.verify_books(progress))
         for path in given["provider_journals"]:
             progress({"doing": f"charges against {path}"})
             provider, printed = read_printed(path)
@@ -614,6 +617,8 @@ class SiteOperations:
     def __init__(self, server: SiteServer) -> None:
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
+        #: As of ``StoreOperations``.
+        self.verify_books: VerifyBooks = server.store.verify
 
     def all(self) -> dict[str, Operation]:
         server = self._server
@@ -678,18 +683,19 @@ class SiteOperations:
         take(arguments)
         return await parked_of_site(self._server.link)
 
+    @interruptible
     async def verify(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Check journal and replica; with ``repair`` against the application server, and mend."""
         given = take(arguments, repair=False)
-        problems = await self._server.store.verify()
+        problems = await self.verify_books(progress)
         if not given["repair"]:
             return {"ok": not problems, "problems": problems}
         progress({"doing": "comparing with the application server"})
         try:
-            found = await self._server.repair.run()
+            found = await uninterrupted(self._server.repair.run())
         except SessionLost:
             raise Rejected("unreachable", "repairing needs the application server") from None
-        left = await self._server.store.verify()
+        left = await self.verify_books(progress)
         told = {"problems": problems, **attrs.asdict(found), "problems_left": left}
         return {"ok": not left and found.damaged_rows == found.repaired_rows, **told}
 

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
 
 from papercutd.errors import InvalidValue
 
 Progress = Callable[[dict[str, Any]], None]
 Operation = Callable[[dict[str, Any], Progress], Awaitable[Any]]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def interruptible(operation: F) -> F:
+    """``operation`` only reads, for long perhaps: it ends when nobody waits for it any more."""
+    operation.is_interruptible = True  # type: ignore[attr-defined]
+    return operation
+
+
+def uninterrupted(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """``work`` within an interruptible operation that goes on though nobody waits for it."""
+    done: Deferred[T] = Deferred()
+    running = Deferred.fromCoroutine(work)
+    running.addBoth(lambda result: None if done.called else done.callback(result))
+    return done
 
 
 def take(arguments: dict[str, Any], *required: str, **optional: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from papercutd.services.comeback import Comeback, JournalPace
 from papercutd.services.freshness import Freshness
 from papercutd.services.patience import Patience
 from papercutd.services.shared_history import find_shared
+from papercutd.services.snapshot_loading import ChunkLoader
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.values import SiteIdentity
@@ -418,9 +419,15 @@ class Uplink:
             chunks=offer.chunks,
             next=next_chunk,
         )
-        for index in range(next_chunk, offer.chunks):
+
+        async def ask(index: int) -> list[Any]:
             chunk = await self._patiently(session, site.Chunk(offer.snapshot, index))
-            await self._store.load_chunk(offer.snapshot, index, chunk.rows)
+            return list(chunk.rows)
+
+        async def load(index: int, rows: list[Any]) -> None:
+            await self._store.load_chunk(offer.snapshot, index, rows)
+
+        await ChunkLoader(self._env, ask, load).run(next_chunk, offer.chunks)
         position = wire.position_in(offer.position)
         assert position is not None
         common = None

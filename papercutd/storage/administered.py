@@ -13,15 +13,14 @@ from papercutd.domain.job import fold_user_name
 from papercutd.domain.pricing import PriceList
 from papercutd.errors import Rejected, StorageFull
 from papercutd.storage import listings, outages, retiring
-from papercutd.storage.accounts import Entry, verify_accounts
-from papercutd.storage.allowances import Allowances, verify_allowances
-from papercutd.storage.change_log import ChangeLog, verify_chain
+from papercutd.storage.accounts import Entry
+from papercutd.storage.allowances import Allowances
+from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
-from papercutd.storage.monthly import verify_monthly
 from papercutd.storage.schedules import (
     QuotaPiece,
     Schedule,
@@ -29,10 +28,10 @@ from papercutd.storage.schedules import (
     read_schedule,
     read_schedules,
     read_waiting,
-    verify_quotas,
 )
-from papercutd.storage.seals import legible, one_moment, verify_ledger
+from papercutd.storage.seals import one_moment
 from papercutd.storage.statement import make_statement
+from papercutd.storage.verifying import Progress, verify_books
 
 T = TypeVar("T")
 
@@ -52,6 +51,9 @@ class AdministeredStore:
         raise NotImplementedError
 
     def read(self, operation: Callable[[Connection], T]) -> Deferred[T]:
+        raise NotImplementedError
+
+    def read_long(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         raise NotImplementedError
 
     def admin_entry(self, reason: str = "") -> Entry:
@@ -303,7 +305,7 @@ class AdministeredStore:
     ) -> dict[str, Any]:
         """Of a span of time, else of an outage by its number, or of the latest."""
         if since is not None or until is not None:
-            return await self.read(lambda c: make_statement(c, since, until))
+            return await self.read_long(lambda c: make_statement(c, since, until))
         await self._settle_if_possible()
         return await self.read(lambda c: _at_one_moment(c, outages.statement_of, outage))
 
@@ -323,49 +325,17 @@ class AdministeredStore:
 
     def state_again(self, outage: int) -> Deferred[dict[str, Any]]:
         """What the books say of an outage now; raises NotFound."""
-        return self.read(lambda c: _at_one_moment(c, outages.state_again, outage))
+        return self.read_long(lambda c: _at_one_moment(c, outages.state_again, outage))
 
-    def verify(self) -> Deferred[list[str]]:
-        """Problems of the books and of the change log; an empty list is a clean bill."""
-
-        def verify(connection: Connection) -> list[str]:
-            with legible(connection):
-                return [
-                    *verify_chain(connection),
-                    *verify_ledger(connection),
-                    *verify_accounts(connection),
-                    *verify_allowances(connection),
-                    *_verify_charges(connection),
-                    *verify_quotas(connection),
-                    *verify_monthly(connection),
-                ]
-
-        return self.read(verify)
+    def verify(self, progress: Progress = lambda figures: None) -> Deferred[list[str]]:
+        """See ``verify_books``; ``progress`` is called where the database is read."""
+        return self.read_long(lambda c: verify_books(c, progress))
 
     def compare_with_provider(self, provider: str, printed: Set[str]) -> Deferred[list[str]]:
         """Keys a provider printed that are not charged, and the reverse."""
-        return self.read(lambda c: listings.compare_with_provider(c, provider, printed))
+        return self.read_long(lambda c: listings.compare_with_provider(c, provider, printed))
 
 
 def _at_one_moment(connection: Connection, query: Callable[..., T], *given: Any) -> T:
     with one_moment(connection):
         return query(connection, *given)
-
-
-def _verify_charges(connection: Connection) -> list[str]:
-    """Keys charged twice, charges whose transfers are not there or of another amount."""
-    problems = [
-        f"charges: key {key} has {count} charges"
-        for key, count in connection.execute(
-            "SELECT key, COUNT(*) FROM charge GROUP BY key HAVING COUNT(*) > 1"
-        )
-    ]
-    for key, charged, moved in connection.execute(
-        "SELECT charge.key, SUM(charge.amount_e4), COALESCE((SELECT SUM(amount_e4) FROM transfer"
-        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0)"
-        " FROM charge GROUP BY charge.key HAVING SUM(charge.amount_e4) <> COALESCE((SELECT"
-        " SUM(amount_e4) FROM transfer"
-        " WHERE transfer.key = charge.key AND kind IN ('post', 'direct')), 0)"
-    ):
-        problems.append(f"charges: key {key} charges {charged}, its transfers moved {moved}")
-    return problems

@@ -116,9 +116,12 @@ class ApplicationStore(AdministeredStore):
         reader: Reader,
         log: ChangeLog,
         wall_s: Callable[[], float],
+        long_reader: Reader | None = None,
     ) -> None:
+        """``long_reader``: for what takes seconds, so that no other read waits for it."""
         self._writer = writer
         self._reader = reader
+        self._long_reader = long_reader or reader
         self._wall_s = wall_s
         self.log = log
         self.accounts = Accounts(log)
@@ -144,8 +147,14 @@ class ApplicationStore(AdministeredStore):
         """Run a query beside the writer."""
         return self._reader.read(operation)
 
+    def read_long(self, operation: Callable[[Connection], T]) -> Deferred[T]:
+        """Run a query that may take seconds, one at a time and beside all others."""
+        return self._long_reader.read(operation)
+
     async def close(self) -> None:
         """Finish what waits."""
+        if self._long_reader is not self._reader:
+            await self._long_reader.close()
         await self._writer.close()
         await self._reader.close()
 
@@ -374,7 +383,7 @@ class ApplicationStore(AdministeredStore):
         return self.read(lambda c: read_changes(c, number, entries_max, bytes_max))
 
     def snapshot(self, scope: SiteScope = EVERYBODY) -> Deferred[SnapshotImage]:
-        return self.read(lambda c: read_snapshot(c, scope))
+        return self.read_long(lambda c: read_snapshot(c, scope))
 
     def scope(self, site: str) -> Deferred[SiteScope]:
         """Which people ``site`` is sent."""

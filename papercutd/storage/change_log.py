@@ -25,6 +25,7 @@ from papercutd.domain.chain import (
 from papercutd.domain.lost_edit import ADJUSTED
 from papercutd.domain.site_scope import Key, Owner
 from papercutd.storage.engine import Connection
+from papercutd.storage.paging import read_log
 from papercutd.storage.replicated import CHARGE, Row, read_rows
 from papercutd.storage.seals import take_seals, watch
 
@@ -215,15 +216,21 @@ def read_changes(
     return changes
 
 
-def verify_chain(connection: Connection) -> list[str]:
-    """Problems of the whole log: gaps, entries whose bytes were changed, another head."""
+def verify_chain(
+    connection: Connection, told: Callable[[int, int], None] = lambda done, of: None
+) -> list[str]:
+    """Problems of the whole log: gaps, entries whose bytes were changed, another head.
+
+    ``told``: entries done, of all.
+    """
     problems = []
 
     def rows() -> Iterator[tuple[int, bytes, str]]:
-        for number, timeline, body, chain, committed_at, seal in connection.execute(
-            "SELECT number, timeline, body, chain, committed_at, seal FROM change_log"
-            " ORDER BY number"
+        (of,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM change_log").fetchone()
+        for number, timeline, body, chain, committed_at, seal in read_log(
+            connection, "timeline, body, chain, committed_at, seal"
         ):
+            told(number, of)
             if seal and not _says(seal, timeline, committed_at):
                 problems.append(f"change log: entry {number} has another time than was written")
             yield number, body + seal, chain

@@ -453,7 +453,7 @@ class IApplicationStore(IJobStore):
     def state_again(outage: int) -> Deferred[dict[str, Any]]:
         """What the books say of an outage now, whatever was kept of it; NotFound."""
 
-    def verify() -> Deferred[list[str]]:
+    def verify(progress: Callable[[dict[str, Any]], None] = ...) -> Deferred[list[str]]:
         """Problems of books, charges and change log; empty: none."""
 
     def compare_with_provider(provider: str, printed: Set[str]) -> Deferred[list[str]]:
@@ -603,7 +603,7 @@ class ISiteStore(IJobStore):
     def lag() -> Deferred[dict[str, float | None]]:
         """How late the last batches were applied, in milliseconds."""
 
-    def verify() -> Deferred[list[str]]:
+    def verify(progress: Callable[[dict[str, Any]], None] = ...) -> Deferred[list[str]]:
         """Problems of the journal and the replica; empty: none."""
 
     def replica_range(

@@ -56,11 +56,15 @@ def read_user(connection: Connection, user: int) -> Row:
     found[0]["former_names"] = _column(
         connection, f"SELECT folded FROM former_name WHERE user IN ({places})", *mine
     )
+    columns = "key, title, pages, amount_e4, decider, forced, claimed_at"
+    # One condition with OR would have PostgreSQL go through all charges.
+    newest = f"SELECT * FROM (SELECT {columns}, received_at FROM charge WHERE {{}}"
+    newest += " ORDER BY received_at DESC LIMIT 20) AS newest"
+    assigned = f"charge_id IN (SELECT charge_id FROM assigned WHERE user IN ({places}))"
     found[0]["charges"] = rows(
         connection,
-        "SELECT key, title, pages, amount_e4, decider, forced, claimed_at FROM charge"
-        f" WHERE user IN ({places}) OR charge_id IN (SELECT charge_id FROM assigned"
-        f" WHERE user IN ({places})) ORDER BY received_at DESC LIMIT 20",
+        f"SELECT {columns} FROM ({newest.format(f'user IN ({places})')}"
+        f" UNION {newest.format(assigned)}) AS found ORDER BY received_at DESC LIMIT 20",
         *mine,
         *mine,
     )

@@ -121,6 +121,19 @@ def _end_of_piece(connection: Connection, rolled: Rolled) -> int:
     return min(ends)
 
 
+def _pieces(connection: Connection, after: int, until: int) -> Iterator[tuple[int, int]]:
+    """Spans of changes with about PIECE_CHARGES charges: an engine may answer a question whole."""
+    while after < until:
+        found = connection.execute(
+            "SELECT number FROM charge WHERE number > ? AND number <= ? ORDER BY number"
+            f" LIMIT 1 OFFSET {PIECE_CHARGES - 1}",
+            (after, until),
+        ).fetchone()
+        end = until if found is None else int(found[0])
+        yield after, end
+        after = end
+
+
 def sum_charges(connection: Connection, after: int, until: int) -> Iterator[Sums]:
     """The sums of the changes beyond ``after`` up to ``until``, in parts of bounded size."""
     sums: Sums = {}
@@ -130,13 +143,14 @@ def sum_charges(connection: Connection, after: int, until: int) -> Iterator[Sums
         for place, figure in enumerate(figures):
             sum_[place] += figure
 
-    for at, user, printer, account, place, *paper in connection.execute(_CHARGES, (after, until)):
-        month, figures = month_of(at), (1, *paper)
-        add("all", month, "", *figures)
-        add("user", month, NOBODY if user is None else str(user), *figures)
-        add("printer", month, str(printer), *figures)
-        add("account", month, str(account), *figures)
-        add("place", month, place, *figures)
+    for piece in _pieces(connection, after, until):
+        for at, user, printer, account, place, *paper in connection.execute(_CHARGES, piece):
+            month, figures = month_of(at), (1, *paper)
+            add("all", month, "", *figures)
+            add("user", month, NOBODY if user is None else str(user), *figures)
+            add("printer", month, str(printer), *figures)
+            add("account", month, str(account), *figures)
+            add("place", month, place, *figures)
         if len(sums) > SUMS_MAX:
             yield sums
             sums = {}
@@ -152,32 +166,3 @@ def add_sums(connection: Connection, table: str, sums: Sums) -> None:
     connection.executemany(
         _ADD.format(*[table] * 5), [(*key, *figures) for key, figures in sorted(sums.items())]
     )
-
-
-def verify_monthly(connection: Connection) -> list[str]:
-    """Sums that are not those of the charges up to the mark."""
-    rolled = read_rolled(connection)
-    if rolled.stale:
-        return []
-    connection.execute(
-        "CREATE TEMPORARY TABLE monthly_again (of TEXT, month TEXT, what TEXT, jobs BIGINT,"
-        " pages BIGINT, sheets BIGINT, amount_e4 BIGINT, PRIMARY KEY (of, month, what))"
-    )
-    try:
-        for sums in sum_charges(connection, 0, rolled.number):
-            add_sums(connection, "monthly_again", sums)
-        figures = "of, month, what, jobs, pages, sheets, amount_e4"
-        # A sum of nothing is as good as none.
-        kept = f"SELECT {figures} FROM monthly WHERE jobs <> 0 OR pages <> 0 OR amount_e4 <> 0"
-        again = kept.replace("monthly", "monthly_again")
-        wrong = connection.execute(
-            f"SELECT DISTINCT of, month, what FROM (SELECT * FROM ({kept} EXCEPT {again}) AS more"
-            f" UNION ALL SELECT * FROM ({again} EXCEPT {kept}) AS less) AS wrong"
-            " ORDER BY of, month, what LIMIT 100"
-        ).fetchall()
-    finally:
-        connection.execute("DROP TABLE monthly_again")
-    return [
-        f"monthly sums: {of} {what} of {month} is not the sum of its charges".replace("  ", " ")
-        for of, month, what in wrong
-    ]

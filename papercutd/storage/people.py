@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+
 import attrs
 
 from papercutd.domain.card import hash_card
@@ -191,6 +194,19 @@ def find_device(connection: Connection, schema: str, name: str) -> Device | None
         return None
     id, name, printer, printer_name, functions, logins, idle_s, provider, *site = found
     return Device(
-        *(id, name, printer, printer_name, tuple(functions.split()), tuple(logins.split())),
-        *(idle_s, provider, None if site[0] is None else (site[0], site[1], site[2])),
+        *(id, name, printer, sys.intern(printer_name), _words(functions), _words(logins)),
+        *(idle_s, sys.intern(provider), None if site[0] is None else _place(*site)),
     )
+
+
+# A server keeps a Device for each session: thousands of them say the same here.
+
+
+@functools.lru_cache(maxsize=256)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+@functools.lru_cache(maxsize=256)
+def _place(name: str, host: str, port: int) -> tuple[str, str, int]:
+    return (name, host, port)

@@ -13,12 +13,14 @@ from typing import Any, Protocol
 
 from papercutd.domain.chain import CHAIN_START, Position
 from papercutd.storage.engine import Connection, is_sqlite
+from papercutd.storage.loading import load_rows
 from papercutd.storage.migrate import migrate, set_durable
 from papercutd.storage.postgres import schemas
 from papercutd.storage.replicated import Replicated, apply_rows
 
 IN_FORCE = "replica"
 INCOMING = "incoming"
+LOADING_KIB = 32_000
 #: Rows of the lag history kept.
 APPLIED_MAX = 20_000
 #: Adjustments kept: as many as came by so many changes, and no more than this.
@@ -76,6 +78,11 @@ def _attach(connection: Connection, files: ReplicaFiles, number: int, database: 
         return schemas.attach(connection, database)
     connection.execute(f"ATTACH DATABASE ? AS {database}", (files.path(number),))
     set_durable(connection, database)
+    if database == INCOMING:
+        # Its keys come in no order: what they are put into had better be in memory.
+        connection.execute(f"PRAGMA {database}.cache_size = -{LOADING_KIB}")
+        # Nobody is told of a part: after a crash it is whole up to some chunk, and goes on.
+        connection.execute(f"PRAGMA {database}.synchronous = NORMAL")
     return migrate(connection, files.path(number), "replica", database)
 
 
@@ -209,8 +216,8 @@ def drop_illegible(connection: Connection, spec: Replicated) -> list[str]:
 def load_chunk(
     connection: Connection, snapshot: str, index: int, rows: Iterable[Sequence[Any]]
 ) -> None:
-    """One chunk of a snapshot into the incoming replica; with it, how far it is."""
-    apply_rows(connection, INCOMING, rows, None)
+    """Chunks of a snapshot up to ``index`` into the incoming replica; with them, how far it is."""
+    load_rows(connection, INCOMING, rows)
     connection.execute(
         "UPDATE incoming.position SET snapshot = ?, next_chunk = ?", (snapshot, index + 1)
     )
@@ -220,6 +227,12 @@ def snapshot_progress(connection: Connection) -> tuple[str, int]:
     """(snapshot, next chunk) of the incoming replica."""
     found = connection.execute("SELECT snapshot, next_chunk FROM incoming.position").fetchone()
     return (str(found[0]), int(found[1]))
+
+
+def make_durable(connection: Connection) -> None:
+    """From the next commit on, with which all before it is on the disk; not in a transaction."""
+    if is_sqlite(connection):
+        connection.execute(f"PRAGMA {INCOMING}.synchronous = FULL")
 
 
 def finish_snapshot(connection: Connection, position: Position, version: int) -> None:

@@ -8,7 +8,8 @@ key's charge was posted; an administrator gave or took money.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from papercutd.storage.engine import REFUSALS, Connection, is_sqlite
 
 #: Rows of one range that are digested at the most; a longer one is compared as far as that.
 RANGE_MAX = 2_000
-
+_ENCODE = msgspec.json.Encoder().encode
 
 Row = tuple[str, int | str, dict[str, Any] | None]
 
@@ -214,8 +215,12 @@ TABLES: dict[str, Replicated] = {
 
 def digest_of(values: Iterable[Any]) -> str:
     """BLAKE2b-128 of the columns of one row, texts as their bytes; hexadecimal."""
-    row = [v.encode() if isinstance(v, str) else v for v in values]
-    return blake2b(msgspec.json.encode(row), digest_size=16).hexdigest()
+    return digest_as_stored([v.encode() if isinstance(v, str) else v for v in values])
+
+
+def digest_as_stored(row: Sequence[Any]) -> str:
+    """The same of a row whose texts are bytes already."""
+    return blake2b(_ENCODE(row), digest_size=16).hexdigest()
 
 
 def find_table(table: str, version: int | None = None) -> Replicated:
@@ -310,7 +315,7 @@ def apply_rows(
     ``number``: the change that they come by; None: a snapshot, with which no events come.
     Raises BadRows for what is no row of this release; its transaction has to be undone.
     """
-    try:
+    with fitting_rows():
         for table, key, columns in rows:
             if table == CHARGE and number is not None:
                 connection.execute(
@@ -327,6 +332,13 @@ def apply_rows(
                 )
             else:
                 _apply_row(connection, database, table, key, columns, number)
+
+
+@contextmanager
+def fitting_rows() -> Iterator[None]:
+    """What rows from elsewhere may raise of themselves is BadRows."""
+    try:
+        yield
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise BadRows(f"a row cannot be read: {type(error).__name__}") from error
     except (*REFUSALS, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:

@@ -7,17 +7,16 @@ connection note it. The rows of a replica have their digests beside them.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from papercutd.storage.engine import Connection, is_sqlite
+from papercutd.storage.paging import rows_in_order
 from papercutd.storage.postgres import seals as postgres
-from papercutd.storage.replicated import TABLES, Replicated, digest_of
+from papercutd.storage.replicated import TABLES, Replicated, digest_as_stored, digest_of
+from papercutd.storage.sealed_rows import LedgerComparison, Table, compare
 
 #: Sealed tables of the application server, and their keys.
 LEDGER = {
@@ -30,6 +29,8 @@ LEDGER = {
 }
 #: Problems named one by one; a file that is damaged all over has more than anybody reads.
 NAMED_MAX = 1_000
+#: Of a replica: PostgreSQL sorts them for each page.
+_PAGE_SEALS = 20_000
 Key = int | str
 #: (table, key, digest of the row; None: the row was deleted)
 Seal = tuple[str, Key, str | None]
@@ -134,50 +135,25 @@ def _seals_by_table(connection: Connection, keys: list[tuple[str, Key]]) -> list
     return [(table, key, None if row is None else digest_of(row)) for table, key, row in digests]
 
 
-def verify_ledger(connection: Connection) -> list[str]:
+def verify_ledger(
+    connection: Connection, told: Callable[[int, int], None] = lambda done, of: None
+) -> list[str]:
     """Rows of the ledger that are not what was written, by table and key.
 
-    The log is to be verified by itself: its seals are believed.
+    The log is to be verified by itself: its seals are believed. ``told``: entries done, of all.
     """
-    if connection.execute("SELECT 1 FROM sealing").fetchone() is None:
+    found = connection.execute("SELECT since FROM sealing").fetchone()
+    if found is None:
         return []
-    connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS sealed (tbl TEXT NOT NULL, key BLOB NOT NULL,"
-        " digest TEXT, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
-        if is_sqlite(connection)
-        else postgres.SEALED
-    )
-    connection.execute("DELETE FROM sealed")
-    for (seal,) in connection.execute(
-        "SELECT seal FROM change_log WHERE seal <> x'' ORDER BY number"
-    ):
-        try:
-            _, _, seals = msgspec.json.decode(seal)
-            found = [(str(t), _stored_key(k), d) for t, k, d in seals]
-        except (ValueError, TypeError):
-            continue
-        connection.executemany(
-            "INSERT INTO sealed VALUES (?, ?, ?)"
-            " ON CONFLICT (tbl, key) DO UPDATE SET digest = excluded.digest",
-            found if is_sqlite(connection) else postgres.as_texts(found),
-        )
-    connection.execute("DELETE FROM sealed WHERE digest IS NULL")
-    problems: list[str] = []
-    for table, key in LEDGER.items():
-        defaults = list(_defaults(connection, "main", table).values())
-        place = _key_of_seals(connection, key == "id")
-        problems += compare(
-            *(connection, table, f"SELECT * FROM {table} ORDER BY {key}", key),
-            f"SELECT {place} AS k, digest FROM sealed WHERE tbl = '{table}' ORDER BY k",
-            partial(_shorter, defaults),
-        )
-    connection.execute("DROP TABLE sealed")
-    return problems
-
-
-def _key_of_seals(connection: Connection, is_number: bool) -> str:
-    """How the key of a seal is read: SQLite keeps it as what it is, PostgreSQL as a text."""
-    return "CAST(key AS BIGINT)" if is_number and not is_sqlite(connection) else "key"
+    tables = []
+    for name, key in LEDGER.items():
+        defaults = _defaults(connection, "main", name)
+        columns = list(defaults)
+        shorter = partial(_shorter, list(defaults.values()))
+        number = columns.index("number") if "number" in columns else None
+        tables.append(Table(name, key, shorter, columns.index(key), number))
+    with as_stored(connection):
+        return LedgerComparison(connection, tables, found[0], told).problems(NAMED_MAX)
 
 
 def _defaults(connection: Connection, database: str, table: str) -> dict[str, Any]:
@@ -216,82 +192,49 @@ def _earlier(spec: Replicated, defaults: dict[str, Any], row: tuple[Any, ...]) -
         yield digest_of(values[name] for name in kept)
 
 
-def compare(
-    connection: Connection,
-    table: str,
-    rows: str,
-    key: str,
-    seals: str,
-    earlier: Callable[[tuple[Any, ...]], Iterable[str]] = lambda row: (),
-) -> list[str]:
-    """Differences of the ``rows`` of a table from its ``seals`` (key, digest): two queries.
-
-    Both come in the order of their keys, so neither is held in memory. ``earlier``: digests
-    that a row had before a newer release added columns to it.
-    """
-    problems: list[str] = []
-    with as_stored(connection):
-        cursor = connection.execute(rows)
-        place = [column[0] for column in cursor.description].index(key)
-        found, sealed = next(cursor, None), connection.execute(seals)
-        seal = next(sealed, None)
-        while (found is not None or seal is not None) and len(problems) < NAMED_MAX:
-            if found is None or (seal is not None and _order(seal[0]) < _order(found[place])):
-                assert seal is not None
-                problems.append(f"{table}: row {_shown(seal[0])} is missing")
-                seal = next(sealed, None)
-                continue
-            own = _shown(found[place])
-            if seal is None or _order(found[place]) < _order(seal[0]):
-                problems.append(f"{table}: row {own} was not written by this server")
-            else:
-                digests = itertools.chain((digest_of(found),), earlier(found))
-                if seal[1].decode() not in digests:
-                    problems.append(f"{table}: row {own} is not what was written")
-                seal = next(sealed, None)
-            found = next(cursor, None)
-    return problems
-
-
-def _order(key: int | bytes) -> tuple[bool, int | bytes]:
-    """As SQLite orders keys: numbers before texts."""
-    return isinstance(key, bytes), key
-
-
 def verify_seals(connection: Connection, table: str, columns: tuple[str, ...]) -> list[str]:
     """Records of a journal of which ``columns``, beside the chain, are not what was written."""
-    names = ", ".join(columns)
+    names = ", ".join(("number", "seal", *columns))
     with as_stored(connection):
         return [
             f"journal: record {number} has another time or stream than was written"
-            for number, seal, *values in connection.execute(
-                f"SELECT number, seal, {names} FROM {table} WHERE seal <> '' ORDER BY number"
+            for number, seal, *values in rows_in_order(
+                connection, table, "number", names, "seal <> ''"
             )
-            if seal != digest_of(values).encode()
+            if seal != digest_as_stored(values).encode()
         ][:NAMED_MAX]
 
 
-def verify_replica(connection: Connection, database: str) -> list[str]:
-    """Rows of the replica attached as ``database`` that are not what was stored."""
+def verify_replica(
+    connection: Connection, database: str, told: Callable[[int, int], None] = lambda done, of: None
+) -> list[str]:
+    """Rows of the replica attached as ``database`` that are not what was stored.
+
+    ``told``: tables done, of all.
+    """
     problems: list[str] = []
-    for spec in TABLES.values():
-        columns = ", ".join(spec.columns)
+    for number, spec in enumerate(TABLES.values()):
+        told(number, len(TABLES))
         defaults = _defaults(connection, database, spec.table)
-        place = _key_of_seals(connection, isinstance(spec.first_key, int))
-        problems += compare(
-            *(connection, spec.table),
-            f"SELECT {columns} FROM {database}.{spec.table} ORDER BY {spec.key}",
-            spec.key,
-            f"SELECT {place} AS k, digest FROM {database}.seal"
-            f" WHERE tbl = '{spec.table}' ORDER BY k",
-            partial(_earlier, spec, defaults),
-        )
+        table = Table(spec.table, spec.key, partial(_earlier, spec, defaults), 0, None)
+        with as_stored(connection), one_moment(connection):
+            rows = rows_in_order(
+                connection, f"{database}.{spec.table}", spec.key, ", ".join(spec.columns)
+            )
+            problems += compare(table, rows, _seals_of(connection, database, spec), NAMED_MAX)
     return [f"replica: {problem}" for problem in problems]
 
 
-def _stored_key(key: Key) -> int | bytes:
-    return key.encode() if isinstance(key, str) else key
-
-
-def _shown(key: int | bytes) -> str:
-    return key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
+def _seals_of(
+    connection: Connection, database: str, spec: Replicated
+) -> Iterator[tuple[int | bytes, str]]:
+    """(key, digest) of a replicated table, in the order of the keys."""
+    key = "key"
+    if isinstance(spec.first_key, int) and not is_sqlite(connection):
+        # SQLite keeps the key as what it is, PostgreSQL as a text.
+        key = "CAST(key AS BIGINT)"
+    seals = rows_in_order(
+        *(connection, f"{database}.seal", key, f"{key}, digest", f"tbl = '{spec.table}'"),
+        page=_PAGE_SEALS,
+    )
+    return ((place, digest.decode()) for place, digest in seals)

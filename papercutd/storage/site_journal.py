@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from papercutd.domain.chain import MARK_START, Mark, check_chain, next_chain
 from papercutd.storage import replica
 from papercutd.storage.engine import Connection
+from papercutd.storage.paging import rows_in_order
 from papercutd.storage.replicated import digest_of
 from papercutd.storage.seals import legible, verify_seals
 from papercutd.storage.values import JournalBatch, SiteIdentity
@@ -86,8 +90,8 @@ def verify_journal(connection: Connection) -> list[str]:
 
 
 def _verify_journal(connection: Connection) -> list[str]:
-    rows = connection.execute(
-        "SELECT number, CAST(body AS BLOB), chain FROM journal ORDER BY number"
+    rows: Iterator[Any] = rows_in_order(
+        connection, "journal", "number", "number, CAST(body AS BLOB), chain"
     )
     problems, end = check_chain(rows, MARK_START, "journal", "record", "records")
     problems += verify_seals(connection, "journal", ("stream", "written_at"))

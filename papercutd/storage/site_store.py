@@ -54,13 +54,11 @@ from papercutd.storage.people import (
 from papercutd.storage.policies import rules_not_understood, unsettled_total_e4
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, find_table, read_range
-from papercutd.storage.seals import verify_replica
 from papercutd.storage.site_journal import (
     append_body,
     read_chain,
     read_identity,
     read_journal,
-    verify_journal,
 )
 from papercutd.storage.staleness import read_staleness, write_staleness
 from papercutd.storage.values import (
@@ -71,6 +69,7 @@ from papercutd.storage.values import (
     Purse,
     SiteIdentity,
 )
+from papercutd.storage.verifying import Progress, verify_site
 from papercutd.storage.writer import BARE, SqliteWriter
 
 T = TypeVar("T")
@@ -357,8 +356,8 @@ class SiteStore:
     def lag(self) -> Deferred[dict[str, float | None]]:
         return self.read(read_lag)
 
-    def verify(self) -> Deferred[list[str]]:
-        return self.read(lambda c: [*verify_journal(c), *verify_replica(c, replica.IN_FORCE)])
+    def verify(self, progress: Progress = lambda figures: None) -> Deferred[list[str]]:
+        return self.read(lambda c: verify_site(c, progress))
 
     def replica_range(
         self,
@@ -644,6 +643,7 @@ class SiteStore:
         ``common``: the newest change that the application server's history shares with the
         old one's; what the old one has beyond it is journalled. How many records that made.
         """
+        await self._writer.submit(replica.make_durable, BARE)
         await self._writer.submit(lambda c: replica.finish_snapshot(c, position, version), REPLICA)
         passing("snapshot-whole")
 

@@ -333,13 +333,18 @@ class InlineWriter:
 
 
 class ThreadReader:
-    """Reads on a connection of its own, in a thread of its own (short ones, please).
+    """Reads on a connection of its own, in a thread of its own: short ones, or long ones.
 
     A long reader keeps SQLite's write-ahead log from being reset.
     """
 
-    def __init__(self, connection: Connection, call_from_thread: Callable[..., object]) -> None:
-        self._writer = ThreadWriter(connection, call_from_thread, self._failed, name="reader")
+    def __init__(
+        self,
+        connection: Connection,
+        call_from_thread: Callable[..., object],
+        name: str = "reader",
+    ) -> None:
+        self._writer = ThreadWriter(connection, call_from_thread, self._failed, name=name)
 
     def read(self, operation: Operation[T]) -> Deferred[T]:
         return self._writer.submit(operation, BARE)

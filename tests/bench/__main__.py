@@ -27,6 +27,7 @@ from tests.bench import (
     links,
     outages,
     picture,
+    scale,
 )
 from tests.bench.figures import Notes, Row, say, table
 
@@ -43,6 +44,7 @@ FIGURES: dict[str, Callable[[bool, Notes], list[Row]]] = {
     "devices": devices.rows,
     "idle": idle.rows,
     "outages": outages.rows,
+    "scale": scale.rows,
 }
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from papercutd.demo.scenario import wait_for
 from papercutd.identity.authority import Authority, key_pem, make_key, make_request, write_private
@@ -24,6 +25,8 @@ from tests.bench.idle_sessions import OTHER_FILES, raise_limit
 from tests.support.devices import CARD, DeviceCase, devices_port
 
 PROCESSES = 4
+#: Devices that are added at the same time.
+ADDING = 8
 #: Log-ins, one after the other, while the others ping.
 LOGINS = 100
 
@@ -61,6 +64,8 @@ class Bench(DeviceCase):
         self.say(f"{self.count} devices have a session again", took, "s", None)
         if during:
             self.say("log-in by card while they come, p95", percentile(during, 0.95), "ms", 250)
+        held = len(site.call("status")["devices_connected"]) - 1
+        self.assertEqual(held, self.count, "sessions were lost while others came")
         per_kb = (resident_kb(site.pid) - before) / self.count
         self.say(f"idle device session, {self.count} held", per_kb, "kB", 40)
         used = cpu_s(site.pid)
@@ -85,9 +90,15 @@ class Bench(DeviceCase):
         key = make_key()
         write_private(self.idle / "key.pem", key_pem(key))
         write_private(self.idle / "ca.pem", authority.pem)
-        for number in range(self.count):
-            name = f"idle-{number}"
+        names = [f"idle-{number}" for number in range(self.count)]
+
+        def add(name: str) -> None:
             app.call("device.add", name=name, printer=f"{branch.name}-1", site=branch.name)
+
+        # Many at once share a commit.
+        with ThreadPoolExecutor(ADDING) as adding:
+            list(adding.map(add, names))
+        for name in names:
             request = make_request(key, "device", name)
             issued = authority.issue(request, "device", name, time.time())
             write_private(self.idle / f"{name}.pem", issued.chain_pem)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import resource
+import selectors
 import socket
 import ssl
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from papercutd.identity.names import dns_name
@@ -65,41 +67,88 @@ class Idle:
         if b"a OK" not in data:
             raise OSError(data.decode())
 
+    def never_wait(self) -> ssl.SSLSocket:
+        """From here on there are only pings."""
+        self._socket.setblocking(False)
+        return self._socket
+
     def ping(self) -> None:
-        self.ask("PING", {"clock": time.time()})
+        """Send one; the answer is read when it is there."""
+        self._socket.sendall(f"a PING {json.dumps({'clock': time.time()})}\n".encode())
+
+    def read(self) -> None:
+        """Raises OSError where the session has ended, or a ping was refused."""
+        try:
+            while data := self._socket.recv(16_384):
+                if b"a NO" in data or b"* BYE" in data:
+                    raise OSError(data.decode())
+        except ssl.SSLWantReadError:
+            return
+        raise OSError("the session ended")
+
+
+class Pinging:
+    """Pings each of ``links`` every PING_INTERVAL_S, spread over that time.
+
+    No ping waits for the answer to another: a slow server is not spared any.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.links: list[Idle] = []
+        self.lost: dict[Idle, str] = {}
+        self.ended = threading.Event()
+        self._count = count
+        self._readable = selectors.DefaultSelector()
+
+    def add(self, link: Idle) -> None:
+        self._readable.register(link.never_wait(), selectors.EVENT_READ, link)
+        self.links.append(link)
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            began = time.monotonic()
+            for number, link in enumerate(list(self.links)):
+                self._read_until(began + PING_INTERVAL_S * number / self._count)
+                if self.ended.is_set():
+                    return
+                if link not in self.lost:
+                    self._try(link, link.ping)
+            self._read_until(began + PING_INTERVAL_S)
+
+    def _read_until(self, due: float) -> None:
+        """Read at least once; until ``due`` or the end."""
+        while not self.ended.is_set():
+            left_s = due - time.monotonic()
+            for key, _ in self._readable.select(min(max(left_s, 0.0), 0.2)):
+                self._try(key.data, key.data.read)
+            if left_s <= 0.0:
+                return
+
+    def _try(self, link: Idle, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except OSError as error:
+            if link not in self.lost:
+                self.lost[link] = str(error)
+                self._readable.unregister(link.never_wait())
 
 
 def main() -> None:
     directory, port, site = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     first, count = int(sys.argv[4]), int(sys.argv[5])
     raise_limit(count + OTHER_FILES)
-    links: list[Idle] = []
-    lost: list[str] = []
-    ended = threading.Event()
-
-    def ping() -> None:
-        """Each every PING_INTERVAL_S, spread over that time."""
-        while not ended.is_set():
-            began = time.monotonic()
-            for number, link in enumerate(list(links)):
-                due = began + PING_INTERVAL_S * number / count
-                if ended.wait(max(0.0, due - time.monotonic())):
-                    return
-                try:
-                    link.ping()
-                except OSError as error:
-                    lost.append(str(error))
-            ended.wait(max(0.05, began + PING_INTERVAL_S - time.monotonic()))
-
-    pinging = threading.Thread(target=ping, daemon=True)
-    pinging.start()
+    pinging = Pinging(count)
+    thread = threading.Thread(target=pinging.run, daemon=True)
+    thread.start()
     for number in range(first, first + count):
-        links.append(Idle(directory, port, site, f"idle-{number}"))
+        pinging.add(Idle(directory, port, site, f"idle-{number}"))
     print("open", flush=True)
     sys.stdin.read()
-    ended.set()
-    pinging.join(60.0)
-    print(json.dumps({"open": len(links), "lost": len(lost), "first": lost[:1]}), flush=True)
+    pinging.ended.set()
+    thread.join(60.0)
+    lost = list(pinging.lost.values())
+    found = {"open": len(pinging.links), "lost": len(lost), "first": lost[:1]}
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from papercutd.errors import Rejected
 from papercutd.services.reports import roll_all
 from papercutd.storage import monthly
 from papercutd.storage.monthly import month_of
+from papercutd.storage.monthly_check import are_right
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import WALL_S, Centre, Turner, completion, request
 
@@ -145,6 +146,9 @@ class MonthlyContract:
         self.turner.run(roll_all(self.centre.store))
         self.check()
         self.assertEqual(self.result(self.centre.store.verify()), [])
+        # The database finds so by itself, without naming sums.
+        rolled = self.result(self.centre.store.monthly.rolled())
+        self.assertTrue(self.result(self.centre.store.read(lambda c: are_right(c, rolled.number))))
 
     def test_verify_finds_a_wrong_sum(self) -> None:
         self.do("print", 1, 3)

@@ -13,7 +13,8 @@ import re
 _ADVICE = (
     (
         r"too many clients|remaining connection slots|too many connections",
-        "raise max_connections, or see who holds them (pg_stat_activity); a role of ours has seven",
+        "raise max_connections, or see in pg_stat_activity who holds them; a server of ours takes"
+        " up to nine",
     ),
     (
         r"authentication failed|no password supplied|role \".*\" (does not exist|is not permitted)",

@@ -54,3 +54,12 @@ class OutboundQueueTests(SynchronousTestCase):
         self.queue.clear()
         self.queue.resume()
         self.assertEqual((self.written, self.queue.waiting_bytes), ([b"abcd"], 0))
+
+    def test_holds_nothing_where_nothing_waits(self) -> None:
+        # There is one for each of the thousands of sessions of a server.
+        self.assertFalse(hasattr(self.queue, "__dict__"))
+        self.assertIsNone(self.queue._waiting)
+        self.queue.pause()
+        self.queue.send(b"abc")
+        self.queue.resume()
+        self.assertIsNone(self.queue._waiting)

@@ -26,6 +26,9 @@ class FakeStore:
         self.done: list[str] = []
         self._server = server
 
+    def verify(self) -> Deferred[list[str]]:
+        raise AssertionError("nobody asked for it")
+
     def remove_site(self, name: str) -> Deferred[list[str]]:
         self.done.append("removed")
         self._server.position.number += 1

@@ -144,6 +144,12 @@ class AtTheApplicationServerTests(RunCase):
         self.assertEqual(self.centre.listed(), [])
         self.check()
 
+    def test_what_devices_have_in_common_is_held_once(self) -> None:
+        # There is a Device for each session, thousands of them.
+        first, second = (self.turner.result(self.app.store.device("desk")) for _ in range(2))
+        for field in ("functions", "logins", "provider", "printer_name", "site"):
+            self.assertIs(getattr(first, field), getattr(second, field), field)
+
     def test_finished_again(self) -> None:
         started = self.desk.copy(10)
         self.desk.finish(started, 7)

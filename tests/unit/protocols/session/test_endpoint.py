@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from protocols.codes import Code
-from protocols.endpoint import ABORT_AFTER_S, SessionClientFactory
+from protocols.endpoint import ABORT_AFTER_S, Session, SessionClientFactory
 from protocols.errors import LocalProtocolError, Refusal
 from protocols.limits import (
     BAD_LINES_MAX,
@@ -375,6 +375,25 @@ class EndTests(SessionTestCase):
         self.lose()
         self.successResultOf(waiter)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_is_told_of_the_end_is_told_once(self) -> None:
+        self.open()
+        told: list[Session] = []
+
+        def fails(session: Session) -> None:
+            raise ValueError("a waiter of ours")
+
+        self.session.tell_disconnected(fails)
+        self.session.tell_disconnected(told.append)
+        self.assertEqual(told, [])
+        self.lose()
+        self.session.tell_disconnected(told.append)
+        self.assertEqual(told, [self.session, self.session])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_what_each_session_has_is_small(self) -> None:
+        for part in (self.session._machine, self.session._outbound, self.session._deadlines):
+            self.assertFalse(hasattr(part, "__dict__"), part)
 
 
 class SlowReaderTests(SessionTestCase):

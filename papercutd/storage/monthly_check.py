@@ -1,0 +1,101 @@
+"""Whether the monthly sums are those of their charges.
+
+All right is what they nearly always are, and the database itself finds that out, in few
+statements. Only where they are not, the sums are made again, and the wrong ones named.
+"""
+
+from __future__ import annotations
+
+from papercutd.storage.engine import Connection, is_sqlite
+from papercutd.storage.monthly import Rolled, add_sums, read_rolled, sum_charges
+
+_YEAR_10000_S = 253_402_300_800
+#: A sum of nothing is as good as none.
+_IS_SOMETHING = "(jobs <> 0 OR pages <> 0 OR amount_e4 <> 0)"
+_SUMS = "COUNT(*) AS jobs, SUM(pages) AS pages, SUM(sheets) AS sheets, SUM(amount_e4) AS amount_e4"
+#: How many sums of one kind there are, and how many of them are kept as they are.
+_COUNT = (
+    "SELECT '{of}', COUNT(*), COUNT(m.jobs) FROM (SELECT month, what, SUM(jobs) AS jobs,"
+    " SUM(pages) AS pages, SUM(sheets) AS sheets, SUM(amount_e4) AS amount_e4 FROM"
+    " (SELECT month, {what} AS what, jobs, pages, sheets, amount_e4 FROM charges{more}) AS parts"
+    " GROUP BY 1, 2) AS sums LEFT JOIN monthly AS m ON m.of = '{of}' AND m.month = sums.month"
+    " AND m.what = sums.what AND m.jobs = sums.jobs AND m.pages = sums.pages"
+    " AND m.sheets = sums.sheets AND m.amount_e4 = sums.amount_e4"
+    " WHERE sums.jobs <> 0 OR sums.pages <> 0 OR sums.amount_e4 <> 0"
+)
+_ACCOUNT, _PRINTER, _PLACE = ("account || ''", ""), ("printer || ''", ""), ("provider", "")
+#: Charges of nobody that are somebody's now.
+_ASSIGNED = (
+    " UNION ALL SELECT {month}, a.\"user\" || '', 1, c.pages, c.sheets, c.amount_e4"
+    " FROM assigned AS a JOIN charge AS c ON c.charge_id = a.charge_id WHERE a.number <= ?"
+    " UNION ALL SELECT {month}, '0', -1, -c.pages, -c.sheets, -c.amount_e4"
+    " FROM assigned AS a JOIN charge AS c ON c.charge_id = a.charge_id WHERE a.number <= ?"
+)
+
+
+def verify_monthly(connection: Connection) -> list[str]:
+    """Sums that are not those of the charges up to the mark."""
+    rolled = read_rolled(connection)
+    if rolled.stale or are_right(connection, rolled.number):
+        return []
+    return _name_wrong(connection, rolled)
+
+
+def are_right(connection: Connection, until: int) -> bool:
+    """Whether there are as many sums as there have to be, and each is right: the database says."""
+    kept = connection.execute(f"SELECT of, COUNT(*) FROM monthly WHERE {_IS_SOMETHING} GROUP BY of")
+    expected = {**dict.fromkeys(("all", "user", "printer", "account", "place"), 0), **dict(kept)}
+    month, assigned = _month_in(connection, "received_at"), _month_in(connection, "c.received_at")
+    again = _ASSIGNED.format(month=assigned)
+    for columns, kinds in (
+        (
+            '"user", account',
+            {"user": ("COALESCE(\"user\" || '', '0')", again), "account": _ACCOUNT},
+        ),
+        ("printer, provider", {"all": ("''", ""), "printer": _PRINTER, "place": _PLACE}),
+    ):
+        counts = " UNION ALL ".join(
+            _COUNT.format(of=of, what=what, more=more) for of, (what, more) in kinds.items()
+        )
+        charges = f"SELECT {month} AS month, {columns}, {_SUMS} FROM charge WHERE number <= ?"
+        values = (until, until, until) if again in counts else (until,)
+        for of, sums, right in connection.execute(
+            f"WITH charges AS MATERIALIZED ({charges} GROUP BY 1, 2, 3) {counts}", values
+        ).fetchall():
+            if not sums == right == expected[of]:
+                return False
+    return True
+
+
+def _month_in(connection: Connection, at: str) -> str:
+    """An expression: the month of a time, as ``month_of`` has it; of strange times nothing."""
+    month = (
+        f"strftime('%Y-%m', CAST({at} AS INTEGER), 'unixepoch')"
+        if is_sqlite(connection)
+        else f"to_char(to_timestamp(floor({at})) AT TIME ZONE 'UTC', 'YYYY-MM')"
+    )
+    return f"CASE WHEN {at} >= 0 AND {at} < {_YEAR_10000_S} THEN {month} ELSE '' END"
+
+
+def _name_wrong(connection: Connection, rolled: Rolled) -> list[str]:
+    connection.execute(
+        "CREATE TEMPORARY TABLE monthly_again (of TEXT, month TEXT, what TEXT, jobs BIGINT,"
+        " pages BIGINT, sheets BIGINT, amount_e4 BIGINT, PRIMARY KEY (of, month, what))"
+    )
+    try:
+        for sums in sum_charges(connection, 0, rolled.number):
+            add_sums(connection, "monthly_again", sums)
+        figures = "of, month, what, jobs, pages, sheets, amount_e4"
+        kept = f"SELECT {figures} FROM monthly WHERE {_IS_SOMETHING}"
+        again = kept.replace("monthly", "monthly_again")
+        wrong = connection.execute(
+            f"SELECT DISTINCT of, month, what FROM (SELECT * FROM ({kept} EXCEPT {again}) AS more"
+            f" UNION ALL SELECT * FROM ({again} EXCEPT {kept}) AS less) AS wrong"
+            " ORDER BY of, month, what LIMIT 100"
+        ).fetchall()
+    finally:
+        connection.execute("DROP TABLE monthly_again")
+    return [
+        f"monthly sums: {of} {what} of {month} is not the sum of its charges".replace("  ", " ")
+        for of, month, what in wrong
+    ]

@@ -1,0 +1,113 @@
+"""Many rows with one statement are stored and sealed as one by one."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from papercutd.errors import BadRows
+from papercutd.storage import replica
+from papercutd.storage.loading import load_rows
+from papercutd.storage.migrate import open_database
+from papercutd.storage.replicated import TABLES, apply_rows
+from papercutd.storage.seals import verify_replica
+from papercutd.storage.site_store import create_site
+
+ACCOUNT = {
+    **{"id": 7, "kind": "personal", "name": "ünï", "user": 3, "restricted": 1, "floor_e4": 0},
+    **{"credits_e4": 5, "debits_e4": 0, "pending_e4": 0, "closed": 0, "merged_into": None},
+}
+
+
+_names = itertools.count()
+
+
+def filling() -> sqlite3.Connection:
+    """A site's database with a replica that is being filled."""
+    connection = open_database(":memory:", "journal")
+    create_site(connection, "north", "stream")
+    replica.attach(connection, replica.Memory(f"filling-{next(_names)}"), 1, replica.INCOMING)
+    return connection
+
+
+def stored(connection: sqlite3.Connection) -> dict[str, list[Any]]:
+    names = [*TABLES, "seal"]
+    return {
+        name: connection.execute(
+            f"SELECT * FROM {replica.INCOMING}.{name} ORDER BY 1, 2"
+        ).fetchall()
+        for name in names
+    }
+
+
+class LoadingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.many, self.one = filling(), filling()
+
+    def tearDown(self) -> None:
+        self.many.close()
+        self.one.close()
+
+    def both(self, rows: list[Any]) -> tuple[Any, Any]:
+        """What is stored by either way; the error where it is refused."""
+        found = []
+        for connection, apply in (
+            (self.many, load_rows),
+            (self.one, lambda *given: apply_rows(*given, None)),
+        ):
+            connection.execute("BEGIN")
+            try:
+                apply(connection, replica.INCOMING, rows)
+            except BadRows:
+                found.append(BadRows)
+            else:
+                found.append(stored(connection))
+                if all(type(row[1]) is type(TABLES["account"].first_key) for row in rows):
+                    self.assertEqual(verify_replica(connection, replica.INCOMING), [])
+            connection.execute("ROLLBACK")
+        return found[0], found[1]
+
+    def check(self, rows: list[Any]) -> Any:
+        many, one = self.both(rows)
+        self.assertEqual(many, one)
+        return many
+
+    def test_plain_rows(self) -> None:
+        rows = [["account", number, {**ACCOUNT, "id": number}] for number in range(1, 50)]
+        self.assertEqual(len(self.check(rows)["account"]), 49)
+        rows += [["secret", "card-key", {"name": "card-key", "value": "aa"}]]
+        self.assertEqual(len(self.check(rows)["seal"]), 50)
+
+    def test_a_row_again(self) -> None:
+        rows = [["account", 7, ACCOUNT], ["account", 7, {**ACCOUNT, "name": "other"}]]
+        self.assertEqual(len(self.check(rows)["account"]), 1)
+
+    def test_rows_that_are_not_plain(self) -> None:
+        odd: list[Any] = [
+            *(None, True, 5, 5.0, -1, 2**70, "5", "x", "", [], {}, "a\x00b", float("inf")),
+        ]
+        rng = random.Random(3)
+        for _ in range(300):
+            columns = dict(ACCOUNT)
+            for _ in range(rng.randint(1, 2)):
+                columns[rng.choice([*ACCOUNT, "newer"])] = rng.choice(odd)
+            if rng.random() < 0.2:
+                del columns[rng.choice(list(columns))]
+            key = columns.get("id", 7) if rng.random() < 0.9 else rng.choice(odd)
+            self.check([["account", 8, {**ACCOUNT, "id": 8}], ["account", key, columns]])
+
+    def test_removals_and_what_is_not_known(self) -> None:
+        rows = [
+            ["account", 7, ACCOUNT],
+            ["account", 7, None],
+            ["something newer", 1, {"id": 1}],
+        ]
+        self.assertEqual(self.check(rows)["account"], [])
+
+    def test_what_is_no_row(self) -> None:
+        for row in ([], ["account", 7], ["account", 7, 5], [[], 7, {}], 5, ["account", 7, []]):
+            self.assertIs(self.check([row]), BadRows)
