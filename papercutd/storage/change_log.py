@@ -27,7 +27,7 @@ from papercutd.domain.site_scope import Key, Owner
 from papercutd.storage.engine import Connection
 from papercutd.storage.paging import read_log
 from papercutd.storage.replicated import CHARGE, Row, read_rows
-from papercutd.storage.seals import take_seals, watch
+from papercutd.storage.seals import Written, take_seals, watch, written_of
 
 
 @attrs.frozen
@@ -61,6 +61,9 @@ class ChangeLog:
         self._timeline = 1
         self._chain = CHAIN_START
         self._watched: Connection | None = None
+        self._ledger: Written | None = None
+        #: The newest that is known to be committed; None: nothing yet.
+        self.last: Position | None = None
 
     @property
     def position_text(self) -> str:
@@ -107,20 +110,27 @@ class ChangeLog:
         if self._watched is not connection:
             watch(connection)
             self._watched = connection
+        self._ledger = written_of(connection)
+        if self._ledger is not None:
+            self._ledger.clear()
         timeline, number, chain = connection.execute(
             "SELECT timeline, number, chain FROM head"
         ).fetchone()
         self._timeline, self.number, self._chain = timeline, number + 1, chain
+        self.last = Position(timeline, number, chain)
 
     def mark(self) -> object:
-        return len(self._charged), len(self._adjusted)
+        ledger = None if self._ledger is None else self._ledger.mark()
+        return len(self._charged), len(self._adjusted), ledger
 
     def undo(self, mark: object) -> None:
         # Rows touched in vain are read again as they are: no harm.
         assert isinstance(mark, tuple)
-        charged, adjusted = mark
+        charged, adjusted, ledger = mark
         del self._charged[charged:]
         del self._adjusted[adjusted:]
+        if self._ledger is not None:
+            self._ledger.undo(ledger)
 
     def seal(self, connection: Connection) -> None:
         seals = take_seals(connection, self.number)
@@ -150,6 +160,7 @@ class ChangeLog:
     def committed(self) -> None:
         if self._written is not None:
             written, self._written = self._written, None
+            self.last = written.position
             self.on_commit(written)
 
     def rolled_back(self) -> None:

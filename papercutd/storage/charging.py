@@ -575,7 +575,7 @@ class Charging:
     def _note_use(self, connection: Connection, owner: str, user: int) -> None:
         """Somebody printed or copied: a STRICT site of the owner should hold some of theirs."""
         site = site_of_owner(connection, owner)
-        if site is not None and is_strict(connection, site, heir_of_user(connection, "", user)):
+        if site is not None and is_strict(connection, site, user):
             self._allowances.note_use(connection, user, site)
             self.refill(connection, user)
 

@@ -132,10 +132,10 @@ class Directory:
         user = find_user(connection, "", name)
         return None if user is None else self._person(connection, user)
 
-    def _person(self, connection: Connection, user: int) -> Person:
+    def _person(self, connection: Connection, heir: int) -> Person:
         found = connection.execute(
             "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL FROM user WHERE id = ?",
-            (heir_of_user(connection, "", user),),
+            (heir,),
         ).fetchone()
         return Person(found[0], found[1], bool(found[2]))
 
@@ -160,7 +160,7 @@ class Directory:
             return self._find_bearer(connection, name, None)
         if len(rows) != 1:
             return None
-        return self._person(connection, rows[0][0])
+        return self._person(connection, heir_of_user(connection, "", rows[0][0]))
 
     def add_user(
         self,

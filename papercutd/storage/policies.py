@@ -21,6 +21,7 @@ from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.engine import Connection
 from papercutd.storage.groups import groups_of_user
 from papercutd.storage.overlay import replicated_mark
+from papercutd.storage.people import heir_of_user
 
 _RULES = "SELECT knob, value, site, user_group, needs FROM {0}site_policy"
 
@@ -112,7 +113,7 @@ def rules_not_understood(connection: Connection) -> list[str]:
 
 
 def is_strict(connection: Connection, site: int, user: int) -> bool:
-    """At the application server: whether ``site`` is STRICT for ``user``."""
+    """At the application server: whether ``site`` is STRICT for ``user``, or whose heir it is."""
     found = connection.execute(
         "SELECT id, policy, cap_user_e4, deny_beyond_cap FROM site WHERE id = ? AND removed = 0",
         (site,),
@@ -125,7 +126,10 @@ def is_strict(connection: Connection, site: int, user: int) -> bool:
     if Policy.STRICT.value not in (found[1], *(rule.value for rule in rules)):
         # For nobody: the rules need not be weighed for this one.
         return False
-    groups = groups_of_user(connection, "", user) if rules else []
+    if not rules:
+        # It is what ``site set`` says.
+        return True
+    groups = groups_of_user(connection, "", heir_of_user(connection, "", user))
     # No price is needed to tell which policy it is.
     return resolve(_with_site(rules, *found), site, groups, 0).policy is Policy.STRICT
 

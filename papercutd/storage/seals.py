@@ -7,6 +7,7 @@ connection note it. The rows of a replica have their digests beside them.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -72,21 +73,72 @@ def legible(connection: Connection) -> Iterator[None]:
         connection.text_factory = before
 
 
+class Written:
+    """Keys of the ledger rows that a transaction has written, by table, on a connection that
+    nobody but its own thread waits for.
+
+    In memory, not in a table of the connection: a savepoint that is undone leaves them, so
+    who goes back to one says so (``undo``).
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[str, dict[Key, None]] = {table: {} for table in LEDGER}
+        self.gone: set[tuple[str, Key]] = set()
+
+    def clear(self) -> None:
+        for keys in self.keys.values():
+            keys.clear()
+        self.gone.clear()
+
+    def mark(self) -> tuple[int, ...]:
+        return tuple(map(len, self.keys.values()))
+
+    def undo(self, mark: tuple[int, ...]) -> None:
+        """Forget what came after ``mark``."""
+        for keys, count in zip(self.keys.values(), mark, strict=True):
+            while len(keys) > count:
+                keys.popitem()
+
+    def add_to(self, connection: sqlite3.Connection) -> None:
+        """Give the triggers of ``connection`` the functions that they call."""
+        for table, keys in self.keys.items():
+            # No function of ours: the triggers call the dictionary's own.
+            connection.create_function(f"note_{table}", 1, keys.setdefault)
+        connection.create_function("note_gone", 2, self._note_gone)
+
+    def _note_gone(self, table: str, key: Key) -> None:
+        self.gone.add((table, key))
+
+
+def written_of(connection: Connection) -> Written | None:
+    """Where ``connection`` notes what it wrote; None: in a table of its own.
+
+    A function that a trigger calls takes the interpreter's lock each time: where a thread writes
+    beside the reactor's, a table is better.
+    """
+    return getattr(connection, "written", None)
+
+
 def watch(connection: Connection) -> None:
     """Note from now on which ledger rows this connection writes."""
     if not is_sqlite(connection):
         postgres.watch(connection)
         return
-    connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS written"
-        " (tbl TEXT NOT NULL, key NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
-    )
+    in_memory = written_of(connection) is not None
+    if not in_memory:
+        connection.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS written"
+            " (tbl TEXT NOT NULL, key NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID"
+        )
     for table, key in LEDGER.items():
         for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+            note = f"INSERT OR IGNORE INTO written VALUES ('{table}', {row}.{key});"
+            if in_memory:
+                gone = f" SELECT note_gone('{table}', OLD.{key});" if event == "DELETE" else ""
+                note = f"SELECT note_{table}({row}.{key});{gone}"
             connection.execute(
                 f"CREATE TEMP TRIGGER IF NOT EXISTS written_{table}_{event}"
-                f" AFTER {event} ON main.{table} BEGIN"
-                f" INSERT OR IGNORE INTO written VALUES ('{table}', {row}.{key}); END"
+                f" AFTER {event} ON main.{table} BEGIN {note} END"
             )
 
 
@@ -109,19 +161,26 @@ def take_seals(connection: Connection, number: int) -> list[Seal]:
     with as_stored(connection):
         if not is_sqlite(connection):
             return _seals_by_table(connection, keys)
-        connection.execute("DELETE FROM written")
+        written = written_of(connection)
+        if written is None:
+            connection.execute("DELETE FROM written")
         for table, key in keys:
             row = connection.execute(
                 f"SELECT * FROM {table} WHERE {LEDGER[table]} = ?", (key,)
             ).fetchone()
-            seals.append((table, key, None if row is None else digest_of(row)))
+            # Noted in memory, it may be what a statement that failed has left.
+            if row is not None or written is None or (table, key) in written.gone:
+                seals.append((table, key, None if row is None else digest_of(row)))
     return seals
 
 
 def _written(connection: Connection) -> list[tuple[str, Key]]:
     if not is_sqlite(connection):
         return postgres.take_written(connection, LEDGER)
-    return connection.execute("SELECT tbl, key FROM written").fetchall()
+    written = written_of(connection)
+    if written is None:
+        return connection.execute("SELECT tbl, key FROM written").fetchall()
+    return [(table, key) for table in sorted(LEDGER) for key in sorted(written.keys[table])]
 
 
 def _seals_by_table(connection: Connection, keys: list[tuple[str, Key]]) -> list[Seal]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import attrs
-from attrs.validators import ge, in_, le, max_len, optional
+from attrs.validators import in_, max_len, optional
 
 from protocols.common import (
     Decision,
@@ -17,6 +17,7 @@ from protocols.common import (
     Key,
     Mark,
     Position,
+    between,
     is_amount_e4,
     is_id,
     is_name,
@@ -55,7 +56,7 @@ class Authorize:
     #: A shared account chosen; None: the personal one.
     account: int | None = attrs.field(default=None, validator=optional(is_number))
     #: Wall clock of the submission, as claimed.
-    submitted_at: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    submitted_at: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
     #: On a site's link only: whose job it is.
     provider: str = attrs.field(default="", validator=is_name)
 
@@ -67,7 +68,7 @@ class Receipt:
     #: ``posted`` now, ``already`` (the first stands), or ``journalled`` at a site.
     state: str = attrs.field(validator=in_(("posted", "already", "journalled")))
     amount_e4: int = attrs.field(validator=is_amount_e4)
-    pages: int = attrs.field(validator=[ge(0), le(10**11)])
+    pages: int = attrs.field(validator=between(0, 10**11))
     #: ``posted``, ``already``: a place in the application server's history that has it.
     position: Position | None = None
     #: ``journalled``: a place in the site's stream that has it.
@@ -88,7 +89,7 @@ class Complete:
     #: The whole decision; None where nobody could be asked (tracker).
     decision: Decision | None
     #: Sides that came out, as the spooler or printer says; None: as analysed.
-    pages: int | None = attrs.field(validator=optional([ge(0), le(10**11)]))
+    pages: int | None = attrs.field(validator=optional(between(0, 10**11)))
     outcome: str = attrs.field(
         default="completed", validator=in_(("completed", "canceled", "aborted"))
     )
@@ -101,7 +102,7 @@ class Complete:
     job_uuid: str = attrs.field(default="", validator=max_len(64))
     title: str = attrs.field(default="", validator=is_title)
     host: str = attrs.field(default="", validator=is_name)
-    completed_at: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    completed_at: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
 
 
 @attrs.frozen
@@ -145,7 +146,7 @@ class Open:
 class Pong:
     """The answer to ``PING``."""
 
-    clock: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    clock: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
     position: Position | None = None
 
 
@@ -155,7 +156,7 @@ class Ping:
 
     VERB: ClassVar[str] = "PING"
     ANSWER: ClassVar[type] = Pong
-    clock: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    clock: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
     position: Position | None = None
 
 
@@ -188,13 +189,13 @@ class HeldJob:
     user: int | None = attrs.field(default=None, validator=optional(is_number))
     title: str = attrs.field(default="", validator=is_title)
     #: Sides, all copies.
-    pages: int = attrs.field(default=0, validator=[ge(0), le(10**11)])
-    copies: int = attrs.field(default=1, validator=[ge(1), le(100_000)])
+    pages: int = attrs.field(default=0, validator=between(0, 10**11))
+    copies: int = attrs.field(default=1, validator=between(1, 100_000))
     colour: bool = False
     duplex: bool = False
     #: What it would cost, where a decision said so.
     amount_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
-    held_at: float = attrs.field(default=0.0, validator=[ge(-1e12), le(1e12)])
+    held_at: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
 
 
 @attrs.frozen
@@ -235,7 +236,7 @@ class Release:
     #: Whose job it must be.
     user_name: str = attrs.field(validator=is_name)
     #: What the person changed; null: as it was submitted.
-    copies: int | None = attrs.field(default=None, validator=optional([ge(1), le(9_999)]))
+    copies: int | None = attrs.field(default=None, validator=optional(between(1, 9_999)))
     duplex: bool | None = None
     #: A shared account chosen; null: the person's own.
     account: int | None = attrs.field(default=None, validator=optional(is_number))
@@ -300,7 +301,7 @@ class ServerAddress:
     role: str
     name: str
     host: str
-    port: int = attrs.field(validator=[ge(0), le(65_535)])
+    port: int = attrs.field(validator=between(0, 65_535))
 
 
 @attrs.frozen
@@ -355,7 +356,7 @@ class Bye:
 
     EVENT: ClassVar[str] = "BYE"
     code: str
-    retry_after_s: float = attrs.field(default=0.0, validator=[ge(0), le(3600)])
+    retry_after_s: float = attrs.field(default=0.0, validator=between(0, 3600))
 
 
 #: Verbs a provider may send, and events a server may.

@@ -48,9 +48,8 @@ FIGURES: dict[str, Callable[[bool, Notes], list[Row]]] = {
 }
 
 
-def measure(names: list[str], quick: bool) -> tuple[list[Row], Notes]:
+def measure(names: list[str], quick: bool, notes: Notes) -> list[Row]:
     """The rows of the figures named, in the order of ``FIGURES``."""
-    notes = Notes()
     rows: list[Row] = []
     for name, figure in FIGURES.items():
         if name not in names:
@@ -59,7 +58,7 @@ def measure(names: list[str], quick: bool) -> tuple[list[Row], Notes]:
         found = figure(quick, notes)
         say(f"{name} took {time.monotonic() - began:.0f} s\n{table(found)}")
         rows += found
-    return rows, notes
+    return rows
 
 
 def draw(notes: Notes, where: Path) -> None:
@@ -88,7 +87,9 @@ def main() -> int:
         parser.error(f"there is no figure {', '.join(sorted(unknown))}")
     os.environ.setdefault("PYTHONPATH", os.getcwd())
     before = os.getloadavg()
-    rows, notes = measure(options.names or list(FIGURES), options.quick)
+    notes = Notes()
+    with notes.stack:
+        rows = measure(options.names or list(FIGURES), options.quick, notes)
     print(table(rows))
     load = ", ".join(f"{value:.1f}" for value in (before[0], os.getloadavg()[0]))
     print(f"load average before and after: {load}; {os.cpu_count()} processors")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from contextlib import ExitStack
 
 from tests.bench.figures import Notes, Row, median_of_ratios, say
-from tests.bench.jobs_postgres import cluster
-from tests.bench.servers import Measured, application, directory, echo
+from tests.bench.servers import Measured, echo
+from tests.bench.shared import postgresql_server, sqlite_server
 
 #: Requests in flight on each of 64 connections.
 PIPELINE = 16
@@ -17,16 +16,12 @@ def rows(quick: bool, notes: Notes) -> list[Row]:
     """Microseconds of processor time, in turn: SQLite, PostgreSQL, echo of the same line."""
     runs, seconds = (1, 2.0) if quick else (5, 5.0)
     found: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": [], "echo": []}
-    with directory("pc-cpu-") as where, ExitStack() as stack:
-        server = stack.enter_context(application(where, "sqlite"))
-        store = stack.enter_context(cluster(where)).create_database("application")
+    server = sqlite_server(notes)
+    with echo(server) as sent_back:
         peers: dict[str, tuple[Measured, str]] = {
             "SQLite": (server, "authorize"),
-            "PostgreSQL": (
-                stack.enter_context(application(where, "postgresql", store=store)),
-                "authorize",
-            ),
-            "echo": (stack.enter_context(echo(server)), "echo"),
+            "PostgreSQL": (postgresql_server(notes), "authorize"),
+            "echo": (sent_back, "echo"),
         }
         for number in range(runs):
             for name, (peer, kind) in peers.items():

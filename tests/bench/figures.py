@@ -6,7 +6,8 @@ import os
 import statistics
 import sys
 import unittest
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ class Notes:
     waits_ms: dict[str, list[float]] = attrs.field(factory=dict)
     #: Picture, then line: points of it.
     lines: dict[str, dict[str, list[tuple[float, float]]]] = attrs.field(factory=dict)
+    #: What was started for several figures, and ends with the run.
+    stack: ExitStack = attrs.field(factory=ExitStack)
+    _kept: dict[str, Any] = attrs.field(factory=dict)
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, entered, the first time that ``name`` is asked for."""
+        if name not in self._kept:
+            self._kept[name] = self.stack.enter_context(make())
+        return self._kept[name]
 
     def point(self, picture: str, line: str, x: float, y: float) -> None:
         self.lines.setdefault(picture, {}).setdefault(line, []).append((x, y))

@@ -10,33 +10,16 @@ from __future__ import annotations
 import re
 import statistics
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.figures import Notes, Row, median_of_ratios, say
-from tests.bench.servers import CONNECTIONS, application, directory
+from tests.bench.servers import CONNECTIONS
+from tests.bench.shared import postgresql_cluster, postgresql_server
 from tests.support.postgres import Cluster, program
 
 HERE = Path(__file__).parent
 CLIENTS = 16
 DATABASE = "pgbench"
-
-
-@contextmanager
-def cluster(where: Path) -> Iterator[Cluster]:
-    """A PostgreSQL with its own settings of durability: every commit is synced."""
-    made = where / "postgresql"
-    made.mkdir()
-    # Its owner may be another user.
-    where.chmod(0o711)
-    server = Cluster(str(made), {"fsync": "on", "synchronous_commit": "on"})
-    server.create()
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def pgbench(server: Cluster, script: str, seconds: float) -> float:
@@ -55,18 +38,16 @@ def rows(quick: bool, notes: Notes) -> list[Row]:
     """Jobs a second of all three, in turn."""
     runs, seconds = (1, 3.0) if quick else (5, 8.0)
     found: dict[str, list[float]] = {"ours": [], "six": [], "one": []}
-    with directory("pc-pg-") as where, cluster(where) as server:
-        server.create_database(DATABASE)
-        server.run((HERE / "pgbench_tables.sql").read_text(), DATABASE)
-        store = server.create_database("application")
-        with application(where, "postgresql", store=store) as measured:
-            for number in range(runs):
-                found["ours"].append(measured.load("jobs", seconds).per_s)
-                found["six"].append(pgbench(server, "pgbench_six.sql", seconds))
-                found["one"].append(pgbench(server, "pgbench_one.sql", seconds))
-                told = ", ".join(f"{name} {values[-1]:.0f}/s" for name, values in found.items())
-                say(f"jobs on PostgreSQL, run {number + 1} of {runs}: {told}")
-            problems = measured.problems()
+    server, measured = postgresql_cluster(notes), postgresql_server(notes)
+    server.create_database(DATABASE)
+    server.run((HERE / "pgbench_tables.sql").read_text(), DATABASE)
+    for number in range(runs):
+        found["ours"].append(measured.load("jobs", seconds).per_s)
+        found["six"].append(pgbench(server, "pgbench_six.sql", seconds))
+        found["one"].append(pgbench(server, "pgbench_one.sql", seconds))
+        told = ", ".join(f"{name} {values[-1]:.0f}/s" for name, values in found.items())
+        say(f"jobs on PostgreSQL, run {number + 1} of {runs}: {told}")
+    problems = measured.problems()
     middle = {name: statistics.median(values) for name, values in found.items()}
     six = median_of_ratios(found["ours"], found["six"])
     one = median_of_ratios(found["ours"], found["one"])

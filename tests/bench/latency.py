@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from tests.bench.figures import Notes, Row, percentile, say
-from tests.bench.jobs_postgres import cluster
-from tests.bench.servers import Server, application, directory
+from tests.bench.servers import Server
+from tests.bench.shared import postgresql_server, sqlite_server
 
 SHARE = 0.1
 #: Connections of the runs that show how throughput grows with them.
@@ -16,21 +14,16 @@ STEPS = (1, 4, 16, 64)
 def rows(quick: bool, notes: Notes) -> list[Row]:
     """The p99 on both engines; whole jobs a second at the peak, and with fewer connections."""
     found: list[Row] = []
-    with directory("pc-wait-") as where, ExitStack() as stack:
-        store = stack.enter_context(cluster(where)).create_database("application")
-        servers = {
-            "SQLite": stack.enter_context(application(where, "sqlite")),
-            "PostgreSQL": stack.enter_context(application(where, "postgresql", store=store)),
-        }
-        for engine, server in servers.items():
-            peak = _peak(engine, server, quick, notes)
-            paced = server.load("jobs", 3.0 if quick else 20.0, rate_per_s=SHARE * peak)
-            notes.waits_ms[f"AUTHORIZE at a tenth of the peak, {engine}"] = paced.waits_ms
-            p50, p99 = (percentile(paced.waits_ms, share) for share in (0.5, 0.99))
-            say(f"{engine}: peak {peak:.0f}/s; at {paced.per_s:.0f}/s p50 {p50:.1f} ms")
-            what = f"AUTHORIZE at a tenth of the peak ({paced.per_s:.0f} jobs/s), {engine}"
-            found.append(Row(f"{what}, p99", p99, "ms", 15))
-            found.append(Row(f"{what}, median", p50, "ms"))
+    servers = {"SQLite": sqlite_server(notes), "PostgreSQL": postgresql_server(notes)}
+    for engine, server in servers.items():
+        peak = _peak(engine, server, quick, notes)
+        paced = server.load("jobs", 3.0 if quick else 20.0, rate_per_s=SHARE * peak)
+        notes.waits_ms[f"AUTHORIZE at a tenth of the peak, {engine}"] = paced.waits_ms
+        p50, p99 = (percentile(paced.waits_ms, share) for share in (0.5, 0.99))
+        say(f"{engine}: peak {peak:.0f}/s; at {paced.per_s:.0f}/s p50 {p50:.1f} ms")
+        what = f"AUTHORIZE at a tenth of the peak ({paced.per_s:.0f} jobs/s), {engine}"
+        found.append(Row(f"{what}, p99", p99, "ms", 15))
+        found.append(Row(f"{what}, median", p50, "ms"))
     return found
 
 

@@ -2,7 +2,8 @@
 
 ``python -m tests.bench.load PLAN``, PLAN being a JSON object: ``kind`` (tests/bench/talk.py),
 ``identities``, ``port`` and ``pid`` of the server, ``seconds``, ``connections``, ``pipeline``,
-and for a paced load ``rate_per_s``. Prints one JSON object.
+for a paced load ``rate_per_s``, for tests/bench/sampled.py ``sampled``, its file. Prints one
+JSON object.
 
 Lines are put together from their parts: generator and server share the same processors.
 """
@@ -169,6 +170,8 @@ async def run(plan: dict[str, Any]) -> dict[str, Any]:
     await DeferredList([line.ready for line in lines], fireOnOneErrback=True)
     began, used_s = time.monotonic(), cpu_s(plan["pid"])
     tally.until = began + plan["seconds"]
+    if plan.get("sampled"):
+        Path(f"{plan['sampled']}.begin").touch()
     if plan.get("rate_per_s"):
         paced(lines, tally, plan["rate_per_s"])
     else:
@@ -178,6 +181,8 @@ async def run(plan: dict[str, Any]) -> dict[str, Any]:
             line.run(slot)
     await tally.over
     took = time.monotonic() - began
+    if plan.get("sampled"):
+        Path(f"{plan['sampled']}.end").touch()
     step = -(-len(tally.waits_s) // WAITS_MAX) or 1
     waits = [round(wait * 1000, 3) for wait in tally.waits_s[::step]]
     return {

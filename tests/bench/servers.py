@@ -26,6 +26,7 @@ from papercutd.identity.authority import (
     make_request,
     write_private,
 )
+from tests.support.postgres import Cluster
 
 CONNECTIONS = 64
 #: Requests in flight on each.
@@ -33,7 +34,7 @@ PIPELINE = 4
 #: People who print, each with money of their own.
 USERS = 40
 BALANCE = "10000000.00"
-AT_ONCE = 16
+AT_ONCE = 4
 
 
 @attrs.define
@@ -184,3 +185,19 @@ def echo(server: Server) -> Iterator[Measured]:
             yield Measured(run.pid, int(run.stdout.readline()), server.identities)
         finally:
             run.terminate()
+
+
+@contextmanager
+def cluster(where: Path) -> Iterator[Cluster]:
+    """A PostgreSQL with its own settings of durability: every commit is synced."""
+    made = where / "postgresql"
+    made.mkdir()
+    # Its owner may be another user.
+    where.chmod(0o711)
+    server = Cluster(str(made), {"fsync": "on", "synchronous_commit": "on"})
+    server.create()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
