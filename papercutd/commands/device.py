@@ -36,9 +36,11 @@ from papercutd.environment import keep_time, real_environment
 from papercutd.errors import ConfigError, PapercutError
 from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.renewal import NodeIdentity, Renewer
-from papercutd.roles.common import DataDirectory, asking_renewer, exit_with_failure
+from papercutd.roles.common import DataDirectory, exit_with_failure
 from papercutd.roles.crash_points import crash_point, die
+from papercutd.roles.ways import asking_renewer
 from papercutd.services.link import LinkSettings
+from papercutd.services.places import Places
 from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import ThreadWriter
@@ -265,7 +267,8 @@ class Running:
 
     def _endpoint(self, address: ServerAddress) -> IStreamClientEndpoint:
         tls = self._identity.client_tls(address.role, address.name)
-        return tls_endpoint(reactor, address.host, address.port, tls)
+        place = address.host, address.port
+        return Places([place], lambda host, port: tls_endpoint(reactor, host, port, tls))
 
     def _fatal(self, failure: Failure) -> None:
         print(f"papercut-device: the journal failed: {failure.value}", file=sys.stderr)

@@ -73,6 +73,11 @@ def parser() -> argparse.ArgumentParser:
     init = add("init", "make the installation: certificate authority, database, prices", _init)
     init.add_argument("--ca-cert", help="certificate of your own CA to stand under")
     init.add_argument("--ca-key", help="its key")
+    init.add_argument(
+        "--beside",
+        metavar="DIR",
+        help="one more application server on that database; DIR holds `ca` of the first one",
+    )
     join = add("join", "join this site or provider to the installation", _join)
     join.add_argument("--token", required=True, help="what `site add` or `provider add` printed")
     join.add_argument("--server", required=True, help="HOST:PORT of the application server's HTTPS")
@@ -458,7 +463,7 @@ def _restore(options: argparse.Namespace, config: Any) -> Any:
 def _init(options: argparse.Namespace, config: Any) -> Any:
     from papercutd.commands.setup import initialise
 
-    return initialise(config, options.ca_cert, options.ca_key)
+    return initialise(config, options.ca_cert, options.ca_key, options.beside)
 
 
 def _join(options: argparse.Namespace, config: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ from papercutd.identity.authority import (
     make_request,
     write_private,
 )
-from papercutd.roles.stores import open_application_database, set_journal_aside
+from papercutd.roles.stores import (
+    open_application_database,
+    open_application_database_beside,
+    set_journal_aside,
+)
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.anchor import ANCHOR
 from papercutd.storage.application_store import create_installation
@@ -40,11 +45,15 @@ FIRST_PRICES = PriceList(
 )
 
 
-def initialise(config: AppConfig, ca_cert: str | None, ca_key: str | None) -> dict[str, Any]:
+def initialise(
+    config: AppConfig, ca_cert: str | None, ca_key: str | None, beside: str | None = None
+) -> dict[str, Any]:
     """Make what every installation has; refuses where one is already."""
     data = Path(config.data_dir)
     if (data / "identity" / "key.pem").exists():
         raise AlreadyExists("installation", str(data))
+    if beside:
+        return initialise_beside(config, data, Path(beside), bool(ca_cert or ca_key))
     if bool(ca_cert) != bool(ca_key):
         raise InvalidValue("ca-cert", "and --ca-key go together")
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,6 +78,10 @@ def initialise(config: AppConfig, ca_cert: str | None, ca_key: str | None) -> di
             clock.advance(0)
     finally:
         connection.close()
+    return _make_identity(data, authority, now)
+
+
+def _make_identity(data: Path, authority: Authority, now: float) -> dict[str, Any]:
     key = make_key()
     request = make_request(key, "application", "application")
     issued = authority.issue(request, "application", "application", now)
@@ -78,6 +91,38 @@ def initialise(config: AppConfig, ca_cert: str | None, ca_key: str | None) -> di
     write_private(identity / "chain.pem", issued.chain_pem, 0o644)
     write_private(identity / "key.pem", key_pem(key))
     return {"data_dir": str(data), "next": "twistd -n papercut-app --config ..."}
+
+
+def initialise_beside(
+    config: AppConfig, data: Path, first: Path, has_authority: bool
+) -> dict[str, Any]:
+    """A further application server on the database of the one whose data directory, or a copy
+    of it, is ``first``: with its authority, and a key of its own.
+    """
+    if has_authority:
+        raise InvalidValue("beside", "and --ca-cert do not go together")
+    if not config.store:
+        raise InvalidValue("store", "names the PostgreSQL that the servers share")
+    if not (first / "ca" / "ca.key").is_file():
+        raise InvalidValue("beside", f"{first} holds no ca/ca.key of an application server")
+    authority = Authority.load(first / "ca")
+    # At the right database: it knows the installation.
+    connection = open_application_database_beside(config.store)
+    try:
+        found = connection.execute("SELECT installation FROM head").fetchone()
+    finally:
+        connection.close()
+    if found is None:
+        raise InvalidValue("store", "holds no installation: run `papercutd init` for the first")
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chmod(data, 0o700)
+    shutil.copytree(first / "ca", data / "ca", copy_function=_copy_private)
+    os.chmod(data / "ca", 0o700)
+    return _make_identity(data, authority, time.time())
+
+
+def _copy_private(source: str, target: str) -> None:
+    write_private(Path(target), Path(source).read_bytes())
 
 
 def join(config: Any, token: str, server: str) -> dict[str, Any]:

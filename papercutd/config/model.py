@@ -100,6 +100,9 @@ class ApplicationServer:
     host: str = key("", "host name or address")
     port: int = key(9195, "its port for links", least=1)
     https: int = key(9192, "its HTTPS port, where certificates are renewed", least=1)
+    others: tuple[str, ...] = key(
+        (), "further application servers on its database, each host, or host:port of that port"
+    )
     over: str = key(
         "links",
         "which port the link takes: links, or https where a firewall lets nothing else through",

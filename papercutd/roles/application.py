@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -15,6 +17,7 @@ from papercutd.config.model import AppConfig
 from papercutd.environment import real_environment
 from papercutd.faces.control import ControlFactory
 from papercutd.faces.device import DeviceFace
+from papercutd.faces.gate import Gated
 from papercutd.faces.links import LINKS, LinksFace
 from papercutd.faces.provider import ProviderFace
 from papercutd.faces.site_link import SiteLinkFace
@@ -30,8 +33,10 @@ from papercutd.identity.verifiers import ArgonVerifiers
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
+    Operation,
     OrderedService,
     Step,
+    Stopping,
     backups,
     exit_with_failure,
     open_shell,
@@ -52,7 +57,11 @@ from papercutd.storage.application_store import SCHEMA, ApplicationStore
 from papercutd.storage.change_log import Change
 from protocols.codes import Code
 from protocols.device.spec import DEVICE
-from protocols.endpoint import SessionServerFactory
+from protocols.endpoint import ServerHandler, SessionServerFactory
+
+if TYPE_CHECKING:
+    from papercutd.roles.several import Several
+    from papercutd.roles.standby import Standby
 
 _log = Logger()
 NAME = "application"
@@ -72,6 +81,9 @@ class ApplicationRole:
         self._revocations = Revocations()
         self._identity: NodeIdentity | None = None
         self._verifiers = ArgonVerifiers(deferToThread)
+        #: On PostgreSQL alone.
+        self._several: Several | None = None
+        self._standby: Standby | None = None
 
     def service(self) -> OrderedService:
         steps = [
@@ -90,18 +102,63 @@ class ApplicationRole:
             _log.critical("the database failed, ending: {failure}", failure=failure)
             exit_with_failure(self._reactor)
 
-        opened, self._log = open_application(
-            *(self._database, self._reactor, self._env, self._config.batch_max, fatal)
+        async def take() -> ApplicationStore:
+            opened, self._log = open_application(
+                *(self._database, self._reactor, self._env, self._config.batch_max, fatal),
+                "" if self._several is None else self._several.id,
+            )
+            return await opened
+
+        self._load_identity()
+        if isinstance(self._database, Path):
+            self._store = await take()
+            return
+        self._store = await self._stand_by(self._database, take)
+
+    async def _stand_by(
+        self, database: str, take: Callable[[], Awaitable[ApplicationStore]]
+    ) -> ApplicationStore:
+        """The store, as soon as no other application server writes it."""
+        # Several servers are on PostgreSQL only, and what is needed of it takes time to import.
+        from papercutd.roles.several import Several
+        from papercutd.roles.standby import Standby
+        from papercutd.storage.postgres.opening import prepare_database
+
+        prepare_database(database, SCHEMA)
+        several = self._several = Several(self._reactor, self._env, database, self._config.listen)
+        several.on_replaced = self._replaced
+        several.on_shut = self._end_sessions
+        assert self._identity is not None
+        self._standby = Standby(
+            *(self._config, self._reactor, self._env, self._data, database),
+            *(self._identity, self._authority, self._verifiers, several),
         )
-        self._store = await opened
+        try:
+            store = await several.until_writer(take, self._standby)
+        except Stopping:
+            await self._standby.close()
+            raise
+        several.hold()
+        return store
+
+    def _replaced(self) -> None:
+        _log.critical("another application server writes now: ending, to stand by when started")
+        exit_with_failure(self._reactor)
+
+    def _end_sessions(self) -> None:
+        server = self._server
+        if server is not None:
+            for sessions in (server.providers, server.sites, server.device_sessions):
+                sessions.end_all(Code.UNAVAILABLE)
 
     async def _close(self) -> None:
         assert self._store is not None
         await self._store.close()
+        if self._several is not None:
+            await self._several.leave()
 
     async def _start(self) -> None:
         assert self._store is not None
-        self._load_identity()
         server = self._server = ApplicationServer(self._env, self._store, self._verifiers)
         sabotage = self._config.debug.sabotage
         if sabotage:
@@ -171,6 +228,8 @@ class ApplicationRole:
         assert server is not None and store is not None
         identity, plain = self._identity, self._plain
         assert identity is not None
+        if self._standby is not None:
+            await self._standby.close()
         shown = shown_to_browsers(env, self._config.web, identity, self._listeners)
         joining = JoinService(self._authority, store, env, lambda: pin_shown(shown))
         operations = ApplicationOperations(
@@ -183,7 +242,12 @@ class ApplicationRole:
             site_face.unanswered_batches = 1
         device_face = DeviceFace(env, server, NAME)
         server.on_settings = together(provider_face.push_settings, device_face.push_settings)
-        face = LinksFace({"provider": provider_face, "site": site_face})
+        face: ServerHandler = LinksFace({"provider": provider_face, "site": site_face})
+        devices_face: ServerHandler = device_face
+        several = self._several
+        if several is not None:
+            face = Gated(several.gate, several.servers, face)
+            devices_face = Gated(several.gate, several.device_servers, devices_face)
         links = SessionServerFactory(LINKS, env.clock, face, identifier(self._revocations))
         # There the handshake lets dates pass, for renewal: the session does not.
         over_https = SessionServerFactory(
@@ -205,13 +269,17 @@ class ApplicationRole:
             links=over_https,
         )
         devices = SessionServerFactory(
-            DEVICE, env.clock, device_face, identifier(self._revocations)
+            DEVICE, env.clock, devices_face, identifier(self._revocations)
         )
         port = self._listeners.tcp(
             listen.interface, listen.devices, devices, identity.server_tls(enforce_dates=True)
         )
         server.device_address = (listen.host or listen.interface, port)
+        if several is not None:
+            several.address(server.address[1], port)
         done = operations.all() | backups(env, self._reactor, "app", identity, self._database)
+        if several is not None:
+            done = with_others(done, several)
         told = with_certificate(plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, store, self._listeners, self._reactor)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
@@ -219,6 +287,16 @@ class ApplicationRole:
             *(self._listeners, self._config.shell, self._data, self._env),
             *(self._database, server, told),
         )
+
+
+def with_others(operations: dict[str, Operation], several: Several) -> dict[str, Operation]:
+    """``operations``, status naming the other application servers on the database."""
+    status = operations["status"]
+
+    async def told(arguments: dict[str, Any], progress: Any) -> Any:
+        return {**await status(arguments, progress), **several.status()}
+
+    return {**operations, "status": told}
 
 
 def end_revoked(sessions: Any, serial: str) -> None:

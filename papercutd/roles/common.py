@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, formatTime
 from twisted.python import usage
@@ -27,19 +26,16 @@ from zope.interface import implementer
 
 from papercutd.config.load import load_config
 from papercutd.config.model import (
-    ApplicationServer,
-    AskedApplicationServer,
     Shell,
-    SiteServer,
 )
 from papercutd.environment import Environment
 from papercutd.errors import AlreadyRunning, ConfigError, PapercutError
 from papercutd.faces.audit import AuditFile
-from papercutd.identity.endpoints import tls_endpoint, tls_server_factory
-from papercutd.identity.names import APPLICATION, peer_of
-from papercutd.identity.plain import PlainEndpoint, SecretFile, address_problems
+from papercutd.identity.endpoints import tls_server_factory
+from papercutd.identity.names import peer_of
+from papercutd.identity.plain import SecretFile, address_problems
 from papercutd.identity.renewal import NodeIdentity, Renewer
-from papercutd.identity.tls import INSTALLATION_NAME, LINK_PROTOCOL, Credentials
+from papercutd.identity.tls import Credentials
 from papercutd.identity.web_certificate import WebCertificate, check_web
 from papercutd.roles.descriptors import allow_many_files
 from papercutd.services.backup_operations import BackupOperations
@@ -106,6 +102,13 @@ def check_more(config: Any) -> None:
             check_web(config.web.certificate, config.web.key)
         except ConfigError as error:
             problems += error.problems
+    if hasattr(config, "application"):
+        from papercutd.roles.ways import other_places
+
+        try:
+            other_places(config.application, config.application.port)
+        except ConfigError as error:
+            problems += error.problems
     for name in ("application", "site"):
         server = getattr(config, name, None)
         if server is not None and server.over == "plain":
@@ -136,48 +139,6 @@ def renewer_step(renewer: Callable[[], Renewer]) -> Step:
         renewer().stop()
 
     return Step("certificate", start, stop)
-
-
-def asking_renewer(
-    env: Environment, identity: NodeIdentity, reactor: Any, server: ApplicationServer
-) -> Renewer:
-    """A renewer that asks the application server, over HTTPS."""
-
-    async def ask(present: Credentials) -> Credentials:
-        # Its HTTP client is an eighth of what a start imports, and is needed once in months.
-        from papercutd.identity.join_client import ask_renewal
-
-        return await ask_renewal(reactor, present, server.host, server.https)
-
-    return Renewer(env, identity, ask)
-
-
-def application_endpoint(
-    reactor: Any, identity: NodeIdentity, server: ApplicationServer, **options: Any
-) -> IStreamClientEndpoint:
-    """The way to the application server's links, on the port that is configured."""
-    return links_endpoint(reactor, identity, server, APPLICATION, APPLICATION, **options)
-
-
-def links_endpoint(
-    reactor: Any,
-    identity: NodeIdentity,
-    server: ApplicationServer | SiteServer,
-    role: str,
-    name: str,
-    **options: Any,
-) -> IStreamClientEndpoint:
-    """The same, of a server of any role and name; raises ConfigError."""
-    if server.over == "plain":
-        assert isinstance(server, AskedApplicationServer | SiteServer)
-        secret = SecretFile(f"{role}.secret", server.secret)
-        return PlainEndpoint(reactor, server.host, server.http, secret)
-    port = server.port
-    if server.over == "https":
-        port = server.https
-        options |= {"server_name": INSTALLATION_NAME, "alpn": (LINK_PROTOCOL,)}
-    tls = identity.client_tls(role, name, **options)
-    return tls_endpoint(reactor, server.host, port, tls)
 
 
 def open_shell(
@@ -244,6 +205,10 @@ def with_certificate(
     return {**operations, "status": told}
 
 
+class Stopping(Exception):
+    """The process is to stop while it starts: that is no failure."""
+
+
 class OrderedService(Service):
     """Starts its steps in order, one after the other, and stops them in reverse."""
 
@@ -264,6 +229,8 @@ class OrderedService(Service):
         for step in self._steps:
             try:
                 await step.start()
+            except Stopping:
+                return
             except Exception as error:
                 self._fail(step, error)
                 return

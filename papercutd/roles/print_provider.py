@@ -30,17 +30,15 @@ from papercutd.roles.common import (
     Listeners,
     OrderedService,
     Step,
-    application_endpoint,
-    asking_renewer,
     backups,
     exit_with_failure,
-    links_endpoint,
     open_shell,
     renewer_step,
     with_certificate,
 )
 from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
+from papercutd.roles.ways import application_endpoint, asking_renewer, links_endpoint
 from papercutd.storage.asker_journal import create_journal
 from papercutd.storage.migrate import open_database
 from papercutd.storage.other_journals import journals_to_salvage, mark_salvaged, read_from

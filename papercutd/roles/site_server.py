@@ -26,8 +26,6 @@ from papercutd.roles.common import (
     Listeners,
     OrderedService,
     Step,
-    application_endpoint,
-    asking_renewer,
     backups,
     exit_with_failure,
     open_shell,
@@ -40,6 +38,7 @@ from papercutd.roles.https import listen_https, shown_to_browsers
 from papercutd.roles.plain import PlainPort
 from papercutd.roles.stores import database_of, open_site, salvage
 from papercutd.roles.verifying import BooksVerifier
+from papercutd.roles.ways import application_endpoint, asking_renewer
 from papercutd.services.administration import SiteOperations
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.environment import Environment
@@ -22,6 +23,7 @@ from papercutd.storage.replica import Directory
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import ThreadReader, ThreadWriter
 
+_log = Logger()
 Fatal = Callable[[Failure], None]
 _BOTH = (
     "store: names PostgreSQL, and {0} is there too, which counts: `papercutd migrate-store` moves"
@@ -74,6 +76,13 @@ def open_application_database(store: str, data: Path) -> Any:
     return open_for_command(database, application_store.SCHEMA)
 
 
+def open_application_database_beside(store: str) -> Any:
+    """A connection to look at it with, whoever writes it; raises NoDatabase."""
+    from papercutd.storage.postgres.opening import open_migrated
+
+    return open_migrated(store, application_store.SCHEMA)
+
+
 def set_journal_aside(store: str, now: int) -> list[str]:
     """A site on PostgreSQL joins anew: its journal is kept under another name, which is told."""
     from papercutd.storage.postgres.opening import open_alone
@@ -100,9 +109,17 @@ async def salvage(store: SiteStore) -> list[tuple[str, int]]:
 
 
 def open_application(
-    database: Path | str, reactor: Any, env: Environment, batch_max: int, fatal: Fatal
+    database: Path | str,
+    reactor: Any,
+    env: Environment,
+    batch_max: int,
+    fatal: Fatal,
+    server: str = "",
 ) -> tuple[Deferred[ApplicationStore], ChangeLog]:
-    """The application server's store; it fires once it can be used."""
+    """The application server's store; it fires once it can be used.
+
+    ``server``: who that is among several on one PostgreSQL, which is prepared then.
+    """
     log = ChangeLog(env.wall_s)
     crash = crash_point(reactor)
     schema = application_store.SCHEMA
@@ -116,11 +133,13 @@ def open_application(
         reader = ThreadReader(connect(path), call)
         long = ThreadReader(connect(path), call, "long reader")
         return _at_once(ApplicationStore(threaded, reader, log, env.wall_s, long)), log
+    from papercutd.storage.postgres.history import begin_after_promotion
     from papercutd.storage.postgres.opening import SEARCH_PATHS, prepare_database
     from papercutd.storage.postgres.reader import PostgresReader
     from papercutd.storage.postgres.writer import PostgresWriter
 
-    prepare_database(database, schema)
+    if not server:
+        prepare_database(database, schema)
     writer = PostgresWriter(
         *(reactor, database, schema, fatal, log),
         search_path=SEARCH_PATHS[schema],
@@ -128,11 +147,25 @@ def open_application(
         batch_max=batch_max,
         before_commit=crash.before_commit,
         after_commit=crash.after_commit,
+        server=server,
     )
     reading = PostgresReader(reactor, database, SEARCH_PATHS[schema])
     reading_long = PostgresReader(reactor, database, SEARCH_PATHS[schema], connections=1)
     store = ApplicationStore(writer, reading, log, env.wall_s, reading_long)
-    return writer.start().addCallback(lambda started: store), log
+
+    def begin(started: None) -> Any:
+        if not writer.was_promoted:
+            return store
+        begun = writer.submit(lambda c: begin_after_promotion(c, log, env.wall_s()))
+        return begun.addCallback(say)
+
+    def say(position: str) -> ApplicationStore:
+        _log.error(
+            "PostgreSQL was promoted: a new timeline begins at {position}", position=position
+        )
+        return store
+
+    return writer.start().addCallback(begin), log
 
 
 def open_site(

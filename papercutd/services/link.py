@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from papercutd.environment import Environment
 from papercutd.services.peer_versions import told_versions
+from papercutd.services.places import Places
 from protocols.codes import ASK_ELSEWHERE, Code
 from protocols.endpoint import Session, SessionClientFactory
 from protocols.errors import Refusal, SessionLost
@@ -31,6 +32,10 @@ from protocols.provider.messages import Ping, Pong
 _log = Logger()
 #: Growth of the reconnect delay ends here, long after any sensible maximum.
 _DOUBLINGS_MAX = 20
+#: So often in a row another server is asked without growing waits: one takes over just now.
+_SENT_ON_MAX = 30
+#: The first waits where there are several: the next one writes within a second or two.
+_TAKEN_OVER_WAITS = 3
 
 
 @attrs.frozen
@@ -114,6 +119,9 @@ class Link:
         #: Times waited for another attempt since the last welcome.
         self._waits = 0
         self._welcomes = 0
+        #: Times in a row that another server was named, or none that writes just now.
+        self._sent_on = 0
+        self._is_named = self._is_sent_on = False
         #: Requests are numbered as they are sent; only an answer to one beyond this
         #: number clears the suspicion.
         self._sent = 0
@@ -285,7 +293,7 @@ class Link:
             return
         self._session = session
         self.refusal = None
-        self._waits = 0
+        self._waits = self._sent_on = 0
         self._welcomes += 1
         # The HELLO was sent after whatever made the server suspect.
         self._suspect_at = self._sent
@@ -336,7 +344,22 @@ class Link:
 
     def _disconnected(self, session: Session) -> None:
         self._connected = None
+        was_sent_on, self._is_sent_on = self._is_sent_on, False
+        if session.welcome is None and not was_sent_on and isinstance(self._endpoint, Places):
+            # It took the connection and said nothing: frozen perhaps.
+            self._endpoint.pass_over()
         self._again(session.retry_after_s)
+
+    def _not_writer(self, refusal: Refusal) -> None:
+        """Another application server on that database writes: it is asked (design 4.5)."""
+        self._sent_on += 1
+        self._is_sent_on = True
+        if isinstance(self._endpoint, Places):
+            self._is_named = self._endpoint.follow(refusal.fields.get("servers"))
+
+    @property
+    def _has_others(self) -> bool:
+        return isinstance(self._endpoint, Places) and len(self._endpoint.all()) > 1
 
     def _again(self, retry_after_s: float) -> None:
         waiters, self._stop_waiters = self._stop_waiters, []
@@ -347,6 +370,14 @@ class Link:
         if not self._is_running or is_under_way or "reconnect" in self._timers:
             return
         settings, uniform = self._settings, self._env.rng.uniform
+        is_taken_over = self._waits < _TAKEN_OVER_WAITS and self._has_others and not retry_after_s
+        if 0 < self._sent_on <= _SENT_ON_MAX or is_taken_over:
+            # Where we are sent at once, but not in a circle of two who name each other.
+            self._waits += is_taken_over
+            wait_s = min(1.0, settings.reconnect_min_s)
+            at_once = self._is_named and self._sent_on == 1
+            self._later("reconnect", 0.0 if at_once else uniform(wait_s / 2, wait_s), self._connect)
+            return
         self._waits = min(self._waits + 1, _DOUBLINGS_MAX)
         growth = 2.0**self._waits
         longest_s = min(settings.reconnect_max_s, settings.reconnect_min_s * growth)
@@ -398,6 +429,8 @@ class _Sessions:
                 _log.error("{advice}", advice=advise("the server", found, self.link._versions))
         else:
             _log.info("the server refused the session: {code}", code=refusal.code.value)
+        if refusal.code is Code.NOT_WRITER:
+            self.link._not_writer(refusal)
         self.handler.refused(refusal.code)
 
     def opened(self, session: Session) -> None:

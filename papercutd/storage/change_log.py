@@ -62,6 +62,8 @@ class ChangeLog:
         self._chain = CHAIN_START
         self._watched: Connection | None = None
         self._ledger: Written | None = None
+        #: The newest that is known to be committed; None: nothing yet.
+        self.last: Position | None = None
 
     @property
     def position_text(self) -> str:
@@ -115,6 +117,7 @@ class ChangeLog:
             "SELECT timeline, number, chain FROM head"
         ).fetchone()
         self._timeline, self.number, self._chain = timeline, number + 1, chain
+        self.last = Position(timeline, number, chain)
 
     def mark(self) -> object:
         ledger = None if self._ledger is None else self._ledger.mark()
@@ -157,6 +160,7 @@ class ChangeLog:
     def committed(self) -> None:
         if self._written is not None:
             written, self._written = self._written, None
+            self.last = written.position
             self.on_commit(written)
 
     def rolled_back(self) -> None:

@@ -31,7 +31,7 @@ Told = Callable[[int], None]
 #: What a role's database is made of, and the schema that says which role's it is.
 SCHEMAS = {"application": ("application",), "journal": ("journal", "replica")}
 #: Tables of an engine's own.
-OWN = frozenset({"schema_migration", "writer"})
+OWN = frozenset({"schema_migration", "writer", "server"})
 #: Columns that name a row of any table (``tbl``): in SQLite a number or a text, as that table's
 #: key is; in PostgreSQL a text.
 ANY_KEYS = {"lost_edit": "key", "seal": "key", "gone": "key"}

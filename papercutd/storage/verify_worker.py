@@ -45,7 +45,7 @@ def main() -> int:
     os.nice(NICE)
     asked = msgspec.json.decode(sys.stdin.buffer.readline(), type=Asked)
     try:
-        connection = _open(asked)
+        connection = open_to_verify(asked)
         try:
             check = verify_books if asked.schema == "application" else verify_site
             problems = check(connection, lambda figures: _say({"progress": figures}))
@@ -69,9 +69,13 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
-def _open(asked: Asked) -> Connection:
+def open_to_verify(asked: Asked) -> Connection:
+    """A connection that is given one moment by a transaction; raises what the engine raises."""
     if asked.address:
-        return open_blocking(asked.address, SEARCH_PATHS[asked.schema])
+        reading = open_blocking(asked.address, SEARCH_PATHS[asked.schema])
+        # A transaction sees one moment, however many its statements: others go on writing.
+        reading.execute("SET default_transaction_isolation TO 'repeatable read'")
+        return reading
     for last in range(_TRIES, 0, -1):
         connection = _open_file(asked.path)
         if asked.schema == "application":

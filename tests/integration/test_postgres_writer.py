@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
 from papercutd.errors import AlreadyRunning, StorageClosed, StorageFull
+from papercutd.storage import verify_worker
 from papercutd.storage.application_store import ApplicationStore, create_installation
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import RowRefused
@@ -24,6 +25,7 @@ from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.migrate import migrate
 from papercutd.storage.postgres.reader import PostgresReader
 from papercutd.storage.postgres.writer import HOT_MAX, PostgresWriter, WriterReplaced
+from papercutd.storage.seals import one_moment
 from papercutd.storage.writer import InlineReader
 from tests.support.postgres import Cluster, shared_cluster
 from tests.support.stores import PRICES, WALL_S, request
@@ -363,6 +365,19 @@ class ReaderTests(Case):
     async def test_sees_what_was_answered(self) -> None:
         await self.keep(1)
         self.assertEqual(await self.count(), 1)
+
+    async def test_verifying_sees_one_moment(self) -> None:
+        """Its many statements, while others write."""
+        connection = verify_worker.open_to_verify(
+            verify_worker.Asked("application", address=self.dsn)
+        )
+        self.addCleanup(connection.close)
+        count = "SELECT COUNT(*) FROM kept"
+        with one_moment(connection):
+            before = connection.execute(count).fetchone()
+            await self.keep(1)
+            self.assertEqual(connection.execute(count).fetchone(), before)
+        self.assertEqual(connection.execute(count).fetchone(), (1,))
 
     async def test_more_than_there_are_connections(self) -> None:
         self.assertEqual(await gatherResults([self.count() for _ in range(50)]), [0] * 50)

@@ -55,14 +55,13 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
 
-    def _as_owner(self) -> dict[str, object]:
+    def as_owner(self) -> dict[str, object]:
         if self._owner is None:
             return {}
         return {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
 
     def create(self) -> None:
-        if self._owner is not None:
-            os.chown(self.directory, self._owner.pw_uid, self._owner.pw_gid)
+        self.own_directory()
         subprocess.run(
             [
                 *(program("initdb"), "-D", str(self.data), "-A", "trust", "-U", "papercut"),
@@ -72,8 +71,15 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=self.directory,
-            **self._as_owner(),  # type: ignore[call-overload]
+            **self.as_owner(),  # type: ignore[call-overload]
         )
+        self.write_settings()
+
+    def own_directory(self) -> None:
+        if self._owner is not None:
+            os.chown(self.directory, self._owner.pw_uid, self._owner.pw_gid)
+
+    def write_settings(self) -> None:
         with (self.data / "postgresql.conf").open("a") as config:
             config.writelines(f"{name} = {value}\n" for name, value in self._settings.items())
 
@@ -96,7 +102,7 @@ class Cluster:
                 stderr=log,
                 cwd=self.directory,
                 preexec_fn=_end_with_parent,
-                **self._as_owner(),  # type: ignore[call-overload]
+                **self.as_owner(),  # type: ignore[call-overload]
             )
         until = time.monotonic() + START_S
         while True:

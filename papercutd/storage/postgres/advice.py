@@ -14,7 +14,7 @@ _ADVICE = (
     (
         r"too many clients|remaining connection slots|too many connections",
         "raise max_connections, or see in pg_stat_activity who holds them; a server of ours takes"
-        " up to eight",
+        " up to nine",
     ),
     (
         r"authentication failed|no password supplied|role \".*\" (does not exist|is not permitted)",

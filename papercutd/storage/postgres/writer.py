@@ -24,9 +24,10 @@ from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.batches import PostgresBatch
 from papercutd.storage.postgres.connection import ConnectionLost, PostgresConnection, TryAgain
 from papercutd.storage.postgres.database import settings
+from papercutd.storage.postgres.history import History
 from papercutd.storage.postgres.hub import spawn, wait
 from papercutd.storage.postgres.link import ReactorLink
-from papercutd.storage.postgres.locks import LOCKS
+from papercutd.storage.postgres.locks import CHANNEL, LOCKS, session_name
 from papercutd.storage.postgres.workspace import open_workspace
 from papercutd.storage.writer import (
     BARE,
@@ -107,8 +108,12 @@ class PostgresWriter:
         before_commit: Callable[[], None] | None = None,
         after_commit: Callable[[], None] | None = None,
         in_thread: Callable[..., Deferred[Any]] | None = None,
+        server: str = "",
     ) -> None:
-        """``in_thread`` runs what the participant does after a commit, where that blocks."""
+        """``in_thread`` runs what the participant does after a commit, where that blocks.
+
+        ``server``: who that is among several on this database (members.py).
+        """
         self._reactor = reactor
         self._schema = schema
         self._on_fatal = on_fatal
@@ -116,7 +121,9 @@ class PostgresWriter:
         self._batch_max = batch_max
         self._new_id = new_id
         #: What our sessions are called, so that one that lives on there can be ended.
-        self._name = f"papercutd {new_id()}"[:63]
+        self._name = session_name(server or new_id())
+        self._server = server
+        self._history = History(schema, participant)
         session = {
             "application_name": f"'{self._name}'",
             "lock_timeout": f"'{LOCK_S * 1000:.0f}ms'",
@@ -140,6 +147,11 @@ class PostgresWriter:
     def start(self) -> Deferred[None]:
         """Connect and take the lock; raises ConnectionLost or AlreadyRunning."""
         return spawn(self._link.connect)
+
+    @property
+    def was_promoted(self) -> bool:
+        """PostgreSQL's history is another than at the last start (history.py)."""
+        return self._history.was_promoted
 
     def submit(self, operation: Operation[T], group: str = MAIN) -> Deferred[T]:
         if self._closing is not None or self._is_dead:
@@ -338,12 +350,17 @@ class PostgresWriter:
     def _greet(self, connection: PostgresConnection) -> None:
         """A new connection: it takes the lock, and the number of who writes."""
         self._take_lock(connection)
+        # First: what else that database says is of the past, too.
+        self._history.check(connection)
         (fence,) = connection.execute(f"SELECT fence FROM {self._schema}.writer").fetchone()
         if self._fence and fence != self._fence:
             raise WriterReplaced(f"schema {self._schema}")
         (self._fence,) = connection.execute(
             f"UPDATE {self._schema}.writer SET fence = fence + 1 RETURNING fence"
         ).fetchone()
+        if self._server:
+            connection.execute(f"UPDATE {self._schema}.writer SET server = ?", (self._server,))
+            connection.execute(f"NOTIFY {CHANNEL}")
         if self._participant is not None:
             # What it knew of the session before.
             self._participant.rolled_back()

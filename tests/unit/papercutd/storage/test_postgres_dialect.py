@@ -11,8 +11,8 @@ from papercutd.storage.postgres.dialect import translate
 from papercutd.storage.postgres.migrate import migrations
 
 _TYPES = {"BIGINT": "INTEGER", "DOUBLE PRECISION": "REAL", "TEXT": "TEXT", "BYTEA": "BLOB"}
-#: What PostgreSQL's schemas have beside: who writes.
-_MORE = {"writer"}
+#: What PostgreSQL's schemas have beside: who writes, and who may.
+_MORE = {"writer", "server"}
 
 
 class TranslateTests(SynchronousTestCase):
