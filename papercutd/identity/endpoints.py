@@ -23,7 +23,6 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, TL
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from papercutd.identity.tls_memory import release_buffers
 from protocols.limits import HANDSHAKE_TIMEOUT_S
 from protocols.sockets import tune
 
@@ -55,8 +54,6 @@ class TimedTls(BufferingTLSTransport):
         # None until the peer's last handshake message is here.
         if self.getHandle().get_peer_finished() is None:
             self.failVerification(Failure(HandshakeTimeout(string="no TLS handshake in time")))
-        else:
-            release_buffers(self.getHandle())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._limit is not None:
