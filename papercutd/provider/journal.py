@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import APPLICATION, Decision
@@ -33,6 +33,8 @@ _COMPLETION = msgspec.json.Decoder(Completion).decode
 _POSITION = msgspec.json.Decoder(Position).decode
 #: The settings that hold the newest position seen, and the timeline everything was offered to.
 POSITION = "position"
+#: ``acked`` of what a site passed on and says the application server has.
+RELAYED = 2
 TIMELINE = "timeline"
 _COLUMNS = (
     *("job", "state", "step", "printer", "user_name", "title", "host", "copies", "duplex"),
@@ -526,8 +528,12 @@ class ProviderJournal(AskerJournal):
         refused: str = "",
         position: Position | None = None,
         mark: Mark | None = None,
+        relayed: bool = False,
     ) -> Deferred[None]:
         """The server has it. ``refused``: the code with which it will never take it.
+
+        ``relayed``: a site said so, in whose history it may be of a server that was put back
+        since; it is told itself once it is there.
 
         ``position`` (the application server's) or ``mark`` (of the stream it was owed to) is
         where its history has it, kept in the same transaction: what we believe to be there we
@@ -557,8 +563,8 @@ class ProviderJournal(AskerJournal):
             else:
                 # It may have been turned to another server while this one answered.
                 connection.execute(
-                    "UPDATE taken SET acked = 1, parked = ? WHERE key = ? AND target = ?",
-                    (refused, owed.key, owed.target),
+                    "UPDATE taken SET acked = ?, parked = ? WHERE key = ? AND target = ?",
+                    (RELAYED if relayed else 1, refused, owed.key, owed.target),
                 )
                 decider = owed.decider
                 if decider != owed.target and _is_shown(connection, decider):
@@ -679,6 +685,24 @@ class ProviderJournal(AskerJournal):
             ).rowcount
 
         return self._write("timeline", {"timeline": timeline}, offer)
+
+    def offer_relayed(self) -> Deferred[int]:
+        """The application server is there: it is told what a site passed on to it; how many."""
+
+        def offer(connection: Connection, number: int) -> int:
+            return connection.execute(
+                "UPDATE taken SET acked = 0 WHERE target = ? AND acked = ? AND parked = ''",
+                (APPLICATION, RELAYED),
+            ).rowcount
+
+        def is_any(connection: Connection) -> bool:
+            found = connection.execute("SELECT 1 FROM taken WHERE acked = ? LIMIT 1", (RELAYED,))
+            return found.fetchone() is not None
+
+        found: Deferred[bool] = self.read(is_any)
+        return found.addCallback(
+            lambda there: self._write("relayed", {}, offer) if there else succeed(0)
+        )
 
     def retired(self, streams: list[str]) -> Deferred[int]:
         """Streams that decide no more; the number of completions turned to the centre."""
@@ -807,7 +831,7 @@ class ProviderJournal(AskerJournal):
                 old,
             )
             gone = connection.execute(
-                "DELETE FROM taken WHERE acked = 1 AND (written_at < ? OR written_at > ?)", old
+                "DELETE FROM taken WHERE acked > 0 AND (written_at < ? OR written_at > ?)", old
             ).rowcount
             connection.execute(
                 "DELETE FROM job WHERE state = 'ended' AND (ended_at < ? OR ended_at > ?)", old

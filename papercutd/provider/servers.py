@@ -60,8 +60,8 @@ class Known:
         self.identity = identity
         self.position: Position | None = None
         #: The newest that the application server told us itself, with a receipt perhaps. What
-        #: its sites know of it may be of another history with the same timeline: it was put back
-        #: and nobody has found out.
+        #: its sites know, or pass on, may be of another history with the same timeline: it was
+        #: put back and nobody has found out.
         self.told: Position | None = None
         self.position_kept_at = float("-inf")
         #: How far each site's stream stood when it last acknowledged something.
@@ -264,6 +264,8 @@ class ServerSession:
             # Before our open keys are listed: what is offered again is open.
             await self._offer_again(position.timeline)
         self._saw_position(position)
+        if self.role == "application":
+            await self._journal.offer_relayed()
         if self.role == "site":
             if self._told_of != self.decider and self.decider in self._known.acked:
                 # It may have gone back, and has not heard how far it was.
@@ -336,9 +338,10 @@ class ServerSession:
             last = number == max(len(pages) - 1, 0)
             await session.call(messages.Open(page=number, last=last, keys=listed))
 
-    def _saw_position(self, position: Position | None) -> None:
+    def _saw_position(self, position: Position | None, is_told: bool | None = None) -> None:
         known = self._known.position
-        is_told = self.role == "application"
+        if is_told is None:
+            is_told = self.role == "application"
         if position is not None and is_told:
             self._known.was_told(position)
         if position is not None and self._known.saw(position):
@@ -452,9 +455,14 @@ class ServerSession:
             # From a history that was lost: it counts for nothing (4.12).
             return False
         mark = None if receipt.mark is None else wire.mark_in(receipt.mark)
-        await self._journal.acknowledged(owed, "", position, mark)
-        if position is not None:
+        if way is self:
+            await self._journal.acknowledged(owed, "", position, mark)
             self._saw_position(position)
+        else:
+            # The site's session may be with another history than our last one, of a server that
+            # was put back: what we were told ourselves is what we show.
+            await self._journal.acknowledged(owed, "", None, mark, relayed=True)
+            self._saw_position(position, is_told=False)
         if mark is not None:
             self._known.saw_mark(owed.target, mark)
         if owed.decider != owed.target:

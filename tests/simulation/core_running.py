@@ -186,7 +186,7 @@ class RunningChecks:
 
     def _check_acknowledged(self, commit: Commit) -> None:
         """I20: what is taken as acknowledged is on the disk of who acknowledged it."""
-        query = "FROM taken WHERE acked = 1 AND completion IS NOT NULL AND parked = ''"
+        query = "FROM taken WHERE acked > 0 AND completion IS NOT NULL AND parked = ''"
         sums = commit.connection.execute(f"SELECT COUNT(*), TOTAL(number) {query}").fetchone()
         if self._acked_sums.get(commit.node) == sums:
             return

@@ -192,6 +192,10 @@ class NightlyTests(SeedCase):
         """Of a connection that was gone already, it took the live one's place in the books."""
         self.run_good(13778, "base")
 
+    def test_put_back_twice_and_passed_on(self) -> None:
+        """A site passed on what a second history took, and the first was never shown again."""
+        self.run_good(2504, "strict-restore")
+
     def test_put_back_twice(self) -> None:
         """A provider showed what its site knew of the second history, not what it was told."""
         for seed in (457, 667, 822):

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.domain.chain import CHAIN_START
 from papercutd.provider.servers import NEW_JOURNAL_LONGEST_S
 from protocols.codes import Code
-from protocols.handshake import Acked, Mark
+from protocols.handshake import Acked, Mark, Position
 from protocols.provider import messages
 from tests.unit.papercutd.provider.rig import JOURNAL, OTHER_STREAM, Rig, config
 
@@ -280,6 +280,28 @@ class RelayTests(SettlingCase):
         relayed = [relay.complete.job for relay in self.site.all(messages.Relay)]
         self.assertEqual(relayed, accepted)
         self.assertEqual(self.unacknowledged(), [])
+
+    def test_it_is_told_itself_once_it_is_there(self) -> None:
+        """And shown what it said itself: the site may speak to another history, of a restore."""
+        passed_on = Position(1, 99, "c" * 64)
+        self.application.say[messages.Complete] = None
+        self.site.say[messages.Relay] = lambda message: messages.Receipt(
+            "posted", 500, 1, passed_on
+        )
+        self.rig.start()
+        accepted = self.rig.submit()
+        self.rig.run(2.0)
+        self.application.unplug()
+        self.rig.run(5.0)
+        self.assertEqual(self.unacknowledged(), [])
+        del self.application.say[messages.Complete]
+        self.application.heard.clear()
+        self.application.plug()
+        self.rig.run(20.0)
+        key = f"{accepted[0]}/submit-1"
+        self.assertEqual(self.application.keys(messages.Complete), [key])
+        self.assertEqual(self.rig.rows("SELECT acked FROM taken"), [(1,)])
+        self.assertNotEqual(self.application.hellos[-1].position, passed_on)
 
     def test_unreachable_it_waits(self) -> None:
         self.application.say[messages.Complete] = None
