@@ -85,7 +85,7 @@ def whose(rows: Iterable[Row], owners: Mapping[tuple[str, Key], Iterable[Owner]]
                 found.shared.add(key)
             else:
                 was.append(_owner(table, key, columns))
-        elif table not in ("account", CHARGE) and not was:
+        elif table == "stream" or (table not in ("account", CHARGE) and not was):
             found.everybody.append(place)
         for owner in was:
             found.note(place, owner)

@@ -90,6 +90,8 @@ class ReleaseTests(DeviceCase):
         late = self.hold("ben")
         person = self.login(link, method="password", user_name="BEN", password="correct horse")
         self.assertEqual((person["state"], person["available_e4"]), ("cut", 10_000))
+        # The site hears of what is held a moment after it is.
+        self.listed(link, person["login"], 2)
         for job in (early, late):
             word, answer = self.release(link, person["login"], job)
             self.assertEqual((word, answer["answer"]), ("OK", "released"), answer)
@@ -97,6 +99,7 @@ class ReleaseTests(DeviceCase):
         self.assertEqual(self.paper(), 2)
         # More than there is: refused, and held on.
         dear = self.hold("ben", pages=30)
+        self.listed(link, person["login"], 1)
         word, answer = self.release(link, person["login"], dear)
         self.assertEqual((answer["answer"], answer["reason"]), ("refused", "funds"))
         self.assertEqual(self.branch.job(dear)["state"], "held")
