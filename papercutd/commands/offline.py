@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
 from papercutd.config.model import AppConfig
 from papercutd.environment import real_environment
@@ -24,18 +23,7 @@ from papercutd.services.operation import take
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import ApplicationStore
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.writer import InlineReader, InlineWriter
-
-
-def result_of(clock: Clock, work: Deferred[Any]) -> Any:
-    """What ``work`` comes to, on inline writers that run by ``clock``; its error is raised."""
-    results: list[Any] = []
-    work.addBoth(results.append)
-    while not results:
-        clock.advance(0)
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    return results[0]
+from papercutd.storage.writer import InlineReader, InlineWriter, result_of
 
 
 def run_offline(

@@ -15,7 +15,6 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from papercutd.commands.offline import result_of
 from papercutd.commands.placing import check_copy, copy_database, forget, place
 from papercutd.commands.restore_journal import restore_journal
 from papercutd.config.model import AppConfig
@@ -28,7 +27,7 @@ from papercutd.storage.backup import PG_RESTORE, forget_whose
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.migrate import open_database
 from papercutd.storage.timeline import restored
-from papercutd.storage.writer import InlineReader, InlineWriter
+from papercutd.storage.writer import InlineReader, InlineWriter, result_of
 
 Progress = Callable[[dict[str, Any]], None]
 _HEAD = "SELECT installation, timeline, number FROM head"

@@ -8,6 +8,8 @@ from pathlib import Path
 import attrs
 import msgspec
 
+from papercutd.syncing import sync
+
 #: Holds files that are being replaced together until the last of them is in place.
 PENDING = "pending.json"
 
@@ -34,7 +36,7 @@ def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    _sync_directory(path.parent)
+    sync(path.parent)
 
 
 def write_together(directory: Path, files: list[PrivateFile]) -> None:
@@ -60,12 +62,4 @@ def _put_in_place(directory: Path, files: list[PrivateFile]) -> None:
     for file in files:
         write_private(directory / file.name, file.data, file.mode)
     (directory / PENDING).unlink()
-    _sync_directory(directory)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(directory)

@@ -30,6 +30,7 @@ from papercutd.provider.analysis.formats import guess_format
 from papercutd.provider.journal import Job
 from papercutd.provider.operations import job_shown
 from papercutd.provider.provider import PrintProvider, Submission
+from papercutd.syncing import sync
 
 _log = Logger()
 HEADER_MAX = 65_536
@@ -47,15 +48,6 @@ def peer_uid(transport: Any) -> int:
     """The user id at the other end of a Unix socket, as the kernel says."""
     peer = transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     return int(struct.unpack("3i", peer)[1])
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def remove_orphans(spool: Path, kept: Iterable[str]) -> int:
@@ -169,7 +161,7 @@ class _Submitter(LineReceiver):
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
-        sync_folder(self._owner.spool)
+        sync(self._owner.spool)
         header = self._header
         submission = Submission(
             printer=header["printer"],

@@ -14,6 +14,7 @@ import attrs
 
 from papercutd import __version__
 from papercutd.errors import InvalidValue
+from papercutd.syncing import sync
 
 #: The table in which a backup says whose it is; it goes when the backup is put in place.
 _TABLE = "backup_of"
@@ -64,7 +65,7 @@ def write_backup(connection: sqlite3.Connection, path: str, about: BackupOf) -> 
             (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise InvalidValue("path", f"the copy is damaged: {found}")
-        _sync(part)
+        sync(part)
         try:
             # Unlike a rename it overwrites nothing.
             os.link(part, whole)
@@ -75,7 +76,7 @@ def write_backup(connection: sqlite3.Connection, path: str, about: BackupOf) -> 
         raise InvalidValue("path", f"{path}: {error.strerror}") from None
     finally:
         part.unlink(missing_ok=True)
-    _sync(whole.parent)
+    sync(whole.parent)
     return whole.stat().st_size
 
 
@@ -108,11 +109,3 @@ def read_whose(connection: sqlite3.Connection) -> BackupOf | None:
 def forget_whose(connection: sqlite3.Connection) -> None:
     """It is a backup no more: it is being put in place."""
     connection.execute(f"DROP TABLE IF EXISTS {_TABLE}")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

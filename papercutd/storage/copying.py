@@ -12,9 +12,7 @@ from typing import Any, Protocol
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
 from papercutd.errors import StorageError
 from papercutd.storage.application_store import ApplicationStore
@@ -23,7 +21,7 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.replicated import TABLES
 from papercutd.storage.seals import verify_replica
 from papercutd.storage.site_journal import verify_journal
-from papercutd.storage.writer import InlineReader, InlineWriter
+from papercutd.storage.writer import InlineReader, InlineWriter, result_of
 
 Row = tuple[Any, ...]
 #: Rows done since it was called last.
@@ -161,14 +159,4 @@ def problems_of(database: Database, wall_s: Callable[[], float]) -> list[str]:
     log = ChangeLog(wall_s)
     writer = InlineWriter(connection, clock, log)
     store = ApplicationStore(writer, InlineReader(writer), log, wall_s)
-    return _result_of(clock, store.verify())
-
-
-def _result_of(clock: Clock, work: Deferred[list[str]]) -> list[str]:
-    results: list[Any] = []
-    work.addBoth(results.append)
-    while not results:
-        clock.advance(0)
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    return list(results[0])
+    return list(result_of(clock, store.verify()))

@@ -28,7 +28,7 @@ from papercutd.storage.migrate import (
     open_database,
     set_durable,
 )
-from papercutd.storage.moved_away import sync_folder
+from papercutd.syncing import sync
 
 #: What a file is called while it is being filled.
 _INCOMING = "moving-"
@@ -194,16 +194,16 @@ class SqliteTarget(_Files):
         for schema in self.schemas:
             with open(self._incoming(schema), "rb") as file:
                 os.fsync(file.fileno())
-        sync_folder(self._path.parent)
+        sync(self._path.parent)
         if "replica" in self.schemas:
             in_force = self._path.with_name(f"replica-{replica}.db")
             _remove(in_force)
             os.replace(self._incoming("replica"), in_force)
-            sync_folder(self._path.parent)
+            sync(self._path.parent)
         passing("store-written")
         _remove(self._path, ("-wal", "-shm"))
         os.replace(self._incoming(self.schemas[0]), self._path)
-        sync_folder(self._path.parent)
+        sync(self._path.parent)
 
     def forget(self) -> None:
         """Nothing of it is left."""

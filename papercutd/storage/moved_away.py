@@ -12,6 +12,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from papercutd.syncing import sync
+
 _PREFIX = "moved-"
 
 
@@ -40,14 +42,5 @@ def move_away(path: Path, move: str) -> Path:
     os.replace(path, kept)
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync(path.parent)
     return kept
-
-
-def sync_folder(folder: Path) -> None:
-    """What was renamed there stays so."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

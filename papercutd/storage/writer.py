@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -377,3 +378,14 @@ class Reader(Protocol):
 
     def read(self, operation: Operation[T]) -> Deferred[T]: ...
     def close(self) -> Deferred[None]: ...
+
+
+def result_of(clock: Clock, work: Deferred[Any]) -> Any:
+    """What ``work`` comes to, on inline writers that run by ``clock``; its error is raised."""
+    results: list[Any] = []
+    work.addBoth(results.append)
+    while not results:
+        clock.advance(0)
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    return results[0]
