@@ -153,9 +153,13 @@ class Relay(_Listener):
         connection.close()
         other.close()
 
+    def on_its_way(self, block: bytes) -> None:
+        """What has come and is not passed on yet: for those who cut at a named moment."""
+
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while block := source.recv(65_536):
+                self.on_its_way(block)
                 self._open.wait()
                 target.sendall(block)
         except OSError:

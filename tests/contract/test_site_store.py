@@ -6,6 +6,8 @@ from papercutd.domain.chain import CHAIN_START
 from papercutd.domain.decision import APPLICATION, Reason, Verdict
 from papercutd.errors import Rejected
 from papercutd.storage import replica
+from papercutd.storage.replicated import TABLES
+from papercutd.storage.site_scopes import EVERYBODY, SiteScope, within
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
@@ -40,10 +42,9 @@ class Site:
         self.turner.result(self.centre.store.set_site("north", columns))
         self.branch.follow(self.centre)
 
-    def assertReplicaIsCentre(self) -> None:
-        from papercutd.storage.replicated import TABLES
-
-        for spec in TABLES.values():
+    def assertReplicaIsCentre(self, scope: SiteScope = EVERYBODY) -> None:
+        """The replica is the rows within ``scope``."""
+        for spec in (within(spec, scope) for spec in TABLES.values()):
             columns = ", ".join(spec.columns)
             theirs = self.centre.query(
                 f"SELECT {columns} FROM {spec.source} WHERE {spec.condition} ORDER BY {spec.key}"

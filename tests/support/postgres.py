@@ -61,11 +61,15 @@ class Cluster:
         return {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
 
     def create(self) -> None:
+        self.make_data("initdb", "-A", "trust", "--no-locale", "-E", "UTF8")
+
+    def make_data(self, name: str, *words: str) -> None:
+        """Have PostgreSQL's program ``name`` fill the data directory; then our settings."""
         self.own_directory()
         subprocess.run(
             [
-                *(program("initdb"), "-D", str(self.data), "-A", "trust", "-U", "papercut"),
-                *("--no-locale", "-E", "UTF8", "--no-sync"),
+                *(program(name), "-D", str(self.data), "-U", "papercut", "--no-sync"),
+                *words,
             ],
             check=True,
             stdout=subprocess.DEVNULL,

@@ -9,7 +9,6 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -179,24 +178,13 @@ class MomentRelay(Relay):
         self._is_answer_lost = False
         super().__init__(target_port)
 
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        try:
-            while block := source.recv(65_536):
-                if self.before and self.before in block:
-                    self.before = b""
-                    self.cut()
-                elif self._is_answer_lost:
-                    self._is_answer_lost = False
-                    self.cut()
-                elif self.after and self.after in block:
-                    self.after = b""
-                    self._is_answer_lost = True
-                self._open.wait()
-                target.sendall(block)
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+    def on_its_way(self, block: bytes) -> None:
+        if self.before and self.before in block:
+            self.before = b""
+            self.cut()
+        elif self._is_answer_lost:
+            self._is_answer_lost = False
+            self.cut()
+        elif self.after and self.after in block:
+            self.after = b""
+            self._is_answer_lost = True

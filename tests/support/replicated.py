@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-
-from tests.support.postgres import Cluster, program
+from tests.support.postgres import Cluster
 
 
 class Replica(Cluster):
@@ -15,21 +13,11 @@ class Replica(Cluster):
         self._primary = primary
 
     def create(self) -> None:
-        self.own_directory()
         primary = self._primary
-        subprocess.run(
-            [
-                *(program("pg_basebackup"), "-D", str(self.data), "-R", "-X", "stream"),
-                *("-c", "fast", "--no-sync", "-h", str(primary.directory)),
-                *("-p", str(primary.port), "-U", "papercut"),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=self.directory,
-            **self.as_owner(),  # type: ignore[call-overload]
+        self.make_data(
+            *("pg_basebackup", "-R", "-X", "stream", "-c", "fast"),
+            *("-h", str(primary.directory), "-p", str(primary.port)),
         )
-        self.write_settings()
 
     def has_all(self) -> bool:
         """Whether everything that the primary has written is here."""
