@@ -39,10 +39,10 @@ def check_store(store: str) -> None:
     """Raises ConfigError where ``store`` is neither empty nor an address of PostgreSQL."""
     if not store:
         return
-    if not store.startswith(("postgresql:", "postgres:")):
-        raise ConfigError(["store: is empty, or begins with postgresql:"])
-    from papercutd.storage.postgres.database import NoDatabase, check_dsn
+    from papercutd.storage.postgres.database import NoDatabase, check_dsn, is_postgres
 
+    if not is_postgres(store):
+        raise ConfigError(["store: is empty, or begins with postgresql:"])
     try:
         check_dsn(store)
     except NoDatabase as error:

@@ -515,9 +515,7 @@ class ApplicationOperations(StoreOperations):
         """Let somebody connected come again, telling all it retained."""
         server = self._server
         for sessions in (server.providers, server.device_sessions, server.sites):
-            session = sessions.get(identity)
-            if session is not None:
-                session.end(Code.UNAVAILABLE)
+            sessions.end(identity, Code.UNAVAILABLE)
 
     async def _pause(self, pause_s: float) -> None:
         await deferLater(self._server.env.clock, pause_s, lambda: None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import attrs
 import msgspec
@@ -47,18 +48,21 @@ ROUND_S_PER_SITE = 0.0005
 ROUND_MAX_S = 0.5
 
 
-@attrs.frozen
 class _Encoded:
-    """A change, each of its rows as JSON."""
+    """A change, each of its rows as JSON once somebody is to be told."""
 
-    change: Change
-    rows: list[bytes]
-    #: Of a change that only jobs made: whom its rows may concern.
-    whose: Whose | None
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.is_of_jobs = all(row[0] in JOB_TABLES for row in change.rows)
 
-    @property
-    def is_of_jobs(self) -> bool:
-        return self.whose is not None
+    @cached_property
+    def rows(self) -> list[bytes]:
+        return [msgspec.json.encode(row) for row in self.change.rows]
+
+    @cached_property
+    def whose(self) -> Whose:
+        """Of a change that only jobs made: whom its rows may concern."""
+        return whose(self.change.rows, self.change.owners)
 
 
 @attrs.frozen
@@ -71,15 +75,6 @@ class _Batch:
     @property
     def number(self) -> int:
         return self.last.position.number
-
-
-def _encode(change: Change) -> _Encoded:
-    is_of_jobs = all(row[0] in JOB_TABLES for row in change.rows)
-    return _Encoded(
-        change,
-        [msgspec.json.encode(row) for row in change.rows],
-        whose(change.rows, change.owners) if is_of_jobs else None,
-    )
 
 
 def _size(rows: Iterable[bytes]) -> int:
@@ -110,7 +105,7 @@ def _told(encoded: _Encoded, reach: Reach | None) -> Rows:
     if reach is None:
         keys = [(row[0], row[1]) for row in change.rows]
         return list(zip(keys, encoded.rows, strict=True))
-    if encoded.whose is not None:
+    if encoded.is_of_jobs:
         reach.begin_jobs()
         places: Iterable[int] = reach.concerned(encoded.whose)
     else:
@@ -214,7 +209,7 @@ class ChangeFeed:
 
     def committed(self, change: Change) -> None:
         """A transaction was committed; called in order, in the reactor's thread."""
-        self._recent[change.position.number] = _encode(change)
+        self._recent[change.position.number] = _Encoded(change)
         self._batches.clear()
         while len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
@@ -312,7 +307,7 @@ class ChangeFeed:
                 # Some may have been sent from the recent changes while they were read.
                 while changes and changes[0].position.number <= subscriber.number:
                     del changes[0]
-                self._send_all(subscriber, [_encode(change) for change in changes])
+                self._send_all(subscriber, [_Encoded(change) for change in changes])
                 if not changes or subscriber.number + 1 in self._recent:
                     break
         finally:
