@@ -12,6 +12,7 @@ from typing import Any
 
 from papercutd.errors import InvalidValue
 from papercutd.points import passing
+from papercutd.syncing import sync
 
 Progress = Callable[[dict[str, Any]], None]
 #: Pages copied between two words of progress.
@@ -50,22 +51,32 @@ def copy_database(backup: Path, to: Path, progress: Progress) -> None:
 
 def place(incoming: Path, in_force: Path) -> str | None:
     """``incoming`` is in force from now on; where the former one is kept."""
-    kept = in_force.with_name(f"before-restore-{int(time.time())}-{in_force.name}")
+    kept = None
     if in_force.exists():
         _checkpoint(in_force)
-        kept.unlink(missing_ok=True)
-        os.link(in_force, kept)
+        kept = _keep(in_force)
     passing("restore-kept")
     for ending in ("-wal", "-shm"):
         in_force.with_name(in_force.name + ending).unlink(missing_ok=True)
     os.replace(incoming, in_force)
     passing("restore-placed")
-    folder = os.open(in_force.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return str(kept) if kept.exists() else None
+    sync(in_force.parent)
+    return None if kept is None else str(kept)
+
+
+def _keep(in_force: Path) -> Path:
+    """Another name of it, which nothing else has: somebody may have restored in this second."""
+    base, number = f"before-restore-{int(time.time())}", 1
+    while True:
+        name = base if number == 1 else f"{base}.{number}"
+        kept = in_force.with_name(f"{name}-{in_force.name}")
+        if not kept.exists():
+            os.link(in_force, kept)
+            return kept
+        if kept.samefile(in_force):
+            # It was kept before this command was killed.
+            return kept
+        number += 1
 
 
 def _checkpoint(path: Path) -> None:
