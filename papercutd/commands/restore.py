@@ -13,8 +13,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.task import Clock
-
 from papercutd.commands.placing import check_copy, copy_database, forget, place
 from papercutd.commands.restore_journal import restore_journal
 from papercutd.config.model import AppConfig
@@ -22,12 +20,11 @@ from papercutd.errors import InvalidValue
 from papercutd.points import passing
 from papercutd.roles.common import DataDirectory
 from papercutd.roles.crash_points import crash_point
-from papercutd.storage.application_store import SCHEMA, ApplicationStore
+from papercutd.storage.application_store import SCHEMA
 from papercutd.storage.backup import PG_RESTORE, forget_whose
-from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.copying import problems_of_books
 from papercutd.storage.migrate import open_database
 from papercutd.storage.timeline import restored
-from papercutd.storage.writer import InlineReader, InlineWriter, result_of
 
 Progress = Callable[[dict[str, Any]], None]
 _HEAD = "SELECT installation, timeline, number FROM head"
@@ -69,7 +66,7 @@ def _restore(data: Path, backup: Path, progress: Progress) -> dict[str, Any]:
     forget(incoming)
     copy_database(backup, incoming, progress)
     with closing(open_database(str(incoming), SCHEMA)) as connection:
-        problems = _verify(connection)
+        problems = problems_of_books(connection, time.time)
         if problems:
             forget(incoming)
             raise InvalidValue("backup", f"is not what was written: {problems[0]}")
@@ -96,12 +93,3 @@ def _read_head(path: Path) -> tuple[str, int, int]:
     if row is None:
         raise InvalidValue("backup", f"{path} holds no installation")
     return row[0], row[1], row[2]
-
-
-def _verify(connection: sqlite3.Connection) -> list[str]:
-    clock = Clock()
-    log = ChangeLog(time.time)
-    writer = InlineWriter(connection, clock, log)
-    store = ApplicationStore(writer, InlineReader(writer), log, time.time)
-    found: list[str] = result_of(clock, store.verify())
-    return found

@@ -155,6 +155,11 @@ def problems_of(database: Database, wall_s: Callable[[], float]) -> list[str]:
         if "replica" in database.schemas:
             found += verify_replica(connection, "replica")
         return found
+    return problems_of_books(connection, wall_s)
+
+
+def problems_of_books(connection: Connection, wall_s: Callable[[], float]) -> list[str]:
+    """The same of an application server's database that no server has open."""
     clock = Clock()
     log = ChangeLog(wall_s)
     writer = InlineWriter(connection, clock, log)
