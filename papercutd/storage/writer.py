@@ -37,7 +37,7 @@ BATCH_MAX = 256
 QUEUE_MAX = 20_000
 #: Operations after which SQLite's log goes into the database as soon as nobody waits. At a commit
 #: (storage/migrate.py) that takes as long as many commits, for whoever happens to be in it.
-CHECKPOINT_AFTER = 500
+CHECKPOINT_AFTER = 1_000
 MAIN = "main"
 #: Operations of ``MAIN`` that a writer may keep by themselves (storage/hot.py).
 HOT = "hot"
