@@ -35,6 +35,9 @@ Operation = Callable[[Connection], T]
 BATCH_MAX = 256
 #: Operations that may wait; beyond it new ones fail as StorageFull would: ask elsewhere.
 QUEUE_MAX = 20_000
+#: Operations after which SQLite's log goes into the database as soon as nobody waits. At a commit
+#: (storage/migrate.py) that takes as long as many commits, for whoever happens to be in it.
+CHECKPOINT_AFTER = 1_000
 MAIN = "main"
 #: Operations of ``MAIN`` that a writer may keep by themselves (storage/hot.py).
 HOT = "hot"
@@ -219,6 +222,8 @@ class ThreadWriter:
         self._queue: deque[Waiting] = deque()
         self._wake = threading.Condition()
         self._closing: Deferred[None] | None = None
+        #: Operations since the log went into the database.
+        self._logged = 0
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -254,11 +259,24 @@ class ThreadWriter:
                     batch = take(self._queue, self._batch_max)
                 self._batch.run(batch)
                 self._call(fire, batch)
+                if batch[0].group != BARE:
+                    self._logged += len(batch)
+                if self._logged >= CHECKPOINT_AFTER and not self._queue:
+                    self._checkpoint()
             self._connection.close()
         except BaseException:
             self._call(self._on_fatal, Failure())
         finally:
             self._call(self._closed)
+
+    def _checkpoint(self) -> None:
+        # By this thread: SQLite before 3.51.3 may lose a commit that meets a checkpoint elsewhere.
+        self._logged = 0
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            # Nothing is lost, the log has it all: tried again later, as SQLite does by itself.
+            return
 
     def _closed(self) -> None:
         if self._closing is None:

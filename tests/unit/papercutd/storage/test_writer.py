@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
+import threading
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from papercutd.storage import writer as writing
 from papercutd.storage.migrate import connect
-from papercutd.storage.writer import InlineWriter, ThreadWriter
+from papercutd.storage.writer import BARE, InlineWriter, ThreadWriter
 
 
 class FatalTests(SynchronousTestCase):
@@ -35,6 +38,61 @@ class FatalTests(SynchronousTestCase):
         self.assertEqual([failure.type for failure in told], [OSError])
         self.assertEqual(connection.execute("SELECT COUNT(*) FROM one").fetchone(), (0,))
         connection.close()
+
+
+class CheckpointTests(SynchronousTestCase):
+    """The log goes into the database while nobody waits for the writer."""
+
+    def run_writer(self, operations: int) -> list[str]:
+        """Statements of a writer's thread that is given so many operations at once."""
+        self.patch(writing, "CHECKPOINT_AFTER", 3)
+        connection = connect(self.mktemp())
+        connection.execute("CREATE TABLE one (n INTEGER)")
+        began = threading.Event()
+        said: list[str] = []
+        told: list[Failure] = []
+        connection.set_trace_callback(said.append)
+        writer = ThreadWriter(connection, lambda call, *args: call(*args), told.append, batch_max=1)
+        # Nothing is done before all are there.
+        writer.submit(lambda c: began.wait(30), BARE)
+        for number in range(operations):
+            writer.submit(lambda c, n=number: c.execute("INSERT INTO one VALUES (?)", (n,)))  # type: ignore[misc]
+        began.set()
+        writer.close()
+        writer._thread.join(timeout=30)
+        self.assertEqual(told, [])
+        kept = ("COMMIT", "PRAGMA wal_checkpoint(PASSIVE)")
+        return [statement for statement in said if statement in kept]
+
+    def test_after_many_operations_and_when_none_waits(self) -> None:
+        commits = ["COMMIT"] * 5
+        self.assertEqual(self.run_writer(5), [*commits, "PRAGMA wal_checkpoint(PASSIVE)"])
+
+    def test_not_after_few(self) -> None:
+        self.assertEqual(self.run_writer(2), ["COMMIT"] * 2)
+
+    def test_one_that_fails_ends_nothing(self) -> None:
+        self.patch(writing, "CHECKPOINT_AFTER", 1)
+        connection = connect(self.mktemp())
+        connection.execute("CREATE TABLE one (n INTEGER)")
+        connection.execute("INSERT INTO one VALUES (1), (2)")
+        # A statement that is not at its end locks a checkpoint out.
+        held = connection.execute("SELECT n FROM one")
+        held.fetchone()
+        with self.assertRaises(sqlite3.OperationalError):
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        told: list[Failure] = []
+        answers: list[Any] = []
+        writer = ThreadWriter(connection, lambda call, *args: call(*args), told.append)
+        for number in range(2):
+            done = threading.Event()
+            work = writer.submit(lambda c, n=number: c.execute("INSERT INTO one VALUES (?)", (n,)))  # type: ignore[misc]
+            work.addCallback(answers.append).addBoth(lambda none, done=done: done.set())  # type: ignore[misc]
+            done.wait(30)
+        held.close()
+        writer.close()
+        writer._thread.join(timeout=30)
+        self.assertEqual((len(answers), told), (2, []))
 
 
 class AloneTests(SynchronousTestCase):
