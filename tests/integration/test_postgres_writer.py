@@ -291,9 +291,11 @@ class HotTests(Printing):
     async def test_five_statements_for_all(self) -> None:
         decisions = await self.ask(64)
         self.assertTrue(all(decision.allowed for decision in decisions))
-        reading, writing = "SELECT read_set(%s)", "SELECT write_set(%s)"
         marking = "UPDATE application.writer SET batch = %s WHERE fence = %s"
-        self.assertEqual(self.sent, ["BEGIN", reading, writing, marking, "COMMIT"])
+        self.assertEqual(
+            [sql.partition("(")[0] for sql in self.sent],
+            ["BEGIN", "SELECT read_set", "SELECT write_set", marking, "COMMIT"],
+        )
         self.assertEqual(self.reserved(), (32_000, 64, 64))
         self.assertEqual(await self.store.verify(), [])
 
