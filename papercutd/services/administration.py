@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.domain.user_fields import parse_until, show_until
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.allowance_operations import AllowanceOperations
@@ -38,6 +39,7 @@ from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
+from papercutd.services.user_operations import UserOperations
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
@@ -123,6 +125,7 @@ class StoreOperations:
             **QuotaOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
+            **UserOperations(self.store, self.user_show).all(),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -135,6 +138,7 @@ class StoreOperations:
             overdraft="0",
             restricted=True,
             administrator=False,
+            until="never",
             now=False,
         )
         user = await self.store.add_user(
@@ -144,6 +148,7 @@ class StoreOperations:
             overdraft_e4=parse_amount_e4(given["overdraft"], field="overdraft"),
             restricted=given["restricted"],
             administrator=given["administrator"],
+            expires_at=parse_until(given["until"]),
             now=given["now"],
         )
         return {"user": user, "name": given["name"]}
@@ -718,4 +723,6 @@ class SiteOperations:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    if "expires_at" in row:
+        row["until"] = show_until(row["expires_at"])
     return {**row, "balance": show_amount(row["balance_e4"])}
