@@ -21,6 +21,7 @@ from papercutd.commands.report import add_report_commands
 from papercutd.commands.sample_data import add_sample_data_command
 from papercutd.commands.site_scope import add_site_scope_command
 from papercutd.commands.statement import add_statement_commands
+from papercutd.commands.user_files import add_user_file_commands
 from papercutd.commands.user_settings import UNTIL_HELP, add_user_settings_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
@@ -115,7 +116,8 @@ def parser() -> argparse.ArgumentParser:
 
     add_user_settings_commands(add, user, _operation)
     one = add("import", "add the users of the configured source", _import, user)
-    one.add_argument("--file", help="a CSV file, instead of the configured source")
+    one.add_argument("--file", help="a file, instead of the configured source; - with a format")
+    add_user_file_commands(add, user, one, _import, _call)
 
     for kind, what in (("password", "the password"), ("pin", "the PIN beside a card")):
         one = add(kind, f"set {what} of a user", _secret(kind), user)

@@ -22,6 +22,7 @@ from papercutd.services.application_server import ApplicationServer
 from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
+from papercutd.services.import_operations import ImportOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
 from papercutd.services.operation import Operation, Progress, interruptible, take, uninterrupted
@@ -73,9 +74,15 @@ def check_printer_uri(uri: str) -> None:
 class StoreOperations:
     """Operations that need the store alone: they work before the first start too."""
 
-    def __init__(self, store: IApplicationStore, statements: Statements | None = None) -> None:
-        """Without ``statements`` there are no operations on them."""
+    def __init__(
+        self,
+        store: IApplicationStore,
+        statements: Statements | None = None,
+        imports: ImportOperations | None = None,
+    ) -> None:
+        """Without ``statements`` or ``imports`` there are no operations on them."""
         self.store = store
+        self.imports = imports
         self.statements = statements
         #: How the books are verified; a running server does it beside its work.
         self.verify_books: VerifyBooks = store.verify
@@ -126,6 +133,7 @@ class StoreOperations:
             **ReportOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),
+            **({} if self.imports is None else self.imports.all()),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -465,7 +473,8 @@ class ApplicationOperations(StoreOperations):
         verifiers: Verifiers,
         statements: Statements,
     ) -> None:
-        super().__init__(server.store, statements)
+        imports = ImportOperations(server.store.people, server.env.new_id, verifiers)
+        super().__init__(server.store, statements, imports)
         self._verifiers = verifiers
         self._server = server
         self._lockouts = LockoutOperations(server.devices)

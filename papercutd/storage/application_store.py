@@ -138,7 +138,7 @@ class ApplicationStore(AdministeredStore):
         self.certificates = Certificates(log)
         self.monthly = MonthlyStore(self)
         self.rules = RuleStore(self, log, self.directory, wall_s)
-        self.people = PeopleStore(self, log, self.directory, wall_s)
+        self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
         self.schedules = Schedules(log, self.accounts)
 
     def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
