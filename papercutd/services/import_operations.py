@@ -31,7 +31,7 @@ from papercutd.storage.people_store import PeopleStore
 
 _log = Logger()
 #: Bytes that are read at once: what the reactor is held for at the most.
-_READ_BYTES = 16_384
+_READ_BYTES = 4_096
 ROWS_MAX = 1_000_000
 #: A file with more lines that are wrong is of another format: it is not read on.
 REJECTED_MAX = 10_000

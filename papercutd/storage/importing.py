@@ -1,4 +1,4 @@
-"""Lines of an import applied: new users by the hundred, others one by one.
+"""Lines of an import applied: new users many at once, others one by one.
 
 To PostgreSQL a statement is a journey, so what makes new users is one statement a table.
 """

@@ -19,14 +19,14 @@ from papercutd.domain.import_formats import ImportedUser
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import AMOUNT_LIMIT_E4
 from papercutd.domain.user_fields import DETAILS, forms_of_name
-from papercutd.errors import NameKept
+from papercutd.errors import InvalidValue, NameKept
 from papercutd.storage.directory import NAME_KEPT_S
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import AT_SITES
 from papercutd.storage.people import CARD_KEY, heir_of_user, read_secret
 
 #: Lines of one piece: what an interactive request waits for at the most.
-PIECE_LINES = 100
+PIECE_LINES = 25
 #: Lines of one statement that puts them aside, or throws them away.
 AT_ONCE_MAX = 500
 
@@ -308,12 +308,12 @@ def forget_import(connection: Connection, id: str) -> bool:
 
 
 def hash_cards(connection: Connection, users: Sequence[ImportedUser]) -> list[WaitingLine]:
-    """As they wait, without verifiers yet."""
+    """As they wait, without verifiers yet; raises InvalidValue for cards before there is a key."""
     key = read_secret(connection, "", CARD_KEY)
+    if key is None and any(user.cards for user in users):
+        raise InvalidValue("card", "numbers are taken once the server was started a first time")
     return [
-        WaitingLine(
-            user, tuple(hash_card(card, key) for card in user.cards) if key is not None else ()
-        )
+        WaitingLine(user, tuple(hash_card(card, key or "") for card in user.cards))
         for user in users
     ]
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from papercutd.errors import InvalidValue, Rejected
 from papercutd.services.import_operations import ImportOperations
-from papercutd.storage.imports import ImportSettings
+from papercutd.storage.imports import PIECE_LINES, ImportSettings
 from papercutd.storage.people import CARD_KEY
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
@@ -140,6 +140,12 @@ class ImportContract(PeopleBase):
         found = self.load(line, format="internal-users")
         self.assertIn("running server", self.reasons(found)[1])
 
+    def test_cards_before_there_is_a_key(self) -> None:
+        self.centre.query("DELETE FROM secret RETURNING name")
+        with self.assertRaisesRegex(InvalidValue, "started a first time"):
+            self.load("anna\t77\t", format="cards")
+        self.assertEqual(self.left(), [])
+
     def test_names_in_another_form_are_the_same_user(self) -> None:
         self.centre.user("José", 0)
         found = self.load("JOSE\N{COMBINING ACUTE ACCENT}\t5")
@@ -173,7 +179,7 @@ class ImportContract(PeopleBase):
         with self.assertRaises(RuntimeError):
             self.load(*(f"user{number:03}\t1" for number in range(150)))
         self.people.apply_import = applied
-        self.assertEqual(len(self.call("users_after", "user")), 100)
+        self.assertEqual(len(self.call("users_after", "user")), PIECE_LINES)
         settings = ImportSettings()
         self.turner.result(self.people.begin_import("unfinished", "users", settings))
         self.turner.result(Deferred.fromCoroutine(self.operations.resume()))
