@@ -54,7 +54,7 @@ def run_offline(
         authority = Authority.load(data.path / "ca")
         signer = Signer(env, authority, data.path / "signing")
         statements = Statements(env, store, signer, data.path / "heads")
-        imports = ImportOperations(store.people, env.new_id, None)
+        imports = ImportOperations(store, env, None)
         operations: dict[str, Any] = dict(StoreOperations(store, statements, imports).all())
         joining = JoinService(authority, store, env, lambda: pin_of(certificate))
 

@@ -473,7 +473,7 @@ class ApplicationOperations(StoreOperations):
         verifiers: Verifiers,
         statements: Statements,
     ) -> None:
-        imports = ImportOperations(server.store.people, server.env.new_id, verifiers)
+        imports = ImportOperations(server.store, server.env, verifiers)
         super().__init__(server.store, statements, imports)
         self._verifiers = verifiers
         self._server = server

@@ -111,7 +111,7 @@ class ApplicationServer:
         self.position = await self.store.head()
         await self.lockouts.refresh()
         self.quotas.start()
-        imports = ImportOperations(self.store.people, self.env.new_id, None)
+        imports = ImportOperations(self.store, self.env, None)
         self.tasks.spawn(imports.resume(), "finishing imports")
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)

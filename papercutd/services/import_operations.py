@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from papercutd.domain.import_formats import FORMATS, ImportedUser, RowReader, write_row
 from papercutd.domain.import_lines import Line, LineReader
+from papercutd.environment import Environment
 from papercutd.errors import DomainError, InvalidValue, Rejected, StorageClosed, StorageFull
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.operation import Operation, Progress, take
@@ -27,6 +28,7 @@ from papercutd.storage.imports import (
     Plan,
     WaitingLine,
 )
+from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.people_store import PeopleStore
 
 _log = Logger()
@@ -67,11 +69,18 @@ class _Counts:
 class ImportOperations:
     """At the application server. Without ``verifiers`` no passwords and PINs are taken."""
 
-    def __init__(self, people: PeopleStore, new_id: Any, verifiers: Verifiers | None) -> None:
-        self._people = people
-        self._new_id = new_id
+    def __init__(
+        self, store: IApplicationStore, env: Environment, verifiers: Verifiers | None
+    ) -> None:
+        self._store = store
+        self._env = env
         self._verifiers = verifiers
         self._is_busy = False
+
+    @property
+    def _people(self) -> PeopleStore:
+        found: PeopleStore = self._store.people
+        return found
 
     def all(self) -> dict[str, Operation]:
         return {"user.import-file": self.import_file, "user.export": self.export}
@@ -123,7 +132,7 @@ class ImportOperations:
     ) -> dict[str, Any]:
         format = FORMATS[given["format"]]
         settings = ImportSettings(given["keep_balances"], given["now"], format.is_of_cards)
-        counts, rows, id = _Counts(), RowReader(format), self._new_id()
+        counts, rows, id = _Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
         if not given["check"]:
             await self._people.begin_import(id, format.name, settings)

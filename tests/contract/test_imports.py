@@ -31,7 +31,7 @@ class ImportContract(PeopleBase):
         self.call("ensure_secret", CARD_KEY, f"{1:064x}")
         self.people = self.centre.store.people
         self.operations = ImportOperations(
-            self.people, self.turner.environment(7).new_id, PlainVerifiers()
+            self.centre.store, self.turner.environment(7), PlainVerifiers()
         )
 
     def run_operation(self, name, **given):
