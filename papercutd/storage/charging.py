@@ -179,7 +179,7 @@ class Charging:
         transfer = account = None
         verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
         if person is not None and (
-            person.disabled or not self._may_charge(connection, request.account)
+            person.is_closed(now) or not self._may_charge(connection, request.account)
         ):
             reason = Reason.CLOSED
         elif person is not None and waits:

@@ -20,10 +20,11 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.engine import Connection
 from papercutd.storage.groups import groups_of_user
+from papercutd.storage.nested_groups import below_of, with_needs
 from papercutd.storage.overlay import replicated_mark
 from papercutd.storage.people import heir_of_user
 
-_RULES = "SELECT knob, value, site, user_group, needs FROM {0}site_policy"
+_RULES = "SELECT knob, value, site, user_group, needs, below FROM {0}site_policy"
 
 
 class Policies:
@@ -34,12 +35,16 @@ class Policies:
 
     def set(self, connection: Connection, rule: Rule) -> None:
         """It takes the place of the rule for the same knob, site and group."""
-        key = _key(rule)
+        key, below = _key(rule), below_of(connection, rule.group)
         connection.execute(
-            "INSERT INTO site_policy VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            "INSERT INTO site_policy (key, site, user_group, knob, value, needs, below)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
             " site = excluded.site, user_group = excluded.user_group, knob = excluded.knob,"
-            " value = excluded.value, needs = excluded.needs",
-            (key, rule.site, rule.group, rule.knob, rule.value, rule.needs),
+            " value = excluded.value, needs = excluded.needs, below = excluded.below",
+            (
+                *(key, rule.site, rule.group, rule.knob, rule.value),
+                *(with_needs(rule.needs, below), below),
+            ),
         )
         self._log.touch("site_policy", key)
 
@@ -98,13 +103,13 @@ def read_effective(
 def rules_not_understood(connection: Connection) -> list[str]:
     """Rules that concern this site and that this release cannot evaluate, for people."""
     found = connection.execute(
-        "SELECT knob, value, site_policy.site, user_group, needs, user_group.name"
+        "SELECT knob, value, site_policy.site, user_group, needs, below, user_group.name"
         " FROM replica.site_policy LEFT JOIN replica.user_group ON user_group.id = user_group"
         " WHERE site_policy.site IN (?, (SELECT id FROM replica.site"
         " WHERE name = (SELECT site FROM identity))) ORDER BY site_policy.key",
         (ANY,),
     )
-    rules = [(Rule(*row[:5]), row[5]) for row in found]
+    rules = [(Rule(*row[:6]), row[6]) for row in found]
     return [
         rule.knob if rule.group == ANY else f"{rule.knob} of group {name or rule.group}"
         for rule, name in rules
