@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from papercutd.domain.decision import Policy
 from papercutd.domain.policy import (
     ANY,
@@ -117,26 +119,47 @@ def rules_not_understood(connection: Connection) -> list[str]:
     ]
 
 
-def is_strict(connection: Connection, site: int, user: int) -> bool:
-    """At the application server: whether ``site`` is STRICT for ``user``, or whose heir it is."""
+@attrs.frozen
+class StrictAt:
+    """For whom one site is STRICT, at the application server."""
+
+    everybody: bool = False
+    #: Else who it is has to be weighed by these, of this site; none: nobody.
+    site: int = 0
+    rules: tuple[Rule, ...] = ()
+
+    def holds_for(self, connection: Connection, user: int) -> bool:
+        """Whether it is for ``user``, or whose heir it is."""
+        if not self.rules:
+            return self.everybody
+        groups = groups_of_user(connection, "", heir_of_user(connection, "", user))
+        # No price is needed to tell which policy it is.
+        return resolve(list(self.rules), self.site, groups, 0).policy is Policy.STRICT
+
+
+def read_strict(connection: Connection, site: int) -> StrictAt:
+    """For whom ``site`` is STRICT; for nobody, where there is no such site."""
     found = connection.execute(
         "SELECT id, policy, cap_user_e4, deny_beyond_cap FROM site WHERE id = ? AND removed = 0",
         (site,),
     ).fetchone()
     if found is None:
-        return False
+        return StrictAt()
     query = _RULES.format("") + " WHERE site IN (?, ?) AND knob = ?"
     values = (ANY, site, Knob.POLICY.value)
     rules = [Rule(*row) for row in connection.execute(query, values)]
     if Policy.STRICT.value not in (found[1], *(rule.value for rule in rules)):
-        # For nobody: the rules need not be weighed for this one.
-        return False
+        # For nobody: the rules need not be weighed.
+        return StrictAt()
     if not rules:
         # It is what ``site set`` says.
-        return True
-    groups = groups_of_user(connection, "", heir_of_user(connection, "", user))
-    # No price is needed to tell which policy it is.
-    return resolve(_with_site(rules, *found), site, groups, 0).policy is Policy.STRICT
+        return StrictAt(everybody=True)
+    return StrictAt(site=site, rules=tuple(_with_site(rules, *found)))
+
+
+def is_strict(connection: Connection, site: int, user: int) -> bool:
+    """At the application server: whether ``site`` is STRICT for ``user``, or whose heir it is."""
+    return read_strict(connection, site).holds_for(connection, user)
 
 
 #: Of a row of ``site``: it is STRICT for somebody, or may be.

@@ -1,9 +1,9 @@
 """The one writer of a database: operations that arrive together share one commit.
 
 An operation is a function of the connection. It runs inside the transaction of
-its batch, under a savepoint of its own unless it is alone: if it raises, only its own writes are
-undone and its Deferred fails. A Deferred fires after the commit of its batch,
-so whatever it answers is on the disk.
+its batch: if it raises, only its own writes are undone and its Deferred fails. It may be run
+again from the start, with its batch, and must come to the same. A Deferred fires after the
+commit of its batch, so whatever it answers is on the disk.
 
 Operations name a *group*; a batch holds operations of one group only. Group
 ``BARE`` runs outside any transaction (reads, ATTACH).
@@ -106,15 +106,18 @@ class Batch:
             connection.execute("BEGIN IMMEDIATE")
             if participant is not None:
                 participant.begin(connection)
-            if len(batch) > 1:
-                for waiting in batch:
-                    self._run_in_savepoint(waiting, participant)
-            elif not self._attempt(batch[0]):
-                # Alone it needs no savepoint: all there is to be undone is its own.
+            if not self._run_plainly(batch, participant):
                 connection.execute("ROLLBACK")
                 if participant is not None:
                     participant.rolled_back()
-                return
+                if len(batch) == 1:
+                    # Alone it needs no savepoint: all there is to be undone is its own.
+                    return
+                connection.execute("BEGIN IMMEDIATE")
+                if participant is not None:
+                    participant.begin(connection)
+                for waiting in batch:
+                    self._run_in_savepoint(waiting, participant)
             if participant is not None:
                 participant.seal(connection)
             if self._before_commit is not None:
@@ -157,6 +160,30 @@ class Batch:
                 raise
             waiting.result = Failure()
             return False
+        return True
+
+    def _run_plainly(self, batch: list[Waiting], participant: Participant | None) -> bool:
+        """Run ``batch`` without savepoints; False: somebody failed and left something to undo.
+
+        A savepoint has SQLite copy every page that is written under it. Whoever fails has
+        written nothing, as a rule.
+        """
+        connection = self._connection
+        if len(batch) == 1:
+            return self._attempt(batch[0])
+        if not isinstance(connection, sqlite3.Connection):
+            # Nobody knows what was written: one savepoint each.
+            for waiting in batch:
+                self._run_in_savepoint(waiting, participant)
+            return True
+        for waiting in batch:
+            mark = participant.mark() if participant is not None else None
+            changes = connection.total_changes
+            if not self._attempt(waiting):
+                if connection.total_changes != changes:
+                    return False
+                if participant is not None:
+                    participant.undo(mark)
         return True
 
     def _run_in_savepoint(self, waiting: Waiting, participant: Participant | None) -> None:

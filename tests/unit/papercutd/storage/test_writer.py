@@ -95,8 +95,8 @@ class CheckpointTests(SynchronousTestCase):
         self.assertEqual((len(answers), told), (2, []))
 
 
-class AloneTests(SynchronousTestCase):
-    """An operation that has its transaction to itself."""
+class FailingTests(SynchronousTestCase):
+    """An operation that fails is undone, alone in its transaction or one of several."""
 
     def setUp(self) -> None:
         self.connection = connect(":memory:")
@@ -104,15 +104,19 @@ class AloneTests(SynchronousTestCase):
         self.connection.execute("CREATE TABLE one (n INTEGER)")
         self.clock = Clock()
         self.commits: list[int] = []
+        #: Operations, each time that one is run.
+        self.runs: list[int] = []
         self.writer = InlineWriter(
             self.connection, self.clock, after_commit=lambda: self.commits.append(1)
         )
 
-    def insert(self, number: int, fails: bool = False) -> list[Any]:
+    def insert(self, number: int, fails: bool = False, writes: bool = True) -> list[Any]:
         answers: list[Any] = []
 
         def operation(connection: Any) -> int:
-            connection.execute("INSERT INTO one VALUES (?)", (number,))
+            self.runs.append(number)
+            if writes:
+                connection.execute("INSERT INTO one VALUES (?)", (number,))
             if fails:
                 raise ValueError(number)
             return number
@@ -136,3 +140,16 @@ class AloneTests(SynchronousTestCase):
         self.assertEqual((self.turn(), self.commits), ([1, 3], [1]))
         self.assertEqual((answers[0], answers[2]), ([1], [3]))
         self.assertTrue(answers[1][0].check(ValueError))
+
+    def test_who_failed_before_writing_costs_the_others_nothing(self) -> None:
+        answers = [self.insert(1), self.insert(2, fails=True, writes=False), self.insert(3)]
+        self.assertEqual((self.turn(), self.commits, self.runs), ([1, 3], [1], [1, 2, 3]))
+        self.assertEqual((answers[0], answers[2]), ([1], [3]))
+        self.assertTrue(answers[1][0].check(ValueError))
+
+    def test_who_failed_after_writing_has_the_batch_run_again(self) -> None:
+        self.insert(1)
+        self.insert(2, fails=True)
+        self.insert(3)
+        self.assertEqual((self.turn(), self.commits), ([1, 3], [1]))
+        self.assertEqual(self.runs, [1, 2, 1, 2, 3])
