@@ -71,7 +71,8 @@ def _take_group(
     if spec is None:
         # Of a newer release, whatever it is.
         return
-    if type(columns) is not list or not {(list, len(columns))}.issuperset(map(_shape, found)):
+    are_lists = type(columns) is list and {list}.issuperset(map(type, found))
+    if not are_lists or not {len(columns)}.issuperset(map(len, found)):
         raise BadRows("rows of one table are no rows")
     if tuple(columns) != spec.columns:
         others += _alone(spec, columns, found)
@@ -81,10 +82,6 @@ def _take_group(
         # No key at all would be given one.
         raise BadRows(f"a row of {spec.table} has no key of that table")
     into.update(zip(map(_key_of, found), found, strict=True))
-
-
-def _shape(values: Any) -> tuple[type, int]:
-    return type(values), len(values)
 
 
 def _alone(
