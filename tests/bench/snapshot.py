@@ -25,8 +25,9 @@ LOOKED_EACH_S = 0.05
 
 
 def rows(quick: bool, notes: Notes) -> list[Row]:
-    people = 20_000 if quick else PEOPLE
-    return [row for engine in ("sqlite", "postgresql") for row in snapshot(people, engine)]
+    if quick:
+        return snapshot(5_000)
+    return [row for engine in ("sqlite", "postgresql") for row in snapshot(PEOPLE, engine)]
 
 
 def snapshot(people: int, engine: str = "sqlite") -> list[Row]:
