@@ -384,8 +384,10 @@ class ApplicationStore(AdministeredStore):
     ) -> Deferred[list[Change]]:
         return self.read(lambda c: read_changes(c, number, entries_max, bytes_max))
 
-    def snapshot(self, scope: SiteScope = EVERYBODY) -> Deferred[SnapshotImage]:
-        return self.read_long(lambda c: read_snapshot(c, scope))
+    def snapshot(
+        self, scope: SiteScope = EVERYBODY, grouped: bool = True
+    ) -> Deferred[SnapshotImage]:
+        return self.read_long(lambda c: read_snapshot(c, scope, grouped))
 
     def scope(self, site: str) -> Deferred[SiteScope]:
         """Which people ``site`` is sent."""
