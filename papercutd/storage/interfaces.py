@@ -291,6 +291,7 @@ class IApplicationStore(IJobStore):
     # Administration.
 
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
+    people = Attribute("What is set of users: storage/people_store.py.")
     monthly = Attribute("Monthly sums of charges: storage/monthly_report.py.")
 
     def ensure_secret(name: str, value: str) -> Deferred[None]:
@@ -477,8 +478,13 @@ class IRuleStore(Interface):
     def groups() -> Deferred[list[Row]]:
         """All of them, with how many users each has."""
 
-    def members(name: str, after: str = "") -> Deferred[list[Row]]:
-        """At most 500 of its users, by name; NotFound."""
+    def change_nested(
+        name: str, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> Deferred[int]:
+        """Groups put into a group and taken out, all or none; NotFound, InvalidValue."""
+
+    def members(name: str, after: str = "", nested: bool = False) -> Deferred[list[Row]]:
+        """At most 500 of its users, by name, ``nested``: of groups within too; NotFound."""
 
     def change_rules(set: Iterable[Rule] = (), clear: Iterable[Rule] = ()) -> Deferred[None]:
         """All or none of them; NotFound for one to clear that there is not."""

@@ -278,10 +278,13 @@ class SiteStore:
         )
 
     def login_by_name(self, name: str) -> Deferred[Login | None]:
-        return self.read(lambda c: find_by_name(c, "replica.", name))
+        return self.read(lambda c: find_by_name(c, "replica.", name)).addCallback(self._at_now)
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
-        return self.read(lambda c: owner_here(c, number))
+        return self.read(lambda c: owner_here(c, number)).addCallback(self._at_now)
+
+    def _at_now(self, login: Login | None) -> Login | None:
+        return None if login is None else login.at(self._dated_s())
 
     def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
         """Journal that the card is theirs: ``claimed``, or ``already``; Rejected ``card-taken``."""
