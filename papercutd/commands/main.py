@@ -528,6 +528,8 @@ def _price_set(options: argparse.Namespace, config: Any) -> Any:
     prices = {}
     for line in options.line:
         paper, _, pair = line.partition("=")
+        if paper in prices:
+            raise InvalidValue(paper, "is given twice: write one line")
         prices[paper] = pair.split(",")
     arguments = {"prices": prices, "currency": options.currency}
     return _call(options, config, "price.set", arguments)

@@ -13,7 +13,8 @@ from twisted.internet.task import deferLater
 
 from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
-from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.domain.price_lines import parse_lines
+from papercutd.domain.pricing import PriceList
 from papercutd.domain.user_fields import parse_until, show_until
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
@@ -232,19 +233,8 @@ class StoreOperations:
         Two more prices of a line are those of paper printed on both sides.
         """
         given = take(arguments, prices={}, currency="EUR", effective_from=0.0)
-        lines = {}
-        for paper, pair in given["prices"].items():
-            if not isinstance(pair, list) or len(pair) not in (2, 4):
-                raise InvalidValue(
-                    paper, "needs a grey and a colour price, and for duplex both or neither"
-                )
-            lines[paper] = PagePrice(paper, *(parse_amount_e4(str(p), field=paper) for p in pair))
-        other = lines.pop("*", None)
-        if other is None:
-            raise InvalidValue("prices", "need a line * for all other sizes")
-        prices = PriceList(
-            0, given["effective_from"], given["currency"], tuple(lines.values()), other
-        )
+        papers, other = parse_lines(given["prices"])
+        prices = PriceList(0, given["effective_from"], given["currency"], papers, other)
         return {"version": await self.store.add_prices(prices)}
 
     async def price_show(self, arguments: dict[str, Any], progress: Progress) -> Any:
