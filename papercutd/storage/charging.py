@@ -169,6 +169,10 @@ class Charging:
             known = self._prices[version] = decode_prices(found[0])
         return known
 
+    def forget_prices(self, version: int) -> None:
+        """That version is being made: whatever was read of its number is gone."""
+        self._prices.pop(version, None)
+
     def prices_now(self, connection: Connection) -> PriceList:
         """The version in force; raises Rejected ``unavailable`` where there is none."""
         found = connection.execute(
