@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +48,29 @@ def add_user_file_commands(
         """The server reads a copy in its own folder, whoever may read the original."""
         given = ("format", "encoding", "check", "skip_rejected", "keep_balances", "now")
         arguments = {name: getattr(options, name) for name in given}
-        with tempfile.NamedTemporaryFile(dir=config.data_dir, prefix="import-") as copy:
-            if options.file in (None, "-"):
-                shutil.copyfileobj(sys.stdin.buffer, copy)
-            else:
-                with open(options.file, "rb") as file:
-                    shutil.copyfileobj(file, copy)
-            copy.flush()
-            if os.geteuid() == 0:
-                owner = os.stat(config.data_dir)
-                os.chown(copy.name, owner.st_uid, owner.st_gid)
-            return call(options, config, "user.import-file", {"path": copy.name, **arguments})
+        with copied(config.data_dir, options.file) as path:
+            return call(options, config, "user.import-file", {"path": path, **arguments})
 
     one.set_defaults(run=run)
     other = add("export", "write all users into a file", _export(call), user)
     other.add_argument("path", metavar="FILE", help="where; nothing is overwritten")
     other.add_argument("--format", choices=FORMATS[:2], default="users")
+
+
+@contextmanager
+def copied(data_dir: str, path: str | None) -> Iterator[str]:
+    """A copy that the server can read, of the file at ``path``, or of standard input."""
+    with tempfile.NamedTemporaryFile(dir=data_dir, prefix="import-") as copy:
+        if path is None or path == "-":
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        else:
+            with open(path, "rb") as file:
+                shutil.copyfileobj(file, copy)
+        copy.flush()
+        if os.geteuid() == 0:
+            owner = os.stat(data_dir)
+            os.chown(copy.name, owner.st_uid, owner.st_gid)
+        yield copy.name
 
 
 def _export(call: Call) -> Run:

@@ -15,9 +15,10 @@ from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.price_lines import parse_lines
 from papercutd.domain.pricing import PriceList
-from papercutd.domain.user_fields import parse_until, show_until
+from papercutd.domain.user_fields import parse_money_e4, parse_until, show_until
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
+from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.allowance_operations import AllowanceOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.drill import DrillOperations
@@ -131,6 +132,7 @@ class StoreOperations:
             **PolicyOperations(self.store.rules).all(),
             **AllowanceOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
+            **AdjustOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),
@@ -174,7 +176,7 @@ class StoreOperations:
     async def user_adjust(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit or debit a user's account."""
         given = take(arguments, "name", "amount", reason="")
-        amount_e4 = parse_amount_e4(given["amount"])
+        amount_e4 = parse_money_e4("amount", given["amount"])
         await self.store.adjust(given["name"], amount_e4, given["reason"])
         return await self.user_show({"name": given["name"]}, progress)
 

@@ -15,6 +15,7 @@ from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, Ses
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError, StorageFull
 from papercutd.identity.verifiers import NoVerifiers, Verifiers
+from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.admission import Turns
 from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.devices import Devices
@@ -113,6 +114,7 @@ class ApplicationServer:
         self.quotas.start()
         imports = ImportOperations(self.store, self.env, None)
         self.tasks.spawn(imports.resume(), "finishing imports")
+        self.tasks.spawn(AdjustOperations(self.store).resume(), "finishing adjustments")
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )

@@ -51,6 +51,7 @@ from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
 from papercutd.storage.lost_edits import forget_lost_edits, read_lost_edits, read_more
 from papercutd.storage.merging import Merging
+from papercutd.storage.money_store import MoneyStore
 from papercutd.storage.monthly_report import MonthlyStore
 from papercutd.storage.needs import read_lacking
 from papercutd.storage.parked import Retried, read_parked, retry_parked
@@ -140,6 +141,7 @@ class ApplicationStore(AdministeredStore):
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
         self.schedules = Schedules(log, self.accounts)
+        self.money = MoneyStore(self, log, wall_s)
 
     def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""

@@ -293,6 +293,7 @@ class IApplicationStore(IJobStore):
 
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
     people = Attribute("What is set of users: storage/people_store.py.")
+    money = Attribute("Adjustments of many, transfers, refunds: storage/money_store.py.")
     monthly = Attribute("Monthly sums of charges: storage/monthly_report.py.")
 
     def ensure_secret(name: str, value: str) -> Deferred[None]:

@@ -1,0 +1,88 @@
+"""Money after the fact, at the application server: acts of administrators on accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from papercutd.storage import money_acts
+from papercutd.storage.accounts import Accounts, Entry
+from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.charging import Charging
+from papercutd.storage.directory import Directory
+from papercutd.storage.engine import Connection
+from papercutd.storage.money_acts import Act, ActState, MoneyActs
+from papercutd.storage.rule_store import Transactions
+
+
+class Parts(Transactions, Protocol):
+    """The store that this is a part of."""
+
+    accounts: Accounts
+    directory: Directory
+    charging: Charging
+
+
+class MoneyStore:
+    """Each method is one transaction, or one read beside the writer."""
+
+    def __init__(self, store: Parts, log: ChangeLog, wall_s: Callable[[], float]) -> None:
+        self._store = store
+        self._directory = store.directory
+        self._acts = MoneyActs(log, store.accounts, store.directory, store.charging)
+        self._wall_s = wall_s
+
+    # Adjustments of many, and transfers: storage/money_acts.py.
+
+    def find_act(self, id: str) -> Deferred[tuple[Act, ActState] | None]:
+        return self._store.read(lambda c: money_acts.find_act(c, id))
+
+    def find_users(self, names: Sequence[str]) -> Deferred[list[int | None]]:
+        """The id of each, None where there is nobody."""
+
+        def find(connection: Connection) -> list[int | None]:
+            found = [self._directory.find_person(connection, name) for name in names]
+            return [None if person is None else person.id for person in found]
+
+        return self._store.read(find)
+
+    def members_after(self, group: str, nested: bool, after: int) -> Deferred[list[int]]:
+        """At most 500 users of a group beyond the id ``after``; raises NotFound."""
+        return self._store.read(lambda c: money_acts.members_after(c, group, nested, after))
+
+    def begin_act(self, act: Act) -> Deferred[None]:
+        at = self._wall_s()
+        return self._store.write(lambda c: self._acts.begin(c, act, at))
+
+    def put_act(self, id: str, rows: Sequence[tuple[int, int]]) -> Deferred[None]:
+        """(user, amount) of at most 500 of those whom it is about."""
+        return self._store.write(lambda c: self._acts.put(c, id, rows))
+
+    def begin_applying_act(self, id: str) -> Deferred[None]:
+        return self._store.write(lambda c: self._acts.begin_applying(c, id))
+
+    def apply_act(self, id: str) -> Deferred[ActState]:
+        """The next piece of one that is being applied."""
+        entry = self._entry()
+        return self._store.write(lambda c: self._acts.apply_piece(c, id, entry))
+
+    def forget_act(self, id: str) -> Deferred[bool]:
+        """One part of an act that is not to be; True: all of it is gone."""
+        return self._store.write(lambda c: self._acts.forget(c, id))
+
+    def waiting_acts(self) -> Deferred[list[tuple[str, str]]]:
+        """(id, state) of each that was begun and is not at its end."""
+        return self._store.read(money_acts.waiting_acts)
+
+    def transfer(self, act: Act, giver: str, receiver: str, amount_e4: int) -> Deferred[bool]:
+        """False: it was done before. Raises NotFound, InvalidValue."""
+        entry = self._entry()
+        return self._store.write(
+            lambda c: self._acts.transfer(c, act, giver, receiver, amount_e4, entry)
+        )
+
+    def _entry(self, reason: str = "") -> Entry:
+        now = self._wall_s()
+        return Entry("", 0, "administrator", "", now, now, reason=reason)
