@@ -15,7 +15,7 @@ from typing import Any
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.migrate_store import add_migrate_store_command
-from papercutd.commands.money import add_money_commands
+from papercutd.commands.money import add_money_commands, add_refund_commands
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.quota import add_quota_commands
 from papercutd.commands.report import add_report_commands
@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     one.add_argument("amount", help="such as 5.00 or -5.00")
     one.add_argument("--reason", default="")
-    add_money_commands(add, group, user, _operation, _call)
+    add_money_commands(add, user, _call)
 
     one = add("merge", "a user becomes another one, for ever", _operation("user.merge"), user)
     one.add_argument("name", metavar="FROM")
@@ -171,6 +171,7 @@ def parser() -> argparse.ArgumentParser:
     one = add("assign", "have a user pay it", _operation("uncollected.assign"), uncollected)
     one.add_argument("key")
     one.add_argument("name", metavar="USER")
+    add_refund_commands(add, group, uncollected, _operation)
 
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)

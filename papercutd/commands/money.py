@@ -17,12 +17,10 @@ REASON_HELP = "shown to the user in the history"
 
 def add_money_commands(
     add: Callable[..., Any],
-    group: Callable[[str, str], Any],
     user: Any,
-    operation: Callable[[str], Run],
     call: Call,
 ) -> None:
-    """``add``, ``group``, ``operation`` and ``call`` are those of commands/main.py."""
+    """``add`` and ``call`` are those of commands/main.py."""
     one = add(
         "adjust-many",
         "credit or debit all users of a group, or of a file: all of them, once",
@@ -47,6 +45,44 @@ def add_money_commands(
     one.add_argument("amount", help="such as 5.00: within what FROM may spend")
     one.add_argument("--reason", required=True, help=REASON_HELP)
     _add_id(one)
+
+
+def add_refund_commands(
+    add: Callable[..., Any],
+    group: Callable[[str, str], Any],
+    uncollected: Any,
+    operation: Callable[[str], Run],
+) -> None:
+    """``uncollected``: the commands under that word."""
+    refund = group("refund", "money given back for what was charged")
+    key_help = "of the charge: see `papercutd user show`"
+    one = add("ask", "ask for money back", operation("refund.ask"), refund)
+    one.add_argument("key", help=key_help)
+    one.add_argument("--words", required=True, help="why")
+    one.add_argument("--amount", help="a part; without, all that is left of what was paid")
+    one.add_argument("--by", metavar="USER", help="who asks, for a charge of their own")
+    one = add("list", "list requests", operation("refund.list"), refund)
+    one.add_argument("--state", choices=("asked", "approved", "rejected", "all"), default="asked")
+    one.add_argument("--after", type=int, default=0, metavar="ID", help="go on beyond that one")
+    one = add("approve", "give it back, whole or in part", operation("refund.approve"), refund)
+    one.add_argument("id", metavar="ID")
+    one.add_argument("--amount", help="a part of what was asked for")
+    one.add_argument("--words", default="", help=REASON_HELP)
+    one = add("reject", "give nothing back", operation("refund.reject"), refund)
+    one.add_argument("id", metavar="ID")
+    one.add_argument("--words", required=True, help="why")
+    one = add("give", "give back at once, unasked", operation("refund.give"), refund)
+    one.add_argument("key", help=key_help)
+    one.add_argument("--words", required=True, help=REASON_HELP)
+    one.add_argument("--amount", help="a part; without, all that is left of what was paid")
+    one = add(
+        "write-off",
+        "nobody is to pay it: all of these charges or none",
+        operation("uncollected.write-off"),
+        uncollected,
+    )
+    one.add_argument("keys", metavar="KEY", nargs="+")
+    one.add_argument("--reason", required=True, help="kept with the transfer")
 
 
 def _add_id(one: argparse.ArgumentParser) -> None:

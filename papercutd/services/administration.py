@@ -36,6 +36,7 @@ from papercutd.services.policy_operations import (
     site_alarms,
 )
 from papercutd.services.quota_operations import QuotaOperations
+from papercutd.services.refund_operations import RefundOperations
 from papercutd.services.reports import ReportOperations
 from papercutd.services.reserved_operations import ReservedOperations
 from papercutd.services.scope_operations import ScopeOperations
@@ -133,6 +134,7 @@ class StoreOperations:
             **AllowanceOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
             **AdjustOperations(self.store).all(),
+            **RefundOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),

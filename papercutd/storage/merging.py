@@ -138,6 +138,11 @@ class Merging:
         if found is None:
             raise NotFound("uncollected charge", key)
         charge_id, amount_e4, version, printer = found
+        is_written_off = connection.execute(
+            "SELECT 1 FROM written_off WHERE charge_id = ?", (charge_id,)
+        ).fetchone()
+        if is_written_off is not None:
+            raise AlreadyExists("write-off of", key)
         done = connection.execute(
             "INSERT INTO assigned VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (charge_id, person.id, entry.received_at, self._log.number),
@@ -229,5 +234,6 @@ def read_uncollected(connection: Connection) -> list[Row]:
         connection,
         "SELECT key, user_name, title, pages, amount_e4, provider, claimed_at FROM charge"
         " WHERE account = 3 AND charge_id NOT IN (SELECT charge_id FROM assigned)"
+        " AND charge_id NOT IN (SELECT charge_id FROM written_off)"
         f" ORDER BY number LIMIT {PAGE_ROWS}",
     )

@@ -7,13 +7,15 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from papercutd.storage import money_acts
+from papercutd.storage import money_acts, refunds
 from papercutd.storage.accounts import Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
+from papercutd.storage.listings import Row
 from papercutd.storage.money_acts import Act, ActState, MoneyActs
+from papercutd.storage.refunds import Refunds
 from papercutd.storage.rule_store import Transactions
 
 
@@ -32,6 +34,7 @@ class MoneyStore:
         self._store = store
         self._directory = store.directory
         self._acts = MoneyActs(log, store.accounts, store.directory, store.charging)
+        self._refunds = Refunds(log, store.accounts, store.directory, store.charging)
         self._wall_s = wall_s
 
     # Adjustments of many, and transfers: storage/money_acts.py.
@@ -82,6 +85,49 @@ class MoneyStore:
         return self._store.write(
             lambda c: self._acts.transfer(c, act, giver, receiver, amount_e4, entry)
         )
+
+    # Refunds, and what nobody is to pay: storage/refunds.py.
+
+    def ask_refund(
+        self, key: str, amount_e4: int | None, words: str, by: str | None = None
+    ) -> Deferred[int]:
+        """Its number; raises NotFound, InvalidValue, AlreadyExists."""
+        at = self._wall_s()
+        return self._store.write(lambda c: self._refunds.ask(c, key, amount_e4, words, by, at))
+
+    def approve_refund(self, id: int, amount_e4: int | None, answer: str) -> Deferred[None]:
+        """Raises NotFound, InvalidValue."""
+        entry = self._entry()
+        return self._store.write(lambda c: self._refunds.approve(c, id, amount_e4, answer, entry))
+
+    def reject_refund(self, id: int, answer: str) -> Deferred[None]:
+        """Raises NotFound, InvalidValue."""
+        at = self._wall_s()
+        return self._store.write(lambda c: self._refunds.reject(c, id, answer, at))
+
+    def give_refund(self, key: str, amount_e4: int | None, words: str) -> Deferred[int]:
+        """Asked for and approved in one transaction; its number."""
+        entry = self._entry()
+
+        def give(connection: Connection) -> int:
+            at = entry.received_at
+            id = self._refunds.ask(connection, key, amount_e4, words, None, at)
+            self._refunds.approve(connection, id, None, words, entry)
+            return id
+
+        return self._store.write(give)
+
+    def refunds(self, state: str, after: int) -> Deferred[list[Row]]:
+        return self._store.read(lambda c: refunds.read_refunds(c, state, after))
+
+    def refund(self, id: int) -> Deferred[Row]:
+        """Raises NotFound."""
+        return self._store.read(lambda c: refunds.read_refund(c, id))
+
+    def write_off(self, keys: Sequence[str], reason: str) -> Deferred[int]:
+        """How much; raises NotFound, InvalidValue, AlreadyExists."""
+        entry = self._entry()
+        return self._store.write(lambda c: self._refunds.write_off(c, keys, reason, entry))
 
     def _entry(self, reason: str = "") -> Entry:
         now = self._wall_s()
