@@ -24,6 +24,7 @@ from papercutd.commands.site_scope import add_site_scope_command
 from papercutd.commands.statement import add_statement_commands
 from papercutd.commands.user_files import add_user_file_commands
 from papercutd.commands.user_settings import UNTIL_HELP, add_user_settings_commands
+from papercutd.commands.voucher import add_voucher_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
 from papercutd.domain.money import show_amount
@@ -172,6 +173,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("key")
     one.add_argument("name", metavar="USER")
     add_refund_commands(add, group, uncollected, _operation)
+    add_voucher_commands(add, group, _operation, _call)
 
     price = group("price", "prices")
     one = add("set", "a new version of the prices", _price_set, price)

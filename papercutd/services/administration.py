@@ -44,6 +44,7 @@ from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
 from papercutd.services.user_operations import UserOperations
+from papercutd.services.voucher_operations import VoucherOperations
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
@@ -472,6 +473,7 @@ class ApplicationOperations(StoreOperations):
         self._verifiers = verifiers
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
+        self._vouchers = VoucherOperations(server.store, server.env)
         self._make_token = make_token
 
     def not_connected(self, providers: list[str]) -> list[str]:
@@ -513,6 +515,7 @@ class ApplicationOperations(StoreOperations):
             **super().all(),
             **held.all(),
             **self._lockouts.all(),
+            **self._vouchers.all(),
             **AllowanceOperations(self.store, self._call_back, self._pause).all(),
             "token": self.token,
             "user.secret": self.user_secret,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from papercutd.storage import money_acts, refunds
+from papercutd.storage import money_acts, refunds, vouchers
 from papercutd.storage.accounts import Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
@@ -17,6 +17,7 @@ from papercutd.storage.listings import Row
 from papercutd.storage.money_acts import Act, ActState, MoneyActs
 from papercutd.storage.refunds import Refunds
 from papercutd.storage.rule_store import Transactions
+from papercutd.storage.vouchers import Redeemed, Vouchers
 
 
 class Parts(Transactions, Protocol):
@@ -35,6 +36,7 @@ class MoneyStore:
         self._directory = store.directory
         self._acts = MoneyActs(log, store.accounts, store.directory, store.charging)
         self._refunds = Refunds(log, store.accounts, store.directory, store.charging)
+        self._vouchers = Vouchers(store.directory, store.charging)
         self._wall_s = wall_s
 
     # Adjustments of many, and transfers: storage/money_acts.py.
@@ -128,6 +130,34 @@ class MoneyStore:
         """How much; raises NotFound, InvalidValue, AlreadyExists."""
         entry = self._entry()
         return self._store.write(lambda c: self._refunds.write_off(c, keys, reason, entry))
+
+    # Vouchers: storage/vouchers.py.
+
+    def add_vouchers(
+        self, name: str, amount_e4: int, serials: Sequence[str], expires_at: float | None
+    ) -> Deferred[str]:
+        """The currency; raises AlreadyExists."""
+        at = self._wall_s()
+        return self._store.write(
+            lambda c: self._vouchers.add(c, name, amount_e4, serials, expires_at, at)
+        )
+
+    def redeem_voucher(self, serial: str, user: str) -> Deferred[Redeemed]:
+        """Raises UnknownSerial, NotFound, InvalidValue."""
+        entry = self._entry()
+        return self._store.write(lambda c: self._vouchers.redeem(c, serial, user, entry))
+
+    def cancel_vouchers(self, name: str, place: int | None) -> Deferred[int]:
+        """How many; raises NotFound, InvalidValue."""
+        at = self._wall_s()
+        return self._store.write(lambda c: self._vouchers.cancel(c, name, place, at))
+
+    def voucher_batches(self, after: int) -> Deferred[list[Row]]:
+        return self._store.read(lambda c: vouchers.read_batches(c, after))
+
+    def vouchers(self, name: str, after: int) -> Deferred[list[Row]]:
+        """Raises NotFound."""
+        return self._store.read(lambda c: vouchers.read_vouchers(c, name, after))
 
     def _entry(self, reason: str = "") -> Entry:
         now = self._wall_s()

@@ -1,0 +1,131 @@
+"""Top-up vouchers: batches made and cancelled, vouchers redeemed.
+
+Serials are told once, when they are made; what is kept proves them only (docs/decisions/0018).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from papercutd.domain.money import show_amount
+from papercutd.domain.user_fields import check_text, parse_money_e4, parse_until, show_until
+from papercutd.domain.voucher import make_serial, parse_serial, show_serial
+from papercutd.environment import Environment
+from papercutd.errors import InvalidValue, Rejected
+from papercutd.services.attempts import Attempts, LockedOut
+from papercutd.services.operation import Operation, Progress, take
+from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.money_store import MoneyStore
+from papercutd.storage.vouchers import UnknownSerial
+from protocols.codes import Code
+
+#: Of one batch: its serials are one answer.
+COUNT_MAX = 5_000
+NAME_MAX = 63
+#: Serials that are none, typed for one user: so many within a quarter of an hour, or within a
+#: day whatever succeeds in between, lock out.
+MISTYPED_MAX, MISTYPED_DAY_MAX = 5, 50
+
+
+class VoucherOperations:
+    """At the running application server; mistypes are counted in its memory."""
+
+    def __init__(self, store: IApplicationStore, env: Environment) -> None:
+        self._store = store
+        self._env = env
+        self._mistyped = Attempts(env, MISTYPED_MAX, day_max=MISTYPED_DAY_MAX)
+
+    @property
+    def _money(self) -> MoneyStore:
+        found: MoneyStore = self._store.money
+        return found
+
+    def all(self) -> dict[str, Operation]:
+        return {
+            "voucher.add": self.add,
+            "voucher.redeem": self.redeem,
+            "voucher.list": self.list,
+            "voucher.show": self.show,
+            "voucher.cancel": self.cancel,
+        }
+
+    async def add(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """A batch of vouchers; their serials, which are told this once."""
+        given = take(arguments, "name", "amount", count=0, until="never")
+        name = check_text("name", given["name"], NAME_MAX)
+        if not name.strip():
+            raise InvalidValue("name", "is needed")
+        amount_e4 = parse_money_e4("amount", given["amount"])
+        if amount_e4 <= 0:
+            raise InvalidValue("amount", "is above zero")
+        if not 0 < given["count"] <= COUNT_MAX:
+            raise InvalidValue("count", f"is 1 to {COUNT_MAX}: make several batches of more")
+        expires_at = parse_until(given["until"])
+        if expires_at is not None and expires_at <= self._env.wall_s():
+            raise InvalidValue("until", "is over already")
+        serials = [make_serial(self._env.rng.randrange) for _ in range(given["count"])]
+        currency = await self._money.add_vouchers(name, amount_e4, serials, expires_at)
+        return {
+            "name": name,
+            "amount": show_amount(amount_e4),
+            "currency": currency,
+            "until": show_until(expires_at),
+            "serials": [show_serial(serial) for serial in serials],
+        }
+
+    async def redeem(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Credit a user with a voucher, once."""
+        given = take(arguments, "serial", "name")
+        user = await self._store.user(given["name"])
+        name = user["name"]
+        try:
+            with self._mistyped.trying(name):
+                found = await self._redeem(given["serial"], name)
+        except LockedOut as locked:
+            minutes = -(-round(locked.left_s) // 60)
+            words = f"too many serials of {name} were wrong: again in {minutes} minutes"
+            raise Rejected(Code.LOCKED_OUT, words) from None
+        balance_e4 = (await self._store.user(name))["balance_e4"]
+        credited = {"name": name, "amount_e4": found.amount_e4, "balance_e4": balance_e4}
+        return {**credited, "batch": found.batch, "number": found.place}
+
+    async def list(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """At most 500 batches beyond the number ``after``."""
+        given = take(arguments, after=0)
+        return [_shown(row) for row in await self._money.voucher_batches(given["after"])]
+
+    async def show(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """At most 500 vouchers of a batch beyond the number ``after``, and who redeemed them."""
+        given = take(arguments, "name", after=0)
+        found = await self._money.vouchers(given["name"], given["after"])
+        for row in found:
+            for name in ("redeemed_at", "cancelled_at"):
+                row[name] = "" if row[name] is None else show_until(row[name])
+        return found
+
+    async def cancel(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Vouchers of a batch that were not redeemed, or one of them, are worth nothing."""
+        given = take(arguments, "name", number=0)
+        if given["number"] < 0:
+            raise InvalidValue("number", "is that of a voucher: 1 for the first")
+        count = await self._money.cancel_vouchers(given["name"], given["number"] or None)
+        return {"name": given["name"], "cancelled": count}
+
+    async def _redeem(self, text: str, name: str) -> Any:
+        try:
+            serial = parse_serial(text)
+        except InvalidValue:
+            self._mistyped.failed(name)
+            raise
+        try:
+            found = await self._money.redeem_voucher(serial, name)
+        except UnknownSerial:
+            self._mistyped.failed(name)
+            raise InvalidValue("serial", "is that of no voucher") from None
+        self._mistyped.succeeded(name)
+        return found
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    until, made = show_until(row.pop("expires_at")), show_until(row.pop("made_at"))
+    return {**row, "until": until, "made": made}

@@ -1,0 +1,174 @@
+"""Top-up vouchers at the application server: made, redeemed once, cancelled.
+
+Each method is one step of the writer's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import attrs
+
+from papercutd.domain.voucher import hash_serial
+from papercutd.errors import AlreadyExists, InvalidValue, NotFound
+from papercutd.storage.accounts import Entry
+from papercutd.storage.charging import Charging
+from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.engine import Connection, insert_row
+from papercutd.storage.listings import PAGE_ROWS, Row, rows
+from papercutd.storage.timeline import next_id
+from papercutd.storage.user_settings import living_user
+
+_BATCHES = (
+    "SELECT b.id, b.name, b.amount_e4, b.count, b.expires_at, b.made_at,"
+    " (SELECT COUNT(*) FROM voucher AS v WHERE v.batch = b.id AND v.redeemed_at IS NOT NULL)"
+    " AS redeemed,"
+    " (SELECT COUNT(*) FROM voucher AS v WHERE v.batch = b.id AND v.cancelled_at IS NOT NULL)"
+    " AS cancelled FROM voucher_batch AS b"
+)
+
+
+@attrs.frozen
+class Redeemed:
+    """A voucher that was redeemed just now."""
+
+    batch: str
+    place: int
+    amount_e4: int
+
+
+class UnknownSerial(NotFound):
+    """No voucher has that serial: perhaps somebody guesses."""
+
+
+class Vouchers:
+    """At the application server."""
+
+    def __init__(self, directory: Directory, charging: Charging) -> None:
+        self._directory = directory
+        self._charging = charging
+
+    def add(
+        self,
+        connection: Connection,
+        name: str,
+        amount_e4: int,
+        serials: Sequence[str],
+        expires_at: float | None,
+        at: float,
+    ) -> str:
+        """A batch with these serials, of which the hashes stay; the currency.
+
+        Raises AlreadyExists.
+        """
+        taken = connection.execute("SELECT 1 FROM voucher_batch WHERE name = ?", (name,)).fetchone()
+        if taken is not None:
+            raise AlreadyExists("batch of vouchers", name)
+        batch = insert_row(
+            connection,
+            "INSERT INTO voucher_batch (id, name, amount_e4, count, expires_at, made_at)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (next_id(connection, "voucher_batch"), name, amount_e4, len(serials), expires_at, at),
+        )
+        for first in range(0, len(serials), PAGE_ROWS):
+            some = serials[first : first + PAGE_ROWS]
+            places = ", ".join(["(?, ?, ?)"] * len(some))
+            connection.execute(
+                f"INSERT INTO voucher (hash, batch, place) VALUES {places}",
+                [
+                    value
+                    for place, serial in enumerate(some, first + 1)
+                    for value in (hash_serial(serial), batch, place)
+                ],
+            )
+        version = self._directory.newest_prices(connection)
+        found = connection.execute(
+            "SELECT body FROM price WHERE version = ?", (version,)
+        ).fetchone()
+        return "" if found is None else decode_prices(found[0]).currency
+
+    def redeem(self, connection: Connection, serial: str, name: str, entry: Entry) -> Redeemed:
+        """Credit the user called ``name``, once; raises UnknownSerial, NotFound, InvalidValue."""
+        user, account = living_user(connection, self._directory, name)
+        hash = hash_serial(serial)
+        found = connection.execute(
+            "SELECT v.place, v.redeemed_at, v.cancelled_at, b.id, b.name, b.amount_e4, b.expires_at"
+            " FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch WHERE v.hash = ?",
+            (hash,),
+        ).fetchone()
+        if found is None:
+            raise UnknownSerial("voucher with that serial", "")
+        place, redeemed_at, cancelled_at, batch, batch_name, amount_e4, expires_at = found
+        if redeemed_at is not None:
+            raise InvalidValue("serial", f"was redeemed before, on {_day(redeemed_at)}")
+        if cancelled_at is not None:
+            raise InvalidValue("serial", f"was cancelled on {_day(cancelled_at)}")
+        if expires_at is not None and expires_at <= entry.received_at:
+            raise InvalidValue("serial", f"has expired: it was good before {_day(expires_at)}")
+        connection.execute(
+            "UPDATE voucher SET user = ?, redeemed_at = ? WHERE hash = ?",
+            (user, entry.received_at, hash),
+        )
+        said = attrs.evolve(
+            entry, key=f"voucher:{batch}.{place}", reason=f"voucher {batch_name} {place}"
+        )
+        self._directory.adjust(connection, account, amount_e4, said)
+        self._charging.refill(connection, user)
+        return Redeemed(batch_name, place, amount_e4)
+
+    def cancel(self, connection: Connection, name: str, place: int | None, at: float) -> int:
+        """What was not redeemed of a batch, or that one, is worth nothing; how many were that.
+
+        Raises NotFound, and InvalidValue for one that was redeemed.
+        """
+        batch = find_batch(connection, name)
+        if place is None:
+            return connection.execute(
+                "UPDATE voucher SET cancelled_at = ? WHERE batch = ?"
+                " AND redeemed_at IS NULL AND cancelled_at IS NULL",
+                (at, batch),
+            ).rowcount
+        found = connection.execute(
+            "SELECT redeemed_at FROM voucher WHERE batch = ? AND place = ?", (batch, place)
+        ).fetchone()
+        if found is None:
+            raise NotFound(f"voucher in batch {name}", str(place))
+        if found[0] is not None:
+            raise InvalidValue("number", f"{place} was redeemed on {_day(found[0])}")
+        return connection.execute(
+            "UPDATE voucher SET cancelled_at = ? WHERE batch = ? AND place = ?"
+            " AND cancelled_at IS NULL",
+            (at, batch, place),
+        ).rowcount
+
+
+def find_batch(connection: Connection, name: str) -> int:
+    """Raises NotFound."""
+    found = connection.execute("SELECT id FROM voucher_batch WHERE name = ?", (name,)).fetchone()
+    if found is None:
+        raise NotFound("batch of vouchers", name)
+    return int(found[0])
+
+
+def read_batches(connection: Connection, after: int) -> list[Row]:
+    """At most 500 beyond that number."""
+    return rows(connection, f"{_BATCHES} WHERE b.id > ? ORDER BY b.id LIMIT {PAGE_ROWS}", after)
+
+
+def read_vouchers(connection: Connection, name: str, after: int) -> list[Row]:
+    """Vouchers of a batch beyond that number, at most 500, who redeemed each and when.
+
+    Raises NotFound.
+    """
+    return rows(
+        connection,
+        "SELECT v.place AS number, u.name AS redeemed_by, v.redeemed_at, v.cancelled_at"
+        " FROM voucher AS v LEFT JOIN user AS u ON u.id = v.user"
+        f" WHERE v.batch = ? AND v.place > ? ORDER BY v.place LIMIT {PAGE_ROWS}",
+        *(find_batch(connection, name), after),
+    )
+
+
+def _day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
