@@ -157,7 +157,7 @@ class AdjustOperations:
                 await self._forget(act.id)
             raise
         if not wrong.count and not is_rehearsal:
-            await self._money.begin_applying_act(act.id)
+            await self._money.begin_applying_act(act.id, users)
             told = _told(act, await self._apply(act.id, users, progress))
             return {**told, "warnings": wrong.warnings}
         if not is_rehearsal:

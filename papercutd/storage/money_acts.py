@@ -74,9 +74,19 @@ class MoneyActs:
             [value for user, amount_e4 in rows for value in (act, user, amount_e4)],
         )
 
-    def begin_applying(self, connection: Connection, act: str) -> None:
-        """From here on the act is done to its end, whatever happens."""
-        connection.execute("UPDATE money_act SET state = 'applying' WHERE id = ?", (act,))
+    def begin_applying(self, connection: Connection, act: str, users: int) -> None:
+        """From here on the act is done to its end, whatever happens.
+
+        Raises InvalidValue unless all ``users`` are there: a server that starts forgets what it
+        takes for interrupted.
+        """
+        done = connection.execute(
+            "UPDATE money_act SET state = 'applying' WHERE id = ?1 AND state = 'filling'"
+            " AND (SELECT COUNT(*) FROM money_act_row WHERE act = ?1) = ?2",
+            (act, users),
+        )
+        if done.rowcount != 1:
+            raise InvalidValue("id", f"{act!r} was interrupted, nothing is changed: repeat it")
 
     def forget(self, connection: Connection, act: str) -> bool:
         """Some of one that is not to be done; True: all of it is gone."""

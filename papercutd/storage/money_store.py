@@ -65,8 +65,9 @@ class MoneyStore:
         """(user, amount) of at most 500 of those whom it is about."""
         return self._store.write(lambda c: self._acts.put(c, id, rows))
 
-    def begin_applying_act(self, id: str) -> Deferred[None]:
-        return self._store.write(lambda c: self._acts.begin_applying(c, id))
+    def begin_applying_act(self, id: str, users: int) -> Deferred[None]:
+        """Raises InvalidValue unless it is about so many users."""
+        return self._store.write(lambda c: self._acts.begin_applying(c, id, users))
 
     def apply_act(self, id: str) -> Deferred[ActState]:
         """The next piece of one that is being applied."""

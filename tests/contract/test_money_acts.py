@@ -118,6 +118,23 @@ class AdjustManyContract(MoneyBase):
         self.assertEqual({self.balance_e4(name) for name in names[-3:] + names[:3]}, {10_000})
         self.assertBooksStand()
 
+    def test_a_server_that_starts_meanwhile_forgets_it(self) -> None:
+        """Of several on one database: it cannot tell that another is at it."""
+        money = self.centre.store.money
+        begin = money.begin_applying_act
+
+        def forgotten(id, users):
+            self.turner.result(Deferred.fromCoroutine(self.operations().resume()))
+            return begin(id, users)
+
+        money.begin_applying_act = forgotten
+        with self.assertRaises(InvalidValue) as caught:
+            self.many("anna\n", amount="1")
+        self.assertIn("repeat it", str(caught.exception))
+        money.begin_applying_act = begin
+        self.assertEqual((self.balance_e4(), self.acts()), (100_000, []))
+        self.assertEqual(self.many("anna\n", amount="1")["users"], 1)
+
     def test_an_account_that_holds_no_more_is_left_out(self) -> None:
         self.centre.user("ben", 50_000_000_000 * 10_000)
         found = self.many("anna\nben\t60000000000\n", amount="2")
