@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import check_text, parse_money_e4, parse_until, show_until
 from papercutd.domain.voucher import make_serial, parse_serial, show_serial
@@ -76,17 +77,21 @@ class VoucherOperations:
     async def redeem(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit a user with a voucher, once."""
         given = take(arguments, "serial", "name")
-        user = await self._store.user(given["name"])
-        name = user["name"]
+        name = given["name"]
         try:
-            with self._mistyped.trying(name):
+            # Nothing is read for who is locked out.
+            with self._mistyped.trying(fold_user_name(name)):
                 found = await self._redeem(given["serial"], name)
         except LockedOut as locked:
             minutes = -(-round(locked.left_s) // 60)
             words = f"too many serials of {name} were wrong: again in {minutes} minutes"
             raise Rejected(Code.LOCKED_OUT, words) from None
-        balance_e4 = (await self._store.user(name))["balance_e4"]
-        credited = {"name": name, "amount_e4": found.amount_e4, "balance_e4": balance_e4}
+        user = await self._store.user(name)
+        credited = {
+            "name": user["name"],
+            "amount_e4": found.amount_e4,
+            "balance_e4": user["balance_e4"],
+        }
         return {**credited, "batch": found.batch, "number": found.place}
 
     async def list(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -115,14 +120,14 @@ class VoucherOperations:
         try:
             serial = parse_serial(text)
         except InvalidValue:
-            self._mistyped.failed(name)
+            self._mistyped.failed(fold_user_name(name))
             raise
         try:
             found = await self._money.redeem_voucher(serial, name)
         except UnknownSerial:
-            self._mistyped.failed(name)
+            self._mistyped.failed(fold_user_name(name))
             raise InvalidValue("serial", "is that of no voucher") from None
-        self._mistyped.succeeded(name)
+        self._mistyped.succeeded(fold_user_name(name))
         return found
 
 

@@ -24,7 +24,7 @@ from papercutd.storage.people import heir_of_user
 from papercutd.storage.user_settings import living_user
 
 #: Accounts adjusted in one transaction: what others who write wait for at the most.
-PIECE_ROWS = 200
+PIECE_ROWS = 100
 
 
 @attrs.frozen

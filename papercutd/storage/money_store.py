@@ -154,7 +154,7 @@ class MoneyStore:
         return self._store.write(lambda c: self._vouchers.cancel(c, name, place, at))
 
     def voucher_batches(self, after: int) -> Deferred[list[Row]]:
-        return self._store.read(lambda c: vouchers.read_batches(c, after))
+        return self._store.read_long(lambda c: vouchers.read_batches(c, after))
 
     def vouchers(self, name: str, after: int) -> Deferred[list[Row]]:
         """Raises NotFound."""
