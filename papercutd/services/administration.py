@@ -34,6 +34,7 @@ from papercutd.services.policy_operations import (
     SitePolicyOperations,
     site_alarms,
 )
+from papercutd.services.price_operations import PriceOperations
 from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.reports import ReportOperations
 from papercutd.services.reserved_operations import ReservedOperations
@@ -131,6 +132,7 @@ class StoreOperations:
             **PolicyOperations(self.store.rules).all(),
             **AllowanceOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
+            **PriceOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),

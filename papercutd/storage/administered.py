@@ -9,18 +9,21 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import Deferred
 
+from papercutd.domain.document import Document
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.pricing import PriceList
 from papercutd.errors import Rejected, StorageFull
 from papercutd.storage import listings, outages, retiring
-from papercutd.storage.accounts import Entry
+from papercutd.storage.accounts import Accounts, Entry
 from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
+from papercutd.storage.explaining import read_explanation
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
+from papercutd.storage.quoting import read_quote
 from papercutd.storage.schedules import (
     QuotaPiece,
     Schedule,
@@ -40,6 +43,7 @@ class AdministeredStore:
     """Each method is one transaction, or one read beside the writer."""
 
     directory: Directory
+    accounts: Accounts
     merging: Merging
     charging: Charging
     allowances: Allowances
@@ -157,6 +161,17 @@ class AdministeredStore:
 
     def prices(self) -> Deferred[list[Row]]:
         return self.read(listings.read_prices)
+
+    def explain(self, word: str) -> Deferred[list[Row]]:
+        """How the charges that ``word`` names came about; raises NotFound."""
+        return self.read(lambda c: read_explanation(c, word))
+
+    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]:
+        """What ``document`` would cost now; raises NotFound, Rejected ``unavailable``."""
+        now, who = self._wall_s(), (user, printer)
+        return self.read(
+            lambda c: read_quote(c, self.directory, self.accounts, document, *who, now)
+        )
 
     def id_of(self, kind: str, name: str) -> Deferred[int]:
         """The id of a site, provider, printer or device; raises NotFound."""

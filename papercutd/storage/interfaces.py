@@ -16,6 +16,7 @@ from zope.interface import Attribute, Interface
 
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
+from papercutd.domain.document import Document
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.policy import Effective, Rule
@@ -345,6 +346,12 @@ class IApplicationStore(IJobStore):
 
     def prices() -> Deferred[list[Row]]:
         """All versions."""
+
+    def explain(word: str) -> Deferred[list[Row]]:
+        """How charges came about: of a charge id, a key or a job id; NotFound."""
+
+    def quote(document: Document, user: str, printer: str) -> Deferred[Row]:
+        """What it would cost now, of ``user`` and at ``printer`` where they are given; NotFound."""
 
     def id_of(kind: str, name: str) -> Deferred[int]:
         """The id of a site, provider, printer or device; NotFound."""

@@ -1,0 +1,58 @@
+"""What a document would cost now, at the application server: read-only, nothing is reserved."""
+
+from __future__ import annotations
+
+from papercutd.domain.document import Document
+from papercutd.domain.pricing import price_document, total_e4, total_pages
+from papercutd.errors import NotFound, Rejected
+from papercutd.storage.accounts import Accounts
+from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.engine import Connection
+from papercutd.storage.listings import Row
+
+
+def read_quote(
+    connection: Connection,
+    directory: Directory,
+    accounts: Accounts,
+    document: Document,
+    user: str,
+    printer: str,
+    now: float,
+) -> Row:
+    """Its lines, for ``user`` and at ``printer`` where they are named; raises NotFound."""
+    found = connection.execute(
+        "SELECT body FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1", (now,)
+    ).fetchone()
+    if found is None:
+        raise Rejected("unavailable", "no price list is in force")
+    prices = decode_prices(found[0])
+    if printer:
+        directory.id_of(connection, "printer", printer)
+    spendable_e4 = None
+    if user:
+        person = directory.find_person(connection, user)
+        if person is None:
+            raise NotFound("user", user)
+        funds = accounts.funds(connection, accounts.heir(connection, person.account))
+        spendable_e4 = funds.spendable_e4 if funds.restricted else None
+    lines = price_document(document, prices)
+    return {
+        "amount_e4": total_e4(lines),
+        "currency": prices.currency,
+        "pages": total_pages(lines),
+        "sheets": document.sheets,
+        "lines": [
+            {
+                "what": line.what,
+                "quantity": line.quantity,
+                "unit_e4": line.unit_e4,
+                "amount_e4": line.amount_e4,
+            }
+            for line in lines
+        ],
+        "price_version": prices.version,
+        "user": user,
+        "printer": printer,
+        "spendable_e4": spendable_e4,
+    }
