@@ -32,7 +32,6 @@ from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
     fit_lines,
-    price_document,
     reprice_pages,
     total_e4,
     total_pages,
@@ -44,6 +43,7 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.people import find_user, has_expired, heir_of_user, merged_users
 from papercutd.storage.policies import read_effective
+from papercutd.storage.priced import price_for
 from papercutd.storage.promises import read_promised, with_promised
 from papercutd.storage.records import (
     ALLOWANCE,
@@ -109,6 +109,7 @@ class Deciding:
         waits = check_printer(connection, "replica.", request, None)
         position = replica.read_position(connection)
         prices, capable = _prices_now(connection, self.dated_s())
+        user = find_user(connection, "replica.", request.user_name)
         decision = Decision(
             verdict=Verdict.HOLD,
             reason=Reason.UNKNOWN_USER,
@@ -117,10 +118,11 @@ class Deciding:
             account=None,
             printer=request.printer,
             price_version=prices.version,
-            lines=price_document(request.document, prices),
+            lines=price_for(
+                connection, "replica.", request.document, prices, request.printer, user
+            ),
             position="" if position is None else position.text,
         )
-        user = find_user(connection, "replica.", request.user_name)
         person = connection.execute(
             "SELECT id, account, disabled, expires_at FROM replica.user WHERE id = ?", (user,)
         ).fetchone()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from papercutd.domain.document import Document
-from papercutd.domain.pricing import price_document, total_e4, total_pages
+from papercutd.domain.pricing import total_e4, total_pages
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row
+from papercutd.storage.priced import price_for
 
 
 def read_quote(
@@ -27,16 +28,16 @@ def read_quote(
     if found is None:
         raise Rejected("unavailable", "no price list is in force")
     prices = decode_prices(found[0])
-    if printer:
-        directory.id_of(connection, "printer", printer)
-    spendable_e4 = None
+    place = directory.id_of(connection, "printer", printer) if printer else 0
+    spendable_e4, whose = None, None
     if user:
         person = directory.find_person(connection, user)
         if person is None:
             raise NotFound("user", user)
+        whose = person.id
         funds = accounts.funds(connection, accounts.heir(connection, person.account))
         spendable_e4 = funds.spendable_e4 if funds.restricted else None
-    lines = price_document(document, prices)
+    lines = price_for(connection, "", document, prices, place, whose)
     return {
         "amount_e4": total_e4(lines),
         "currency": prices.currency,

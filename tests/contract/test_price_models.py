@@ -1,0 +1,118 @@
+"""Prices with rules, lists and multipliers: a site and the application server come to the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from papercutd.domain.document import Document, PageGroup
+from papercutd.domain.pricing import (
+    Multiplier,
+    OwnList,
+    PagePrice,
+    PriceLine,
+    PriceTable,
+    Rules,
+)
+from papercutd.errors import InvalidValue, Rejected
+from tests.support.engines import Engine, on_every_engine
+from tests.support.stores import PRICES, Branch, Centre, Turner, completion, request
+
+
+class PriceModelContract:
+    engine: Engine
+
+    def setUp(self) -> None:
+        self.turner = Turner()
+        self.centre = Centre(self.turner, self.engine)
+        for name in ("anna", "berta"):
+            self.centre.user(name)
+        self.group = self.result(self.centre.store.rules.add_group("students"))
+        self.result(self.centre.store.rules.change_group("students", ["anna"], []))
+        self.version = self.result(self.centre.store.add_prices(self.prices()))
+        self.branch = Branch(self.turner, engine=self.engine)
+        self.site = self.centre.site(self.branch.stream)
+        self.branch.load_snapshot(self.centre)
+        self.askers = self.centre.provider(), self.branch.provider()
+
+    def prices(self) -> Any:
+        dear = PriceTable((), PagePrice("*", 7_000, 7_000))
+        return attrs.evolve(
+            PRICES,
+            rules=Rules((), 1_000, 0, 100, 3_000),
+            lists=(OwnList("plotter", dear, (2,)),),
+            multipliers=(Multiplier(self.group, 3_333),),
+        )
+
+    def result(self, work: Any) -> Any:
+        return self.turner.result(work)
+
+    def asked(self, number: int, user: str, pages: int, **more: Any) -> Any:
+        document = Document((PageGroup("A4", pages, 1),), duplex=more.pop("duplex", False))
+        return attrs.evolve(request(number, user=user, **more), document=document)
+
+    def test_both_decide_alike_and_the_sites_record_is_what_the_list_gives(self) -> None:
+        cases = [("anna", 2), ("anna", 40), ("berta", 1), ("berta", 9), ("nobody", 3)]
+        for number, (user, pages) in enumerate(cases, 1):
+            for duplex in (False, True):
+                asked = self.asked(2 * number + duplex, user, pages, duplex=duplex)
+                here = self.result(self.branch.store.decide(self.askers[1], asked))
+                again = attrs.evolve(asked, job=asked.job[:-1] + "9")
+                there = self.result(self.centre.store.authorize(self.askers[0], again))
+                self.assertEqual(here.lines, there.lines)
+                if not here.allowed:
+                    continue
+                done = completion(asked, here, pages - 1)
+                told = self.result(self.branch.store.complete(self.askers[1], done))
+                self.branch.forward(self.centre, self.site)
+                (booked,) = self.centre.query(
+                    "SELECT amount_e4, pages FROM charge WHERE key = ?", asked.key
+                )
+                self.assertEqual(tuple(booked), (told.amount_e4, pages - 1))
+        self.assertEqual(self.centre.listed(), [])
+
+    def test_the_least(self) -> None:
+        decision = self.result(
+            self.centre.store.authorize(self.askers[0], self.asked(1, "anna", 2))
+        )
+        lines = (
+            *(PriceLine("A4 grey", 1, 166), PriceLine("A4 colour", 1, 666)),
+            *(PriceLine("first page", 1, 33), PriceLine("minimum charge", 1, 2_135)),
+        )
+        self.assertEqual((decision.lines, decision.amount_e4), (lines, 3_000))
+        quote = self.result(self.centre.store.quote(self.asked(1, "anna", 2).document, "anna", ""))
+        self.assertEqual(quote["amount_e4"], 3_000)
+
+    def test_a_printers_own_list(self) -> None:
+        asker = self.centre.provider("p2")
+        asked = self.asked(1, "berta", 2, provider="p2", printer=2)
+        decision = self.result(self.centre.store.authorize(asker, asked))
+        self.assertEqual([line.unit_e4 for line in decision.lines], [7_000, 7_000])
+
+    def test_fees_that_no_list_can_give_are_refused(self) -> None:
+        asked = self.asked(1, "berta", 1)
+        honest = self.result(self.branch.store.decide(self.askers[1], asked))
+        side, fee = PriceLine("A4 grey", 1, 500), PriceLine("minimum charge", 1, 3_000)
+        dear = attrs.evolve(fee, unit_e4=3_001)
+        for lines in ((side, dear), (side, fee, fee), (fee,), (attrs.evolve(fee, quantity=9),)):
+            forged = attrs.evolve(honest, lines=lines)
+            with self.assertRaises(Rejected):
+                self.result(
+                    self.centre.store.complete(self.askers[0], completion(asked, forged, 1))
+                )
+        self.assertEqual(self.centre.query("SELECT * FROM charge"), [])
+
+    def test_nothing_of_a_bad_list_is_taken(self) -> None:
+        bad = attrs.evolve(PRICES, multipliers=(Multiplier(self.group, 0),))
+        with self.assertRaises(InvalidValue):
+            self.result(self.centre.store.add_prices(bad))
+        self.assertEqual(len(self.result(self.centre.store.prices())), 2)
+
+    def test_a_release_that_does_not_know_it_holds(self) -> None:
+        lacking = self.result(self.centre.store.lacking(["duplex-prices"], 2))
+        needs = [row["needs"] for row in lacking if row["table"] == "price"]
+        self.assertEqual(needs, ["price-models"])
+
+
+on_every_engine(globals())
