@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from papercutd.domain.money import show_amount
+from papercutd.domain.price_csv import from_csv, to_csv
 from papercutd.errors import InvalidValue
 
 #: The analysis ends itself sooner; this is for a machine that stands still.
 ANALYSIS_MAX_S = 120
+FILE_MAX_BYTES = 400_000
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
 
 
@@ -34,6 +36,13 @@ def add_price_commands(
     )
     one.add_argument("--currency", default="EUR")
     add("show", "all versions", operation("price.show"), price)
+    one = add("export", "a version as JSON or CSV, for import", _export(call), price)
+    one.add_argument("--version", type=int, default=0, help="which (default: the newest)")
+    one.add_argument("--csv", action="store_true", help="a table instead of JSON")
+    one.set_defaults(readable=lambda found: json.dumps(found, indent=2))
+    one = add("import", "a new version of all prices, whole or not at all", _import(call), price)
+    one.add_argument("file", metavar="FILE", help="JSON or CSV, as export writes it; - for stdin")
+    one.add_argument("--check", action="store_true", help="say what is wrong, change nothing")
     one = add("test", "what a document would cost now; nothing is reserved", _test(call), price)
     one.add_argument("file", nargs="?", metavar="FILE.pdf", help="a document, looked into")
     one.add_argument("--pages", type=int, help="sides of one copy, instead of a document")
@@ -63,6 +72,50 @@ def _set(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
         return call(options, config, "price.set", arguments)
 
     return run
+
+
+def _export(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
+    def run(options: argparse.Namespace, config: Any) -> Any:
+        if options.csv:
+            options.readable = lambda found: to_csv(found).rstrip("\n")
+        return call(options, config, "price.export", {"version": options.version})
+
+    return run
+
+
+def _import(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
+    def run(options: argparse.Namespace, config: Any) -> Any:
+        arguments = {"prices": read_prices(options.file), "check": options.check}
+        return call(options, config, "price.import", arguments)
+
+    return run
+
+
+def read_prices(path: str) -> Any:
+    """The document in a file of JSON, else of CSV."""
+    with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
+        data = file.read(FILE_MAX_BYTES + 1)
+    if len(data) > FILE_MAX_BYTES:
+        raise InvalidValue("file", f"has over {FILE_MAX_BYTES} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+        if not text.lstrip().startswith("{"):
+            return from_csv(text)
+        return json.loads(text, object_pairs_hook=_once)
+    except UnicodeDecodeError as error:
+        raise InvalidValue("file", f"is not UTF-8 at byte {error.start}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue("file", f"is no JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a name occur twice and keeps the last: a price would be lost in silence."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidValue(name[:64], "is given twice: write one line")
+        found[name] = value
+    return found
 
 
 def _test(call: Call) -> Callable[[argparse.Namespace, Any], Any]:

@@ -34,7 +34,7 @@ from papercutd.services.policy_operations import (
     SitePolicyOperations,
     site_alarms,
 )
-from papercutd.services.price_operations import PriceOperations
+from papercutd.services.price_operations import PriceOperations, check_simple
 from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.reports import ReportOperations
 from papercutd.services.reserved_operations import ReservedOperations
@@ -236,6 +236,7 @@ class StoreOperations:
         """
         given = take(arguments, prices={}, currency="EUR", effective_from=0.0)
         papers, other = parse_lines(given["prices"])
+        await check_simple(self.store)
         prices = PriceList(0, given["effective_from"], given["currency"], papers, other)
         return {"version": await self.store.add_prices(prices)}
 

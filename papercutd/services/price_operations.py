@@ -1,4 +1,4 @@
-"""How charges come about, and what a document would cost: nothing is changed by either."""
+"""How charges come about, what a document would cost, and whole versions of the prices."""
 
 from __future__ import annotations
 
@@ -6,19 +6,39 @@ from typing import Any
 
 from papercutd.domain.document import Document, PageGroup, is_believed
 from papercutd.domain.paper_sizes import charged_name
-from papercutd.errors import InvalidValue
+from papercutd.domain.price_draft import as_document, parse_draft
+from papercutd.domain.price_table import NO_RULES
+from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.interfaces import IApplicationStore
 
 
 class PriceOperations:
-    """``explain`` and ``price.test``."""
+    """``explain``, ``price.test``, ``price.import``, ``price.export``."""
 
     def __init__(self, store: IApplicationStore) -> None:
         self._store = store
 
     def all(self) -> dict[str, Operation]:
-        return {"explain": self.explain, "price.test": self.test}
+        return {
+            "explain": self.explain,
+            "price.test": self.test,
+            "price.import": self.import_prices,
+            "price.export": self.export,
+        }
+
+    async def import_prices(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """A new version of all prices; with ``check`` it is only looked at. All, or nothing."""
+        given = take(arguments, prices={}, check=False)
+        draft = parse_draft(given["prices"])
+        version = await self._store.import_prices(draft, not given["check"])
+        tables = [draft.table, *(own.table for own in draft.lists)]
+        lines = sum(len(list(table.stated)) for table in tables)
+        return {"version": version or None, "lines": lines, "lists": len(tables)}
+
+    async def export(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """A version as ``price.import`` takes it; 0: the newest."""
+        return as_document(await self._store.export_prices(take(arguments, version=0)["version"]))
 
     async def explain(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Line by line, how a charge came about: of a charge id, a key or a job id."""
@@ -48,3 +68,17 @@ def _group(row: Any) -> PageGroup:
     if not 0 <= colour <= pages:
         raise InvalidValue("colour", "is more than there are pages, or negative")
     return PageGroup(charged_name(paper), pages, colour)
+
+
+async def check_simple(store: IApplicationStore) -> None:
+    """Raise InvalidValue where lines alone would lose rules, lists or multipliers in silence."""
+    try:
+        draft = await store.export_prices(0)
+    except NotFound:
+        return
+    if draft.table.rules != NO_RULES or draft.lists or draft.multipliers:
+        raise InvalidValue(
+            "prices",
+            "have rules, lists or multipliers that this would take away: export them, change the"
+            " file and import it",
+        )

@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.document import Document
 from papercutd.domain.job import fold_user_name
+from papercutd.domain.price_check import check_prices
+from papercutd.domain.price_draft import Draft
 from papercutd.domain.pricing import PriceList
 from papercutd.errors import Rejected, StorageFull
 from papercutd.storage import listings, outages, retiring
@@ -23,6 +25,7 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.explaining import read_explanation
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
+from papercutd.storage.price_drafts import find_prices, read_draft
 from papercutd.storage.quoting import read_quote
 from papercutd.storage.schedules import (
     QuotaPiece,
@@ -158,6 +161,26 @@ class AdministeredStore:
             return version
 
         return self.write(add)
+
+    def import_prices(self, draft: Draft, is_real: bool) -> Deferred[int]:
+        """The number of the new version, checked whole; else nothing. Raises NotFound."""
+
+        def find(connection: Connection) -> PriceList:
+            prices = find_prices(connection, self.directory, draft)
+            check_prices(prices)
+            self.directory.check_currency(connection, prices.currency)
+            return prices
+
+        def add(connection: Connection) -> int:
+            version = self.directory.add_prices(connection, find(connection))
+            self.charging.forget_prices(version)
+            return version
+
+        return self.write(add) if is_real else self.read(lambda c: find(c).version)
+
+    def export_prices(self, version: int) -> Deferred[Draft]:
+        """That version with names, the newest for 0; raises NotFound."""
+        return self.read(lambda c: read_draft(c, version))
 
     def prices(self) -> Deferred[list[Row]]:
         return self.read(listings.read_prices)

@@ -277,7 +277,7 @@ class Directory:
         """A new version of the prices, in force from its ``effective_from``."""
         version = next_id(connection, "price", "version")
         check_prices(prices)
-        self._check_currency(connection, prices.currency)
+        self.check_currency(connection, prices.currency)
         prices = attrs.evolve(prices, version=version)
         connection.execute(
             "INSERT INTO price (version, effective_from, body, needs) VALUES (?, ?, ?, ?)",
@@ -286,7 +286,7 @@ class Directory:
         self._log.touch("price", version)
         return version
 
-    def _check_currency(self, connection: Connection, currency: str) -> None:
+    def check_currency(self, connection: Connection, currency: str) -> None:
         """Raise InvalidValue for another currency once there are amounts in the one in force."""
         found = connection.execute(
             "SELECT body FROM price WHERE EXISTS (SELECT 1 FROM transfer)"

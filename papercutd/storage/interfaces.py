@@ -20,6 +20,7 @@ from papercutd.domain.document import Document
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.policy import Effective, Rule
+from papercutd.domain.price_draft import Draft
 from papercutd.domain.pricing import PriceList
 from papercutd.domain.signed import Signature
 from papercutd.domain.site_scope import Reach
@@ -343,6 +344,13 @@ class IApplicationStore(IJobStore):
 
     def add_prices(prices: PriceList) -> Deferred[int]:
         """The number of the new version."""
+
+    def import_prices(draft: Draft, is_real: bool) -> Deferred[int]:
+        """The number of the new version, all of it or nothing; 0 where it is only checked.
+        NotFound, InvalidValue."""
+
+    def export_prices(version: int) -> Deferred[Draft]:
+        """That version with names, the newest for 0; NotFound."""
 
     def prices() -> Deferred[list[Row]]:
         """All versions."""

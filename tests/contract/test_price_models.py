@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from papercutd.domain.document import Document, PageGroup
+from papercutd.domain.price_draft import parse_draft
 from papercutd.domain.pricing import (
     Multiplier,
     OwnList,
@@ -15,7 +16,7 @@ from papercutd.domain.pricing import (
     PriceTable,
     Rules,
 )
-from papercutd.errors import InvalidValue, Rejected
+from papercutd.errors import InvalidValue, NotFound, Rejected
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import PRICES, Branch, Centre, Turner, completion, request
 
@@ -107,6 +108,46 @@ class PriceModelContract:
         bad = attrs.evolve(PRICES, multipliers=(Multiplier(self.group, 0),))
         with self.assertRaises(InvalidValue):
             self.result(self.centre.store.add_prices(bad))
+        self.assertEqual(len(self.result(self.centre.store.prices())), 2)
+
+    def test_imported_by_names_and_exported(self) -> None:
+        store = self.centre.store
+        self.result(store.rules.add_group("young"))
+        self.result(store.rules.change_nested("students", ["young"], []))
+        self.result(store.rules.change_group("young", ["berta"], []))
+        line = ["0.07", "0.70"]
+        own = {"name": "a", "printers": ["lp2"], "groups": [], "lines": {"*": line}}
+        document = {
+            **{"currency": "EUR", "effective_from": 0.0, "lines": {"A4": line, "*": line}},
+            **{"multipliers": {"students": "0.50"}, "lists": [own]},
+        }
+        draft = parse_draft(document)
+        self.assertEqual(self.result(store.import_prices(draft, False)), 0)
+        self.assertEqual(len(self.result(store.prices())), 2)
+        version = self.result(store.import_prices(draft, True))
+        self.assertEqual(self.result(store.export_prices(version)), draft)
+        # Of a group within the group too, at a site that knows nothing of groups within groups.
+        self.branch.follow(self.centre)
+        here = self.result(self.branch.store.decide(self.askers[1], self.asked(1, "berta", 1)))
+        self.assertEqual((here.price_version, here.amount_e4), (version, 3_500))
+
+    def test_what_is_named_wrongly_changes_nothing(self) -> None:
+        line = {"lines": {"*": ["1", "1"]}}
+        own = {"name": "a", "printers": ["lp1"], **line}
+        for more in (
+            {"multipliers": {"nobody": "1"}},
+            {"multipliers": {"students": "1", "Students": "2"}},
+            {"currency": "USD"},
+            {"lists": [{**own, "printers": ["nowhere"]}]},
+            {"lists": [own, {**own, "name": "b"}]},
+            {"lists": [own, {**own, "printers": ["lp2"]}]},
+        ):
+            asked = self.asked(1, "anna", 1)
+            self.result(self.centre.store.authorize(self.askers[0], asked))
+            for is_real in (False, True):
+                with self.assertRaises((InvalidValue, NotFound)):
+                    draft = parse_draft({**line, **more})
+                    self.result(self.centre.store.import_prices(draft, is_real))
         self.assertEqual(len(self.result(self.centre.store.prices())), 2)
 
     def test_a_release_that_does_not_know_it_holds(self) -> None:

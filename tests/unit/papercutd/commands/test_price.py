@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.commands import main
+from papercutd.commands.price import read_prices
+from papercutd.domain.price_csv import HEADING
 from papercutd.errors import InvalidValue
 from tests.unit.papercutd.provider.documents import Page, make_pdf
 
@@ -48,6 +51,30 @@ class PriceCommandTests(SynchronousTestCase):
         path.write_bytes(make_pdf([Page(), Page()]))
         self.run_command("price", "test", str(path))
         self.assertEqual(self.asked[0][1]["groups"], [["A4", 2, 0]])
+
+    def test_a_file_of_prices(self) -> None:
+        path = Path(self.mktemp())
+        line = {"lines": {"*": ["1", "2"]}}
+        for text in (
+            json.dumps(line),
+            ",".join(HEADING) + "\n,*,1,2\n",
+            "\ufeff" + json.dumps(line),
+        ):
+            path.write_text(text, "utf-8")
+            main.parser().parse_args(["price", "import", str(path), "--check"])
+            self.assertEqual(read_prices(str(path)), line)
+
+    def test_a_file_that_is_none(self) -> None:
+        path = Path(self.mktemp())
+        half = '{"lines": {"*": ["1", "2"]}'
+        twice = '{"lines": {"*": ["1", "2"], "*": ["3", "4"]}}'
+        for data in (
+            *(b"", b"\xff\xfe", b"A4;1;2", half.encode(), twice.encode(), b"{" + b" " * 500_000),
+            *(b'{"a": ' + b"9" * 10_000 + b"}", b"[" * 100_000, b'{"a":' * 50_000),
+        ):
+            path.write_bytes(data)
+            with self.assertRaises(InvalidValue):
+                read_prices(str(path))
 
     def test_neither_both_or_no_document(self) -> None:
         path = Path(self.mktemp())
