@@ -34,7 +34,7 @@ from papercutd.services.policy_operations import (
     SitePolicyOperations,
     site_alarms,
 )
-from papercutd.services.price_operations import PriceOperations, check_simple
+from papercutd.services.price_operations import PriceFileOperations, QuoteOperations, check_simple
 from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.reports import ReportOperations
 from papercutd.services.reserved_operations import ReservedOperations
@@ -132,7 +132,8 @@ class StoreOperations:
             **PolicyOperations(self.store.rules).all(),
             **AllowanceOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
-            **PriceOperations(self.store).all(),
+            **PriceFileOperations(self.store).all(),
+            **QuoteOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),
@@ -632,7 +633,8 @@ class SiteOperations:
         policy = SitePolicyOperations(server)
         drill = DrillOperations(server.drill)
         reserved = ReservedOperations(server.store)
-        of_all = (held, self._lockouts, policy, drill, reserved)
+        quotes = QuoteOperations(server.store)
+        of_all = (held, self._lockouts, policy, drill, reserved, quotes)
         return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
 
 from papercutd.domain.document import Document, PageGroup, is_believed
 from papercutd.domain.paper_sizes import charged_name
@@ -11,21 +13,24 @@ from papercutd.domain.price_table import NO_RULES
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.listings import Row
 
 
-class PriceOperations:
-    """``explain``, ``price.test``, ``price.import``, ``price.export``."""
+class Quoting(Protocol):
+    """The store of either server."""
+
+    def explain(self, word: str) -> Deferred[list[Row]]: ...
+    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]: ...
+
+
+class PriceFileOperations:
+    """``price.import`` and ``price.export``: at the application server."""
 
     def __init__(self, store: IApplicationStore) -> None:
         self._store = store
 
     def all(self) -> dict[str, Operation]:
-        return {
-            "explain": self.explain,
-            "price.test": self.test,
-            "price.import": self.import_prices,
-            "price.export": self.export,
-        }
+        return {"price.import": self.import_prices, "price.export": self.export}
 
     async def import_prices(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A new version of all prices; with ``check`` it is only looked at. All, or nothing."""
@@ -39,6 +44,16 @@ class PriceOperations:
     async def export(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A version as ``price.import`` takes it; 0: the newest."""
         return as_document(await self._store.export_prices(take(arguments, version=0)["version"]))
+
+
+class QuoteOperations:
+    """``explain`` and ``price.test``, the same at either server."""
+
+    def __init__(self, store: Quoting) -> None:
+        self._store = store
+
+    def all(self) -> dict[str, Operation]:
+        return {"explain": self.explain, "price.test": self.test}
 
     async def explain(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Line by line, how a charge came about: of a charge id, a key or a job id."""

@@ -66,9 +66,9 @@ def _explain(connection: Connection, charge: Row) -> Row:
         "amount_e4": charge["amount_e4"],
         "pages": charge["pages"],
         "sheets": charge["sheets"],
-        "lines": [_line(line) for line in lines],
+        "lines": [line_row(line) for line in lines],
         "price_version": charge["price_version"],
-        "prices": _prices(connection, charge["price_version"]),
+        "prices": prices_row(connection, "", charge["price_version"]),
         "decided_by": _decider(charge),
         "decided": None if ours is None else _decided(ours),
         "corrections": _corrections(charge, lines, ours),
@@ -82,7 +82,8 @@ def _explain(connection: Connection, charge: Row) -> Row:
     }
 
 
-def _line(line: PriceLine) -> Row:
+def line_row(line: PriceLine) -> Row:
+    """A line of a charge, to be shown."""
     return {
         "what": line.what,
         "quantity": line.quantity,
@@ -95,7 +96,7 @@ def _decided(decision: Decision) -> Row:
     return {
         "amount_e4": decision.amount_e4,
         "pages": total_pages(decision.lines),
-        "lines": [_line(line) for line in decision.lines],
+        "lines": [line_row(line) for line in decision.lines],
         "allowance": decision.allowance,
     }
 
@@ -108,10 +109,10 @@ def _decider(charge: Row) -> str:
     return f"site {charge['site'] or '?'} (stream {charge['decider']})"
 
 
-def _prices(connection: Connection, version: int) -> Row | None:
+def prices_row(connection: Connection, schema: str, version: int) -> Row | None:
     """That version; None: it is not kept any more, or was lost."""
     found = connection.execute(
-        "SELECT effective_from, body FROM price WHERE version = ?", (version,)
+        f"SELECT effective_from, body FROM {schema}price WHERE version = ?", (version,)
     ).fetchone()
     if found is None:
         return None

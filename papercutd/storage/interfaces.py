@@ -549,6 +549,12 @@ class ISiteStore(IJobStore):
         """Rules that concern this site and that this release cannot evaluate: what they touch
         is held."""
 
+    def explain(word: str) -> Deferred[list[Row]]:
+        """What this site knows of charges: of a key or a job id; NotFound."""
+
+    def quote(document: Document, user: str, printer: str) -> Deferred[Row]:
+        """What it would cost now, by the replica; NotFound, Rejected ``unavailable``."""
+
     def unsettled_total_e4() -> Deferred[int]:
         """Spent at this site and not in its replica yet."""
 

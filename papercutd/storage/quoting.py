@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from papercutd.domain.document import Document
-from papercutd.domain.pricing import total_e4, total_pages
+from papercutd.domain.pricing import PriceLine, PriceList, total_e4, total_pages
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.engine import Connection
+from papercutd.storage.explaining import line_row
 from papercutd.storage.listings import Row
 from papercutd.storage.priced import price_for
 
@@ -38,20 +41,24 @@ def read_quote(
         funds = accounts.funds(connection, accounts.heir(connection, person.account))
         spendable_e4 = funds.spendable_e4 if funds.restricted else None
     lines = price_for(connection, "", document, prices, place, whose)
+    return quote_row(document, prices, lines, user, printer, spendable_e4)
+
+
+def quote_row(
+    document: Document,
+    prices: PriceList,
+    lines: Sequence[PriceLine],
+    user: str,
+    printer: str,
+    spendable_e4: int | None,
+) -> Row:
+    """A quote to be shown."""
     return {
         "amount_e4": total_e4(lines),
         "currency": prices.currency,
         "pages": total_pages(lines),
         "sheets": document.sheets,
-        "lines": [
-            {
-                "what": line.what,
-                "quantity": line.quantity,
-                "unit_e4": line.unit_e4,
-                "amount_e4": line.amount_e4,
-            }
-            for line in lines
-        ],
+        "lines": [line_row(line) for line in lines],
         "price_version": prices.version,
         "user": user,
         "printer": printer,

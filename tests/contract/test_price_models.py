@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from papercutd.commands.price import explanation_text
 from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.price_draft import parse_draft
 from papercutd.domain.pricing import (
@@ -72,6 +73,32 @@ class PriceModelContract:
                 )
                 self.assertEqual(tuple(booked), (told.amount_e4, pages - 1))
         self.assertEqual(self.centre.listed(), [])
+
+    def test_a_site_quotes_and_explains_what_it_decided(self) -> None:
+        asked = self.asked(1, "anna", 9)
+        store = self.branch.store
+        quotes = [
+            self.result(one.quote(asked.document, "anna", "lp1"))
+            for one in (store, self.centre.store)
+        ]
+        self.assertEqual(*quotes)
+        decision = self.result(store.decide(self.askers[1], asked))
+        self.assertEqual(decision.amount_e4, quotes[0]["amount_e4"])
+        (found,) = self.result(store.explain(asked.key))
+        self.assertEqual((found["amount_e4"], found["pages"]), (decision.amount_e4, 9))
+        told = self.result(store.complete(self.askers[1], completion(asked, decision, 7)))
+        (found,) = self.result(store.explain(asked.job))
+        self.assertEqual((found["amount_e4"], found["pages"]), (told.amount_e4, 7))
+        self.assertEqual(sum(line["amount_e4"] for line in found["lines"]), told.amount_e4)
+        self.assertEqual((found["user"], found["printer"]), ("anna", "lp1"))
+        self.assertEqual(found["corrections"], ["9 sides were decided, 7 were printed"])
+        self.assertIn("this site", found["decided_by"])
+        self.assertIn("9 sides", explanation_text([found]))
+        for user, printer in (("x", ""), ("", "x")):
+            with self.assertRaises(NotFound):
+                self.result(store.quote(asked.document, user, printer))
+        with self.assertRaises(NotFound):
+            self.result(store.explain("x"))
 
     def test_the_least(self) -> None:
         decision = self.result(
