@@ -17,6 +17,7 @@ from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.migrate_store import add_migrate_store_command
 from papercutd.commands.money import add_money_commands, add_refund_commands
 from papercutd.commands.policy import add_commands as add_policy_commands
+from papercutd.commands.price import add_price_commands
 from papercutd.commands.quota import add_quota_commands
 from papercutd.commands.report import add_report_commands
 from papercutd.commands.sample_data import add_sample_data_command
@@ -175,16 +176,7 @@ def parser() -> argparse.ArgumentParser:
     add_refund_commands(add, group, uncollected, _operation)
     add_voucher_commands(add, group, _operation, _call)
 
-    price = group("price", "prices")
-    one = add("set", "a new version of the prices", _price_set, price)
-    one.add_argument(
-        "line",
-        nargs="+",
-        help="PAPER=GREY,COLOUR[,GREY,COLOUR of duplex], such as A4=0.05,0.20; * for others",
-    )
-    one.add_argument("--currency", default="EUR")
-    add("show", "all versions", _operation("price.show"), price)
-
+    add_price_commands(add, group, _operation, _call)
     add_quota_commands(add, group, _operation)
     add_report_commands(add, group, _operation)
     add_sample_data_command(add)
@@ -527,17 +519,6 @@ def _ask_secret(kind: str) -> str:
     if getpass.getpass("again: ") != secret:
         raise InvalidValue(kind, "was not the same twice")
     return secret
-
-
-def _price_set(options: argparse.Namespace, config: Any) -> Any:
-    prices = {}
-    for line in options.line:
-        paper, _, pair = line.partition("=")
-        if paper in prices:
-            raise InvalidValue(paper, "is given twice: write one line")
-        prices[paper] = pair.split(",")
-    arguments = {"prices": prices, "currency": options.currency}
-    return _call(options, config, "price.set", arguments)
 
 
 def _add_with_token(kind: str) -> Run:

@@ -13,10 +13,13 @@ from collections.abc import Iterable
 #: Prices that differ for paper printed on both sides.
 DUPLEX_PRICES = "duplex-prices"
 
+#: Prices with discounts, fees, categories of sizes, multipliers, or more lists than one.
+PRICE_MODELS = "price-models"
+
 #: Rules for a group that has groups within it.
 NESTED_GROUPS = "nested-groups"
 
-CAPABILITIES = frozenset({DUPLEX_PRICES, NESTED_GROUPS})
+CAPABILITIES = frozenset({DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS})
 
 
 def lacking(needs: Iterable[str], known: Iterable[str] = CAPABILITIES) -> list[str]:

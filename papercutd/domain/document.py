@@ -50,8 +50,10 @@ class Document:
         return self.copies * one
 
 
+#: A grey A4 side.
+ONE_PAGE = Document((PageGroup("A4", 1),))
 #: Of a job that nobody can look into: its price is that of its decision, whatever this says.
-AS_DECIDED = Document((PageGroup("A4", 1),))
+AS_DECIDED = ONE_PAGE
 
 
 def is_believed(document: Document, counted: int | None = None) -> bool:

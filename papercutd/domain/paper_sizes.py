@@ -127,3 +127,19 @@ def charged_name(text: str) -> str:
             " its millimetres such as 420x594mm, or * for all others",
         )
     return paper_name(width * _POINTS_PER_MM, height * _POINTS_PER_MM)
+
+
+def size_mm(paper: str) -> tuple[float, float] | None:
+    """The short and the long side of what jobs are charged by; None: it is no size.
+
+    >>> size_mm("A4"), size_mm("420x594mm"), size_mm("?")
+    ((210.0, 297.0), (420.0, 594.0), None)
+    """
+    named = SIZES.get(paper)
+    if named is not None:
+        return named
+    size = _MILLIMETRES.fullmatch(paper)
+    if size is None:
+        return None
+    short, long = sorted((float(size[1]), float(size[2])))
+    return short, long

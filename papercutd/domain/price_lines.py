@@ -25,15 +25,18 @@ def parse_lines(prices: Mapping[str, Any]) -> tuple[tuple[PagePrice, ...], PageP
         paper = OTHER if text.strip() == OTHER else charged_name(text)
         if paper in lines:
             raise InvalidValue(text, f"is the same paper as {written[paper]}: write one line")
-        if not isinstance(pair, list) or len(pair) not in (2, 4):
-            raise InvalidValue(
-                text, "needs a grey and a colour price, and for duplex both or neither"
-            )
-        amounts = [parse_amount_e4(str(amount), field=text) for amount in pair]
-        if min(amounts) < 0:
-            raise InvalidValue(text, "has a negative price")
-        written[paper], lines[paper] = text, PagePrice(paper, *amounts)
+        written[paper], lines[paper] = text, PagePrice(paper, *parse_pair(text, pair))
     other = lines.pop(OTHER, None)
     if other is None:
         raise InvalidValue("prices", "need a line * for all other sizes")
     return tuple(lines.values()), other
+
+
+def parse_pair(text: str, pair: Any) -> list[int]:
+    """The two or four prices of the line ``text``."""
+    if not isinstance(pair, list) or len(pair) not in (2, 4):
+        raise InvalidValue(text, "needs a grey and a colour price, and for duplex both or neither")
+    amounts = [parse_amount_e4(str(amount), field=text) for amount in pair]
+    if min(amounts) < 0:
+        raise InvalidValue(text, "has a negative price")
+    return amounts

@@ -35,6 +35,7 @@ from papercutd.services.policy_operations import (
     SitePolicyOperations,
     site_alarms,
 )
+from papercutd.services.price_operations import PriceFileOperations, QuoteOperations, check_simple
 from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.refund_operations import RefundOperations
 from papercutd.services.reports import ReportOperations
@@ -136,6 +137,8 @@ class StoreOperations:
             **QuotaOperations(self.store).all(),
             **AdjustOperations(self.store).all(),
             **RefundOperations(self.store).all(),
+            **PriceFileOperations(self.store).all(),
+            **QuoteOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),
@@ -239,6 +242,7 @@ class StoreOperations:
         """
         given = take(arguments, prices={}, currency="EUR", effective_from=0.0)
         papers, other = parse_lines(given["prices"])
+        await check_simple(self.store)
         prices = PriceList(0, given["effective_from"], given["currency"], papers, other)
         return {"version": await self.store.add_prices(prices)}
 
@@ -636,7 +640,8 @@ class SiteOperations:
         policy = SitePolicyOperations(server)
         drill = DrillOperations(server.drill)
         reserved = ReservedOperations(server.store)
-        of_all = (held, self._lockouts, policy, drill, reserved)
+        quotes = QuoteOperations(server.store)
+        of_all = (held, self._lockouts, policy, drill, reserved, quotes)
         return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:

@@ -9,18 +9,24 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import Deferred
 
+from papercutd.domain.document import Document
 from papercutd.domain.job import fold_user_name
+from papercutd.domain.price_check import check_prices
+from papercutd.domain.price_draft import Draft
 from papercutd.domain.pricing import PriceList
 from papercutd.errors import Rejected, StorageFull
 from papercutd.storage import listings, outages, retiring
-from papercutd.storage.accounts import Entry
+from papercutd.storage.accounts import Accounts, Entry
 from papercutd.storage.allowances import Allowances
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
+from papercutd.storage.explaining import read_explanation
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
+from papercutd.storage.price_drafts import find_prices, read_draft
+from papercutd.storage.quoting import read_quote
 from papercutd.storage.schedules import (
     QuotaPiece,
     Schedule,
@@ -40,6 +46,7 @@ class AdministeredStore:
     """Each method is one transaction, or one read beside the writer."""
 
     directory: Directory
+    accounts: Accounts
     merging: Merging
     charging: Charging
     allowances: Allowances
@@ -155,8 +162,39 @@ class AdministeredStore:
 
         return self.write(add)
 
+    def import_prices(self, draft: Draft, is_real: bool) -> Deferred[int]:
+        """The number of the new version, checked whole; else nothing. Raises NotFound."""
+
+        def find(connection: Connection) -> PriceList:
+            prices = find_prices(connection, self.directory, draft)
+            check_prices(prices)
+            self.directory.check_currency(connection, prices.currency)
+            return prices
+
+        def add(connection: Connection) -> int:
+            version = self.directory.add_prices(connection, find(connection))
+            self.charging.forget_prices(version)
+            return version
+
+        return self.write(add) if is_real else self.read(lambda c: find(c).version)
+
+    def export_prices(self, version: int) -> Deferred[Draft]:
+        """That version with names, the newest for 0; raises NotFound."""
+        return self.read(lambda c: read_draft(c, version))
+
     def prices(self) -> Deferred[list[Row]]:
         return self.read(listings.read_prices)
+
+    def explain(self, word: str) -> Deferred[list[Row]]:
+        """How the charges that ``word`` names came about; raises NotFound."""
+        return self.read(lambda c: read_explanation(c, word))
+
+    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]:
+        """What ``document`` would cost now; raises NotFound, Rejected ``unavailable``."""
+        now, who = self._wall_s(), (user, printer)
+        return self.read(
+            lambda c: read_quote(c, self.directory, self.accounts, document, *who, now)
+        )
 
     def id_of(self, kind: str, name: str) -> Deferred[int]:
         """The id of a site, provider, printer or device; raises NotFound."""

@@ -14,7 +14,12 @@ import attrs
 import msgspec
 
 from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
-from papercutd.domain.document import SIDES_MAX, correct_pages, is_believed
+from papercutd.domain.document import (
+    ONE_PAGE,
+    SIDES_MAX,
+    correct_pages,
+    is_believed,
+)
 from papercutd.domain.job import (
     Completion,
     Receipt,
@@ -24,10 +29,12 @@ from papercutd.domain.job import (
     is_run,
 )
 from papercutd.domain.pricing import (
+    Dearest,
     PriceLine,
     PriceList,
+    are_possible,
+    exceed,
     fit_lines,
-    price_document,
     reprice_pages,
     total_e4,
     total_pages,
@@ -43,6 +50,7 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.policies import read_strict
+from papercutd.storage.priced import price_for
 from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
 from papercutd.storage.timeline import is_lost
@@ -211,8 +219,9 @@ class Charging:
         site = asker.name if asker.role == "site" else None
         waits = check_printer(connection, "", request, site)
         prices = self.prices_now(connection)
-        lines = price_document(request.document, prices)
         person = self._directory.find_person(connection, request.user_name)
+        user = None if person is None else person.id
+        lines = price_for(connection, "", request.document, prices, request.printer, user)
         now = self._wall_s()
         transfer = account = None
         verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
@@ -249,7 +258,7 @@ class Charging:
             verdict=verdict,
             reason=reason,
             decider=APPLICATION,
-            user=None if person is None else person.id,
+            user=user,
             account=account,
             printer=request.printer,
             price_version=prices.version,
@@ -448,15 +457,16 @@ class Charging:
         )
         version = completion.price_version
         prices = self.prices(connection, version) or self.prices_now(connection)
+        user = None if person is None else person.id
         return Decision(
             verdict=Verdict.ALLOW,
             reason=Reason.UNREACHABLE,
             decider="tracker",
-            user=None if person is None else person.id,
+            user=user,
             account=None if person is None else person.account,
             printer=completion.printer,
             price_version=prices.version,
-            lines=price_document(completion.document, prices),
+            lines=price_for(connection, "", completion.document, prices, completion.printer, user),
             position=completion.position,
         )
 
@@ -471,19 +481,21 @@ class Charging:
         by the one in force.
         """
         prices = self.prices(connection, decision.price_version)
-        dearest_e4 = self._setting(self._dearest_e4, connection)
-        if any(line.unit_e4 > dearest_e4 for line in decision.lines):
+        who = (decision.printer, decision.user)
+        if exceed(decision.lines, self._setting(self._dearest, connection)):
             if is_lost(connection, decision.position):
                 return decision, ["price-difference"]
             if prices is not None:
                 raise Rejected("bad-fields", "dearer than any retained price")
             now = self.prices_now(connection)
-            lines = price_document(completion.document, now)
+            lines = price_for(connection, "", completion.document, now, *who)
             decision = attrs.evolve(decision, lines=lines, price_version=now.version)
             return decision, ["price-difference"]
-        if prices is None or price_document(completion.document, prices) != decision.lines:
-            return decision, ["price-difference"]
-        return decision, []
+        if prices is not None:
+            ours = price_for(connection, "", completion.document, prices, *who)
+            if ours == decision.lines:
+                return decision, []
+        return decision, ["price-difference"]
 
     def _check_payer(self, connection: Connection, account: int) -> None:
         """Raise Rejected ``bad-fields`` unless ``account`` is a person's or a shared one."""
@@ -534,11 +546,14 @@ class Charging:
         """The lines to charge and what is to be listed about them."""
         listed: list[str] = []
         prices = self.prices(connection, decision.price_version)
-        if any(not 0 <= n.quantity <= SIDES_MAX or n.unit_e4 < 0 for n in decision.lines):
+        if not are_possible(decision.lines, SIDES_MAX):
             raise Rejected("bad-fields", "a negative amount, or more than can be printed")
         if not completion.document.analysed:
-            unit = (prices or self.prices_now(connection)).grey_a4_e4
-            return (PriceLine("counted by the printer", completion.pages or 0, unit),), listed
+            prices = prices or self.prices_now(connection)
+            who = (decision.printer, decision.user)
+            grey = price_for(connection, "", ONE_PAGE, prices, *who)[0]
+            counted = PriceLine("counted by the printer", completion.pages or 0, grey.unit_e4)
+            return (counted,), listed
         pages, set_aside = correct_pages(total_pages(decision.lines), completion.pages)
         if is_run(completion.step):
             # A run's reservation is no analysis: what came out is what the device counted.
@@ -549,10 +564,12 @@ class Charging:
             listed.append("count-set-aside")
         return reprice_pages(decision.lines, pages), listed
 
-    def _dearest_e4(self, connection: Connection) -> int:
-        versions = [row[0] for row in connection.execute("SELECT version FROM price")]
-        found = [self.prices(connection, version) for version in versions]
-        return max((prices.dearest_e4 for prices in found if prices is not None), default=0)
+    def _dearest(self, connection: Connection) -> Dearest:
+        most = Dearest()
+        for (version,) in connection.execute("SELECT version FROM price").fetchall():
+            prices = self.prices(connection, version)
+            most = most if prices is None else most.with_(prices.dearest)
+        return most
 
     def _pay(
         self,

@@ -32,7 +32,6 @@ from papercutd.domain.pricing import (
     PriceLine,
     PriceList,
     fit_lines,
-    price_document,
     reprice_pages,
     total_e4,
     total_pages,
@@ -44,6 +43,7 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.people import find_user, has_expired, heir_of_user, merged_users
 from papercutd.storage.policies import read_effective
+from papercutd.storage.priced import price_for
 from papercutd.storage.promises import read_promised, with_promised
 from papercutd.storage.records import (
     ALLOWANCE,
@@ -108,7 +108,8 @@ class Deciding:
         identity = connection.execute("SELECT site, stream FROM identity").fetchone()
         waits = check_printer(connection, "replica.", request, None)
         position = replica.read_position(connection)
-        prices, capable = _prices_now(connection, self.dated_s())
+        prices, capable = prices_in_force(connection, self.dated_s())
+        user = find_user(connection, "replica.", request.user_name)
         decision = Decision(
             verdict=Verdict.HOLD,
             reason=Reason.UNKNOWN_USER,
@@ -117,10 +118,11 @@ class Deciding:
             account=None,
             printer=request.printer,
             price_version=prices.version,
-            lines=price_document(request.document, prices),
+            lines=price_for(
+                connection, "replica.", request.document, prices, request.printer, user
+            ),
             position="" if position is None else position.text,
         )
-        user = find_user(connection, "replica.", request.user_name)
         person = connection.execute(
             "SELECT id, account, disabled, expires_at FROM replica.user WHERE id = ?", (user,)
         ).fetchone()
@@ -337,7 +339,7 @@ class Deciding:
         return append_body(connection, encode_record(record), self._wall_s())
 
 
-def _prices_now(connection: Connection, dated_s: float) -> tuple[PriceList, bool]:
+def prices_in_force(connection: Connection, dated_s: float) -> tuple[PriceList, bool]:
     """The version in force and whether this release can evaluate it.
 
     Where none is, the application server's clock was wrong when it was heard last: then the
@@ -396,7 +398,7 @@ def _decide_unknown(held: Decision, policy: Effective, waits: bool) -> Decision:
 def read_policy(connection: Connection, user: int | None, dated_s: float) -> Effective:
     """What holds at this site for ``user``; None: for anybody in no group."""
     (site,) = connection.execute("SELECT site FROM identity").fetchone()
-    prices, _ = _prices_now(connection, dated_s)
+    prices, _ = prices_in_force(connection, dated_s)
     return read_effective(connection, site, user, prices.grey_a4_e4)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import attrs
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from papercutd.domain.card import hash_card, normalise_card
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
+from papercutd.domain.price_check import check_prices
 from papercutd.domain.pricing import PriceList
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Rejected
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
@@ -38,6 +40,8 @@ SITE_COLUMNS = frozenset(
 #: ``link``: people may link a card that nobody has to themselves.
 DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release", "link")
 DEVICE_LOGINS = ("card", "card-pin", "password")
+#: Versions of prices that are kept parsed.
+PRICES_KEPT = 16
 _NUMBER = re.compile("[0-9]{1,15}")
 
 
@@ -61,8 +65,9 @@ def encode_prices(prices: PriceList) -> str:
     return msgspec.json.encode(prices).decode()
 
 
+@lru_cache(maxsize=PRICES_KEPT)
 def decode_prices(body: str) -> PriceList:
-    """The version as it was stored."""
+    """The version as it was stored; parsed once, for one that says the same is the same."""
     return msgspec.json.decode(body, type=PriceList)
 
 
@@ -271,12 +276,8 @@ class Directory:
     def add_prices(self, connection: Connection, prices: PriceList) -> int:
         """A new version of the prices, in force from its ``effective_from``."""
         version = next_id(connection, "price", "version")
-        lines = (*prices.papers, prices.other)
-        if any(not 0 <= unit < 10**9 for line in lines for unit in line.units_e4):
-            raise InvalidValue("price", "is negative or out of bounds")
-        if len({line.paper for line in prices.papers}) != len(prices.papers):
-            raise InvalidValue("paper", "occurs twice")
-        self._check_currency(connection, prices.currency)
+        check_prices(prices)
+        self.check_currency(connection, prices.currency)
         prices = attrs.evolve(prices, version=version)
         connection.execute(
             "INSERT INTO price (version, effective_from, body, needs) VALUES (?, ?, ?, ?)",
@@ -285,7 +286,7 @@ class Directory:
         self._log.touch("price", version)
         return version
 
-    def _check_currency(self, connection: Connection, currency: str) -> None:
+    def check_currency(self, connection: Connection, currency: str) -> None:
         """Raise InvalidValue for another currency once there are amounts in the one in force."""
         found = connection.execute(
             "SELECT body FROM price WHERE EXISTS (SELECT 1 FROM transfer)"

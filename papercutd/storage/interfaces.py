@@ -16,9 +16,11 @@ from zope.interface import Attribute, Interface
 
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.decision import Decision
+from papercutd.domain.document import Document
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import TOLD_NOTHING, Completion, Receipt, Request, SessionRef, Told
 from papercutd.domain.policy import Effective, Rule
+from papercutd.domain.price_draft import Draft
 from papercutd.domain.pricing import PriceList
 from papercutd.domain.signed import Signature
 from papercutd.domain.site_scope import Reach
@@ -344,8 +346,21 @@ class IApplicationStore(IJobStore):
     def add_prices(prices: PriceList) -> Deferred[int]:
         """The number of the new version."""
 
+    def import_prices(draft: Draft, is_real: bool) -> Deferred[int]:
+        """The number of the new version, all of it or nothing; 0 where it is only checked.
+        NotFound, InvalidValue."""
+
+    def export_prices(version: int) -> Deferred[Draft]:
+        """That version with names, the newest for 0; NotFound."""
+
     def prices() -> Deferred[list[Row]]:
         """All versions."""
+
+    def explain(word: str) -> Deferred[list[Row]]:
+        """How charges came about: of a charge id, a key or a job id; NotFound."""
+
+    def quote(document: Document, user: str, printer: str) -> Deferred[Row]:
+        """What it would cost now, of ``user`` and at ``printer`` where they are given; NotFound."""
 
     def id_of(kind: str, name: str) -> Deferred[int]:
         """The id of a site, provider, printer or device; NotFound."""
@@ -534,6 +549,12 @@ class ISiteStore(IJobStore):
     def rules_not_understood() -> Deferred[list[str]]:
         """Rules that concern this site and that this release cannot evaluate: what they touch
         is held."""
+
+    def explain(word: str) -> Deferred[list[Row]]:
+        """What this site knows of charges: of a key or a job id; NotFound."""
+
+    def quote(document: Document, user: str, printer: str) -> Deferred[Row]:
+        """What it would cost now, by the replica; NotFound, Rejected ``unavailable``."""
 
     def unsettled_total_e4() -> Deferred[int]:
         """Spent at this site and not in its replica yet."""

@@ -18,6 +18,7 @@ from papercutd.domain.chain import CHAIN_START, Mark, Position
 from papercutd.domain.decision import (
     Decision,
 )
+from papercutd.domain.document import Document
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import (
     TOLD_NOTHING,
@@ -52,6 +53,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.policies import rules_not_understood, unsettled_total_e4
+from papercutd.storage.prices_here import explain_here, quote_here
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, find_table, read_range
 from papercutd.storage.site_journal import (
@@ -251,6 +253,14 @@ class SiteStore:
 
     def provider_settings(self, name: str) -> Deferred[ProviderSettings]:
         return self.read(lambda c: read_provider_settings(c, name))
+
+    def explain(self, word: str) -> Deferred[list[Row]]:
+        """What this site knows of the charges that ``word`` names; raises NotFound."""
+        return self.read(lambda c: explain_here(c, word))
+
+    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]:
+        """What ``document`` would cost now, by the replica; raises NotFound, Rejected."""
+        return self.read(lambda c: quote_here(c, document, user, printer, self._dated_s()))
 
     def printer_id(self, name: str) -> Deferred[int]:
         """The printer called ``name`` in the replica; raises NotFound."""

@@ -69,7 +69,7 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
     "SELECT version FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1": (
         Need("price", "in force at"),
     ),
-    # charging._dearest_e4
+    # charging._dearest
     "SELECT version FROM price": (Need("price", "all"),),
     # timeline.is_lost: nothing is, of the newest timeline.
     "SELECT EXISTS (SELECT 1 FROM change_log WHERE timeline > ?1 AND number <= ?2)"

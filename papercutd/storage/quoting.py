@@ -1,0 +1,66 @@
+"""What a document would cost now, at the application server: read-only, nothing is reserved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from papercutd.domain.document import Document
+from papercutd.domain.pricing import PriceLine, PriceList, total_e4, total_pages
+from papercutd.errors import NotFound, Rejected
+from papercutd.storage.accounts import Accounts
+from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.engine import Connection
+from papercutd.storage.explaining import line_row
+from papercutd.storage.listings import Row
+from papercutd.storage.priced import price_for
+
+
+def read_quote(
+    connection: Connection,
+    directory: Directory,
+    accounts: Accounts,
+    document: Document,
+    user: str,
+    printer: str,
+    now: float,
+) -> Row:
+    """Its lines, for ``user`` and at ``printer`` where they are named; raises NotFound."""
+    found = connection.execute(
+        "SELECT body FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1", (now,)
+    ).fetchone()
+    if found is None:
+        raise Rejected("unavailable", "no price list is in force")
+    prices = decode_prices(found[0])
+    place = directory.id_of(connection, "printer", printer) if printer else 0
+    spendable_e4, whose = None, None
+    if user:
+        person = directory.find_person(connection, user)
+        if person is None:
+            raise NotFound("user", user)
+        whose = person.id
+        funds = accounts.funds(connection, accounts.heir(connection, person.account))
+        spendable_e4 = funds.spendable_e4 if funds.restricted else None
+    lines = price_for(connection, "", document, prices, place, whose)
+    return quote_row(document, prices, lines, user, printer, spendable_e4)
+
+
+def quote_row(
+    document: Document,
+    prices: PriceList,
+    lines: Sequence[PriceLine],
+    user: str,
+    printer: str,
+    spendable_e4: int | None,
+) -> Row:
+    """A quote to be shown."""
+    return {
+        "amount_e4": total_e4(lines),
+        "currency": prices.currency,
+        "pages": total_pages(lines),
+        "sheets": document.sheets,
+        "lines": [line_row(line) for line in lines],
+        "price_version": prices.version,
+        "user": user,
+        "printer": printer,
+        "spendable_e4": spendable_e4,
+    }
