@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from papercutd.commands.audit import add_audit_command
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.migrate_store import add_migrate_store_command
@@ -60,6 +61,13 @@ def parser() -> argparse.ArgumentParser:
         help="configuration of the server concerned (default: %(default)s)",
     )
     top.add_argument("--role", choices=_MODEL_WORDS, help="of that file (default: by its name)")
+    top.add_argument(
+        "--as",
+        dest="asked_by",
+        metavar="NAME",
+        default=os.environ.get("SUDO_USER"),
+        help="who does this, for the audit (default: whoever called sudo, else the user)",
+    )
     top.add_argument("--json", action="store_true", help="print one JSON object")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -302,6 +310,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--provider-journal", dest="provider_journals", action="append", default=[])
     repair = "at a site: compare the replica with the application server, fetch what differs"
     one.add_argument("--repair", action="store_true", default=None, help=repair)
+    add_audit_command(add, _call)
     add_statement_commands(add, group, one, _operation)
     one = add("backup", "copy this server's database while it works", _backup)
     one.add_argument("path", metavar="FILE", help="where; nothing is overwritten")
@@ -412,7 +421,17 @@ def _table(rows: list[Any], indent: str) -> str:
 # What the commands do.
 
 _NOT_ARGUMENTS = frozenset(
-    {"config", "role", "json", "command", "subcommand", "run", "cups_command", "readable"}
+    {
+        "config",
+        "role",
+        "json",
+        "command",
+        "subcommand",
+        "run",
+        "cups_command",
+        "readable",
+        "asked_by",
+    }
 )
 
 
@@ -438,14 +457,14 @@ def _call(options: argparse.Namespace, config: Any, name: str, arguments: dict[s
 
     socket_path = os.path.join(config.data_dir, "control.sock")
     try:
-        return call(socket_path, name, arguments, _progress)
+        return call(socket_path, name, arguments, _progress, who=options.asked_by)
     except ControlError as error:
         is_app = role_of(options.config, options.role) == "app"
         if error.code != "not-running" or not is_app:
             raise
     from papercutd.commands.offline import run_offline
 
-    return run_offline(config, name, arguments, _progress)
+    return run_offline(config, name, arguments, _progress, options.asked_by)
 
 
 def _progress(figures: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.allowance_operations import AllowanceOperations
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.audit_operations import AuditOperations
 from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
@@ -132,6 +133,7 @@ class StoreOperations:
             **AllowanceOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
             **ReportOperations(self.store).all(),
+            **AuditOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),
             **({} if self.imports is None else self.imports.all()),
