@@ -22,6 +22,7 @@ from papercutd.commands.report import add_report_commands
 from papercutd.commands.sample_data import add_sample_data_command
 from papercutd.commands.site_scope import add_site_scope_command
 from papercutd.commands.statement import add_statement_commands
+from papercutd.commands.transactions import add_transaction_commands
 from papercutd.commands.user_files import add_user_file_commands
 from papercutd.commands.user_settings import UNTIL_HELP, add_user_settings_commands
 from papercutd.config.load import load_config
@@ -171,6 +172,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--balance", default="0", help="opening balance, such as 200.00")
     one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
     add("list", "list shared accounts", _operation("account.list"), account)
+
+    add_transaction_commands(add, {"user": user, "account": account}, _operation)
 
     uncollected = group("uncollected", "what was printed and nobody pays yet")
     add("list", "list it", _operation("uncollected.list"), uncollected)

@@ -42,6 +42,7 @@ from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
+from papercutd.services.transaction_operations import TransactionOperations
 from papercutd.services.user_operations import UserOperations
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
@@ -134,6 +135,7 @@ class StoreOperations:
             **QuotaOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **AuditOperations(self.store).all(),
+            **TransactionOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),
             **({} if self.imports is None else self.imports.all()),

@@ -82,6 +82,7 @@ from papercutd.storage.site_scopes import (
     within,
 )
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
+from papercutd.storage.transactions import TransactionStore
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
     PrinterSettings,
@@ -139,6 +140,7 @@ class ApplicationStore(AdministeredStore):
         )
         self.certificates = Certificates(log)
         self.monthly = MonthlyStore(self)
+        self.transactions = TransactionStore(self, self.directory)
         self.audit = AuditStore(self, writer, log, self.directory)
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)

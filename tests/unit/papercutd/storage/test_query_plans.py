@@ -13,6 +13,7 @@ from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
 from papercutd.storage.acts import Act
 from papercutd.storage.people import find_by_card, find_by_name
+from papercutd.storage.transactions import Place
 from tests.support.stores import WALL_S, completion, request
 from tests.unit.papercutd.storage.test_sample_data import Loaded
 
@@ -106,6 +107,13 @@ class QueryPlanTests(Loaded):
         for by in ("user", "printer", "account", "site", "month"):
             self.check(lambda by=by: self.result(report(by, month, month, "pages", 50)))
         self.check(lambda: self.result(self.store.monthly.roll()))
+
+    def test_transactions(self) -> None:
+        find = self.store.transactions
+        for place in (None, Place(1_000, 5)):
+            self.check(lambda p=place: self.result(find.of_user("sample00000007", p)))
+        self.result(self.store.add_account("Institute", 7, True))
+        self.check(lambda: self.result(find.of_account("Institute", None)))
 
     def test_audit(self) -> None:
         act = Act("an-act", WALL_S, "carl", "", "user.adjust", "{}", (("user", "sample00000007"),))
