@@ -22,8 +22,12 @@ def call(
     arguments: dict[str, Any],
     on_progress: Callable[[dict[str, Any]], None] = lambda figures: None,
     timeout_s: float = 600.0,
+    who: str | None = None,
 ) -> Any:
-    """The result of operation ``name``; raises ControlError (``not-running``: nobody listens)."""
+    """The result of operation ``name``, asked by ``who`` (None: this process's user).
+
+    Raises ControlError (``not-running``: nobody listens).
+    """
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(timeout_s)
     try:
@@ -31,7 +35,8 @@ def call(
     except OSError as error:
         raise ControlError("not-running", f"no server answers at {path}: start it first") from error
     with connection, connection.makefile("rwb") as stream:
-        stream.write(json.dumps({"call": name, "arguments": arguments}).encode() + b"\n")
+        asked = {"call": name, "arguments": arguments, "as": who}
+        stream.write(json.dumps(asked).encode() + b"\n")
         stream.flush()
         for line in stream:
             said = json.loads(line)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from papercutd.commands.audit import add_audit_command
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.migrate_store import add_migrate_store_command
@@ -23,6 +24,7 @@ from papercutd.commands.report import add_report_commands
 from papercutd.commands.sample_data import add_sample_data_command
 from papercutd.commands.site_scope import add_site_scope_command
 from papercutd.commands.statement import add_statement_commands
+from papercutd.commands.transactions import add_transaction_commands
 from papercutd.commands.user_files import add_user_file_commands
 from papercutd.commands.user_settings import UNTIL_HELP, add_user_settings_commands
 from papercutd.commands.voucher import add_voucher_commands
@@ -63,6 +65,13 @@ def parser() -> argparse.ArgumentParser:
         help="configuration of the server concerned (default: %(default)s)",
     )
     top.add_argument("--role", choices=_MODEL_WORDS, help="of that file (default: by its name)")
+    top.add_argument(
+        "--as",
+        dest="asked_by",
+        metavar="NAME",
+        default=os.environ.get("SUDO_USER"),
+        help="who does this, for the audit (default: whoever called sudo, else the user)",
+    )
     top.add_argument("--json", action="store_true", help="print one JSON object")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -167,6 +176,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--balance", default="0", help="opening balance, such as 200.00")
     one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
     add("list", "list shared accounts", _operation("account.list"), account)
+
+    add_transaction_commands(add, {"user": user, "account": account}, _operation)
 
     uncollected = group("uncollected", "what was printed and nobody pays yet")
     add("list", "list it", _operation("uncollected.list"), uncollected)
@@ -299,6 +310,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--provider-journal", dest="provider_journals", action="append", default=[])
     repair = "at a site: compare the replica with the application server, fetch what differs"
     one.add_argument("--repair", action="store_true", default=None, help=repair)
+    add_audit_command(add, _call)
     add_statement_commands(add, group, one, _operation)
     one = add("backup", "copy this server's database while it works", _backup)
     one.add_argument("path", metavar="FILE", help="where; nothing is overwritten")
@@ -409,7 +421,17 @@ def _table(rows: list[Any], indent: str) -> str:
 # What the commands do.
 
 _NOT_ARGUMENTS = frozenset(
-    {"config", "role", "json", "command", "subcommand", "run", "cups_command", "readable"}
+    {
+        "config",
+        "role",
+        "json",
+        "command",
+        "subcommand",
+        "run",
+        "cups_command",
+        "readable",
+        "asked_by",
+    }
 )
 
 
@@ -435,14 +457,14 @@ def _call(options: argparse.Namespace, config: Any, name: str, arguments: dict[s
 
     socket_path = os.path.join(config.data_dir, "control.sock")
     try:
-        return call(socket_path, name, arguments, _progress)
+        return call(socket_path, name, arguments, _progress, who=options.asked_by)
     except ControlError as error:
         is_app = role_of(options.config, options.role) == "app"
         if error.code != "not-running" or not is_app:
             raise
     from papercutd.commands.offline import run_offline
 
-    return run_offline(config, name, arguments, _progress)
+    return run_offline(config, name, arguments, _progress, options.asked_by)
 
 
 def _progress(figures: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.internet.task import Clock
 from papercutd.config.model import AppConfig
 from papercutd.environment import real_environment
 from papercutd.errors import NotFound
+from papercutd.faces.control import WHO_MAX, name_of_user
 from papercutd.identity.authority import Authority, pin_of
 from papercutd.identity.joining import JoinService
 from papercutd.identity.signing import Signer
@@ -19,6 +21,7 @@ from papercutd.identity.web_certificate import WebCertificate
 from papercutd.roles.common import DataDirectory
 from papercutd.roles.stores import open_application_database
 from papercutd.services.administration import StoreOperations
+from papercutd.services.auditing import Caller, audited
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.operation import take
 from papercutd.services.statements import Statements
@@ -32,6 +35,7 @@ def run_offline(
     name: str,
     arguments: dict[str, Any],
     progress: Callable[[dict[str, Any]], None],
+    who: str | None = None,
 ) -> Any:
     """The result of operation ``name``; raises NotFound for one that needs a running server."""
     data = DataDirectory(config.data_dir)
@@ -63,9 +67,12 @@ def run_offline(
             return {"token": await joining.make_token(found["role"], found["name"])}
 
         operations["token"] = token
-        if name not in operations:
+        user = name_of_user(os.getuid())
+        caller = Caller((who or user)[:WHO_MAX], f"server not running, {user}")
+        told: dict[str, Any] = dict(audited(operations, store, env, caller))
+        if name not in told:
             raise NotFound("running server for", name)
-        return result_of(clock, Deferred.fromCoroutine(operations[name](arguments, progress)))
+        return result_of(clock, Deferred.fromCoroutine(told[name](arguments, progress)))
     finally:
         if connection is not None:
             connection.close()

@@ -1,15 +1,19 @@
 """The control socket: what `papercutd` says to a running server, on its own machine.
 
 A Unix socket that only its owner may open. One JSON object a line asks
-``{"call": name, "arguments": {...}}``; lines ``{"progress": ...}`` may come, then one
+``{"call": name, "arguments": {...}, "as": "anna"}`` (who asks, if not the user of the
+socket); lines ``{"progress": ...}`` may come, then one
 ``{"result": ...}`` or ``{"error": {"code": ..., "text": ...}}``.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import pwd
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,9 +23,12 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from papercutd.errors import PapercutError
+from papercutd.services.auditing import CALLER, Caller
+from papercutd.services.operation import code_of
 
 _log = Logger()
 LINE_MAX = 1_048_576
+WHO_MAX = 100
 Progress = Callable[[dict[str, Any]], None]
 Operation = Callable[[dict[str, Any], Progress], Awaitable[Any]]
 
@@ -44,16 +51,17 @@ class _Control(LineOnlyReceiver):
             asked = json.loads(line)
             operation = self._operations[asked["call"]]
             arguments = dict(asked.get("arguments") or {})
+            caller = self._caller(asked.get("as"))
         except (ValueError, KeyError, TypeError):
             self._say({"error": {"code": "bad-call", "text": "this server has no such operation"}})
             return
+        CALLER.set(caller)
         try:
             result = await self._operate(operation, arguments)
         except CancelledError:
             _log.info("operation {name} ended: nobody waits for it", name=asked["call"])
         except PapercutError as error:
-            code = getattr(error, "code", "") or code_of(type(error))
-            self._say({"error": {"code": code, "text": str(error)}})
+            self._say({"error": {"code": code_of(error), "text": str(error)}})
         except Exception:
             _log.failure("operation {name} failed", failure=Failure(), name=asked["call"])
             text = "the server failed at this, its log says why"
@@ -72,6 +80,28 @@ class _Control(LineOnlyReceiver):
         finally:
             self._interruptible.discard(running)
 
+    def _caller(self, named: object) -> Caller:
+        """Who asks: as the caller says, else the user whose process it is."""
+        if named is not None and not (
+            isinstance(named, str) and 0 < len(named) <= WHO_MAX and named.isprintable()
+        ):
+            raise ValueError("who asks is no name")
+        user = self._peer()
+        who = named or user or Caller().who
+        return Caller(who, f"control socket, {user}" if user else "control socket")
+
+    def _peer(self) -> str:
+        """The user of the socket's other end; empty where the system does not say."""
+        connection = getattr(self.transport, "socket", None)
+        if connection is None:
+            return ""
+        size = struct.calcsize("3i")
+        try:
+            told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        except OSError:
+            return ""
+        return name_of_user(struct.unpack("3i", told)[1])
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         for running in list(self._interruptible):
             running.cancel()
@@ -81,9 +111,13 @@ class _Control(LineOnlyReceiver):
             self.sendLine(json.dumps(message).encode())
 
 
-def code_of(error: type[Exception]) -> str:
-    """``storage-full`` of StorageFull."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
+@lru_cache(maxsize=256)
+def name_of_user(uid: int) -> str:
+    """The login name, or the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 class ControlFactory(Factory):

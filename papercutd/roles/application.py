@@ -51,6 +51,7 @@ from papercutd.roles.stores import database_of, open_application
 from papercutd.roles.verifying import BooksVerifier
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.auditing import audited
 from papercutd.services.reports import Monthly
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
@@ -282,7 +283,7 @@ class ApplicationRole:
             done = with_others(done, several)
         told = with_certificate(plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, store, self._listeners, self._reactor)
-        self._listeners.unix(self._data.control_socket, ControlFactory(told))
+        self._listeners.unix(self._data.control_socket, ControlFactory(audited(told, store, env)))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),
             *(self._database, server, told),

@@ -21,6 +21,7 @@ from papercutd.identity.verifiers import Verifiers
 from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.allowance_operations import AllowanceOperations
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.audit_operations import AuditOperations
 from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
@@ -44,6 +45,7 @@ from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
+from papercutd.services.transaction_operations import TransactionOperations
 from papercutd.services.user_operations import UserOperations
 from papercutd.services.voucher_operations import VoucherOperations
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
@@ -140,6 +142,8 @@ class StoreOperations:
             **PriceFileOperations(self.store).all(),
             **QuoteOperations(self.store).all(),
             **ReportOperations(self.store).all(),
+            **AuditOperations(self.store).all(),
+            **TransactionOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),
             **({} if self.imports is None else self.imports.all()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -20,6 +21,12 @@ def interruptible(operation: F) -> F:
     """``operation`` only reads, for long perhaps: it ends when nobody waits for it any more."""
     operation.is_interruptible = True  # type: ignore[attr-defined]
     return operation
+
+
+def code_of(error: Exception) -> str:
+    """Its own code, else ``storage-full`` of StorageFull."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    return str(getattr(error, "code", "") or name)
 
 
 def uninterrupted(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:

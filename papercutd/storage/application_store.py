@@ -29,8 +29,10 @@ from papercutd.errors import Rejected
 from papercutd.points import passing
 from papercutd.storage import askers, lost_keys, outages, runs, timeline
 from papercutd.storage.accounts import Accounts
+from papercutd.storage.acts import under_way
 from papercutd.storage.administered import AdministeredStore
 from papercutd.storage.allowances import Allowances, Shortage
+from papercutd.storage.audit import AuditStore
 from papercutd.storage.certificates import Certificates
 from papercutd.storage.change_log import (
     Change,
@@ -81,6 +83,7 @@ from papercutd.storage.site_scopes import (
     within,
 )
 from papercutd.storage.snapshot import SnapshotImage, read_snapshot
+from papercutd.storage.transactions import TransactionStore
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
     PrinterSettings,
@@ -138,6 +141,8 @@ class ApplicationStore(AdministeredStore):
         )
         self.certificates = Certificates(log)
         self.monthly = MonthlyStore(self)
+        self.transactions = TransactionStore(self, self.directory)
+        self.audit = AuditStore(self, writer, log, self.directory)
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
         self.schedules = Schedules(log, self.accounts)
@@ -145,6 +150,9 @@ class ApplicationStore(AdministeredStore):
 
     def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""
+        act = under_way()
+        if act is not None and not isinstance(operation, Hot):
+            return self.audit.write(act, operation)
         return self._writer.submit(operation)
 
     def read(self, operation: Callable[[Connection], T]) -> Deferred[T]:

@@ -23,6 +23,7 @@ from papercutd.storage.sealing import is_sealed
 #: Sealed tables of the application server, and their keys.
 LEDGER = {
     "account": "id",
+    "audit": "id",
     "charge": "charge_id",
     "decision": "key",
     "job_log": "key",

@@ -11,13 +11,15 @@ from typing import Any
 
 from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
+from papercutd.storage.acts import Act
 from papercutd.storage.people import find_by_card, find_by_name
+from papercutd.storage.transactions import Place
 from tests.support.stores import WALL_S, completion, request
 from tests.unit.papercutd.storage.test_sample_data import Loaded
 
 BIG = (
     *("user", "account", "card", "charge", "transfer", "decision", "job_log", "change_log"),
-    *("group_member", "user_name", "former_name", "hold", "assigned", "notice", "monthly"),
+    *("group_member", "user_name", "former_name", "hold", "assigned", "notice", "monthly", "audit"),
 )
 #: Adds up every account: once for an outage that is closed, a tenth of a second at a million.
 ADDED_UP = "SELECT SUM(credits_e4) - SUM(debits_e4) FROM account"
@@ -105,6 +107,21 @@ class QueryPlanTests(Loaded):
         for by in ("user", "printer", "account", "site", "month"):
             self.check(lambda by=by: self.result(report(by, month, month, "pages", 50)))
         self.check(lambda: self.result(self.store.monthly.roll()))
+
+    def test_transactions(self) -> None:
+        find = self.store.transactions
+        for place in (None, Place(1_000, 5)):
+            self.check(lambda p=place: self.result(find.of_user("sample00000007", p)))
+        self.result(self.store.add_account("Institute", 7, True))
+        self.check(lambda: self.result(find.of_account("Institute", None)))
+
+    def test_audit(self) -> None:
+        act = Act("an-act", WALL_S, "carl", "", "user.adjust", "{}", (("user", "sample00000007"),))
+        audit = self.store.audit
+        self.check(lambda: self.result(audit.write(act, lambda c: None)))
+        for asked in (("", ""), ("carl", ""), ("", "user.adjust"), ("carl", "user.adjust")):
+            for before in (None, (WALL_S, 7)):
+                self.check(lambda a=asked, b=before: self.result(audit.entries(1.0, *a, b)))
 
     def test_counts_and_changes(self) -> None:
         self.check(lambda: self.result(self.store.head()))

@@ -12,12 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.signed import Signature
 from papercutd.storage import asker_journal, site_journal
+from papercutd.storage.acts import Act
 from papercutd.storage.application_store import create_installation
 from papercutd.storage.change_log import verify_chain
 from papercutd.storage.migrate import open_database
 from papercutd.storage.replicated import TABLES
 from papercutd.storage.seals import LEDGER, legible, verify_ledger, verify_replica
-from tests.support.stores import Branch, Centre, Turner, completion, request
+from tests.support.stores import WALL_S, Branch, Centre, Turner, completion, request
 
 Check = Callable[[sqlite3.Connection], list[str]]
 #: Bytes changed of each table; every column has its turn.
@@ -106,6 +107,8 @@ class SealTests(SynchronousTestCase):
         result(self.centre.store.end_session(session))
         result(self.centre.store.report(self.centre.site(self.branch.stream)))
         result(self.centre.store.settle_outages(lambda body: Signature("ab", "a certificate")))
+        act = Act("an-act", WALL_S, "carl", "a test", "user.adjust", "{}")
+        result(self.centre.store.audit.add(act, "done"))
         self.branch.follow(self.centre)
         local = self.branch.provider()
         for number in range(20, 24):
@@ -152,6 +155,7 @@ class SealTests(SynchronousTestCase):
         copy = sqlite3.connect(":memory:", isolation_level=None)
         copy.deserialize(self.centre.store._writer.connection.serialize())
         copy.execute("DROP TRIGGER transfer_no_update")
+        copy.execute("DROP TRIGGER audit_no_update")
         return copy
 
     def test_ledger(self) -> None:

@@ -1,0 +1,131 @@
+"""Every administrative operation has its entry in the audit: the one place that sees to it.
+
+The table of operations is wrapped as a whole, so that a new operation is audited unless it is
+named here as one that only reads.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from functools import update_wrapper
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from papercutd.domain.hidden import shown_arguments
+from papercutd.environment import Environment
+from papercutd.errors import PapercutError
+from papercutd.services.operation import Operation, Progress, code_of
+from papercutd.storage.acts import UNDER_WAY, Act
+from papercutd.storage.interfaces import IApplicationStore
+
+_log = Logger()
+#: Operations that change nothing.
+READS = frozenset(
+    (
+        *("account.list", "audit", "device.list", "group.list", "group.members", "head"),
+        *("job.held", "lost-edits.list", "outages", "parked.list", "policy.show", "price.show"),
+        *("printer.list", "provider.list", "quota.list", "quota.show", "report", "reserved.list"),
+        *("site.allowances", "site.list", "statement", "status", "uncollected.list"),
+        *("user.export", "user.list", "user.show", "verify", "verify.signed"),
+        *("account.transactions", "user.transactions", "job-log"),
+    )
+)
+#: Arguments that name the object of an operation, beside its word before the dot.
+_NAMES = ("name", "into")
+_KINDS = frozenset(("user", "site", "provider", "printer", "device", "group", "quota", "account"))
+_NAME_MAX = 255
+
+
+@attrs.frozen
+class Caller:
+    """Who asks for an operation, and from where."""
+
+    who: str = "administrator"
+    place: str = "here"
+
+
+#: Set by a face around what it calls.
+CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+
+def audited(
+    operations: dict[str, Operation],
+    store: IApplicationStore,
+    env: Environment,
+    otherwise: Caller | None = None,
+) -> dict[str, Operation]:
+    """``operations``, each with its entry; ``otherwise``: who asks where no face says it."""
+    asks = otherwise or Caller()
+    return {
+        name: operation if name in READS else _audited(name, operation, store, env, asks)
+        for name, operation in operations.items()
+    }
+
+
+def _audited(
+    name: str,
+    operation: Operation,
+    store: IApplicationStore,
+    env: Environment,
+    otherwise: Caller,
+) -> Operation:
+    async def run(arguments: dict[str, Any], progress: Progress) -> Any:
+        if UNDER_WAY.get() is not None:
+            # A step of another act.
+            return await operation(arguments, progress)
+        act = _act_of(name, arguments, CALLER.get() or otherwise, env)
+        token = UNDER_WAY.set(act)
+        try:
+            result = await operation(arguments, progress)
+        except Exception as error:
+            UNDER_WAY.reset(token)
+            await _refused(store, act, error)
+            raise
+        else:
+            UNDER_WAY.reset(token)
+        finally:
+            act.is_over = True
+        if not act.entries:
+            # It had no transaction of its own.
+            await store.audit.add(act, "done")
+        return result
+
+    update_wrapper(run, operation)
+    return run
+
+
+async def _refused(store: IApplicationStore, act: Act, error: Exception) -> None:
+    """Whoever asked is told why; that it cannot be written down says nothing to them."""
+    outcome = code_of(error) if isinstance(error, PapercutError) else "internal"
+    try:
+        await store.audit.add(act, outcome)
+    except PapercutError as why:
+        _log.error(
+            "no entry of {name} that was refused ({outcome}): {why}",
+            name=act.operation,
+            outcome=outcome,
+            why=str(why),
+        )
+
+
+def _act_of(name: str, arguments: dict[str, Any], caller: Caller, env: Environment) -> Act:
+    kind, _, _ = name.partition(".")
+    named = [arguments.get(one) for one in _NAMES]
+    subjects = tuple((kind, str(one)) for one in named if kind in _KINDS and _is_name(one))
+    act = Act(
+        *(env.new_id(), env.wall_s(), caller.who, caller.place, name),
+        shown_arguments(arguments),
+        subjects,
+    )
+    if kind == "policy":
+        site, group = arguments.get("site"), arguments.get("group")
+        if all(one is None or _is_name(one) for one in (site, group)):
+            act.policy = site, group
+    return act
+
+
+def _is_name(value: object) -> bool:
+    """Whether there may be an object of that name: what else is refused by its operation."""
+    return isinstance(value, str) and 0 < len(value) <= _NAME_MAX and value.isprintable()
