@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +17,12 @@ import psycopg2
 
 from papercutd.storage.bulk_load import Told
 from papercutd.storage.postgres.connection import PostgresConnection, explained
-from papercutd.storage.postgres.copying import go_on_counting, line_of, take_away
+from papercutd.storage.postgres.copying import go_on_counting, take_away
 
 #: A table that has more already is added to.
 _REWRITTEN_BYTES = 64_000_000
+#: Bytes of one piece of what is sent.
+_PIECE = 1 << 18
 _SCHEMA = "application"
 
 
@@ -62,13 +64,13 @@ class PostgresLoad:
         yield
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        """What is loaded has no text that COPY would take for something else: see ``_lines``."""
         if not rows:
             return
-        how = " WITH (FREEZE true)" if table in self._frozen else ""
-        lines = io.BytesIO("".join(map(line_of, rows)).encode())
+        how = "NULL 'None'" + (", FREEZE true" if table in self._frozen else "")
         with self.connection.raw.cursor() as cursor:
             try:
-                cursor.copy_expert(f'COPY "{table}" FROM STDIN{how}', lines)
+                cursor.copy_expert(f'COPY "{table}" FROM STDIN WITH ({how})', _lines(rows), _PIECE)
             except psycopg2.Error as error:
                 raise explained(error, self.connection.raw) from error
 
@@ -82,3 +84,31 @@ class PostgresLoad:
         names = ", ".join(f'"{table}"' for table in self._tables)
         self.connection.execute(f"ANALYZE {names}")
         self.connection.execute("COMMIT")
+
+
+def _lines(rows: Sequence[Sequence[Any]]) -> io.BytesIO:
+    """``rows`` as COPY takes them, None as its word: several times as fast as value by value.
+
+    Raises ValueError of a text that would have to be written otherwise.
+    """
+    line = "\t".join(["%s"] * len(rows[0]))
+    octets = [number for number, value in enumerate(rows[0]) if isinstance(value, bytes)]
+    text = "\n".join([line % tuple(row) for row in _as_texts(rows, octets)])
+    if (
+        text.count("\t") != (len(rows[0]) - 1) * len(rows)
+        or text.count("\n") != len(rows) - 1
+        or text.count("\\") != 2 * len(octets) * len(rows)
+    ):
+        raise ValueError("a text with a tabulator, a line's end or a backslash")
+    return io.BytesIO(text.encode())
+
+
+def _as_texts(rows: Sequence[Sequence[Any]], octets: list[int]) -> Iterable[Sequence[Any]]:
+    """Octets as PostgreSQL reads them; each row has them at the same places."""
+    if not octets:
+        return rows
+    texts = [list(row) for row in rows]
+    for row in texts:
+        for place in octets:
+            row[place] = "\\\\x" + row[place].hex()
+    return texts

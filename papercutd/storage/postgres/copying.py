@@ -6,7 +6,7 @@ COMMIT, PostgreSQL itself takes everything back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -289,7 +289,7 @@ class _Feed:
     """Rows as COPY takes them, a piece at a time."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self._lines = map(line_of, rows)
+        self._lines = map(_line, rows)
         #: What ended the rows before their end: psycopg2 keeps only its words.
         self.failed: BaseException | None = None
 
@@ -308,8 +308,7 @@ class _Feed:
         return "".join(piece).encode()
 
 
-def line_of(row: Sequence[Any]) -> str:
-    """As COPY takes it."""
+def _line(row: Row) -> str:
     return "\t".join(map(_word, row)) + "\n"
 
 
