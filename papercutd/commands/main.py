@@ -21,6 +21,8 @@ from papercutd.commands.report import add_report_commands
 from papercutd.commands.sample_data import add_sample_data_command
 from papercutd.commands.site_scope import add_site_scope_command
 from papercutd.commands.statement import add_statement_commands
+from papercutd.commands.user_files import add_user_file_commands
+from papercutd.commands.user_settings import UNTIL_HELP, add_user_settings_commands
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
 from papercutd.domain.money import show_amount
@@ -90,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--overdraft", default="0", help="how far below zero the balance may go")
     one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
     one.add_argument("--administrator", action="store_true")
+    one.add_argument("--until", default="never", metavar="2027-01-31", help=UNTIL_HELP)
     one.add_argument("--now", action="store_true", help=NOW_HELP)
     add("list", "list users", _operation("user.list"), user).add_argument("--after", default="")
     add("show", "show a user", _operation("user.show"), user).add_argument("name")
@@ -111,8 +114,10 @@ def parser() -> argparse.ArgumentParser:
     ):
         add(word, what, _operation(f"user.{word}"), user).add_argument("name")
 
+    add_user_settings_commands(add, user, _operation)
     one = add("import", "add the users of the configured source", _import, user)
-    one.add_argument("--file", help="a CSV file, instead of the configured source")
+    one.add_argument("--file", help="a file, instead of the configured source; - with a format")
+    add_user_file_commands(add, user, one, _import, _call)
 
     for kind, what in (("password", "the password"), ("pin", "the PIN beside a card")):
         one = add(kind, f"set {what} of a user", _secret(kind), user)
@@ -523,6 +528,8 @@ def _price_set(options: argparse.Namespace, config: Any) -> Any:
     prices = {}
     for line in options.line:
         paper, _, pair = line.partition("=")
+        if paper in prices:
+            raise InvalidValue(paper, "is given twice: write one line")
         prices[paper] = pair.split(",")
     arguments = {"prices": prices, "currency": options.currency}
     return _call(options, config, "price.set", arguments)

@@ -19,6 +19,7 @@ from papercutd.identity.web_certificate import WebCertificate
 from papercutd.roles.common import DataDirectory
 from papercutd.roles.stores import open_application_database
 from papercutd.services.administration import StoreOperations
+from papercutd.services.import_operations import ImportOperations
 from papercutd.services.operation import take
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import ApplicationStore
@@ -53,7 +54,8 @@ def run_offline(
         authority = Authority.load(data.path / "ca")
         signer = Signer(env, authority, data.path / "signing")
         statements = Statements(env, store, signer, data.path / "heads")
-        operations: dict[str, Any] = dict(StoreOperations(store, statements).all())
+        imports = ImportOperations(store, env, None)
+        operations: dict[str, Any] = dict(StoreOperations(store, statements, imports).all())
         joining = JoinService(authority, store, env, lambda: pin_of(certificate))
 
         async def token(given: dict[str, Any], progress: Any) -> Any:

@@ -30,13 +30,22 @@ def add_commands(add: Add, group: Callable[[str, str], Any], call: Call) -> None
     for word, what in (("add", "add a group"), ("remove", "take a group away, with its rules")):
         add(word, what, operation(f"group.{word}", "name"), groups).add_argument("name")
     add("list", "list groups", operation("group.list"), groups)
-    one = add("members", "list its users", operation("group.members", "name", "after"), groups)
+    given = ("name", "after", "nested")
+    one = add("members", "list its users", operation("group.members", *given), groups)
     one.add_argument("name")
+    one.add_argument("--nested", action="store_true", help="those of groups within it too")
     one.add_argument("--after", default="", metavar="USER")
     for word, what in (("add-users", "put users into it"), ("remove-users", "take users out")):
         one = add(word, what, operation(f"group.{word}", "name", "users"), groups)
         one.add_argument("name")
         one.add_argument("users", nargs="+", metavar="USER")
+    for word, what in (
+        ("add-groups", "put groups into it: their users are its own too"),
+        ("remove-groups", "take groups out"),
+    ):
+        one = add(word, what, operation(f"group.{word}", "name", "groups"), groups)
+        one.add_argument("name")
+        one.add_argument("groups", nargs="+", metavar="GROUP")
 
     policies = group("policy", "what cut sites may do for whom")
     one = add(

@@ -13,7 +13,10 @@ from collections.abc import Iterable
 #: Prices that differ for paper printed on both sides.
 DUPLEX_PRICES = "duplex-prices"
 
-CAPABILITIES = frozenset({DUPLEX_PRICES})
+#: Rules for a group that has groups within it.
+NESTED_GROUPS = "nested-groups"
+
+CAPABILITIES = frozenset({DUPLEX_PRICES, NESTED_GROUPS})
 
 
 def lacking(needs: Iterable[str], known: Iterable[str] = CAPABILITIES) -> list[str]:

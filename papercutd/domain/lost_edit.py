@@ -68,7 +68,7 @@ WATCHED = (
         ),
     ),
     Watched("device", ("name", "site", "printer", "functions", "logins", "idle_s", "removed")),
-    Watched("site_policy", ("site", "user_group", "knob", "value", "needs")),
+    Watched("site_policy", ("site", "user_group", "knob", "value", "needs"), ignored=("below",)),
     Watched(
         "schedule",
         ("name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
@@ -85,7 +85,7 @@ WATCHED = (
     Watched("card", ("user",), is_key_secret=True),
     Watched(
         "user",
-        ("name", "full_name", "disabled", "administrator", "merged_into"),
+        ("name", "full_name", "disabled", "administrator", "merged_into", "expires_at"),
         ignored=("folded", "account"),
     ),
     # Names and ends of personal accounts are those of their users.

@@ -3,7 +3,7 @@
 A rule sets one knob for one site or any, and one group or any. For each knob the most
 specific rule wins: site and group, then site, then group, then neither, then the default
 of this release. Somebody in several groups whose rules are equally specific gets the most
-cautious of them: the order of groups never matters.
+cautious of them: the order of groups never matters, nor does which is within which.
 
 A rule that this release cannot evaluate is never passed over: its knob is in
 ``Effective.unevaluable``, and what depends on it is held.
@@ -89,6 +89,14 @@ class Rule:
     site: int = ANY
     group: int = ANY
     needs: str = ""
+    #: Groups within its own: their ids, separated by commas.
+    below: str = ""
+
+    def is_for(self, groups: Collection[int]) -> bool:
+        """Whether it is for somebody who is in ``groups``, and in what these are within."""
+        if self.group == ANY or self.group in groups:
+            return True
+        return bool(self.below) and any(int(one) in groups for one in self.below.split(","))
 
     @property
     def level(self) -> int:
@@ -239,7 +247,7 @@ def resolve(
     """What holds at ``site`` for somebody in ``groups``; none: for somebody in no group."""
     best: dict[str, list[Rule]] = {}
     for rule in rules:
-        if rule.site not in (ANY, site) or not (rule.group == ANY or rule.group in groups):
+        if rule.site not in (ANY, site) or not rule.is_for(groups):
             continue
         among = best.setdefault(rule.knob, [])
         if among and among[0].level < rule.level:

@@ -188,7 +188,8 @@ class SiteLinkFace:
         assert session.hello is not None
         known = wire.position_in(session.hello.position)
         name = conversation.asker.name
-        kept = await self._service.snapshot(session, name, message.resume, known)
+        resume, grouped = message.resume, message.grouped
+        kept = await self._service.snapshot(session, name, resume, known, grouped)
         position = _wire_position(kept.image.position)
         return site.SnapshotOffer(kept.id, position, len(kept.image.chunks))
 

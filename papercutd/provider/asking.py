@@ -17,7 +17,7 @@ from papercutd.environment import Environment
 from papercutd.services import wire
 from protocols.codes import Code
 from protocols.endpoint import Session
-from protocols.errors import Refusal
+from protocols.errors import LocalProtocolError, Refusal
 
 #: Seconds after the first request at which the other server is asked.
 HEDGE_AFTER_S = 1.0
@@ -89,7 +89,10 @@ class Answer:
 
 
 class Asking:
-    """One key's asking. ``on_other`` hears of every other or later answer: it is cancelled."""
+    """One key's asking. ``on_other`` hears of every other or later answer: it is cancelled.
+
+    Errbacks with LocalProtocolError where the question cannot be put.
+    """
 
     def __init__(
         self,
@@ -177,6 +180,10 @@ class Asking:
         if self._is_done:
             return
         error = failure.value
+        if isinstance(error, LocalProtocolError):
+            # No server would read the question: nobody has answered it, and nobody was away.
+            self._finish(failure)
+            return
         if isinstance(error, Refusal):
             if error.code is Code.VOIDED:
                 self._finish(Answer(Outcome.VOIDED))
@@ -221,7 +228,7 @@ class Asking:
         else:
             self._finish(Answer(Outcome.ALONE))
 
-    def _finish(self, answer: Answer) -> None:
+    def _finish(self, answer: Answer | Failure) -> None:
         if self._is_done:
             return
         self._is_done = True
@@ -232,4 +239,5 @@ class Asking:
         if kept is not None and kept is not answer:
             assert kept.decision is not None
             self._on_other(kept.giver, kept.decision)
+        # A Failure passed to callback() starts the errback chain.
         self._result.callback(answer)

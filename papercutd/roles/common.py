@@ -37,6 +37,7 @@ from papercutd.identity.plain import SecretFile, address_problems
 from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.identity.tls import Credentials
 from papercutd.identity.web_certificate import WebCertificate, check_web
+from papercutd.roles.collecting import collect_seldom
 from papercutd.roles.descriptors import allow_many_files
 from papercutd.services.backup_operations import BackupOperations
 from papercutd.storage.backup import BackupOf
@@ -235,6 +236,7 @@ class OrderedService(Service):
                 self._fail(step, error)
                 return
             self._started.append(step)
+        collect_seldom()
         _log.info("{role} is ready", role=self._role)
 
     def _fail(self, step: Step, error: Exception) -> None:

@@ -13,7 +13,9 @@ from twisted.internet.task import deferLater
 
 from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, show_amount
-from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.domain.price_lines import parse_lines
+from papercutd.domain.pricing import PriceList
+from papercutd.domain.user_fields import parse_until, show_until
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.allowance_operations import AllowanceOperations
@@ -21,6 +23,7 @@ from papercutd.services.application_server import ApplicationServer
 from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
+from papercutd.services.import_operations import ImportOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
 from papercutd.services.operation import Operation, Progress, interruptible, take, uninterrupted
@@ -38,6 +41,7 @@ from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
+from papercutd.services.user_operations import UserOperations
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.other_journals import read_printed
@@ -71,9 +75,15 @@ def check_printer_uri(uri: str) -> None:
 class StoreOperations:
     """Operations that need the store alone: they work before the first start too."""
 
-    def __init__(self, store: IApplicationStore, statements: Statements | None = None) -> None:
-        """Without ``statements`` there are no operations on them."""
+    def __init__(
+        self,
+        store: IApplicationStore,
+        statements: Statements | None = None,
+        imports: ImportOperations | None = None,
+    ) -> None:
+        """Without ``statements`` or ``imports`` there are no operations on them."""
         self.store = store
+        self.imports = imports
         self.statements = statements
         #: How the books are verified; a running server does it beside its work.
         self.verify_books: VerifyBooks = store.verify
@@ -123,6 +133,8 @@ class StoreOperations:
             **QuotaOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
+            **UserOperations(self.store, self.user_show).all(),
+            **({} if self.imports is None else self.imports.all()),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -135,6 +147,7 @@ class StoreOperations:
             overdraft="0",
             restricted=True,
             administrator=False,
+            until="never",
             now=False,
         )
         user = await self.store.add_user(
@@ -144,6 +157,7 @@ class StoreOperations:
             overdraft_e4=parse_amount_e4(given["overdraft"], field="overdraft"),
             restricted=given["restricted"],
             administrator=given["administrator"],
+            expires_at=parse_until(given["until"]),
             now=given["now"],
         )
         return {"user": user, "name": given["name"]}
@@ -219,19 +233,8 @@ class StoreOperations:
         Two more prices of a line are those of paper printed on both sides.
         """
         given = take(arguments, prices={}, currency="EUR", effective_from=0.0)
-        lines = {}
-        for paper, pair in given["prices"].items():
-            if not isinstance(pair, list) or len(pair) not in (2, 4):
-                raise InvalidValue(
-                    paper, "needs a grey and a colour price, and for duplex both or neither"
-                )
-            lines[paper] = PagePrice(paper, *(parse_amount_e4(str(p), field=paper) for p in pair))
-        other = lines.pop("*", None)
-        if other is None:
-            raise InvalidValue("prices", "need a line * for all other sizes")
-        prices = PriceList(
-            0, given["effective_from"], given["currency"], tuple(lines.values()), other
-        )
+        papers, other = parse_lines(given["prices"])
+        prices = PriceList(0, given["effective_from"], given["currency"], papers, other)
         return {"version": await self.store.add_prices(prices)}
 
     async def price_show(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -460,7 +463,8 @@ class ApplicationOperations(StoreOperations):
         verifiers: Verifiers,
         statements: Statements,
     ) -> None:
-        super().__init__(server.store, statements)
+        imports = ImportOperations(server.store, server.env, verifiers)
+        super().__init__(server.store, statements, imports)
         self._verifiers = verifiers
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
@@ -718,4 +722,6 @@ class SiteOperations:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    if "expires_at" in row:
+        row["until"] = show_until(row["expires_at"])
     return {**row, "balance": show_amount(row["balance_e4"])}

@@ -19,6 +19,7 @@ from papercutd.services.admission import Turns
 from papercutd.services.change_feed import ChangeFeed
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
+from papercutd.services.import_operations import ImportOperations
 from papercutd.services.lockouts import Lockouts
 from papercutd.services.quotas import Quotas
 from papercutd.services.recalls import RECALL_S, Recalls
@@ -110,6 +111,8 @@ class ApplicationServer:
         self.position = await self.store.head()
         await self.lockouts.refresh()
         self.quotas.start()
+        imports = ImportOperations(self.store, self.env, None)
+        self.tasks.spawn(imports.resume(), "finishing imports")
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )
@@ -267,11 +270,11 @@ class ApplicationServer:
         return self.position
 
     async def snapshot(
-        self, session: Session, site: str, resume: str, known: Position | None
+        self, session: Session, site: str, resume: str, known: Position | None, grouped: bool
     ) -> KeptSnapshot:
         """What ``site`` loads; raises Refusal ``busy`` as Snapshots.offer does."""
         scope = await self.store.scope(site)
-        return await self.snapshots.offer(session, resume, known, scope)
+        return await self.snapshots.offer(session, resume, known, scope, grouped)
 
     async def digests(
         self, session: Session, site: str, query: tuple[str, Key, Key, int]

@@ -36,6 +36,8 @@ class KeptSnapshot:
     image: SnapshotImage
     made_at: float
     scope: SiteScope
+    #: Rows of one table are together.
+    grouped: bool = True
 
 
 class Snapshots:
@@ -55,20 +57,22 @@ class Snapshots:
         resume: str,
         known: Position | None,
         scope: SiteScope = EVERYBODY,
+        grouped: bool = True,
     ) -> KeptSnapshot:
         """The snapshot ``resume`` if it is kept, else one that is not before ``known``.
 
-        Sites with a scope of their own have snapshots of their own.
+        Sites with a scope of their own have snapshots of their own, and so have those of an
+        older release, whose rows come one by one.
         Raises Refusal ``busy`` while as many sites as may are loading one.
         """
         self.places.take(who)
         self._forget_old()
         kept = self._kept.get(resume)
-        if kept is not None and _is_for(kept, scope):
+        if kept is not None and _is_for(kept, scope, grouped):
             return kept
         await self._making.acquire()
         try:
-            return self._young(known, scope) or await self._make(scope)
+            return self._young(known, scope, grouped) or await self._make(scope, grouped)
         finally:
             self._making.release()
 
@@ -92,7 +96,9 @@ class Snapshots:
         for old in [s for s in self._kept.values() if now - s.made_at > SNAPSHOT_KEPT_S]:
             del self._kept[old.id]
 
-    def _young(self, known: Position | None, scope: SiteScope) -> KeptSnapshot | None:
+    def _young(
+        self, known: Position | None, scope: SiteScope, grouped: bool
+    ) -> KeptSnapshot | None:
         """No replica goes back; one of another history has no place in ours."""
         now = self._env.now()
         for kept in reversed(self._kept.values()):
@@ -100,13 +106,13 @@ class Snapshots:
             if known is not None and known.timeline == at.timeline:
                 least = known.number
             is_young = now - kept.made_at <= SHARED_S and at.number >= least
-            if is_young and _is_for(kept, scope):
+            if is_young and _is_for(kept, scope, grouped):
                 return kept
         return None
 
-    async def _make(self, scope: SiteScope) -> KeptSnapshot:
-        image = await self._store.snapshot(scope)
-        kept = KeptSnapshot(self._env.new_id(), image, self._env.now(), scope)
+    async def _make(self, scope: SiteScope, grouped: bool) -> KeptSnapshot:
+        image = await self._store.snapshot(scope, grouped)
+        kept = KeptSnapshot(self._env.new_id(), image, self._env.now(), scope, grouped)
         if image.position.timeline >= self._timeline:
             while len(self._kept) >= SNAPSHOTS_MAX:
                 del self._kept[next(iter(self._kept))]
@@ -114,8 +120,10 @@ class Snapshots:
         return kept
 
 
-def _is_for(kept: KeptSnapshot, scope: SiteScope) -> bool:
-    """Whether it has the rows of ``scope``, and is not from before it was set."""
+def _is_for(kept: KeptSnapshot, scope: SiteScope, grouped: bool) -> bool:
+    """Whether it has the rows of ``scope``, in that form, and is not from before it was set."""
+    if kept.grouped != grouped:
+        return False
     if not (scope.groups or kept.scope.groups):
         return kept.image.position.number >= scope.since
     return kept.scope == scope

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -23,8 +24,9 @@ from papercutd.services.freshness import Freshness
 from papercutd.services.patience import Patience
 from papercutd.services.shared_history import find_shared
 from papercutd.services.snapshot_loading import ChunkLoader
-from papercutd.services.tasks import Tasks
+from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.interfaces import ISiteStore
+from papercutd.storage.sealing import Place
 from papercutd.storage.values import SiteIdentity
 from protocols.codes import Code
 from protocols.common import Key
@@ -42,6 +44,8 @@ from protocols.site import messages as site
 _log = Logger()
 _BATCH_BYTES = CHUNK_LENGTH_MAX - 1_024
 _BATCH_RECORDS = 200
+#: Between two parts of the rows that a snapshot brought, which are sealed afterwards.
+SEALING_PAUSE_S = 0.01
 #: The version of the wire that brought allowances.
 ALLOWANCES_SINCE = since_of(site.Recall)
 #: Between new streams, each of which writes the journal again: a live clone and its original
@@ -122,6 +126,8 @@ class Uplink:
             await self.take_new_stream()
         else:
             await self._read_identity()
+        # What was not done when the process before this one ended.
+        self._tasks.spawn(self._seal(), "sealing the replica")
 
     async def _read_identity(self) -> None:
         identity = await self._store.identity()
@@ -410,7 +416,7 @@ class Uplink:
 
     async def _load_snapshot(self, session: Session) -> None:
         resume, next_chunk = await self._store.begin_snapshot()
-        offer = await self._patiently(session, site.Snapshot(resume))
+        offer = await self._patiently(session, site.Snapshot(resume, grouped=True))
         if offer.snapshot != resume and (resume or next_chunk):
             await self._store.restart_snapshot()
             next_chunk = 0
@@ -445,6 +451,16 @@ class Uplink:
         self._on_applied(
             [["printer", 0, None], *(["revocation", serial, {}] for serial in serials)]
         )
+        self._tasks.spawn(self._seal(), "sealing the replica")
+
+    async def _seal(self) -> None:
+        """Seal what came by a snapshot, with pauses: by now others ask for decisions."""
+        place: Place | None = None
+        while True:
+            place = await until_space(self._env, partial(self._store.seal_rows, place))
+            if place is None:
+                return
+            await deferLater(self._env.clock, SEALING_PAUSE_S, lambda: None)
 
     async def _patiently(self, session: Session, message: object) -> Any:
         """The answer to ``message``, asked again whenever the server has no time for it."""

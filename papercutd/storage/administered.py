@@ -146,7 +146,14 @@ class AdministeredStore:
 
     def add_prices(self, prices: PriceList) -> Deferred[int]:
         """The number of the new version."""
-        return self.write(lambda c: self.directory.add_prices(c, prices))
+
+        def add(connection: Connection) -> int:
+            version = self.directory.add_prices(connection, prices)
+            # Somebody may have read another of that number, whose commit the disk had no room for.
+            self.charging.forget_prices(version)
+            return version
+
+        return self.write(add)
 
     def prices(self) -> Deferred[list[Row]]:
         return self.read(listings.read_prices)

@@ -64,6 +64,7 @@ from papercutd.storage.people import (
     find_shared_accounts,
     read_secret,
 )
+from papercutd.storage.people_store import PeopleStore
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
 from papercutd.storage.rule_store import RuleStore
 from papercutd.storage.schedules import Schedules
@@ -137,6 +138,7 @@ class ApplicationStore(AdministeredStore):
         self.certificates = Certificates(log)
         self.monthly = MonthlyStore(self)
         self.rules = RuleStore(self, log, self.directory, wall_s)
+        self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
         self.schedules = Schedules(log, self.accounts)
 
     def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
@@ -382,8 +384,10 @@ class ApplicationStore(AdministeredStore):
     ) -> Deferred[list[Change]]:
         return self.read(lambda c: read_changes(c, number, entries_max, bytes_max))
 
-    def snapshot(self, scope: SiteScope = EVERYBODY) -> Deferred[SnapshotImage]:
-        return self.read_long(lambda c: read_snapshot(c, scope))
+    def snapshot(
+        self, scope: SiteScope = EVERYBODY, grouped: bool = True
+    ) -> Deferred[SnapshotImage]:
+        return self.read_long(lambda c: read_snapshot(c, scope, grouped))
 
     def scope(self, site: str) -> Deferred[SiteScope]:
         """Which people ``site`` is sent."""
@@ -467,10 +471,13 @@ class ApplicationStore(AdministeredStore):
     # People and devices.
 
     def login_by_name(self, name: str) -> Deferred[Login | None]:
-        return self.read(lambda c: find_by_name(c, "", name))
+        return self.read(lambda c: find_by_name(c, "", name)).addCallback(self._at_now)
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
-        return self.read(lambda c: find_by_card(c, "", number))
+        return self.read(lambda c: find_by_card(c, "", number)).addCallback(self._at_now)
+
+    def _at_now(self, login: Login | None) -> Login | None:
+        return None if login is None else login.at(self._wall_s())
 
     def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
         """Here it is no claim: it is linked."""

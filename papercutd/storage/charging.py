@@ -6,7 +6,9 @@ to 4.4; the money itself moves in storage/accounts.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -40,11 +42,12 @@ from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
-from papercutd.storage.policies import is_strict
+from papercutd.storage.policies import read_strict
 from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
 from papercutd.storage.timeline import is_lost
 
+T = TypeVar("T")
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 
@@ -103,6 +106,16 @@ def check_job_owner(connection: Connection, job: str, provider: str) -> None:
         raise Rejected("not-yours")
 
 
+def _provider_of(connection: Connection, printer: int) -> str | None:
+    """Whose ``printer`` is; None: there is no such printer."""
+    found = connection.execute(
+        "SELECT provider.name FROM printer JOIN provider ON provider.id = printer.provider"
+        " WHERE printer.id = ?",
+        (printer,),
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
 class Charging:
     """Authorise, complete, cancel: at the application server."""
 
@@ -120,8 +133,29 @@ class Charging:
         self._allowances = allowances
         self._wall_s = wall_s
         self._prices: dict[int, PriceList] = {}
+        #: Settings read since they were said to stand; None: they may change at any time.
+        self._standing: dict[tuple[Any, ...], Any] | None = None
         #: The demo's deliberate fault ``double-post``: charge a key again, under another id.
         self.ignore_unique_key = False
+
+    @contextmanager
+    def settings_stand(self) -> Iterator[None]:
+        """Within, nobody changes printers, sites, rules or prices: each is read once."""
+        self._standing = {}
+        try:
+            yield
+        finally:
+            self._standing = None
+
+    def _setting(self, read: Callable[..., T], connection: Connection, *of: Any) -> T:
+        """What ``read`` finds, now or since the settings stand."""
+        if self._standing is None:
+            return read(connection, *of)
+        key = (read.__name__, *of)
+        if key not in self._standing:
+            self._standing[key] = read(connection, *of)
+        found: T = self._standing[key]
+        return found
 
     def prices(self, connection: Connection, version: int) -> PriceList | None:
         """One version of the prices; versions never change, so they are remembered."""
@@ -134,6 +168,10 @@ class Charging:
                 return None
             known = self._prices[version] = decode_prices(found[0])
         return known
+
+    def forget_prices(self, version: int) -> None:
+        """That version is being made: whatever was read of its number is gone."""
+        self._prices.pop(version, None)
 
     def prices_now(self, connection: Connection) -> PriceList:
         """The version in force; raises Rejected ``unavailable`` where there is none."""
@@ -179,7 +217,7 @@ class Charging:
         transfer = account = None
         verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
         if person is not None and (
-            person.disabled or not self._may_charge(connection, request.account)
+            person.is_closed(now) or not self._may_charge(connection, request.account)
         ):
             reason = Reason.CLOSED
         elif person is not None and waits:
@@ -370,12 +408,8 @@ class Charging:
         if device_owner(completion.provider) is not None:
             # Its grant names the printer, sealed by the server that gave it.
             return
-        found = connection.execute(
-            "SELECT provider.name FROM printer JOIN provider ON provider.id = printer.provider"
-            " WHERE printer.id = ?",
-            (completion.printer,),
-        ).fetchone()
-        if found is not None and found[0] != completion.provider:
+        provider = self._setting(_provider_of, connection, completion.printer)
+        if provider is not None and provider != completion.provider:
             raise Rejected("not-yours")
 
     def _may_charge(self, connection: Connection, chosen: int | None) -> bool:
@@ -437,7 +471,8 @@ class Charging:
         by the one in force.
         """
         prices = self.prices(connection, decision.price_version)
-        if any(line.unit_e4 > self._dearest_e4(connection) for line in decision.lines):
+        dearest_e4 = self._setting(self._dearest_e4, connection)
+        if any(line.unit_e4 > dearest_e4 for line in decision.lines):
             if is_lost(connection, decision.position):
                 return decision, ["price-difference"]
             if prices is not None:
@@ -574,8 +609,10 @@ class Charging:
 
     def _note_use(self, connection: Connection, owner: str, user: int) -> None:
         """Somebody printed or copied: a STRICT site of the owner should hold some of theirs."""
-        site = site_of_owner(connection, owner)
-        if site is not None and is_strict(connection, site, user):
+        site = self._setting(site_of_owner, connection, owner)
+        if site is None:
+            return
+        if self._setting(read_strict, connection, site).holds_for(connection, user):
             self._allowances.note_use(connection, user, site)
             self.refill(connection, user)
 

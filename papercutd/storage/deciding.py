@@ -42,7 +42,7 @@ from papercutd.storage import allowances_here, askers, claims_here, replica, run
 from papercutd.storage.directory import decode_prices
 from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import read_overlay
-from papercutd.storage.people import find_user, heir_of_user, merged_users
+from papercutd.storage.people import find_user, has_expired, heir_of_user, merged_users
 from papercutd.storage.policies import read_effective
 from papercutd.storage.promises import read_promised, with_promised
 from papercutd.storage.records import (
@@ -122,7 +122,7 @@ class Deciding:
         )
         user = find_user(connection, "replica.", request.user_name)
         person = connection.execute(
-            "SELECT id, account, disabled FROM replica.user WHERE id = ?", (user,)
+            "SELECT id, account, disabled, expires_at FROM replica.user WHERE id = ?", (user,)
         ).fetchone()
         policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
         if not capable or not policy.can_decide:
@@ -132,7 +132,7 @@ class Deciding:
         choice = _choice(request, policy)
         account = _payer(connection, person[1], choice.shared)
         decision = attrs.evolve(decision, user=person[0], account=account)
-        if person[2] or account is None:
+        if person[2] or has_expired(person[3], self.dated_s()) or account is None:
             # Closed, or the account that the person chose is: nobody else is charged instead.
             return attrs.evolve(decision, reason=Reason.CLOSED)
         if waits:

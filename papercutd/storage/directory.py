@@ -17,7 +17,13 @@ from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.claims import Claims
 from papercutd.storage.engine import Connection, insert_row
-from papercutd.storage.people import CARD_KEY, find_user, heir_of_user, read_secret
+from papercutd.storage.people import (
+    CARD_KEY,
+    find_user,
+    has_expired,
+    heir_of_user,
+    read_secret,
+)
 from papercutd.storage.scope import note_stood
 from papercutd.storage.timeline import is_lost, next_id
 
@@ -42,6 +48,12 @@ class Person:
     id: int
     account: int
     disabled: bool
+    #: When this user ends; None: never.
+    expires_at: float | None = None
+
+    def is_closed(self, now_s: float) -> bool:
+        """Whether nothing new is allowed then."""
+        return self.disabled or has_expired(self.expires_at, now_s)
 
 
 def encode_prices(prices: PriceList) -> str:
@@ -134,10 +146,11 @@ class Directory:
 
     def _person(self, connection: Connection, heir: int) -> Person:
         found = connection.execute(
-            "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL FROM user WHERE id = ?",
+            "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL, expires_at FROM user"
+            " WHERE id = ?",
             (heir,),
         ).fetchone()
-        return Person(found[0], found[1], bool(found[2]))
+        return Person(found[0], found[1], bool(found[2]), found[3])
 
     def find_person_as_of(self, connection: Connection, name: str, position: str) -> Person | None:
         """Who bore ``name`` at ``position``; where that is unknown, its only bearer ever.
@@ -173,6 +186,7 @@ class Directory:
         overdraft_e4: int = 0,
         administrator: bool = False,
         source: str = "local",
+        expires_at: float | None = None,
         now: bool = False,
         entry: Entry,
     ) -> int:
@@ -194,11 +208,11 @@ class Directory:
         )
         user = insert_row(
             connection,
-            "INSERT INTO user (id, name, folded, full_name, account, administrator, source)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO user (id, name, folded, full_name, account, administrator, source,"
+            " expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(next_id(connection, "user"), name, folded, full_name, account),
-                *(int(administrator), source),
+                *(int(administrator), source, expires_at),
             ),
         )
         connection.execute("UPDATE account SET user = ? WHERE id = ?", (user, account))

@@ -1,6 +1,7 @@
 """Groups of users, at the application server; the same tables stand in a replica.
 
-A group has users, no groups; who was merged into somebody else is no member any more.
+A group has users, and groups whose users are its own too (storage/nested_groups.py). Who was
+merged into somebody else is no member any more.
 ``schema`` is empty for the application server's database, ``replica.`` at a site.
 """
 
@@ -13,6 +14,8 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
+from papercutd.storage.nested_groups import read_nested, with_inner
+from papercutd.storage.nesting import Nesting
 from papercutd.storage.site_scopes import sites_in_need, touch_person
 from papercutd.storage.timeline import next_id
 
@@ -21,7 +24,8 @@ GROUPS_MAX = 1_000
 
 
 def groups_of_user(connection: Connection, schema: str, user: int) -> list[int]:
-    """Ids of the groups that ``user`` is in."""
+    """Ids of the groups that ``user`` is a member of, without those that these are within:
+    rules and scopes say themselves which groups are within theirs."""
     found = connection.execute(
         f"SELECT user_group FROM {schema}group_member WHERE user = ? ORDER BY user_group", (user,)
     )
@@ -79,6 +83,7 @@ class Groups:
                 user = key.partition(".")[2]
                 self._log.touch(table, key, *([("user", int(user))] if user.isdigit() else []))
                 count += table == "group_member"
+        Nesting(self._log).forget(connection, group)
         # What no name can be: names hold no control characters.
         connection.execute(
             "UPDATE user_group SET removed = 1, folded = ? WHERE id = ?", (f"\x01{group}", group)
@@ -118,25 +123,52 @@ class Groups:
                 touch_person(connection, self._log, id)
         return changed
 
+    def change_groups(
+        self,
+        connection: Connection,
+        name: str,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+    ) -> int:
+        """Groups put into a group and taken out, all or none; how many changed.
+
+        Raises NotFound, and InvalidValue for what would be within itself, or too deep.
+        """
+        group, nesting = find_group(connection, name), Nesting(self._log)
+        taken = sum(nesting.take(connection, group, find_group(connection, g)) for g in remove)
+        put = sum(nesting.put(connection, group, find_group(connection, g)) for g in add)
+        return taken + put
+
 
 def read_groups(connection: Connection) -> list[Row]:
     """All of them with how many users each has, by name."""
-    return rows(
+    found = rows(
         connection,
         "SELECT id, name, (SELECT COUNT(*) FROM group_member JOIN user ON user.id = user"
         " WHERE user_group = user_group.id AND merged_into IS NULL AND deleted_at IS NULL) AS users"
         f" FROM user_group WHERE removed = 0 ORDER BY folded LIMIT {GROUPS_MAX}",
     )
+    nested, names = read_nested(connection), {row["id"]: row["name"] for row in found}
+    for row in found:
+        row["groups"] = sorted(names[one] for one in nested.get(row["id"], ()))
+    return found
 
 
-def read_members(connection: Connection, name: str, after: str) -> list[Row]:
-    """Users of a group beyond the folded name ``after``, by name; raises NotFound."""
+def read_members(connection: Connection, name: str, after: str, nested: bool) -> list[Row]:
+    """Users of a group beyond the folded name ``after``, by name; raises NotFound.
+
+    ``nested``: those of the groups within it too.
+    """
+    group = find_group(connection, name)
+    groups = with_inner(connection, [group]) if nested else [group]
+    places = ", ".join("?" * len(groups))
     return rows(
         connection,
-        "SELECT user.name, full_name FROM group_member JOIN user ON user.id = user"
-        " WHERE user_group = ? AND merged_into IS NULL AND deleted_at IS NULL AND folded > ?"
+        "SELECT name, full_name FROM user WHERE merged_into IS NULL AND deleted_at IS NULL"
+        " AND folded > ? AND id IN"
+        f" (SELECT user FROM group_member WHERE user_group IN ({places}))"
         f" ORDER BY folded LIMIT {PAGE_ROWS}",
-        *(find_group(connection, name), after),
+        *(after, *groups),
     )
 
 

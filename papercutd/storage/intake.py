@@ -158,6 +158,7 @@ class Intake:
         if not is_chain(chain):
             raise Rejected("chain")
         again = after < mark.number and self.sabotage == "double-post"
+        arrived = []
         for number, body in enumerate(records, after + 1):
             chain = next_chain(chain, body.encode())
             if number == mark.number and chain != mark.chain:
@@ -169,8 +170,9 @@ class Intake:
                     self._charging.ignore_unique_key = False
                 continue
             if self.sabotage != "drop-ack":
-                self._apply_one(connection, Arrived(asker, stream, number, body))
+                arrived.append(Arrived(asker, stream, number, body))
             mark = Mark(number, chain)
+        self._apply_all(connection, arrived)
         connection.execute(
             "UPDATE stream SET number = ?, chain = ? WHERE id = ?",
             (mark.number, mark.chain, stream),
@@ -280,8 +282,16 @@ class Intake:
             check_spoken_for(connection, site, owner)
             self._spoken_for.add(owner)
 
+    def _apply_all(self, connection: Connection, arrived: Sequence[Arrived]) -> None:
+        """Apply each of them or park it; together, as long as nothing is wrong with any."""
+        # No record is an administrator's act.
+        with self._charging.settings_stand():
+            if self._try(connection, arrived) is not None:
+                for one in arrived:
+                    self._apply_one(connection, one)
+
     def _apply_one(self, connection: Connection, arrived: Arrived) -> None:
-        why = self._try(connection, arrived)
+        why = self._try(connection, [arrived])
         if why is not None:
             # Whatever a record makes us stumble over, the records behind it must come in.
             connection.execute(
@@ -293,7 +303,7 @@ class Intake:
     def apply_again(self, connection: Connection, arrived: Arrived) -> bool:
         """Apply a record that was parked; False: it stays so, for the reason it has now."""
         self._spoken_for.clear()
-        why = self._try(connection, arrived, again=True)
+        why = self._try(connection, [arrived], again=True)
         place = (arrived.stream, arrived.number)
         if why is not None:
             connection.execute(
@@ -308,18 +318,21 @@ class Intake:
         detail = f"record {arrived.number} of {arrived.stream}"
         self._charging.list_item(connection, kind, "", arrived.asker.identity, detail)
 
-    def _try(self, connection: Connection, arrived: Arrived, again: bool = False) -> str | None:
-        """Apply one record, or nothing of it: then why not."""
+    def _try(
+        self, connection: Connection, arrived: Sequence[Arrived], again: bool = False
+    ) -> str | None:
+        """Apply these records, or nothing of them: then why not."""
         connection.execute("SAVEPOINT record")
         mark = self._log.mark()
         try:
-            record = decode_record(arrived.body)
-            missing = lacking(record.needs)
-            if missing:
-                raise Rejected("capability", f"it needs {' '.join(missing)[:200]}")
-            if not (again and record.kind in (LINK_DOWN, LINK_REPORTED)):
-                # How a link stood then says nothing of now.
-                self._apply_record(connection, arrived, record)
+            for one in arrived:
+                record = decode_record(one.body)
+                missing = lacking(record.needs)
+                if missing:
+                    raise Rejected("capability", f"it needs {' '.join(missing)[:200]}")
+                if not (again and record.kind in (LINK_DOWN, LINK_REPORTED)):
+                    # How a link stood then says nothing of now.
+                    self._apply_record(connection, one, record)
         except Exception as error:
             # Whatever a record makes us stumble over, the records behind it must come in. What
             # the disk or the memory cannot do is not the record's fault: it comes again.

@@ -35,6 +35,7 @@ from papercutd.storage.replicated import RangeDigest
 from papercutd.storage.retiring import EndedStream
 from papercutd.storage.rule_store import GroupedUser, RuleView
 from papercutd.storage.schedules import QuotaPiece, Schedule
+from papercutd.storage.sealing import Place
 from papercutd.storage.site_scopes import EVERYBODY, SiteScope
 from papercutd.storage.snapshot import SnapshotImage
 from papercutd.storage.values import (
@@ -216,8 +217,8 @@ class IApplicationStore(IJobStore):
     def resend(table: str, keys: Sequence[int | str]) -> Deferred[Position]:
         """Send these rows again as changes, all of them at the position or before."""
 
-    def snapshot(scope: SiteScope = EVERYBODY) -> Deferred[SnapshotImage]:
-        """All replicated rows within ``scope`` at one position."""
+    def snapshot(scope: SiteScope = EVERYBODY, grouped: bool = True) -> Deferred[SnapshotImage]:
+        """All replicated rows within ``scope`` at one position; ``grouped``: by table."""
 
     def scope(site: str) -> Deferred[SiteScope]:
         """Which people ``site`` is sent."""
@@ -291,6 +292,7 @@ class IApplicationStore(IJobStore):
     # Administration.
 
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
+    people = Attribute("What is set of users: storage/people_store.py.")
     monthly = Attribute("Monthly sums of charges: storage/monthly_report.py.")
 
     def ensure_secret(name: str, value: str) -> Deferred[None]:
@@ -477,8 +479,13 @@ class IRuleStore(Interface):
     def groups() -> Deferred[list[Row]]:
         """All of them, with how many users each has."""
 
-    def members(name: str, after: str = "") -> Deferred[list[Row]]:
-        """At most 500 of its users, by name; NotFound."""
+    def change_nested(
+        name: str, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> Deferred[int]:
+        """Groups put into a group and taken out, all or none; NotFound, InvalidValue."""
+
+    def members(name: str, after: str = "", nested: bool = False) -> Deferred[list[Row]]:
+        """At most 500 of its users, by name, ``nested``: of groups within too; NotFound."""
 
     def change_rules(set: Iterable[Rule] = (), clear: Iterable[Rule] = ()) -> Deferred[None]:
         """All or none of them; NotFound for one to clear that there is not."""
@@ -605,6 +612,10 @@ class ISiteStore(IJobStore):
 
     def verify(progress: Callable[[dict[str, Any]], None] = ...) -> Deferred[list[str]]:
         """Problems of the journal and the replica; empty: none."""
+
+    def seal_rows(place: Place | None) -> Deferred[Place | None]:
+        """Seal some rows of the replica in force that came by a snapshot, from ``place`` on; None:
+        all are. Begin with None."""
 
     def replica_range(
         table: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
+from papercutd.domain.user_fields import DETAILS
 from papercutd.errors import NotFound
 from papercutd.storage.engine import Connection
 from papercutd.storage.lost_edits import count_lost_edits
@@ -13,14 +14,15 @@ from papercutd.storage.people import merged_users
 #: Rows of one page of a list.
 PAGE_ROWS = 500
 #: What STRICT sites hold of a user's money: it is theirs, and part of what they have.
-_AT_SITES = (
+AT_SITES = (
     "COALESCE((SELECT SUM(granted_e4 - returned_e4 - settled_e4) FROM allowance"
     " WHERE allowance.user = user.id OR allowance.user IN"
     " (SELECT id FROM user AS former WHERE former.merged_into = user.id)), 0)"
 )
 _USER = (
     "SELECT user.id, user.name, full_name, restricted, disabled, administrator,"
-    f" credits_e4 - debits_e4 + {_AT_SITES} AS balance_e4, {_AT_SITES} AS at_sites_e4,"
+    " expires_at,"
+    f" credits_e4 - debits_e4 + {AT_SITES} AS balance_e4, {AT_SITES} AS at_sites_e4,"
     " pending_e4, -floor_e4 AS overdraft_e4"
     " FROM user JOIN account ON account.id = user.account"
 )
@@ -50,6 +52,7 @@ def read_user(connection: Connection, user: int) -> Row:
     mine = merged_users(connection, "", user)
     places = ", ".join("?" * len(mine))
     found[0]["deleted"] = _is_deleted(connection, user)
+    found[0].update(read_details(connection, user))
     found[0]["merged"] = _column(
         connection, f"SELECT name FROM user WHERE id IN ({places}) AND id <> ?", *mine, user
     )
@@ -73,6 +76,13 @@ def read_user(connection: Connection, user: int) -> Row:
 
 def _column(connection: Connection, query: str, *values: object) -> list[str]:
     return sorted(row[0] for row in connection.execute(query, values))
+
+
+def read_details(connection: Connection, user: int) -> Row:
+    """What is kept of a person beside money and names, empty where nothing was set."""
+    query = f"SELECT {', '.join(DETAILS)} FROM user_detail WHERE user = ?"
+    found = rows(connection, query, user)
+    return found[0] if found else dict.fromkeys(DETAILS, "")
 
 
 def _is_deleted(connection: Connection, user: int) -> bool:

@@ -1,67 +1,27 @@
-"""The rows of a snapshot, many with one statement.
+"""The rows of a snapshot, many with one statement; sealing.py seals them when it is in force.
 
-What is plain is written so: a row of a table that we know, with all its columns, each of the
-column's own type. Any other goes the way of a row that came alone (``replicated.apply_rows``).
+A chunk has rows that travel alone, ``[table, key, {column: value}]``, and rows of one table
+together, ``[table, [column, ...], [[value, ...], ...]]``. What has all our columns is written at
+once; any other goes the way of a row that came alone (``replicated.apply_rows``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
-import attrs
-
+from papercutd.errors import BadRows
 from papercutd.storage.engine import Connection, is_sqlite
-from papercutd.storage.replicated import (
-    TABLES,
-    Replicated,
-    apply_rows,
-    digest_as_stored,
-    fitting_rows,
-)
+from papercutd.storage.replicated import TABLES, Replicated, apply_rows, fitting_rows
 
-_TYPES = {
-    **{"INTEGER": int, "TEXT": str, "REAL": float, "BLOB": bytes},
-    **{"bigint": int, "text": str, "double precision": float, "bytea": bytes},
-}
 #: Values of one statement to PostgreSQL.
 _VALUES_MAX = 5_000
-_LOOKED_AT_MAX = 1_000
+_key_of = itemgetter(0)
 Key = int | str
-
-
-@attrs.define
-class _Kind:
-    """How rows of one replicated table are written."""
-
-    #: The columns of a row that travelled, in their order.
-    values: Callable[[dict[str, Any]], tuple[Any, ...]]
-    types: tuple[type, ...]
-    text_places: tuple[int, ...]
-    #: What of the types of a row has been looked at already.
-    plain: dict[tuple[type, ...], bool] = attrs.field(factory=dict)
-
-    def is_plain(self, row: tuple[Any, ...]) -> bool:
-        given = tuple(map(type, row))
-        found = self.plain.get(given)
-        if found is None:
-            if len(self.plain) >= _LOOKED_AT_MAX:
-                self.plain.clear()
-            found = self.plain[given] = all(
-                one is wanted or one is type(None)
-                for one, wanted in zip(given, self.types, strict=True)
-            )
-        return found
-
-    def digest(self, row: tuple[Any, ...]) -> str:
-        """``digest_of`` a plain row."""
-        stored = list(row)
-        for place in self.text_places:
-            text = stored[place]
-            if text is not None:
-                stored[place] = text.encode()
-        return digest_as_stored(stored)
+#: Rows of one table by their keys.
+_Rows = dict[Key, Sequence[Any]]
 
 
 def load_rows(connection: Connection, database: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -69,85 +29,85 @@ def load_rows(connection: Connection, database: str, rows: Iterable[Sequence[Any
 
     Raises BadRows as ``apply_rows`` does; then the transaction has to be undone.
     """
-    plain: dict[str, dict[Key, tuple[Any, ...]]] = {}
+    plain: dict[str, _Rows] = {}
     others: list[Sequence[Any]] = []
     with fitting_rows():
-        kind, known, into = None, "", {}
         for row in rows:
-            table, key, columns = row
-            if table != known:
-                # They come table by table.
-                kind = _kind(connection, database, table) if table in TABLES else None
-                known, into = table, plain.setdefault(table, {})
-            if kind is None or columns is None:
+            table, key, found = row
+            spec = TABLES.get(table)
+            if type(found) is list:
+                _take_group(spec, key, found, plain, others)
+            elif spec is None or found is None or type(key) is not type(spec.first_key):
                 others.append(row)
-                continue
-            try:
-                values = kind.values(columns)
-            except KeyError:
-                others.append(row)
-                continue
-            if key is not None and values[0] == key and kind.is_plain(values):
-                into[values[0]] = values
             else:
-                others.append(row)
-        for table, found in plain.items():
-            if found:
-                _write(connection, database, TABLES[table], found)
+                try:
+                    values = _values_of(spec.columns)(found)
+                except KeyError:
+                    others.append(row)
+                    continue
+                if values[0] == key:
+                    plain.setdefault(table, {})[key] = values
+                else:
+                    others.append(row)
+        for table, written in plain.items():
+            _write(connection, database, TABLES[table], written)
     if others:
         apply_rows(connection, database, others, None)
 
 
-_kinds: dict[tuple[bool, str], _Kind] = {}
+@cache
+def _values_of(columns: tuple[str, ...]) -> itemgetter[Any]:
+    return itemgetter(*columns)
 
 
-def _kind(connection: Connection, database: str, table: str) -> _Kind:
-    """The columns of a table are those of this release, in every replica that is being filled."""
-    key = is_sqlite(connection), table
-    found = _kinds.get(key)
-    if found is None:
-        spec = TABLES[table]
-        if is_sqlite(connection):
-            said = {
-                name: kind
-                for _, name, kind, *_ in connection.execute(
-                    f"PRAGMA {database}.table_info({table})"
-                )
-            }
-        else:
-            said = dict(
-                connection.execute(
-                    "SELECT column_name, data_type FROM information_schema.columns"
-                    " WHERE table_schema = ? AND table_name = ?",
-                    (database, table),
-                )
-            )
-        types = tuple(_TYPES[said[name]] for name in spec.columns)
-        places = tuple(place for place, one in enumerate(types) if one is str)
-        found = _kinds[key] = _Kind(itemgetter(*spec.columns), types, places)
-    return found
-
-
-def _write(
-    connection: Connection, database: str, spec: Replicated, rows: dict[Key, tuple[Any, ...]]
+def _take_group(
+    spec: Replicated | None,
+    columns: Any,
+    found: list[Any],
+    plain: dict[str, _Rows],
+    others: list[Sequence[Any]],
 ) -> None:
-    own, digest = is_sqlite(connection), _kind(connection, database, spec.table).digest
+    """Rows of one table that came together."""
+    if spec is None:
+        # Of a newer release, whatever it is.
+        return
+    are_lists = type(columns) is list and {list}.issuperset(map(type, found))
+    if not are_lists or not {len(columns)}.issuperset(map(len, found)):
+        raise BadRows("rows of one table are no rows")
+    if tuple(columns) != spec.columns:
+        others += _alone(spec, columns, found)
+        return
+    into = plain.setdefault(spec.table, {})
+    if not {type(spec.first_key)}.issuperset(map(type, map(_key_of, found))):
+        # No key at all would be given one.
+        raise BadRows(f"a row of {spec.table} has no key of that table")
+    into.update(zip(map(_key_of, found), found, strict=True))
+
+
+def _alone(
+    spec: Replicated, columns: Sequence[str], found: list[Any]
+) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    for values in found:
+        row = dict(zip(columns, values, strict=True))
+        yield spec.table, row[spec.key], row
+
+
+def _write(connection: Connection, database: str, spec: Replicated, rows: _Rows) -> None:
     updated = ", ".join(f"{name} = excluded.{name}" for name in spec.columns[1:])
-    _insert(
+    insert_many(
         connection,
         f"{database}.{spec.table} ({', '.join(spec.columns)})",
         f"ON CONFLICT ({spec.key}) DO {f'UPDATE SET {updated}' if updated else 'NOTHING'}",
         list(rows.values()),
     )
-    _insert(
-        connection,
-        f"{database}.seal (tbl, key, digest, number)",
-        "ON CONFLICT (tbl, key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
-        [(spec.table, key if own else str(key), digest(values), 0) for key, values in rows.items()],
-    )
 
 
-def _insert(connection: Connection, into: str, conflict: str, rows: list[tuple[Any, ...]]) -> None:
+def insert_many(
+    connection: Connection, into: str, conflict: str, rows: Sequence[Sequence[Any]]
+) -> None:
+    """Rows of equal length ``into`` a table and its columns; ``conflict``: what of keys there."""
+    if not rows:
+        return
     width = len(rows[0])
     one = f"({', '.join('?' * width)})"
     if is_sqlite(connection):

@@ -163,14 +163,15 @@ def _changed(
     sealed = _sealed(connection, watched.table, "old")
     query = (
         f"SELECT old.{key}, COALESCE(applied.committed_at, 0), new.{key} IS NULL{told}"
-        f" FROM {IN_FORCE}.{watched.table} AS old JOIN {IN_FORCE}.seal AS seal"
+        f" FROM {IN_FORCE}.{watched.table} AS old LEFT JOIN {IN_FORCE}.seal AS seal"
         f" ON seal.tbl = '{watched.table}' AND seal.key = {sealed}"
         f" LEFT JOIN {IN_FORCE}.applied AS applied ON applied.number = seal.number"
         f" LEFT JOIN {INCOMING}.{watched.table} AS new ON new.{key} = old.{key}"
-        f" WHERE (seal.number > ?1 OR (?2 = 1 AND seal.number = 0)) AND old.{key} IN"
+        # One that is not sealed yet came by the snapshot.
+        f" WHERE (seal.number > ?1 OR (?2 = 1 AND COALESCE(seal.number, 0) = 0)) AND old.{key} IN"
         f" (SELECT {key} FROM {IN_FORCE}.{watched.table} WHERE {watched.condition})"
         f" AND (new.{key} IS NULL OR ({old}) IS NOT ({new}))"
-        f" ORDER BY seal.number DESC, old.{key}"
+        f" ORDER BY COALESCE(seal.number, 0) DESC, old.{key}"
     )
     for found, at, is_missing, *values in connection.execute(query, (common, of_snapshot)):
         differing, own = values[: len(hidden)], values[len(hidden) :]

@@ -17,6 +17,10 @@ import attrs
 from papercutd.errors import SchemaTooNew, StorageError
 from papercutd.storage.engine import Connection
 
+#: Pages of the write-ahead log (40 MB) at which a commit puts them into the database itself. A
+#: writer does it before, while nobody waits (storage/writer.py), unless somebody always does.
+LOG_PAGES_MAX = 10_000
+
 
 @attrs.frozen(auto_exc=True, str=False)
 class SchemaDiffers(StorageError):
@@ -92,6 +96,7 @@ def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}")
     set_durable(connection)
     return connection
 

@@ -32,14 +32,26 @@ class Login:
     #: This user and all that were merged into it, and the names they are found by, folded.
     users: frozenset[int] = frozenset()
     names: frozenset[str] = frozenset()
+    #: When this user ends; None: never.
+    expires_at: float | None = None
+
+    def at(self, now_s: float) -> Login:
+        """As it is then: who has expired is disabled."""
+        return attrs.evolve(self, disabled=self.disabled or has_expired(self.expires_at, now_s))
 
 
 #: Merges that are followed, one into the next; a circle cannot be made.
 MERGES_MAX = 1_000
 _LOGIN = (
     "SELECT u.id, u.name, u.full_name, u.account, MAX(u.disabled, a.closed), u.verifier,"
-    " u.pin_verifier FROM {0}user AS u JOIN {0}account AS a ON a.id = u.account WHERE u.id = ?"
+    " u.pin_verifier, u.expires_at FROM {0}user AS u JOIN {0}account AS a ON a.id = u.account"
+    " WHERE u.id = ?"
 )
+
+
+def has_expired(expires_at: float | None, now_s: float) -> bool:
+    """Of a user who has an end: whether it has come."""
+    return expires_at is not None and expires_at <= now_s
 
 
 def find_by_name(connection: Connection, schema: str, name: str) -> Login | None:
@@ -145,10 +157,13 @@ def find_shared_accounts(
 def _login(row: tuple[object, ...] | None) -> Login | None:
     if row is None:
         return None
-    user, name, full_name, account, disabled, verifier, pin_verifier = row
+    user, name, full_name, account, disabled, verifier, pin_verifier, expires_at = row
     assert isinstance(user, int) and isinstance(account, int)
+    assert expires_at is None or isinstance(expires_at, float)
     return Login(
-        user, str(name), str(full_name), account, bool(disabled), str(verifier), str(pin_verifier)
+        *(user, str(name), str(full_name), account, bool(disabled)),
+        *(str(verifier), str(pin_verifier)),
+        expires_at=expires_at,
     )
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from papercutd.domain.decision import Policy
 from papercutd.domain.policy import (
     ANY,
@@ -20,10 +22,11 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.engine import Connection
 from papercutd.storage.groups import groups_of_user
+from papercutd.storage.nested_groups import below_of, with_needs
 from papercutd.storage.overlay import replicated_mark
 from papercutd.storage.people import heir_of_user
 
-_RULES = "SELECT knob, value, site, user_group, needs FROM {0}site_policy"
+_RULES = "SELECT knob, value, site, user_group, needs, below FROM {0}site_policy"
 
 
 class Policies:
@@ -34,12 +37,16 @@ class Policies:
 
     def set(self, connection: Connection, rule: Rule) -> None:
         """It takes the place of the rule for the same knob, site and group."""
-        key = _key(rule)
+        key, below = _key(rule), below_of(connection, rule.group)
         connection.execute(
-            "INSERT INTO site_policy VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            "INSERT INTO site_policy (key, site, user_group, knob, value, needs, below)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
             " site = excluded.site, user_group = excluded.user_group, knob = excluded.knob,"
-            " value = excluded.value, needs = excluded.needs",
-            (key, rule.site, rule.group, rule.knob, rule.value, rule.needs),
+            " value = excluded.value, needs = excluded.needs, below = excluded.below",
+            (
+                *(key, rule.site, rule.group, rule.knob, rule.value),
+                *(with_needs(rule.needs, below), below),
+            ),
         )
         self._log.touch("site_policy", key)
 
@@ -98,13 +105,13 @@ def read_effective(
 def rules_not_understood(connection: Connection) -> list[str]:
     """Rules that concern this site and that this release cannot evaluate, for people."""
     found = connection.execute(
-        "SELECT knob, value, site_policy.site, user_group, needs, user_group.name"
+        "SELECT knob, value, site_policy.site, user_group, needs, below, user_group.name"
         " FROM replica.site_policy LEFT JOIN replica.user_group ON user_group.id = user_group"
         " WHERE site_policy.site IN (?, (SELECT id FROM replica.site"
         " WHERE name = (SELECT site FROM identity))) ORDER BY site_policy.key",
         (ANY,),
     )
-    rules = [(Rule(*row[:5]), row[5]) for row in found]
+    rules = [(Rule(*row[:6]), row[6]) for row in found]
     return [
         rule.knob if rule.group == ANY else f"{rule.knob} of group {name or rule.group}"
         for rule, name in rules
@@ -112,26 +119,47 @@ def rules_not_understood(connection: Connection) -> list[str]:
     ]
 
 
-def is_strict(connection: Connection, site: int, user: int) -> bool:
-    """At the application server: whether ``site`` is STRICT for ``user``, or whose heir it is."""
+@attrs.frozen
+class StrictAt:
+    """For whom one site is STRICT, at the application server."""
+
+    everybody: bool = False
+    #: Else who it is has to be weighed by these, of this site; none: nobody.
+    site: int = 0
+    rules: tuple[Rule, ...] = ()
+
+    def holds_for(self, connection: Connection, user: int) -> bool:
+        """Whether it is for ``user``, or whose heir it is."""
+        if not self.rules:
+            return self.everybody
+        groups = groups_of_user(connection, "", heir_of_user(connection, "", user))
+        # No price is needed to tell which policy it is.
+        return resolve(list(self.rules), self.site, groups, 0).policy is Policy.STRICT
+
+
+def read_strict(connection: Connection, site: int) -> StrictAt:
+    """For whom ``site`` is STRICT; for nobody, where there is no such site."""
     found = connection.execute(
         "SELECT id, policy, cap_user_e4, deny_beyond_cap FROM site WHERE id = ? AND removed = 0",
         (site,),
     ).fetchone()
     if found is None:
-        return False
+        return StrictAt()
     query = _RULES.format("") + " WHERE site IN (?, ?) AND knob = ?"
     values = (ANY, site, Knob.POLICY.value)
     rules = [Rule(*row) for row in connection.execute(query, values)]
     if Policy.STRICT.value not in (found[1], *(rule.value for rule in rules)):
-        # For nobody: the rules need not be weighed for this one.
-        return False
+        # For nobody: the rules need not be weighed.
+        return StrictAt()
     if not rules:
         # It is what ``site set`` says.
-        return True
-    groups = groups_of_user(connection, "", heir_of_user(connection, "", user))
-    # No price is needed to tell which policy it is.
-    return resolve(_with_site(rules, *found), site, groups, 0).policy is Policy.STRICT
+        return StrictAt(everybody=True)
+    return StrictAt(site=site, rules=tuple(_with_site(rules, *found)))
+
+
+def is_strict(connection: Connection, site: int, user: int) -> bool:
+    """At the application server: whether ``site`` is STRICT for ``user``, or whose heir it is."""
+    return read_strict(connection, site).holds_for(connection, user)
 
 
 #: Of a row of ``site``: it is STRICT for somebody, or may be.

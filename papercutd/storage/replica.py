@@ -225,8 +225,11 @@ def load_chunk(
 
 def snapshot_progress(connection: Connection) -> tuple[str, int]:
     """(snapshot, next chunk) of the incoming replica."""
-    found = connection.execute("SELECT snapshot, next_chunk FROM incoming.position").fetchone()
-    return (str(found[0]), int(found[1]))
+    snapshot, following = connection.execute(
+        "SELECT snapshot, next_chunk FROM incoming.position"
+    ).fetchone()
+    # Less than 0: whole, as ``finish_snapshot`` left it.
+    return (str(snapshot), int(following if following >= 0 else -1 - following))
 
 
 def make_durable(connection: Connection) -> None:
@@ -236,9 +239,13 @@ def make_durable(connection: Connection) -> None:
 
 
 def finish_snapshot(connection: Connection, position: Position, version: int) -> None:
-    """All chunks are in: the incoming replica is whole at ``position``, and came by ``version``."""
+    """All chunks are in: the incoming replica is whole at ``position``, and came by ``version``.
+
+    Its rows are still to be sealed (sealing.py).
+    """
     connection.execute(
         "UPDATE incoming.position SET timeline = ?1, number = ?2, chain = ?3, complete = 1,"
-        " version = ?4, first = ?2, first_chain = ?3",
+        " version = ?4, first = ?2, first_chain = ?3,"
+        " next_chunk = CASE WHEN next_chunk < 0 THEN next_chunk ELSE -1 - next_chunk END",
         (position.timeline, position.number, position.chain, version),
     )

@@ -94,7 +94,8 @@ _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
     " CASE WHEN deleted_at IS NULL THEN disabled ELSE 1 END AS disabled,"
     " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
-    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier FROM user) AS person"
+    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at"
+    " FROM user) AS person"
 )
 
 TABLES: dict[str, Replicated] = {
@@ -115,9 +116,10 @@ TABLES: dict[str, Replicated] = {
             "id",
             (
                 *("id", "name", "folded", "full_name", "account", "disabled"),
-                *("administrator", "merged_into", "verifier", "pin_verifier"),
+                *("administrator", "merged_into", "verifier", "pin_verifier", "expires_at"),
             ),
             _USERS,
+            newer={"expires_at": 2},
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
         Replicated(
@@ -127,7 +129,7 @@ TABLES: dict[str, Replicated] = {
         Replicated(
             "site_policy",
             "key",
-            ("key", "site", "user_group", "knob", "value", "needs"),
+            ("key", "site", "user_group", "knob", "value", "needs", "below"),
             "site_policy",
             since=2,
         ),

@@ -89,10 +89,17 @@ class RuleStore:
     def groups(self) -> Deferred[list[Row]]:
         return self._store.read(read_groups)
 
-    def members(self, name: str, after: str = "") -> Deferred[list[Row]]:
-        """At most 500 of its users, by name; raises NotFound."""
+    def change_nested(
+        self, name: str, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> Deferred[int]:
+        """Groups put into a group and taken out, all or none; how many changed. Raises NotFound,
+        and InvalidValue for what would be within itself, or too deep."""
+        return self._store.write(lambda c: self._groups.change_groups(c, name, add, remove))
+
+    def members(self, name: str, after: str = "", nested: bool = False) -> Deferred[list[Row]]:
+        """At most 500 of its users, by name; ``nested``: of groups within it too. NotFound."""
         folded = fold_user_name(after) if after else ""
-        return self._store.read(lambda c: read_members(c, name, folded))
+        return self._store.read(lambda c: read_members(c, name, folded, nested))
 
     # Rules.
 

@@ -250,9 +250,16 @@ def _count(rows: list[Row], place: int, first: int, last: int, since: int) -> in
 
 
 def compare(
-    table: Table, rows: Iterator[Row], sealed: Iterator[tuple[Key, str]], named_max: int
+    table: Table,
+    rows: Iterator[Row],
+    sealed: Iterator[tuple[Key, str]],
+    named_max: int,
+    unsealed_too: bool = True,
 ) -> list[str]:
-    """Differences of ``rows`` from what is ``sealed``, both in the order of their keys."""
+    """Differences of ``rows`` from what is ``sealed``, both in the order of their keys.
+
+    ``unsealed_too``: a row without a seal is one.
+    """
     problems: list[str] = []
     place = table.key_place
     found, seal = next(rows, None), next(sealed, None)
@@ -263,7 +270,8 @@ def compare(
             seal = next(sealed, None)
             continue
         if seal is None or _order(found[place]) < _order(seal[0]):
-            problems.append(not_written(table.name, found[place]))
+            if unsealed_too:
+                problems.append(not_written(table.name, found[place]))
         else:
             if not table.fits(found, seal[1]):
                 problems.append(changed(table.name, found[place]))

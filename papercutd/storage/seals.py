@@ -18,6 +18,7 @@ from papercutd.storage.paging import rows_in_order
 from papercutd.storage.postgres import seals as postgres
 from papercutd.storage.replicated import TABLES, Replicated, digest_as_stored, digest_of
 from papercutd.storage.sealed_rows import LedgerComparison, Table, compare
+from papercutd.storage.sealing import is_sealed
 
 #: Sealed tables of the application server, and their keys.
 LEDGER = {
@@ -157,20 +158,50 @@ def take_seals(connection: Connection, number: int) -> list[Seal]:
             for table, key in LEDGER.items()
             for row in connection.execute(f"SELECT {key} FROM {table} ORDER BY {key}")
         ]
-    seals: list[Seal] = []
+        if is_sqlite(connection) and written_of(connection) is None:
+            rows = "INSERT OR IGNORE INTO written VALUES (?, ?)"
+            connection.executemany(rows, keys)
     with as_stored(connection):
         if not is_sqlite(connection):
             return _seals_by_table(connection, keys)
         written = written_of(connection)
         if written is None:
+            seals = _seals_of_written(connection, sorted({table for table, _ in keys}))
             connection.execute("DELETE FROM written")
-        for table, key in keys:
-            row = connection.execute(
-                f"SELECT * FROM {table} WHERE {LEDGER[table]} = ?", (key,)
-            ).fetchone()
-            # Noted in memory, it may be what a statement that failed has left.
-            if row is not None or written is None or (table, key) in written.gone:
-                seals.append((table, key, None if row is None else digest_of(row)))
+            return seals
+        return _seals_of_noted(connection, keys, written)
+
+
+def _seals_of_written(connection: Connection, tables: list[str]) -> list[Seal]:
+    """The seals of what the table of this connection names, with one question for each table."""
+    seals: list[Seal] = []
+    for table in tables:
+        sealed = LEDGER[table]
+        rows = connection.execute(
+            f"SELECT written.key, sealed.* FROM written LEFT JOIN {table} AS sealed"
+            f" ON sealed.{sealed} = written.key WHERE tbl = ? ORDER BY written.key",
+            (table,),
+        )
+        for key, *row in rows:
+            named = key.decode() if isinstance(key, bytes) else key
+            # A key is never NULL: of what is gone every column is.
+            is_gone = all(value is None for value in row)
+            seals.append((table, named, None if is_gone else digest_as_stored(row)))
+    return seals
+
+
+def _seals_of_noted(
+    connection: Connection, keys: list[tuple[str, Key]], written: Written
+) -> list[Seal]:
+    """The seals of what is noted in memory."""
+    seals: list[Seal] = []
+    for table, key in keys:
+        row = connection.execute(
+            f"SELECT * FROM {table} WHERE {LEDGER[table]} = ?", (key,)
+        ).fetchone()
+        # It may be what a statement that failed has left.
+        if row is not None or (table, key) in written.gone:
+            seals.append((table, key, None if row is None else digest_of(row)))
     return seals
 
 
@@ -269,9 +300,10 @@ def verify_replica(
 ) -> list[str]:
     """Rows of the replica attached as ``database`` that are not what was stored.
 
-    ``told``: tables done, of all.
+    ``told``: tables done, of all. While it is being sealed, a row without a seal is no problem.
     """
     problems: list[str] = []
+    sealed = is_sealed(connection, database)
     for number, spec in enumerate(TABLES.values()):
         told(number, len(TABLES))
         defaults = _defaults(connection, database, spec.table)
@@ -280,7 +312,8 @@ def verify_replica(
             rows = rows_in_order(
                 connection, f"{database}.{spec.table}", spec.key, ", ".join(spec.columns)
             )
-            problems += compare(table, rows, _seals_of(connection, database, spec), NAMED_MAX)
+            seals = _seals_of(connection, database, spec)
+            problems += compare(table, rows, seals, NAMED_MAX, unsealed_too=sealed)
     return [f"replica: {problem}" for problem in problems]
 
 

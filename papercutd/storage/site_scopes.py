@@ -14,12 +14,14 @@ from papercutd.domain.site_scope import OWNED_BY_USER, SCOPE, SCOPE_GROUPS_MAX, 
 from papercutd.errors import InvalidValue
 from papercutd.storage.change_log import Change, ChangeLog, in_history
 from papercutd.storage.engine import Connection
+from papercutd.storage.nested_groups import with_inner
 from papercutd.storage.replicated import TABLES, Replicated
 
 
 @attrs.frozen
 class SiteScope:
-    """Of one site; no ``groups``: everybody."""
+    """Of one site; no ``groups``: everybody. Groups within those that were named are among
+    them."""
 
     site: int = 0
     groups: tuple[int, ...] = ()
@@ -28,6 +30,8 @@ class SiteScope:
 
 
 EVERYBODY = SiteScope()
+#: Sites with a scope, and the groups that were named for it.
+SCOPE_GROUPS = "SELECT id, scope FROM site WHERE scope <> '' AND removed = 0 ORDER BY id"
 
 
 def read_scope(connection: Connection, name: str) -> SiteScope:
@@ -35,7 +39,7 @@ def read_scope(connection: Connection, name: str) -> SiteScope:
     found = connection.execute(
         "SELECT id, scope, scope_since FROM site WHERE name = ? AND removed = 0", (name,)
     ).fetchone()
-    return EVERYBODY if found is None else SiteScope(found[0], _groups(found[1]), found[2])
+    return EVERYBODY if found is None else _scope(connection, *found)
 
 
 def can_go_on(connection: Connection, name: str, position: Position) -> bool:
@@ -62,7 +66,7 @@ def set_scope(
     log.touch("site", site, (SCOPE, site))
     # Its number is a place in the history, from which on replicas are by the new scope.
     log.place()
-    return SiteScope(site, ids, log.number)
+    return _scope(connection, site, ",".join(map(str, ids)), log.number)
 
 
 def scopes_changed(change: Change) -> list[str]:
@@ -77,13 +81,13 @@ def scopes_changed(change: Change) -> list[str]:
 
 
 def sites_in_need(connection: Connection, group: int) -> list[str]:
-    """Names of the sites whose scope has that group."""
+    """Names of the sites whose scope has that group, or one that it is within."""
     return [
         name
         for name, scope in connection.execute(
             "SELECT name, scope FROM site WHERE scope <> '' AND removed = 0 ORDER BY name"
-        )
-        if group in _groups(scope)
+        ).fetchall()
+        if group in _scope(connection, 0, scope, 0).groups
     ]
 
 
@@ -153,6 +157,13 @@ def touch_person(connection: Connection, log: ChangeLog, user: int) -> None:
             f"SELECT {spec.key} FROM {spec.source} WHERE ({spec.condition}) AND {owned}", (user,)
         ).fetchall():
             log.touch(spec.table, key)
+
+
+def _scope(connection: Connection, site: int, scope: str, since: int) -> SiteScope:
+    named = _groups(scope)
+    if not named:
+        return SiteScope(site, (), since)
+    return SiteScope(site, tuple(with_inner(connection, named)), since)
 
 
 def _groups(scope: str) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ from papercutd.domain.policy import Effective
 from papercutd.domain.staleness import Kept
 from papercutd.errors import NotFound, Rejected
 from papercutd.points import passing
-from papercutd.storage import askers, drills, lockouts_here, lost_keys, replica, runs
+from papercutd.storage import askers, drills, lockouts_here, lost_keys, replica, runs, sealing
 from papercutd.storage.anchor import Anchor, was_restored
 from papercutd.storage.claims_here import owner_here
 from papercutd.storage.deciding import Deciding, read_policy, read_purse
@@ -278,10 +278,13 @@ class SiteStore:
         )
 
     def login_by_name(self, name: str) -> Deferred[Login | None]:
-        return self.read(lambda c: find_by_name(c, "replica.", name))
+        return self.read(lambda c: find_by_name(c, "replica.", name)).addCallback(self._at_now)
 
     def login_by_card(self, number: str) -> Deferred[Login | None]:
-        return self.read(lambda c: owner_here(c, number))
+        return self.read(lambda c: owner_here(c, number)).addCallback(self._at_now)
+
+    def _at_now(self, login: Login | None) -> Login | None:
+        return None if login is None else login.at(self._dated_s())
 
     def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
         """Journal that the card is theirs: ``claimed``, or ``already``; Rejected ``card-taken``."""
@@ -659,6 +662,10 @@ class SiteStore:
         await self._writer.submit(lambda c: replica.swap(c, self._files), BARE)
         passing("snapshot-in-force")
         return records
+
+    def seal_rows(self, place: sealing.Place | None) -> Deferred[sealing.Place | None]:
+        """Seal some more rows of the replica in force; None: all are. Begin with None."""
+        return self._writer.submit(lambda c: sealing.seal_some(c, place), REPLICA)
 
 
 def read_provider_settings(connection: Connection, name: str) -> ProviderSettings:

@@ -1,9 +1,9 @@
 """The one writer of a database: operations that arrive together share one commit.
 
 An operation is a function of the connection. It runs inside the transaction of
-its batch, under a savepoint of its own unless it is alone: if it raises, only its own writes are
-undone and its Deferred fails. A Deferred fires after the commit of its batch,
-so whatever it answers is on the disk.
+its batch: if it raises, only its own writes are undone and its Deferred fails. It may be run
+again from the start, with its batch, and must come to the same. A Deferred fires after the
+commit of its batch, so whatever it answers is on the disk.
 
 Operations name a *group*; a batch holds operations of one group only. Group
 ``BARE`` runs outside any transaction (reads, ATTACH).
@@ -35,6 +35,9 @@ Operation = Callable[[Connection], T]
 BATCH_MAX = 256
 #: Operations that may wait; beyond it new ones fail as StorageFull would: ask elsewhere.
 QUEUE_MAX = 20_000
+#: Operations after which SQLite's log goes into the database as soon as nobody waits. At a commit
+#: (storage/migrate.py) that takes as long as many commits, for whoever happens to be in it.
+CHECKPOINT_AFTER = 1_000
 MAIN = "main"
 #: Operations of ``MAIN`` that a writer may keep by themselves (storage/hot.py).
 HOT = "hot"
@@ -103,15 +106,18 @@ class Batch:
             connection.execute("BEGIN IMMEDIATE")
             if participant is not None:
                 participant.begin(connection)
-            if len(batch) > 1:
-                for waiting in batch:
-                    self._run_in_savepoint(waiting, participant)
-            elif not self._attempt(batch[0]):
-                # Alone it needs no savepoint: all there is to be undone is its own.
+            if not self._run_plainly(batch, participant):
                 connection.execute("ROLLBACK")
                 if participant is not None:
                     participant.rolled_back()
-                return
+                if len(batch) == 1:
+                    # Alone it needs no savepoint: all there is to be undone is its own.
+                    return
+                connection.execute("BEGIN IMMEDIATE")
+                if participant is not None:
+                    participant.begin(connection)
+                for waiting in batch:
+                    self._run_in_savepoint(waiting, participant)
             if participant is not None:
                 participant.seal(connection)
             if self._before_commit is not None:
@@ -154,6 +160,30 @@ class Batch:
                 raise
             waiting.result = Failure()
             return False
+        return True
+
+    def _run_plainly(self, batch: list[Waiting], participant: Participant | None) -> bool:
+        """Run ``batch`` without savepoints; False: somebody failed and left something to undo.
+
+        A savepoint has SQLite copy every page that is written under it. Whoever fails has
+        written nothing, as a rule.
+        """
+        connection = self._connection
+        if len(batch) == 1:
+            return self._attempt(batch[0])
+        if not isinstance(connection, sqlite3.Connection):
+            # Nobody knows what was written: one savepoint each.
+            for waiting in batch:
+                self._run_in_savepoint(waiting, participant)
+            return True
+        for waiting in batch:
+            mark = participant.mark() if participant is not None else None
+            changes = connection.total_changes
+            if not self._attempt(waiting):
+                if connection.total_changes != changes:
+                    return False
+                if participant is not None:
+                    participant.undo(mark)
         return True
 
     def _run_in_savepoint(self, waiting: Waiting, participant: Participant | None) -> None:
@@ -219,6 +249,8 @@ class ThreadWriter:
         self._queue: deque[Waiting] = deque()
         self._wake = threading.Condition()
         self._closing: Deferred[None] | None = None
+        #: Operations since the log went into the database.
+        self._logged = 0
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -254,11 +286,24 @@ class ThreadWriter:
                     batch = take(self._queue, self._batch_max)
                 self._batch.run(batch)
                 self._call(fire, batch)
+                if batch[0].group != BARE:
+                    self._logged += len(batch)
+                if self._logged >= CHECKPOINT_AFTER and not self._queue:
+                    self._checkpoint()
             self._connection.close()
         except BaseException:
             self._call(self._on_fatal, Failure())
         finally:
             self._call(self._closed)
+
+    def _checkpoint(self) -> None:
+        # By this thread: SQLite before 3.51.3 may lose a commit that meets a checkpoint elsewhere.
+        self._logged = 0
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            # Nothing is lost, the log has it all: tried again later, as SQLite does by itself.
+            return
 
     def _closed(self) -> None:
         if self._closing is None:

@@ -6,17 +6,27 @@ of its line; docs/protocols/provider.md tells the rest.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import attrs
 from attrs.validators import in_, max_len, optional
+from msgspec import Meta
 
 from protocols.common import (
+    AmountE4,
+    Clock,
     Decision,
     Document,
+    Id,
     Key,
     Mark,
+    Name,
+    Number,
     Position,
+    Sides,
+    Step,
+    Title,
+    Word,
     between,
     is_amount_e4,
     is_id,
@@ -24,7 +34,11 @@ from protocols.common import (
     is_number,
     is_step,
     is_title,
+    whole,
 )
+
+Posted = Annotated[str, Meta(pattern=whole("posted|already|journalled"))]
+Outcome = Annotated[str, Meta(pattern=whole("completed|canceled|aborted"))]
 
 
 @attrs.frozen
@@ -41,24 +55,24 @@ class Authorize:
 
     VERB: ClassVar[str] = "AUTHORIZE"
     ANSWER: ClassVar[type] = Decision
-    job: str = attrs.field(validator=is_id)
-    step: str = attrs.field(validator=is_step)
-    printer: int = attrs.field(validator=is_number)
+    job: Id
+    step: Step
+    printer: Number
     #: As the spooler gave it: a claim, resolved by the server.
-    user_name: str = attrs.field(validator=is_name)
+    user_name: Name
     document: Document
     #: Asked at a second server because the first has not answered: never forwarded.
     hedged: bool = False
     #: CUPS's identity of the job, empty for other spoolers.
-    job_uuid: str = attrs.field(default="", validator=max_len(64))
-    title: str = attrs.field(default="", validator=is_title)
-    host: str = attrs.field(default="", validator=is_name)
+    job_uuid: Word = ""
+    title: Title = ""
+    host: Name = ""
     #: A shared account chosen; None: the personal one.
-    account: int | None = attrs.field(default=None, validator=optional(is_number))
+    account: Number | None = None
     #: Wall clock of the submission, as claimed.
-    submitted_at: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
+    submitted_at: Clock = 0.0
     #: On a site's link only: whose job it is.
-    provider: str = attrs.field(default="", validator=is_name)
+    provider: Name = ""
 
 
 @attrs.frozen
@@ -66,9 +80,9 @@ class Receipt:
     """The answer to ``COMPLETE``: what stands in the books for this key."""
 
     #: ``posted`` now, ``already`` (the first stands), or ``journalled`` at a site.
-    state: str = attrs.field(validator=in_(("posted", "already", "journalled")))
-    amount_e4: int = attrs.field(validator=is_amount_e4)
-    pages: int = attrs.field(validator=between(0, 10**11))
+    state: Posted
+    amount_e4: AmountE4
+    pages: Sides
     #: ``posted``, ``already``: a place in the application server's history that has it.
     position: Position | None = None
     #: ``journalled``: a place in the site's stream that has it.
@@ -81,28 +95,26 @@ class Complete:
 
     VERB: ClassVar[str] = "COMPLETE"
     ANSWER: ClassVar[type] = Receipt
-    job: str = attrs.field(validator=is_id)
-    step: str = attrs.field(validator=is_step)
-    printer: int = attrs.field(validator=is_number)
-    user_name: str = attrs.field(validator=is_name)
+    job: Id
+    step: Step
+    printer: Number
+    user_name: Name
     document: Document
     #: The whole decision; None where nobody could be asked (tracker).
     decision: Decision | None
     #: Sides that came out, as the spooler or printer says; None: as analysed.
-    pages: int | None = attrs.field(validator=optional(between(0, 10**11)))
-    outcome: str = attrs.field(
-        default="completed", validator=in_(("completed", "canceled", "aborted"))
-    )
+    pages: Sides | None
+    outcome: Outcome = "completed"
     #: The outcome is a guess: the spooler no longer knew the job.
     assumed: bool = False
     #: The price version the provider had last acknowledged: what a tracker's job costs.
-    price_version: int = attrs.field(default=0, validator=is_number)
+    price_version: Number = 0
     #: ``timeline.number`` as of which ``user_name`` is to be resolved.
-    position: str = attrs.field(default="", validator=max_len(64))
-    job_uuid: str = attrs.field(default="", validator=max_len(64))
-    title: str = attrs.field(default="", validator=is_title)
-    host: str = attrs.field(default="", validator=is_name)
-    completed_at: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
+    position: Word = ""
+    job_uuid: Word = ""
+    title: Title = ""
+    host: Name = ""
+    completed_at: Clock = 0.0
 
 
 @attrs.frozen
@@ -146,7 +158,7 @@ class Open:
 class Pong:
     """The answer to ``PING``."""
 
-    clock: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
+    clock: Clock = 0.0
     position: Position | None = None
 
 
@@ -156,7 +168,7 @@ class Ping:
 
     VERB: ClassVar[str] = "PING"
     ANSWER: ClassVar[type] = Pong
-    clock: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
+    clock: Clock = 0.0
     position: Position | None = None
 
 

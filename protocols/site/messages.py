@@ -94,16 +94,23 @@ class SnapshotOffer:
 
 @attrs.frozen
 class Snapshot:
-    """``TAG SNAPSHOT {resume}``: begin a snapshot, or go on with ``resume`` if it is kept."""
+    """``TAG SNAPSHOT {resume, grouped}``: begin one, or go on with ``resume`` if it is kept.
+
+    ``grouped``: the rows of one table may come together.
+    """
 
     VERB: ClassVar[str] = "SNAPSHOT"
     ANSWER: ClassVar[type] = SnapshotOffer
     resume: str = attrs.field(default="", validator=max_len(64))
+    grouped: bool = False
 
 
 @attrs.frozen
 class ChunkRows:
-    """Rows of a chunk: each ``[table, key, {column: value}]``."""
+    """Rows of a chunk: each ``[table, key, {column: value}]``.
+
+    Of a snapshot that is ``grouped`` they are ``[table, [column, ...], [[value, ...], ...]]``.
+    """
 
     rows: list[Any]
 

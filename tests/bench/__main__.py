@@ -28,6 +28,7 @@ from tests.bench import (
     outages,
     picture,
     scale,
+    snapshot,
 )
 from tests.bench.figures import Notes, Row, say, table
 
@@ -45,6 +46,7 @@ FIGURES: dict[str, Callable[[bool, Notes], list[Row]]] = {
     "idle": idle.rows,
     "outages": outages.rows,
     "scale": scale.rows,
+    "snapshot": snapshot.rows,
 }
 
 

@@ -26,7 +26,7 @@ from tests.support.devices import CARD, DeviceCase, devices_port
 
 PROCESSES = 4
 #: Devices that are added at the same time.
-ADDING = 8
+ADDING = 32
 #: Log-ins, one after the other, while the others ping.
 LOGINS = 100
 
@@ -94,14 +94,14 @@ class Bench(DeviceCase):
 
         def add(name: str) -> None:
             app.call("device.add", name=name, printer=f"{branch.name}-1", site=branch.name)
+            # Meanwhile the server commits those of others.
+            request = make_request(key, "device", name)
+            issued = authority.issue(request, "device", name, time.time())
+            (self.idle / f"{name}.pem").write_bytes(issued.chain_pem)
 
         # Many at once share a commit.
         with ThreadPoolExecutor(ADDING) as adding:
             list(adding.map(add, names))
-        for name in names:
-            request = make_request(key, "device", name)
-            issued = authority.issue(request, "device", name, time.time())
-            write_private(self.idle / f"{name}.pem", issued.chain_pem)
         newest = app.call("status")["position"]
         known = lambda: branch.site.call("status")["position"] == newest  # noqa: E731
         self.assertTrue(wait_for("the site knows them", known))

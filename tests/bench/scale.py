@@ -58,12 +58,12 @@ def rows(quick: bool, notes: Notes) -> list[Row]:
 def scale(people: int, jobs: int, engine: str = "sqlite") -> list[Figure]:
     """All figures of an installation made for them."""
     os.environ.setdefault("PYTHONPATH", os.getcwd())
-    with _cluster(engine) as cluster:
+    with cluster_for(engine) as cluster:
         directory = Path(tempfile.mkdtemp(prefix="pc-scale-"))
         store = "" if cluster is None else cluster.create_database("app")
         installation = Installation.make(directory, stores={"app": store} if store else None)
         try:
-            took_s = _fill(installation, people, jobs, store)
+            took_s = fill(installation, people, jobs, store)
             found: list[Figure] = [
                 (f"{engine}: sample data, a job", took_s / jobs * 1e6, "us", None)
             ]
@@ -79,7 +79,7 @@ def scale(people: int, jobs: int, engine: str = "sqlite") -> list[Figure]:
 
 
 @contextmanager
-def _cluster(engine: str) -> Iterator[Cluster | None]:
+def cluster_for(engine: str) -> Iterator[Cluster | None]:
     if engine == "sqlite":
         yield None
         return
@@ -94,7 +94,7 @@ def _cluster(engine: str) -> Iterator[Cluster | None]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _fill(installation: Installation, people: int, jobs: int, store: str) -> float:
+def fill(installation: Installation, people: int, jobs: int, store: str) -> float:
     """Seconds of processor time."""
     began = time.process_time()
     if not store:
@@ -105,7 +105,7 @@ def _fill(installation: Installation, people: int, jobs: int, store: str) -> flo
     beside = Path(tempfile.mkdtemp(prefix="pc-scale-"))
     other = Installation.make(beside)
     try:
-        took_s = _fill(other, people, jobs, "")
+        took_s = fill(other, people, jobs, "")
         copy_to_postgres(str(other.app.data / "application.db"), store)
         return took_s
     finally:

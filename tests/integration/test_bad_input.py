@@ -14,16 +14,16 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.processes import command
-from papercutd.demo.scenario import wait_for
 from protocols.limits import LINE_LENGTH_MAX, TAGS_IN_FLIGHT_MAX
 from tests.support.installation import make_installation
 from tests.support.raw_link import RawLink, job_id
+from tests.support.waiting import wait_for
 
 DOCUMENT = {"groups": [{"paper": "A4", "pages": 2}]}
 
 
 class RawCase(SynchronousTestCase):
-    timeout = 120
+    timeout = 240
 
     def setUp(self) -> None:
         self.installation = make_installation()
@@ -324,5 +324,5 @@ class OrderTests(RawCase):
         )
         link.close()
         posted = lambda: self.installation.app.call("status")["charges"] == 1  # noqa: E731
-        self.assertTrue(wait_for("it is posted", posted, 5.0))
+        self.assertTrue(wait_for("it is posted", posted))
         self.check()

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.demo import measure
 from papercutd.demo.devices import run_device
 from papercutd.demo.documents import make_pdf
-from papercutd.demo.scenario import is_ready, wait_for
+from papercutd.demo.scenario import is_ready
 from tests.support.installation import joined_installation
+from tests.support.waiting import wait_for
 
 CARD = "04:A2:2B:91"
 #: Ben's: nothing that a chain or an id could hold by chance.

@@ -10,9 +10,9 @@ import urllib.request
 from typing import Any
 
 from papercutd.demo.processes import Role, command
-from papercutd.demo.scenario import wait_for
 from tests.support.devices import CARD, DeviceCase
 from tests.support.raw_link import RawLink, job_id
+from tests.support.waiting import wait_for
 
 #: What each verb is answered, by state; ``end``: the session is over.
 STATES = (

@@ -10,9 +10,10 @@ import shutil
 
 from papercutd.commands.control_client import ControlError
 from papercutd.demo.processes import Role
-from papercutd.demo.scenario import is_ready, wait_for
+from papercutd.demo.scenario import is_ready
 from tests.support.outage import OutageCase
 from tests.support.small_disk import SmallDisk
+from tests.support.waiting import wait_for
 
 
 def move_to_small_disk(role: Role) -> SmallDisk:

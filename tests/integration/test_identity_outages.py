@@ -11,12 +11,13 @@ from pathlib import Path
 
 from papercutd.demo.installation import Branch
 from papercutd.demo.processes import NotReady, Role, command
-from papercutd.demo.scenario import is_ready, is_settled, wait_for
+from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.identity.authority import Authority
 from papercutd.identity.names import peer_of
 from papercutd.identity.tls import Credentials
 from tests.support.certificates import credentials, dns, odd_credentials
 from tests.support.outage import OutageCase
+from tests.support.waiting import wait_for
 
 
 class IdentityCase(OutageCase):

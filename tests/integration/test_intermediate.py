@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.processes import NotReady, Role, command
-from papercutd.demo.scenario import wait_for
 from papercutd.identity.authority import Authority, is_renewable
 from papercutd.identity.names import APPLICATION, dns_name, peer_of
 from papercutd.identity.tls import Credentials
@@ -29,12 +28,13 @@ from tests.support.certificates import (
 )
 from tests.support.installation import make_installation
 from tests.support.raw_link import RawLink
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 class IntermediateTests(SynchronousTestCase):
     """An RSA root, an elliptic CA of the administrator's below it, ours below that."""
 
-    timeout = 120
+    timeout = 240
 
     def setUp(self) -> None:
         now = time.time()
@@ -50,7 +50,7 @@ class IntermediateTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.installation.directory, True)
         self.addCleanup(self.installation.close)
 
-    def wait(self, what: str, condition: object, limit_s: float = 15.0) -> None:
+    def wait(self, what: str, condition: object, limit_s: float = PATIENCE_S) -> None:
         self.assertTrue(wait_for(what, condition, limit_s), what)  # type: ignore[arg-type]
 
     def port(self, role: Role, name: str) -> int:

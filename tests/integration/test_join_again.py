@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from papercutd.demo.processes import Role, command
-from papercutd.demo.scenario import is_ready, wait_for
+from papercutd.demo.scenario import is_ready
 from tests.support.outage import OutageCase
+from tests.support.waiting import wait_for
 
 
 class JoinAgainTests(OutageCase):

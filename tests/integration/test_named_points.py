@@ -12,10 +12,11 @@ from pathlib import Path
 from papercutd.commands.control_client import ControlError
 from papercutd.demo.installation import Branch
 from papercutd.demo.processes import command
-from papercutd.demo.scenario import is_ready, is_settled, wait_for
+from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.roles.crash_points import VARIABLE
 from tests.integration.test_device import CARD, DeviceCase
 from tests.support.crash import CrashCase
+from tests.support.waiting import wait_for
 
 
 class ProviderPointsTests(CrashCase):
@@ -85,7 +86,7 @@ class SitePointsTests(CrashCase):
         self.assertTrue(wait_for("printed", lambda: branch.job(job)["state"] == "ended"))
         for point in ("at.relaying", "at.relayed"):
             self.begin(branch.site, point)
-            wait_for("dead", lambda: not branch.site.is_running(), 15.0)
+            wait_for("dead", lambda: not branch.site.is_running())
             self.until_dead(branch.site, point)
         branch.site.start()
         branch.relays[1].heal()

@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.processes import command
-from papercutd.demo.scenario import wait_for
 from tests.support.installation import make_installation
 from tests.support.outage import described
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 class PhasingTests(SynchronousTestCase):
@@ -49,7 +49,7 @@ class PhasingTests(SynchronousTestCase):
     def papercutd(self, *words: str) -> Any:
         return command(self.app.config, *words)
 
-    def wait(self, what: str, condition: Any, limit_s: float = 30.0) -> None:
+    def wait(self, what: str, condition: Any, limit_s: float = PATIENCE_S) -> None:
         came = wait_for(what, condition, limit_s)
         self.assertTrue(came, "" if came else f"{what}: {described(self.installation)}")
 

@@ -14,10 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.processes import NotReady, Role, command
-from papercutd.demo.scenario import wait_for
 from protocols.proof import parse_secret, proof_of
 from tests.support.installation import make_installation, run_role
 from tests.support.raw_link import JOURNAL
+from tests.support.waiting import PATIENCE_S, wait_for
 
 HELLO = {
     "versions": [1],
@@ -70,7 +70,7 @@ def port_of(role: Role, name: str = "http") -> int:
 
 
 class PlainTests(SynchronousTestCase):
-    timeout = 120
+    timeout = 240
 
     def setUp(self) -> None:
         self.installation = make_installation()
@@ -79,7 +79,7 @@ class PlainTests(SynchronousTestCase):
         self.app = self.installation.app
         self.branch = self.installation.branches[0]
 
-    def wait(self, what: str, condition: Any, limit_s: float = 15.0) -> None:
+    def wait(self, what: str, condition: Any, limit_s: float = PATIENCE_S) -> None:
         self.assertTrue(wait_for(what, condition, limit_s), what)
 
     def list_address(self, role: Role) -> None:

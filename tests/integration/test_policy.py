@@ -10,8 +10,8 @@ from contextlib import closing
 from typing import Any
 
 from papercutd.demo.documents import make_pdf
-from papercutd.demo.scenario import wait_for
 from tests.integration.test_device import BEN, CARD, PAGE_E4, DeviceCase
+from tests.support.waiting import wait_for
 
 
 class PolicyTests(DeviceCase):

@@ -14,9 +14,10 @@ from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch, Installation
 from papercutd.demo.processes import NotReady, command, start_together
-from papercutd.demo.scenario import is_ready, is_settled, wait_for
+from papercutd.demo.scenario import is_ready, is_settled
 from tests.support.installation import ROOT
 from tests.support.postgres import Cluster
+from tests.support.waiting import wait_for
 
 
 class PostgresCase(SynchronousTestCase):

@@ -8,11 +8,12 @@ from papercutd.commands.control_client import ControlError
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch
 from papercutd.demo.processes import NotReady, Role
-from papercutd.demo.scenario import is_ready, wait_for
+from papercutd.demo.scenario import is_ready
 from papercutd.roles.crash_points import VARIABLE
 from tests.integration.test_postgres import PostgresCase
 from tests.support.postgres import shared_cluster
 from tests.support.postgres_faults import FaultyCluster, faulty_cluster
+from tests.support.waiting import wait_for
 
 #: Documents handed in until a process is dead.
 DOCUMENTS_MAX = 40

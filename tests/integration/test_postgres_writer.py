@@ -20,6 +20,7 @@ from papercutd.storage.application_store import ApplicationStore, create_install
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import RowRefused
 from papercutd.storage.postgres import writer as writing
+from papercutd.storage.postgres.batches import PIECE
 from papercutd.storage.postgres.connection import TryAgain
 from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.migrate import migrate
@@ -291,15 +292,40 @@ class HotTests(Printing):
     async def test_five_statements_for_all(self) -> None:
         decisions = await self.ask(64)
         self.assertTrue(all(decision.allowed for decision in decisions))
-        reading, writing = "SELECT read_set(%s)", "SELECT write_set(%s)"
         marking = "UPDATE application.writer SET batch = %s WHERE fence = %s"
-        self.assertEqual(self.sent, ["BEGIN", reading, writing, marking, "COMMIT"])
+        self.assertEqual(
+            [sql.partition("(")[0] for sql in self.sent],
+            ["BEGIN", "SELECT read_set", "SELECT write_set", marking, "COMMIT"],
+        )
         self.assertEqual(self.reserved(), (32_000, 64, 64))
         self.assertEqual(await self.store.verify(), [])
 
     async def test_more_than_one_batch(self) -> None:
         await self.ask(HOT_MAX + 1)
         self.assertEqual(len(self.sent), 10)
+
+    async def test_the_reactor_goes_on_meanwhile(self) -> None:
+        """Between pieces of a batch; who asks then is not of it."""
+        late: list[Deferred[Any]] = []
+        went_on: list[bool] = []
+        pause = self.writer.pause
+
+        def paused() -> None:
+            turns: list[None] = []
+            self.writer._reactor.callLater(0, turns.append, None)
+            pause()
+            went_on.append(bool(turns))
+            if not late:
+                late.append(self.ask_for(HOT_MAX))
+
+        self.patch(self.writer, "pause", paused)
+        await self.ask(HOT_MAX)
+        self.assertEqual(went_on, [True] * (HOT_MAX // PIECE - 1))
+        self.assertFalse(late[0].called)
+        await late[0]
+        self.assertEqual(self.sent.count("COMMIT"), 2)
+        self.assertEqual(self.reserved(), (500 * (HOT_MAX + 1), HOT_MAX + 1, HOT_MAX + 1))
+        self.assertEqual(await self.store.verify(), [])
 
     async def lose(self, statement: str, after: bool) -> None:
         """The sessions end at ``statement``, once."""

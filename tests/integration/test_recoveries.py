@@ -11,10 +11,11 @@ from pathlib import Path
 from papercutd.demo.installation import Branch
 from papercutd.demo.network import free_port
 from papercutd.demo.processes import Role, command
-from papercutd.demo.scenario import is_ready, is_settled, wait_for
+from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.roles.crash_points import VARIABLE
 from papercutd.storage.site_journal import append_body
 from tests.support.outage import OutageCase
+from tests.support.waiting import wait_for
 
 
 class RecoveryCase(OutageCase):

@@ -9,9 +9,10 @@ from typing import Any
 
 from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
-from papercutd.demo.scenario import is_ready, wait_for
+from papercutd.demo.scenario import is_ready
 from tests.support.devices import DeviceCase
 from tests.support.raw_link import RawLink, job_id
+from tests.support.waiting import wait_for
 
 
 class ReleaseTests(DeviceCase):

@@ -20,12 +20,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.installation import Installation
 from papercutd.demo.processes import NotReady, command
-from papercutd.demo.scenario import wait_for
 from papercutd.identity.authority import Authority
 from papercutd.identity.names import peer_of
 from papercutd.identity.tls import Credentials
 from tests.support.certificates import dns, odd_credentials
 from tests.support.installation import ROOT, environment, make_installation, run_role
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 class StartTests(SynchronousTestCase):
@@ -161,7 +161,7 @@ class PortsTests(SynchronousTestCase):
 class RevocationTests(SynchronousTestCase):
     """On live links, at both servers, and by those who only connect."""
 
-    timeout = 120
+    timeout = 240
 
     def setUp(self) -> None:
         self.installation = make_installation()
@@ -171,7 +171,7 @@ class RevocationTests(SynchronousTestCase):
         self.installation.join_all()
         self.branch = self.installation.branches[0]
 
-    def wait(self, what: str, condition: Any, limit_s: float = 15.0) -> None:
+    def wait(self, what: str, condition: Any, limit_s: float = PATIENCE_S) -> None:
         self.assertTrue(wait_for(what, condition, limit_s), what)
 
     def connected(self) -> dict[str, bool]:

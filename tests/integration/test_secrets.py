@@ -11,8 +11,8 @@ from typing import Any
 
 from papercutd.demo.network import Relay
 from papercutd.demo.processes import command
-from papercutd.demo.scenario import wait_for
 from tests.integration.test_device import BEN, CARD, PIN, DeviceCase
+from tests.support.waiting import wait_for
 
 PASSWORD = "correct horse"
 ADMINISTRATOR = "battery staple 1"

@@ -15,10 +15,11 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Installation
 from papercutd.demo.network import Relay, free_port
 from papercutd.demo.processes import ControlError, Role, command, start_together
-from papercutd.demo.scenario import is_ready, is_settled, wait_for
+from papercutd.demo.scenario import is_ready, is_settled
 from tests.support.installation import ROOT
 from tests.support.postgres import Cluster
 from tests.support.replicated import Replica
+from tests.support.waiting import wait_for
 
 #: A process whose wall clock is wrong by so much.
 _CLOCK = "import time\nreal = time.time\ntime.time = lambda: real() + {offset_s}\n"

@@ -25,10 +25,11 @@ from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Installation
 from papercutd.demo.processes import Role, command, start_together
-from papercutd.demo.scenario import is_ready, is_settled, wait_for
+from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.storage.site_journal import append_body
 from tests.support.frozen import NOW, unpacked
 from tests.support.raw_link import RawLink
+from tests.support.waiting import wait_for
 
 USER, CARD = "anna", "04:A2:2B:91"
 PAGE_E4 = 500

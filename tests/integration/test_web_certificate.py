@@ -14,12 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.demo.installation import Installation
 from papercutd.demo.processes import NotReady, Role, command
-from papercutd.demo.scenario import wait_for
 from papercutd.identity.authority import Authority
 from papercutd.identity.names import peer_of
 from papercutd.identity.tls import INSTALLATION_NAME, Credentials
 from tests.support.certificates import Signer, dns, odd_credentials
 from tests.support.installation import make_installation, run_role
+from tests.support.waiting import PATIENCE_S, wait_for
 
 HOST = "print.example.org"
 
@@ -61,7 +61,7 @@ def shown(port: int, name: str, trusting: bytes) -> x509.Certificate:
 
 
 class WebCertificateTests(SynchronousTestCase):
-    timeout = 120
+    timeout = 240
 
     def setUp(self) -> None:
         self.installation: Installation = make_installation()
@@ -73,7 +73,7 @@ class WebCertificateTests(SynchronousTestCase):
         for role in (self.app, self.branch.site):
             role.config.write_text(role.config.read_text() + self.files.config)
 
-    def wait(self, what: str, condition: object, limit_s: float = 15.0) -> None:
+    def wait(self, what: str, condition: object, limit_s: float = PATIENCE_S) -> None:
         self.assertTrue(wait_for(what, condition, limit_s), what)  # type: ignore[arg-type]
 
     def join(self, role: Role, token: str) -> None:

@@ -27,6 +27,7 @@ class People:
         self._in = installation
         self._rng = rng
         self._born = 0
+        self._gone = 0
 
     def register(self) -> None:
         logic = self._stage.logic
@@ -57,16 +58,35 @@ class People:
         ]
 
     def _delete(self, fault: Fault) -> End:
-        """F43: somebody is deleted while they print, and comes back later."""
+        """F43: somebody is deleted, or has an end, while they print, and comes back later."""
         done: list[object] = []
         living = self._living()
         if not living:
             return lambda: False
         name = self._rng.choice(living)
+        self._gone += 1
+        if self._gone % 2 == 0:
+            return self._end(name, fault.duration_s / 3)
         self._at_centre(lambda store: store.delete_user(name), done)
 
         def end() -> bool:
             self._at_centre(lambda store: store.undelete_user(name), [])
+            return bool(done)
+
+        return end
+
+    def _end(self, name: str, after_s: float) -> End:
+        """A temporary user, whose end the sites know ahead."""
+        done: list[object] = []
+
+        def begin(store: Any) -> Any:
+            at = self._in.application.env.wall_s() + after_s
+            return store.people.set_user(name, {"expires_at": at})
+
+        self._at_centre(begin, done)
+
+        def end() -> bool:
+            self._at_centre(lambda store: store.people.set_user(name, {"expires_at": None}), [])
             return bool(done)
 
         return end

@@ -71,6 +71,8 @@ class RunningChecks:
         #: Of each provider, by which it is seen that there are others.
         self._acked_sums: dict[str, tuple[int, float]] = {}
         self._voided: set[str] = set()
+        #: Of each site, the database when what it shows was looked at: nothing else decides that.
+        self._shown: dict[str, tuple[sqlite3.Connection, int]] = {}
         self._starts: dict[str, int] = {}
         #: Seconds between two looks, and whether the askers are away for more than seven days.
         self.step_s = STEP_S
@@ -310,6 +312,11 @@ class RunningChecks:
 
     def _check_shown(self, site: str, connection: sqlite3.Connection) -> None:
         """I10: what a site shows is its replica and the journal beyond the mark in it."""
+        # All that writes to it, its replica too, does so by this connection; a start has another.
+        state = (connection, connection.total_changes)
+        if self._shown.get(site) == state:
+            return
+        self._shown[site] = state
         try:
             (mark,) = connection.execute(
                 "SELECT COALESCE(MAX(number), 0) FROM replica.stream"

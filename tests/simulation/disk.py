@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -20,6 +19,7 @@ from papercutd.storage.migrate import connect, migrate
 from papercutd.storage.writer import InlineWriter, Participant
 from tests.simulation.node import Crash
 from tests.simulation.spool import SimSpool, SpooledDocument
+from tests.support.databases import template
 
 if TYPE_CHECKING:
     from tests.simulation.clock import NodeClock
@@ -100,7 +100,7 @@ class SimDisk:
         if connection is None:
             connection = self._connections[name] = connect(":memory:")
             if schema:
-                _template(schema).backup(connection)
+                template(schema).backup(connection)
         if schema:
             migrate(connection, name, schema)
         self._in_use.add(name)
@@ -294,7 +294,7 @@ class SimReplicas:
         path = f"file:{self._prefix}-replica-{number}?mode=memory&cache=shared"
         if number not in self._keepers:
             keeper = sqlite3.connect(path, uri=True, check_same_thread=False)
-            _template("replica").backup(keeper)
+            template("replica").backup(keeper)
             self._keepers[number] = keeper
         return path
 
@@ -315,14 +315,6 @@ class SimReplicas:
             source.deserialize(data)
             source.backup(self._keepers[number])
             source.close()
-
-
-@cache
-def _template(schema: str) -> sqlite3.Connection:
-    """An empty database of ``schema``: migrated once in a process, copied by every world."""
-    template = connect(":memory:")
-    migrate(template, schema, schema)
-    return template
 
 
 def _copy_of(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -103,11 +103,11 @@ class HerdRun:
         world.run(world.now + 1.0)
         snapshot = self.application.store.snapshot
 
-        def counted(scope: SiteScope) -> Any:
+        def counted(scope: SiteScope, grouped: bool) -> Any:
             self.herd.snapshots_made += 1
-            return snapshot(scope)
+            return snapshot(scope, grouped)
 
-        self.application.store.snapshot = counted  # type: ignore[method-assign]
+        self.application.store.snapshot = counted  # type: ignore[method-assign, assignment]
         for name in self.names:
             world.nodes[name].boot()
         world.nodes["desk"].boot()

@@ -14,8 +14,7 @@ from papercutd.provider.held import HeldJobs
 from papercutd.provider.journal import Job, ProviderJournal
 from papercutd.provider.provider import PrintProvider
 from tests.simulation.core import run_core
-
-SEEDS_MAX = 50
+from tests.simulation.test_mutants import SEEDS_MAX, seeds_from
 
 
 class HeldMutantTests(SynchronousTestCase):
@@ -27,8 +26,8 @@ class HeldMutantTests(SynchronousTestCase):
         # Coroutines of processes that crashed are thrown away, and what they held with them.
         self.flushLoggedErrors()
 
-    def assertFound(self) -> None:
-        for seed in range(1, SEEDS_MAX + 1):
+    def assertFound(self, likely: int = 1) -> None:
+        for seed in seeds_from(likely):
             found = {finding.invariant for finding in run_core(seed, "held").found}
             if "I21" in found:
                 return
@@ -61,7 +60,7 @@ class HeldMutantTests(SynchronousTestCase):
             return original(self).addCallback(forget)
 
         self.patch(ProviderJournal, "unended", unended)
-        self.assertFound()
+        self.assertFound(likely=20)
 
     def test_a_held_document_is_thrown_away(self) -> None:
         original = PrintProvider._keep_held
@@ -72,9 +71,9 @@ class HeldMutantTests(SynchronousTestCase):
             return held
 
         self.patch(PrintProvider, "_keep_held", keep_held)
-        self.assertFound()
+        self.assertFound(likely=2)
 
     def test_alone_it_prints_without_a_release(self) -> None:
         """A tracker takes no notice of who waits for a person."""
         self.patch(PrintProvider, "_waits_for_release", lambda self, printer: False)
-        self.assertFound()
+        self.assertFound(likely=2)

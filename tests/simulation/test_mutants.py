@@ -26,6 +26,11 @@ from tests.simulation.core import run_core
 SEEDS_MAX = 50
 
 
+def seeds_from(likely: int) -> list[int]:
+    """Every seed there is to try, ``likely`` before the others."""
+    return sorted(range(1, SEEDS_MAX + 1), key=lambda seed: (seed != likely, seed))
+
+
 class _Any:
     """Equal to every chain."""
 
@@ -45,8 +50,9 @@ class MutantCase(SynchronousTestCase):
         # What was broken on purpose may be logged as a failure outside of the world.
         self.flushLoggedErrors()
 
-    def assertFound(self, *invariants: str, profile: str = "base") -> None:
-        for seed in range(1, SEEDS_MAX + 1):
+    def assertFound(self, *invariants: str, profile: str = "base", likely: int = 1) -> None:
+        """``likely``: the first seed that found it when this was written; it is tried first."""
+        for seed in seeds_from(likely):
             found = {finding.invariant for finding in run_core(seed, profile).found}
             if found & set(invariants):
                 return
@@ -80,11 +86,11 @@ class MutantTests(MutantCase):
     def test_a_site_that_went_back_goes_on(self) -> None:
         self.patch(site_store, "was_restored", lambda *arguments: False)
         self.patch(site_store, "read_chain", lambda *arguments: _Any())
-        self.assertFound("I3", "I11", "I8", "I14", profile="site-restore")
+        self.assertFound("I3", "I11", "I8", "I14", profile="site-restore", likely=24)
 
     def test_open_drops_nothing(self) -> None:
         self.patch(askers, "release_unlisted", lambda *arguments: 0)
-        self.assertFound("I13")
+        self.assertFound("I13", likely=4)
 
     def test_other_answers_are_not_cancelled(self) -> None:
         def forget(self: Any, *arguments: Any) -> Deferred[None]:
@@ -92,7 +98,7 @@ class MutantTests(MutantCase):
 
         self.patch(ProviderJournal, "cancel", forget)
         self.patch(askers, "release_unlisted", lambda *arguments: 0)
-        self.assertFound("I13")
+        self.assertFound("I13", likely=4)
 
     def test_records_are_dropped_and_acknowledged(self) -> None:
         self.patch(Intake, "_apply_one", lambda *arguments: None)
@@ -108,7 +114,7 @@ class MutantTests(MutantCase):
             return original(self, connection, done, source)
 
         self.patch(Charging, "complete", complete)
-        self.assertFound("I3")
+        self.assertFound("I3", likely=3)
 
     def test_a_transfer_with_one_side(self) -> None:
         original = Accounts._move
@@ -140,7 +146,7 @@ class MutantTests(MutantCase):
             return succeed(None)
 
         self.patch(ProviderJournal, "printing", forget)
-        self.assertFound("I3", "I4")
+        self.assertFound("I3", "I4", likely=12)
 
     def test_completions_are_not_sent(self) -> None:
         self.patch(ServerSession, "settle", lambda self: None)
@@ -164,7 +170,7 @@ class MutantTests(MutantCase):
             return [f"{key.job}/{key.step}" for key in message.keys]
 
         self.patch(OpenList, "add", add)
-        self.assertFound("I13", "I7", "I3")
+        self.assertFound("I13", "I7", "I3", likely=6)
 
     def test_a_waiting_completion_is_not_open(self) -> None:
         def open_keys(self: ProviderJournal, target: str) -> Deferred[list[str]]:

@@ -58,7 +58,7 @@ class LedgerMutants(MutantCase):
                 )
 
         self.patch(Charging, "void", void)
-        self.assertFound("I4", "I2")
+        self.assertFound("I4", "I2", likely=4)
 
     def test_a_mark_that_goes_back(self) -> None:
         original = Intake.apply
@@ -95,7 +95,7 @@ class LedgerMutants(MutantCase):
                 raise
 
         self.patch(charging.Charging, "authorize", authorize)
-        self.assertFound("I5", profile="again")
+        self.assertFound("I5", profile="again", likely=27)
 
 
 class StreamMutants(MutantCase):
@@ -112,12 +112,12 @@ class StreamMutants(MutantCase):
     def test_what_a_gone_stream_decided_is_not_offered_again(self) -> None:
         """Its provider goes on waiting for a stream that is no more."""
         self.patch(provider_journal, "_turn_to_application", lambda connection, stream: 0)
-        self.assertFound("I3", "I14", profile="gone")
+        self.assertFound("I3", "I14", profile="gone", likely=12)
 
     def test_a_revoked_provider_goes_on(self) -> None:
         self.patch(Revocations, "is_revoked", lambda self, serial: False)
         self.patch(core_certificates, "end_revoked", lambda sessions, serial: None)
-        self.assertFound("I17", profile="people")
+        self.assertFound("I17", profile="people", likely=5)
 
 
 class StrictMutants(MutantCase):
@@ -133,7 +133,7 @@ class StrictMutants(MutantCase):
 
     def test_a_site_that_was_put_back_spends_without_end(self) -> None:
         self.patch(allowances_here, "_available", lambda connection, users: 1_000_000)
-        self.assertFound("I6b", profile="strict-restore")
+        self.assertFound("I6b", profile="strict-restore", likely=6)
 
     def test_what_is_returned_is_not_counted(self) -> None:
         original = Allowances._count

@@ -8,6 +8,7 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from papercutd.storage import snapshot
 from papercutd.storage.replicated import TABLES
 from papercutd.storage.site_store import SiteStore
 from tests.simulation import core_nodes
@@ -21,6 +22,7 @@ SITE = "north"
 class SnapshotTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(core_nodes, "USERS", USERS)
+        self.patch(snapshot, "CHUNK_BYTES", 2_000)
         self.world = World(1)
         self.installation = CoreInstallation(self.world)
         for name in (APPLICATION, SITE):

@@ -95,11 +95,13 @@ class World:
         self, condition: Callable[[], bool], until_s: float, every_s: float = 0.5
     ) -> bool:
         """Run until ``condition``, looked at every so often; False: not by ``until_s``."""
-        while not condition():
-            if self.now >= until_s:
-                return False
-            self.run(min(self.now + every_s, until_s))
-        return True
+        # The garbage of all these short runs is one run's.
+        with _collected_by_hand():
+            while not condition():
+                if self.now >= until_s:
+                    return False
+                self.run(min(self.now + every_s, until_s))
+            return True
 
     # What happened.
 

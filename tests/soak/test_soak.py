@@ -11,11 +11,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.demo.scenario import wait_for
 from tests.soak.load import Load
 from tests.soak.soak import soak
 from tests.soak.world import World
 from tests.support.installation import ROOT
+from tests.support.waiting import wait_for
 
 
 def namespaces() -> set[str]:
@@ -85,4 +85,4 @@ class SoakTests(SynchronousTestCase):
         self.assertFalse(any(name.startswith(network) for name in namespaces()))
         self.assertNotIn(files, Path("/proc/mounts").read_text())
         self.assertFalse(Path(files).exists())
-        self.assertTrue(wait_for("all have ended", lambda: not processes(files), 5.0))
+        self.assertTrue(wait_for("all have ended", lambda: not processes(files)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from papercutd.demo.processes import NotReady, Role
-from papercutd.demo.scenario import is_ready, wait_for
+from papercutd.demo.scenario import is_ready
 from papercutd.roles.crash_points import VARIABLE
 from tests.support.outage import OutageCase
+from tests.support.waiting import wait_for
 
 #: Documents handed in until the process is dead.
 DOCUMENTS_MAX = 60
@@ -32,7 +33,7 @@ class CrashCase(OutageCase):
         return not role.is_running()
 
     def until_dead(self, role: Role, point: str) -> None:
-        wait_for(point, lambda: not role.is_running(), 5.0)
+        wait_for(point, lambda: not role.is_running())
         self.assertFalse(role.is_running(), f"{role.name} never came to {point}")
         role.kill()
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from papercutd.demo.installation import Branch
 from papercutd.demo.processes import Role
-from papercutd.demo.scenario import wait_for
 from papercutd.identity.authority import Authority
 from tests.support.certificates import credentials
 from tests.support.outage import OutageCase
 from tests.support.raw_link import RawLink
+from tests.support.waiting import wait_for
 
 CARD = "04:A2:2B:91"
 

@@ -17,16 +17,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.storage.application_store import ApplicationStore, create_installation
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import RowRefused
-from papercutd.storage.migrate import open_database
 from papercutd.storage.postgres.batches import PostgresBatch
 from papercutd.storage.postgres.connection import PostgresConnection
 from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.migrate import migrate
 from papercutd.storage.postgres.schemas import NoFiles
 from papercutd.storage.postgres.workspace import Workspace, open_workspace
-from papercutd.storage.replica import Memory
 from papercutd.storage.site_store import SiteStore, create_site
 from papercutd.storage.writer import InlineReader, InlineWriter
+from tests.support.databases import EmptyReplicas, empty_database
 from tests.support.postgres import shared_cluster
 
 _names = itertools.count()
@@ -65,7 +64,7 @@ class Sqlite:
     name = "Sqlite"
 
     def application(self, clock: Clock, wall_s: Callable[[], float]) -> Opened:
-        connection = open_database(":memory:", "application")
+        connection = empty_database("application")
         create_installation(connection, "test")
         log = ChangeLog(wall_s)
         writer = InlineWriter(connection, clock, log)
@@ -73,10 +72,10 @@ class Sqlite:
         return Opened(store, _query(connection), sqlite3.IntegrityError)
 
     def site(self, clock: Clock, wall_s: Callable[[], float], name: str, stream: str) -> Opened:
-        connection = open_database(":memory:", "journal")
+        connection = empty_database("journal")
         create_site(connection, name, stream)
         writer = InlineWriter(connection, clock)
-        store = SiteStore(writer, Memory(f"branch-{next(_names)}"), wall_s)
+        store = SiteStore(writer, EmptyReplicas(f"branch-{next(_names)}"), wall_s)
         return Opened(store, _query(connection), sqlite3.IntegrityError)
 
     def another(self) -> bool:

@@ -15,8 +15,9 @@ from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch, Installation
 from papercutd.demo.processes import start_together
-from papercutd.demo.scenario import is_ready, wait_for
+from papercutd.demo.scenario import is_ready
 from tests.support.installation import joined_installation
+from tests.support.waiting import wait_for
 
 
 def unsettled(branch: Branch) -> int:

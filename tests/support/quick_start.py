@@ -3,7 +3,7 @@
 A role takes more than a second of a processor to import what it is made of; tests start hundreds.
 ``spawn`` has one process of each process of tests do that once, and fork at each start. What it
 forks is a process like any other: its own id, memory, descriptors and end, a child of who asked.
-The workers of a print provider, one for each document, are begun alike.
+Workers of roles, that look into a document or verify a database, are begun alike.
 No reactor is installed before the fork, nothing is open and no thread runs, so that nothing is
 shared but what was read from modules. Programs of another release, those started under another
 one, or with variables that matter to the interpreter, are started the plain way.
@@ -38,7 +38,8 @@ from papercutd.provider.analysis.worker import get_ready
 
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
-_WORKER = "papercutd.provider.analysis.worker"
+_WORKERS = ("papercutd.provider.analysis.worker", "papercutd.storage.verify_worker")
+_ROLES = {"papercut-app", "papercut-site", "papercut-provider"}
 _REQUEST_MAX = 200_000
 #: Variables that an interpreter or its libraries read at their start.
 _OF_THE_START = ("LD_", "PYTHON", "OPENSSL", "MALLOC", "TZ", "LANG", "LC_")
@@ -56,6 +57,7 @@ _MODULES = (
     "papercutd.device.device",
     "papercutd.commands.main",
     "papercutd.identity.join_client",
+    "papercutd.storage.verifying",
 )
 
 
@@ -204,10 +206,10 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     return words
 
 
-def _begin_analysing() -> list[str] | None:
-    """In a print provider: a process of its own forks the workers that look into documents.
+def _begin_workers() -> list[str] | None:
+    """In a role: a process of its own forks its workers.
 
-    In it the words of one of them are returned, or None in the end; in the provider no words.
+    In it the words of one of them are returned, or None in the end; in the role no words.
     """
     channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
@@ -220,7 +222,7 @@ def _begin_analysing() -> list[str] | None:
     def spawn_instead(self: Any, *arguments: Any) -> bool:
         *_, args, environment, more = arguments
         words = [os.fsdecode(word) for word in args[1:]]
-        if words != ["-m", _WORKER] or environment is not None:
+        if words not in [["-m", worker] for worker in _WORKERS] or environment is not None:
             return False
         request = {
             "words": words,
@@ -238,8 +240,8 @@ def _begin_analysing() -> list[str] | None:
 
 def _run(words: list[str]) -> None:
     """As the interpreter does with ``-c CODE ...`` and ``-m MODULE ...``."""
-    if "papercut-provider" in words:
-        worker = _begin_analysing()
+    if _ROLES.intersection(words):
+        worker = _begin_workers()
         if worker is None:
             return
         words = worker or words

@@ -162,6 +162,9 @@ class Branch:
         for index, chunk in enumerate(image.chunks):
             self.turner.result(self.store.load_chunk("s", index, msgspec.json.decode(chunk)))
         self.turner.run(self.store.finish_snapshot(image.position))
+        place = self.turner.result(self.store.seal_rows(None))
+        while place is not None:
+            place = self.turner.result(self.store.seal_rows(place))
 
     def follow(self, centre: Centre) -> None:
         """Apply every change the replica lacks."""

@@ -27,12 +27,16 @@ from protocols.site.spec import SITE
 
 found = {"messages": {}, "rows": {}, "values": {}}
 
+def describe_parts(hint):
+    if isinstance(hint, type) and attrs.has(hint):
+        describe(hint)
+    for part in getattr(hint, "__args__", ()):
+        describe_parts(part)
+
 def fields_of(cls):
     attrs.resolve_types(cls)
     for one in attrs.fields(cls):
-        for part in (one.type, *getattr(one.type, "__args__", ())):
-            if isinstance(part, type) and attrs.has(part):
-                describe(part)
+        describe_parts(one.type)
     return {one.name: one.default is attrs.NOTHING for one in attrs.fields(cls)}
 
 def describe(cls):

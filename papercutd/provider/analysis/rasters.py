@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import attrs
 
+from papercutd.domain.paper_sizes import paper_name
 from papercutd.provider.analysis.layout import PageFacts
-from papercutd.provider.analysis.sizes import paper_name
 
 #: Difference of the channels of a dot that makes it coloured.
 COLOUR_DIFFERENCE = 12

@@ -20,12 +20,12 @@ from typing import Any
 
 import attrs
 
+from papercutd.domain.paper_sizes import paper_name
 from papercutd.provider.analysis.convert import BY_FILTERS, NotConverted, to_pdf
 from papercutd.provider.analysis.formats import PCL_FORMATS, PDF, POSTSCRIPT, RASTER_FORMATS
 from papercutd.provider.analysis.layout import Layout, PageFacts, groups_of, lay_out
 from papercutd.provider.analysis.pcl import BadStream, Printed, Section, pcl_pages, unwrap, xl_pages
 from papercutd.provider.analysis.rasters import BadRaster, raster_pages
-from papercutd.provider.analysis.sizes import paper_name
 
 MEMORY_MAX_BYTES = 1_500_000_000
 CPU_MAX_S = 60

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 
 from papercutd.domain.document import COPIES_MAX
+from papercutd.domain.paper_sizes import paper_name
 from papercutd.provider.analysis.layout import Layout, parse_ranges
-from papercutd.provider.analysis.sizes import paper_name
 from papercutd.provider.cups.server import Queue
 
 #: Names under which drivers know duplex, and the beginnings of what they call its absence.

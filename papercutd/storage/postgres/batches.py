@@ -15,6 +15,9 @@ from papercutd.storage.hot import Hot
 from papercutd.storage.postgres.workspace import NotCovered, Workspace
 from papercutd.storage.writer import BARE, Batch, Participant, Waiting
 
+#: Operations in memory between two pauses for the reactor.
+PIECE = 32
+
 
 class WorkedBatch(Batch):
     """A batch whose operations are run on a workspace."""
@@ -27,17 +30,21 @@ class WorkedBatch(Batch):
         after_commit: Callable[[], None] | None,
         commit: Callable[[Connection], object],
         committed: Callable[[Participant], None],
+        pause: Callable[[], None],
     ) -> None:
         super().__init__(workspace, participant, before_commit, after_commit)
         self._workspace = workspace
         self._end = commit
         self._after = committed
+        self._pause = pause
+        self._count = 0
 
     def run_all(self, batch: list[Waiting]) -> list[Waiting]:
         """Run ``batch`` and commit; those that are left to be run on the database itself."""
         self._workspace.want(
             waiting.operation.wanted for waiting in batch if isinstance(waiting.operation, Hot)
         )
+        self._count = 0
         try:
             self.run(batch)
         except RowRefused:
@@ -50,6 +57,9 @@ class WorkedBatch(Batch):
         ]
 
     def _attempt(self, waiting: Waiting) -> bool:
+        if self._count and self._count % PIECE == 0:
+            self._pause()
+        self._count += 1
         self._workspace.guard(True)
         try:
             return super()._attempt(waiting)
@@ -82,9 +92,12 @@ class PostgresBatch(Batch):
             if workspace is None
             else WorkedBatch(
                 *(workspace, participant, before_commit, after_commit),
-                *(self._commit, self._committed),
+                *(self._commit, self._committed, self._pause),
             )
         )
+
+    def _pause(self) -> None:
+        """Between two operations in memory: let others go on, where there are any."""
 
     def run_hot(self, batch: list[Waiting]) -> list[Waiting]:
         """Run ``batch``, all hot; those that are left to ``run``."""

@@ -88,7 +88,7 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
     " (SELECT done_account FROM schedule WHERE id = quota_run.schedule)"
     " ORDER BY due_at DESC, schedule DESC LIMIT 1": (),
     # policies.is_strict
-    "SELECT knob, value, site, user_group, needs FROM site_policy"
+    "SELECT knob, value, site, user_group, needs, below FROM site_policy"
     " WHERE site IN (?, ?) AND knob = ?": (
         Need("site_policy", "site", 1),
         Need("site_policy", "knob", 2),

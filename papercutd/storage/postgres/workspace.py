@@ -44,6 +44,7 @@ _DELETED = ("hold", "run")
 #: Of which all rows are read: at most a hundred.
 _WHOLE = ("schedule",)
 _SCHEMA = "application"
+_WRITE = "SELECT write_set(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: Of the prices, so many newest versions are read: the one in force is among them.
 _NEWEST = 16
 
@@ -134,30 +135,32 @@ class Workspace(sqlite3.Connection):
 
     def flush(self) -> None:
         """Write what has changed; raises RowRefused where that is impossible."""
-        made: dict[str, list[dict[str, Any]]] = {}
+        made: list[str | None] = []
         for table, keys in _WRITTEN.items():
             noted = self._made[table]
-            made[table] = []
-            if table in _DELETED:
-                made[f"{table}_gone"] = []
-            if not noted:
-                continue
-            first = list(noted) if len(keys) == 1 else [key[0] for key in noted]
-            rows = self._run(
-                f"SELECT * FROM main.{table} WHERE {keys[0]} IN (SELECT value FROM json_each(?))",
-                (_told(first),),
-            )
-            columns = self._columns[table]
-            found = [_as_told(columns, row) for row in rows]
-            if len(keys) > 1:
-                found = [row for row in found if tuple(row[name] for name in keys) in noted]
-            made[table] = found
-            if table in _DELETED:
-                there = {_key_of(row, keys) for row in found}
-                gone = (key if len(keys) > 1 else (key,) for key in noted if key not in there)
-                made[f"{table}_gone"] = [dict(zip(keys, key, strict=True)) for key in gone]
-        if any(made.values()):
-            self.database.execute("SELECT write_set(?)", (_told(made),))
+            found: list[dict[str, Any]] = []
+            gone: list[dict[str, Any]] = []
+            if noted:
+                first = list(noted) if len(keys) == 1 else [key[0] for key in noted]
+                rows = self._run(
+                    f"SELECT * FROM main.{table} WHERE {keys[0]}"
+                    " IN (SELECT value FROM json_each(?))",
+                    (_told(first),),
+                )
+                columns = self._columns[table]
+                found = [_as_told(columns, row) for row in rows]
+                if len(keys) > 1:
+                    found = [row for row in found if tuple(row[name] for name in keys) in noted]
+                if table in _DELETED:
+                    there = {_key_of(row, keys) for row in found}
+                    left = (key if len(keys) > 1 else (key,) for key in noted if key not in there)
+                    gone = [dict(zip(keys, key, strict=True)) for key in left]
+            # No statement that is covered adds or changes a run.
+            sets = {"hold": (found, gone), "run": (gone,)}
+            for wanted in sets.get(table, (found,)):
+                made.append(_told(wanted) if wanted else None)
+        if any(made):
+            self.database.execute(_WRITE, made)
         passing("set-written")
 
     def forget(self) -> None:

@@ -48,8 +48,8 @@ _log = Logger()
 TRIES_MAX = 5
 #: The schema whose hot operations have a workspace.
 WORKED = "application"
-#: Hot operations of one batch at the most: they are run without a pause for the reactor.
-HOT_MAX = 64
+#: Hot operations of one batch at the most: all of them are in memory at once.
+HOT_MAX = 128
 #: Between two attempts to connect; meanwhile everybody is sent elsewhere at once.
 RECONNECT_S = 0.5
 #: Who asks behind a batch that takes longer is sent elsewhere, as they would ask there themselves
@@ -89,6 +89,9 @@ class _Batch(PostgresBatch):
 
     def _committed(self, participant: Participant) -> None:
         self._writer.committed(participant)
+
+    def _pause(self) -> None:
+        self._writer.pause()
 
 
 class PostgresWriter:
@@ -320,6 +323,10 @@ class PostgresWriter:
             participant.committed()
         else:
             wait(self._in_thread(participant.committed))
+
+    def pause(self) -> None:
+        """Let the reactor go on; whatever comes meanwhile is of the next batch."""
+        self._sleep(0)
 
     def _reconnect(self) -> None:
         """Connect, however long it takes: nobody may be told anything before."""

@@ -80,10 +80,14 @@ def values_of(spec: ProtocolSpec) -> set[type]:
         found.add(cls)
         attrs.resolve_types(cls)
         for attribute in attrs.fields(cls):
-            for part in (attribute.type, *getattr(attribute.type, "__args__", ())):
-                if isinstance(part, type) and attrs.has(part):
-                    waiting.append(part)
+            waiting += [part for part in parts_of(attribute.type) if attrs.has(part)]
     return found
+
+
+def parts_of(hint: Any) -> set[type]:
+    """The classes that a type is made of: those of ``Annotated[list[PageGroup], ...]`` too."""
+    inner = [parts_of(part) for part in getattr(hint, "__args__", ())]
+    return set().union({hint} if isinstance(hint, type) else set(), *inner)
 
 
 class PageTests(SynchronousTestCase):

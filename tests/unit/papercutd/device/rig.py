@@ -18,7 +18,6 @@ from papercutd.device.runs import Order, Work
 from papercutd.environment import Environment
 from papercutd.services.link import LinkSettings
 from papercutd.storage.asker_journal import create_journal
-from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineWriter
 from protocols.codes import Code
 from protocols.device import messages
@@ -27,6 +26,7 @@ from protocols.endpoint import NamedPeer, Session, SessionServerFactory
 from protocols.errors import Refusal
 from protocols.handshake import Hello, Mark, Welcome
 from protocols.provider.messages import Done, OpenAnswer, Ping, Pong, Receipt, ServerAddress
+from tests.support.databases import empty_database
 from tests.unit.papercutd.provider.rig import JOURNAL, STREAM, WALL_S, ProcessClock
 from tests.unit.protocols.builders import WireEndpoint
 
@@ -160,8 +160,8 @@ class Rig:
         self.application = FakeServer(self.clock, APPLICATION, self.books)
         self.by_address = {s.address: s for s in (self.site, self.application)}
         self.configured = [SITE, APPLICATION]
-        self.connection: sqlite3.Connection = open_database(":memory:", "device")
-        self.engine: sqlite3.Connection = open_database(":memory:", "machine")
+        self.connection: sqlite3.Connection = empty_database("device")
+        self.engine: sqlite3.Connection = empty_database("machine")
         create_journal(self.connection, "mfd", JOURNAL)
         #: Called at each commit of the journal; raising Crash is the process's death.
         self.before_commit: Callable[[], object] = lambda: None

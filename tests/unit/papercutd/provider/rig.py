@@ -19,7 +19,6 @@ from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider, Spooler, Submission
 from papercutd.services.link import LinkSettings
 from papercutd.storage.asker_journal import create_journal
-from papercutd.storage.migrate import open_database
 from papercutd.storage.writer import InlineWriter
 from protocols.codes import Code
 from protocols.common import Decision, Position, PriceLine
@@ -27,6 +26,7 @@ from protocols.endpoint import Session
 from protocols.errors import Refusal
 from protocols.handshake import Hello, Mark, Welcome
 from protocols.provider import messages
+from tests.support.databases import empty_database
 from tests.unit.protocols.builders import WireEndpoint, server_factory
 
 WALL_S = 1_800_000_000.0
@@ -209,7 +209,7 @@ class Rig:
         self.site = FakeServer(self.clock, "site", STREAM)
         self.paper = Paper()
         self.removed: list[str] = []
-        self.connection: sqlite3.Connection = open_database(":memory:", "provider")
+        self.connection: sqlite3.Connection = empty_database("provider")
         create_journal(self.connection, "p1", JOURNAL)
         self.settings = LinkSettings(
             **{"back_jitter_s": 0.0, "reconnect_max_s": 1.0, **settings}  # type: ignore[arg-type]

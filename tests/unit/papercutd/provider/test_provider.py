@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.errors import InvalidValue, NotFound, Starting
 from papercutd.provider.provider import PrintProvider, Submission
 from protocols.codes import Code
+from protocols.errors import LocalProtocolError
 from protocols.provider import messages
 from tests.unit.papercutd.provider.rig import PRINTER, STREAM, Crash, Rig, config
 
@@ -502,7 +503,7 @@ class DefectTests(LifeCase):
         self.application.say[messages.Authorize] = self.site.say[messages.Authorize] = None
         job = self.submit(0.5, job_uuid="u" * 100)
         self.assertEqual((self.rig.state(job)[0], self.rig.state(job)[3]), ("held", "refused"))
-        self.flushLoggedErrors(ValueError)
+        self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
 
     def test_more_jobs_at_once_than_a_session_carries_requests(self) -> None:
         """None of them is printed alone for want of a tag."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 
 from papercutd.domain.chain import CHAIN_START, MARK_START, next_chain
 from papercutd.services import snapshots, uplink
 from papercutd.services.comeback import LONGEST_S
+from papercutd.storage.replicated import TABLES
 from papercutd.storage.site_scopes import EVERYBODY, SiteScope
 from papercutd.storage.snapshot import SnapshotImage
 from protocols.codes import Code
 from protocols.errors import Refusal
 from protocols.site import messages
+from tests.support.stores import Branch
 from tests.unit.papercutd.services.test_runs import RunCase
 
 
@@ -158,15 +161,18 @@ class OfferTests(RunCase):
         self.made = 0
         make = self.centre.store.snapshot
 
-        def snapshot(scope: SiteScope = EVERYBODY) -> Deferred[SnapshotImage]:
+        def snapshot(scope: SiteScope = EVERYBODY, grouped: bool = True) -> Deferred[SnapshotImage]:
             self.made += 1
-            return make()
+            return make(scope, grouped)
 
         self.patch(self.centre.store, "snapshot", snapshot)
         self.snapshots = snapshots.Snapshots(self.turner.environment(), self.centre.store)
 
-    def offer(self, who: str, resume: str = "", known: Any = None) -> snapshots.KeptSnapshot:
-        return self.turner.run(self.snapshots.offer(who, resume, known))  # type: ignore[return-value]
+    def offer(
+        self, who: str, resume: str = "", known: Any = None, grouped: bool = True
+    ) -> snapshots.KeptSnapshot:
+        offer = self.snapshots.offer(who, resume, known, grouped=grouped)
+        return self.turner.run(offer)  # type: ignore[return-value]
 
     def load(self, who: str, kept: snapshots.KeptSnapshot) -> None:
         for index in range(len(kept.image.chunks)):
@@ -195,6 +201,26 @@ class OfferTests(RunCase):
         # Of another timeline it is no position of ours.
         self.offer("c", known=type(known)(known.timeline + 1, known.number + 99, "x"))
         self.assertEqual(self.made, 2)
+
+    def test_for_an_older_release(self) -> None:
+        """Its rows come one by one, and are the same; what is kept of the other form is not its."""
+        together = self.offer("a")
+        alone = self.offer("b", together.id, grouped=False)
+        self.assertEqual(self.made, 2)
+        found: list[Any] = []
+        for kept in (together, alone):
+            branch = Branch(self.turner)
+            self.turner.result(branch.store.begin_snapshot())
+            for index, chunk in enumerate(kept.image.chunks):
+                rows = msgspec.json.decode(chunk)
+                columns = {type(row[2]) for row in rows}
+                self.assertEqual(columns, {list if kept is together else dict})
+                self.turner.result(branch.store.load_chunk(kept.id, index, rows))
+            self.turner.run(branch.store.finish_snapshot(kept.image.position))
+            names = (spec.table for spec in TABLES.values())
+            found.append([branch.query(f"SELECT * FROM replica.{name}") for name in names])
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(self.offer("b", alone.id, grouped=False).id, alone.id)
 
     def test_of_another_timeline(self) -> None:
         first = self.offer("a")

@@ -14,6 +14,7 @@ from papercutd.storage import replica
 from papercutd.storage.loading import load_rows
 from papercutd.storage.migrate import open_database
 from papercutd.storage.replicated import TABLES, apply_rows
+from papercutd.storage.sealing import seal_page
 from papercutd.storage.seals import verify_replica
 from papercutd.storage.site_store import create_site
 
@@ -34,6 +35,18 @@ def filling() -> sqlite3.Connection:
     return connection
 
 
+def load_and_seal(connection: sqlite3.Connection, database: str, rows: list[Any]) -> None:
+    load_rows(connection, database, rows)
+    for spec in TABLES.values():
+        after = seal_page(connection, database, spec, None)
+        while after is not None:
+            after = seal_page(connection, database, spec, after)
+
+
+def apply_alone(connection: sqlite3.Connection, database: str, rows: list[Any]) -> None:
+    apply_rows(connection, database, rows, None)
+
+
 def stored(connection: sqlite3.Connection) -> dict[str, list[Any]]:
     names = [*TABLES, "seal"]
     return {
@@ -44,6 +57,13 @@ def stored(connection: sqlite3.Connection) -> dict[str, list[Any]]:
     }
 
 
+def are_keys(rows: list[Any]) -> bool:
+    """Whether each row is named by a key of its table, where that is ours."""
+    return all(
+        type(key) is type(TABLES[table].first_key) for table, key, _ in rows if table in TABLES
+    )
+
+
 class LoadingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.many, self.one = filling(), filling()
@@ -52,27 +72,34 @@ class LoadingTests(SynchronousTestCase):
         self.many.close()
         self.one.close()
 
-    def both(self, rows: list[Any]) -> tuple[Any, Any]:
-        """What is stored by either way; the error where it is refused."""
-        found = []
-        for connection, apply in (
-            (self.many, load_rows),
-            (self.one, lambda *given: apply_rows(*given, None)),
+    def both(self, rows: list[Any], alone: list[Any] | None = None) -> tuple[Any, Any]:
+        """What is stored by either way; the error where it is refused.
+
+        ``alone``: the same rows as they come one by one.
+        """
+        alone = rows if alone is None else alone
+        found: list[Any] = []
+        for connection, apply, given in (
+            (self.many, load_and_seal, rows),
+            (self.one, apply_alone, alone),
         ):
             connection.execute("BEGIN")
             try:
-                apply(connection, replica.INCOMING, rows)
+                apply(connection, replica.INCOMING, given)
             except BadRows:
                 found.append(BadRows)
             else:
                 found.append(stored(connection))
-                if all(type(row[1]) is type(TABLES["account"].first_key) for row in rows):
+                if are_keys(alone):
                     self.assertEqual(verify_replica(connection, replica.INCOMING), [])
+                else:
+                    # One that came as 5.0 is sealed as that, where 5 is stored.
+                    del found[-1]["seal"]
             connection.execute("ROLLBACK")
         return found[0], found[1]
 
-    def check(self, rows: list[Any]) -> Any:
-        many, one = self.both(rows)
+    def check(self, rows: list[Any], alone: list[Any] | None = None) -> Any:
+        many, one = self.both(rows, alone)
         self.assertEqual(many, one)
         return many
 
@@ -107,6 +134,42 @@ class LoadingTests(SynchronousTestCase):
             ["something newer", 1, {"id": 1}],
         ]
         self.assertEqual(self.check(rows)["account"], [])
+
+    def test_rows_that_came_together(self) -> None:
+        """As the same rows that came alone."""
+        columns = list(TABLES["account"].columns)
+        rows = [{**ACCOUNT, "id": number, "name": f"n{number}"} for number in range(1, 2_500)]
+        alone = [["account", row["id"], row] for row in rows]
+        # A newer release may send more, in an order of its own; or a table that we have not.
+        more = [*reversed(columns), "newer"]
+        for names in (columns, more):
+            values = [[{**row, "newer": 1}[name] for name in names] for row in rows]
+            newer = ["something newer", ["id"], [[1], [2]]]
+            together = [["account", names, values[:9]], newer, ["account", names, values[9:]]]
+            self.assertEqual(len(self.check(together, alone)["account"]), len(rows))
+
+    def test_what_are_no_rows_together(self) -> None:
+        names = list(TABLES["account"].columns)
+        values = [ACCOUNT[name] for name in names]
+        for columns, found in (
+            ([*names, "id"], [values]),
+            (names[:-1], [values]),
+            (names[:-1], [values[:-1]]),
+            (names, [values[:-1]]),
+            (names, [[*values, 1]]),
+            (names, [values, values[:-1]]),
+            (names, [[None, *values[1:]]]),
+            (names, [["7", *values[1:]]]),
+            (names, [[]]),
+            (names, [[values[0], [], *values[2:]]]),
+            (names, ["12345678901"]),
+            (names, [dict(ACCOUNT)]),
+            (names, [5]),
+            ("".join(names), [values]),
+            (names[1:], [values[1:]]),
+        ):
+            with self.assertRaises(BadRows):
+                load_rows(self.many, replica.INCOMING, [["account", columns, found]])
 
     def test_what_is_no_row(self) -> None:
         for row in ([], ["account", 7], ["account", 7, 5], [[], 7, {}], 5, ["account", 7, []]):

@@ -136,8 +136,8 @@ class BoundsTests(SynchronousTestCase):
         self.refused(Cancel, Cancel(JOB, "run-1"), reason="bored")
 
     def test_they_hold_for_what_is_sent_too(self) -> None:
-        self.assertRaises(ValueError, authorize, printer=-1)
         client, _ = ready_pair()
+        self.assertRaises(LocalProtocolError, client.send_request, authorize(printer=-1))
         self.assertRaises(LocalProtocolError, client.send_request, authorize(hedged=5))
 
 

@@ -1,0 +1,200 @@
+"""Lines of an import applied: new users many at once, others one by one.
+
+To PostgreSQL a statement is a journey, so what makes new users is one statement a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from papercutd.domain.job import fold_user_name
+from papercutd.domain.user_fields import DETAILS
+from papercutd.storage.accounts import ADJUSTMENT, Entry
+from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.directory import Directory, take_user_name
+from papercutd.storage.engine import Connection
+from papercutd.storage.imports import (
+    Adjust,
+    Plan,
+    forget_import,
+    forget_lines,
+    next_lines,
+    plan_lines,
+    read_settings,
+)
+from papercutd.storage.timeline import next_id
+from papercutd.storage.user_settings import change_settings
+
+
+@attrs.frozen
+class ImportPiece:
+    """What one transaction did of an import."""
+
+    added: int = 0
+    changed: int = 0
+    same: int = 0
+    #: (line, why) of what could be taken when it was checked, and cannot any more.
+    rejected: list[tuple[int, str]] = attrs.field(factory=list)
+    is_done: bool = False
+
+
+class Importing:
+    """Each method is one step of the writer's transaction."""
+
+    def __init__(self, log: ChangeLog, directory: Directory, adjust: Adjust) -> None:
+        self._log = log
+        self._directory = directory
+        self._adjust = adjust
+
+    def apply_piece(
+        self, connection: Connection, id: str, count_max: int, entry: Entry
+    ) -> ImportPiece:
+        """The next lines of an import; ``entry``: what its transfers say of themselves."""
+        settings = read_settings(connection, id)
+        lines = next_lines(connection, id, count_max) if settings is not None else []
+        if settings is None or not lines:
+            forget_import(connection, id)
+            return ImportPiece(is_done=True)
+        plans = plan_lines(connection, lines, settings, entry.received_at)
+        good = [plan for plan in plans if not plan.problem]
+        self._add(connection, [plan for plan in good if plan.known is None], entry)
+        changes = [plan for plan in good if plan.known is not None and plan.is_change]
+        for plan in changes:
+            self._change(connection, plan)
+        self._link_cards(connection, [plan for plan in good if plan.known], entry.received_at)
+        forget_lines(connection, id, lines[-1].user.line)
+        added = sum(plan.known is None for plan in good)
+        rejected = [(plan.line.user.line, plan.problem) for plan in plans if plan.problem]
+        return ImportPiece(added, len(changes), len(good) - added - len(changes), rejected)
+
+    def _add(self, connection: Connection, plans: Sequence[Plan], entry: Entry) -> None:
+        if not plans:
+            return
+        user, account = next_id(connection, "user"), next_id(connection, "account")
+        users, accounts, names, details, cards, moved = [], [], [], [], [], []
+        for number, plan in enumerate(plans):
+            line, at = plan.line, number
+            one = line.user
+            folded = fold_user_name(one.name)
+            if plan.is_former:
+                take_user_name(connection, self._log, one.name, None, entry.received_at, now=True)
+            amount_e4 = one.balance_e4 or 0
+            restricted = True if one.restricted is None else one.restricted
+            accounts.append(
+                (
+                    *(account + at, "personal", one.name, user + at, int(restricted)),
+                    *(max(amount_e4, 0), max(-amount_e4, 0)),
+                )
+            )
+            users.append(
+                (
+                    *(user + at, one.name, folded, one.full_name, account + at, "import"),
+                    *(line.verifier, line.pin_verifier),
+                )
+            )
+            names.append((folded, user + at, self._log.number))
+            if one.details:
+                found = (one.details.get(detail, "") for detail in DETAILS)
+                alias = fold_user_name(one.details.get("alias", ""))
+                details.append((user + at, *found, alias))
+            cards += [(hashed, user + at, entry.received_at) for hashed in plan.cards]
+            if amount_e4:
+                moved.append((account + at, amount_e4))
+            self._log.touch("user", user + at)
+            self._log.touch("account", account + at)
+        _insert(
+            connection,
+            "account (id, kind, name, user, restricted, credits_e4, debits_e4)",
+            accounts,
+        )
+        _insert(
+            connection,
+            "user (id, name, folded, full_name, account, source, verifier, pin_verifier)",
+            users,
+        )
+        _insert(connection, "user_name (folded, user, since)", names)
+        _insert(connection, f"user_detail (user, {', '.join(DETAILS)}, alias_folded)", details)
+        _insert(connection, "card (hash, user, added_at)", cards)
+        for hashed, *_ in cards:
+            self._log.touch("card", hashed)
+        self._open(connection, moved, entry)
+
+    def _open(self, connection: Connection, moved: Sequence[tuple[int, int]], entry: Entry) -> None:
+        """The opening balances of new accounts, which hold them already, as transfers."""
+        if not moved:
+            return
+        sides = [
+            (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
+            for account, amount_e4 in moved
+        ]
+        rows = [
+            (
+                *("direct", *side, abs(amount_e4), entry.key, entry.price_version, entry.who),
+                *(entry.place, entry.claimed_at, entry.received_at, 0, entry.reason),
+                self._log.number,
+            )
+            for side, (_, amount_e4) in zip(sides, moved, strict=True)
+        ]
+        made = _insert(
+            connection,
+            "transfer (kind, debit, credit, amount_e4, key, price_version, who, place,"
+            " claimed_at, received_at, forced, reason, number)",
+            rows,
+            " RETURNING id, debit, credit",
+        )
+        transfers = {debit if credit == ADJUSTMENT else credit: id for id, debit, credit in made}
+        connection.execute(
+            "UPDATE account SET debits_e4 = debits_e4 + ?, credits_e4 = credits_e4 + ?"
+            " WHERE id = ?",
+            (
+                sum(amount_e4 for _, amount_e4 in moved if amount_e4 > 0),
+                sum(-amount_e4 for _, amount_e4 in moved if amount_e4 < 0),
+                ADJUSTMENT,
+            ),
+        )
+        for account, amount_e4 in moved:
+            self._log.adjusted(
+                transfers[account], account, amount_e4, entry.reason, entry.received_at
+            )
+
+    def _change(self, connection: Connection, plan: Plan) -> None:
+        known, line = plan.known, plan.line
+        assert known is not None
+        if plan.settings:
+            change_settings(connection, self._log, known.id, known.account, plan.settings)
+        for column, verifier in (("verifier", line.verifier), ("pin_verifier", line.pin_verifier)):
+            if verifier:
+                connection.execute(
+                    f"UPDATE user SET {column} = ? WHERE id = ?", (verifier, known.id)
+                )
+                self._log.touch("user", known.id)
+        if plan.amount_e4:
+            self._adjust(connection, known.id, known.account, plan.amount_e4)
+
+    def _link_cards(self, connection: Connection, plans: Sequence[Plan], at: float) -> None:
+        cards = [
+            (hashed, plan.known.id, at)
+            for plan in plans
+            if plan.known is not None
+            for hashed in plan.cards
+        ]
+        _insert(connection, "card (hash, user, added_at)", cards)
+        for hashed, *_ in cards:
+            self._log.touch("card", hashed)
+
+
+def _insert(
+    connection: Connection, into: str, rows: Sequence[Sequence[Any]], ending: str = ""
+) -> list[Any]:
+    """With one statement; what ``ending`` returns."""
+    if not rows:
+        return []
+    one = f"({', '.join('?' * len(rows[0]))})"
+    done = connection.execute(
+        f"INSERT INTO {into} VALUES {', '.join([one] * len(rows))}{ending}",
+        [value for row in rows for value in row],
+    )
+    return done.fetchall() if ending else []

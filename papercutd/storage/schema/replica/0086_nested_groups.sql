@@ -1,0 +1,2 @@
+-- Groups within the group of the rule: their ids, separated by commas.
+ALTER TABLE @site_policy ADD COLUMN below TEXT NOT NULL DEFAULT '';
