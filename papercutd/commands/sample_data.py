@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -46,56 +47,94 @@ def make_sample_data(
     may_hold_data: bool,
     tell: Callable[[str, int, int], None] = lambda doing, done, of: None,
 ) -> dict[str, Any]:
-    """What was made. It is made in a copy: until the last step, a rename, nothing has changed.
+    """What was made. Until the last step, a rename or a COMMIT, nothing has changed.
 
     Raises InvalidValue, NotFound, AlreadyRunning.
     """
     from twisted.internet.task import Clock
 
-    from papercutd.commands.placing import copy_database, forget, place
     from papercutd.environment import real_environment
     from papercutd.roles.common import DataDirectory
-    from papercutd.storage.application_store import SCHEMA
-    from papercutd.storage.migrate import open_database
-    from papercutd.storage.sample_data import Plan, SampleData, why_not
+    from papercutd.roles.stores import database_of
+    from papercutd.storage.bulk_load import Load
+    from papercutd.storage.sample_data import Plan, SampleData
 
     wanted = Plan(**{name: number for name, number in plan.items() if name != "seed"})
     wanted.check()
     env = real_environment(Clock())
     began = time.monotonic()
+
+    def fill(load: Load) -> None:
+        sample = SampleData(load, wanted, Random(plan["seed"]), env.wall_s(), tell)
+        sample.fill(f"{env.rng.getrandbits(256):064x}")
+
     data = DataDirectory(config.data_dir)
     data.acquire()
     try:
-        in_force, incoming = data.path / "application.db", data.path / "loading.db"
-        if not in_force.exists():
-            raise NotFound("installation in", str(data.path))
-        with closing(open_database(str(in_force), SCHEMA)) as connection:
-            reason = why_not(connection, may_hold_data)
-        if reason:
-            raise InvalidValue("database", reason)
-        forget(incoming)
-        try:
-            copy_database(in_force, incoming, lambda figures: None)
-            with closing(_open(str(incoming))) as connection:
-                sample = SampleData(connection, wanted, Random(plan["seed"]), env.wall_s(), tell)
-                sample.fill(f"{env.rng.getrandbits(256):064x}")
-        except BaseException:
-            forget(incoming)
-            raise
-        size = incoming.stat().st_size
-        with open(incoming, "rb") as file:
-            os.fsync(file.fileno())
-        kept = place(incoming, in_force)
+        database = database_of(config.store, data.path / "application.db")
+        if isinstance(database, str):
+            made = _fill_postgres(database, may_hold_data, fill)
+        else:
+            made = _fill_copy(database, may_hold_data, fill)
     finally:
         data.release()
     return {
         **plan,
-        "bytes": size,
-        "took_s": round(time.monotonic() - began, 1),
+        **{"took_s": round(time.monotonic() - began, 1)},
         "users_named": f"sample00000001 to sample{wanted.users:08}",
         "cards": f"C000000001 to C{wanted.users:09}",
-        "kept": kept,
+        **made,
     }
+
+
+def _fill_copy(in_force: Path, may_hold_data: bool, fill: Callable[[Any], None]) -> dict[str, Any]:
+    """It is made in a copy, which then takes the place of the database."""
+    from papercutd.commands.placing import copy_database, forget, place
+    from papercutd.storage.application_store import SCHEMA
+    from papercutd.storage.bulk_load import SqliteLoad
+    from papercutd.storage.migrate import open_database
+
+    incoming = in_force.with_name("loading.db")
+    if not in_force.exists():
+        raise NotFound("installation in", str(in_force.parent))
+    with closing(open_database(str(in_force), SCHEMA)) as connection:
+        _refuse(connection, may_hold_data)
+    forget(incoming)
+    try:
+        copy_database(in_force, incoming, lambda figures: None)
+        with closing(_open(str(incoming))) as connection:
+            fill(SqliteLoad(connection))
+    except BaseException:
+        forget(incoming)
+        raise
+    size = incoming.stat().st_size
+    with open(incoming, "rb") as file:
+        os.fsync(file.fileno())
+    return {"bytes": size, "kept": place(incoming, in_force)}
+
+
+def _fill_postgres(dsn: str, may_hold_data: bool, fill: Callable[[Any], None]) -> dict[str, Any]:
+    """In one transaction."""
+    from papercutd.storage.application_store import SCHEMA
+    from papercutd.storage.postgres.bulk_load import PostgresLoad
+    from papercutd.storage.postgres.opening import open_for_command
+
+    with closing(open_for_command(dsn, SCHEMA)) as connection:
+        if connection.execute("SELECT 1 FROM head").fetchone() is None:
+            raise NotFound("installation in", "this database")
+        _refuse(connection, may_hold_data)
+        fill(PostgresLoad(connection))
+        (size,) = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    return {"bytes": size}
+
+
+def _refuse(connection: Any, may_hold_data: bool) -> None:
+    """Raises InvalidValue where it cannot take sample data."""
+    from papercutd.storage.sample_data import why_not
+
+    reason = why_not(connection, may_hold_data)
+    if reason:
+        raise InvalidValue("database", reason)
 
 
 def _open(path: str) -> sqlite3.Connection:

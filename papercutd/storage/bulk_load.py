@@ -8,17 +8,21 @@ takes a snapshot.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import msgspec
 
 from papercutd.domain.chain import next_chain
+from papercutd.storage.engine import Connection
 from papercutd.storage.migrate import set_durable
 from papercutd.storage.replicated import digest_of
 from papercutd.storage.seals import Seal
 
 _CACHE_KIB = 200_000
+#: Statements done, of all.
+Told = Callable[[int, int], None]
 _BODY = b"[]"
 
 
@@ -59,12 +63,59 @@ def seal_of(table: str, key: int | str, row: Iterable[Any]) -> Seal:
     return table, key, digest_of(row)
 
 
+class Load(Protocol):
+    """One load, on either engine; PostgreSQL's is in postgres/bulk_load.py."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    def begin(self, tables: Sequence[str]) -> None:
+        """From here on rows come by ``insert``, those of ``tables`` by the million."""
+
+    @contextmanager
+    def piece(self) -> Iterator[None]:
+        """What is written inside is one transaction where small ones are cheaper."""
+
+    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Rows with a value for every column."""
+
+    def finish(self, told: Told) -> None:
+        """Everything is there: keys, indexes, durability."""
+
+
+class SqliteLoad:
+    """Into a copy of the database, which nobody else has open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._indexes: list[str] = []
+
+    def begin(self, tables: Sequence[str]) -> None:
+        self._indexes = prepare(self.connection, tables)
+
+    @contextmanager
+    def piece(self) -> Iterator[None]:
+        # Where it fails the copy is of no use any more.
+        self.connection.execute("BEGIN IMMEDIATE")
+        yield
+        self.connection.execute("COMMIT")
+
+    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        insert(self.connection, table, rows)
+
+    def finish(self, told: Told) -> None:
+        for number, sql in enumerate(self._indexes):
+            told(number, len(self._indexes))
+            self.connection.execute(sql)
+        finish(self.connection)
+
+
 class Entries:
     """The entries of the change log that a load writes, beginning behind its head."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.timeline, self._number, self._chain = connection.execute(
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self.timeline, self._number, self._chain = load.connection.execute(
             "SELECT timeline, number, chain FROM head"
         ).fetchone()
         self._rows: list[tuple[Any, ...]] = []
@@ -83,12 +134,8 @@ class Entries:
 
     def write(self) -> None:
         """What was added is in the log, and the head behind it."""
-        self._connection.executemany(
-            "INSERT INTO change_log (number, timeline, body, chain, committed_at, seal)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            self._rows,
-        )
+        self._load.insert("change_log", self._rows)
         self._rows.clear()
-        self._connection.execute(
+        self._load.connection.execute(
             "UPDATE head SET number = ?, chain = ?", (self._number, self._chain)
         )

@@ -6,6 +6,8 @@ statements. Only where they are not, the sums are made again, and the wrong ones
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.monthly import Rolled, add_sums, read_rolled, sum_charges
 
@@ -13,13 +15,18 @@ _YEAR_10000_S = 253_402_300_800
 #: A sum of nothing is as good as none.
 _IS_SOMETHING = "(jobs <> 0 OR pages <> 0 OR amount_e4 <> 0)"
 _SUMS = "COUNT(*) AS jobs, SUM(pages) AS pages, SUM(sheets) AS sheets, SUM(amount_e4) AS amount_e4"
-#: How many sums of one kind there are, and how many of them are kept as they are.
-_COUNT = (
-    "SELECT '{of}', COUNT(*), COUNT(m.jobs) FROM (SELECT month, what, SUM(jobs) AS jobs,"
+#: The sums of one kind, of what ``summed`` begins with.
+_KIND = (
+    "SELECT month, what, SUM(jobs) AS jobs,"
     " SUM(pages) AS pages, SUM(sheets) AS sheets, SUM(amount_e4) AS amount_e4 FROM"
     " (SELECT month, {what} AS what, jobs, pages, sheets, amount_e4 FROM charges{more}) AS parts"
-    " GROUP BY 1, 2) AS sums LEFT JOIN monthly AS m ON m.of = '{of}' AND m.month = sums.month"
-    " AND m.what = sums.what AND m.jobs = sums.jobs AND m.pages = sums.pages"
+    " GROUP BY 1, 2"
+)
+#: How many sums of one kind there are, and how many of them are kept as they are.
+_COUNT = (
+    "SELECT '{of}', COUNT(*), COUNT(m.jobs) FROM ({kind}) AS sums"
+    " LEFT JOIN monthly AS m ON m.of = '{of}' AND m.month = sums.month AND m.what = sums.what"
+    " AND m.jobs = sums.jobs AND m.pages = sums.pages"
     " AND m.sheets = sums.sheets AND m.amount_e4 = sums.amount_e4"
     " WHERE sums.jobs <> 0 OR sums.pages <> 0 OR sums.amount_e4 <> 0"
 )
@@ -45,36 +52,43 @@ def are_right(connection: Connection, until: int) -> bool:
     """Whether there are as many sums as there have to be, and each is right: the database says."""
     kept = connection.execute(f"SELECT of, COUNT(*) FROM monthly WHERE {_IS_SOMETHING} GROUP BY of")
     expected = {**dict.fromkeys(("all", "user", "printer", "account", "place"), 0), **dict(kept)}
-    month, assigned = _month_in(connection, "received_at"), _month_in(connection, "c.received_at")
-    again = _ASSIGNED.format(month=assigned)
-    for columns, kinds in (
-        (
-            '"user", account',
-            {"user": ("COALESCE(\"user\" || '', '0')", again), "account": _ACCOUNT},
-        ),
-        ("printer, provider", {"all": ("''", ""), "printer": _PRINTER, "place": _PLACE}),
-    ):
-        counts = " UNION ALL ".join(
-            _COUNT.format(of=of, what=what, more=more) for of, (what, more) in kinds.items()
-        )
-        charges = f"SELECT {month} AS month, {columns}, {_SUMS} FROM charge WHERE number <= ?"
-        values = (until, until, until) if again in counts else (until,)
+    for charges, kinds, places in summed(connection, "''"):
+        counts = " UNION ALL ".join(_COUNT.format(of=of, kind=kind) for of, kind in kinds.items())
         for of, sums, right in connection.execute(
-            f"WITH charges AS MATERIALIZED ({charges} GROUP BY 1, 2, 3) {counts}", values
+            f"{charges} {counts}", (until,) * places
         ).fetchall():
             if not sums == right == expected[of]:
                 return False
     return True
 
 
-def _month_in(connection: Connection, at: str) -> str:
-    """An expression: the month of a time, as ``month_of`` has it; of strange times nothing."""
+def summed(connection: Connection, no_month: str) -> Iterator[tuple[str, dict[str, str], int]]:
+    """How the database sums charges up: what a statement begins with, then a question for the sums
+    of each kind, and how many times both ask up to which change. ``no_month``: of strange times.
+    """
+    month = _month_in(connection, "received_at", no_month)
+    again = _ASSIGNED.format(month=_month_in(connection, "c.received_at", no_month))
+    for columns, kinds in (
+        (
+            '"user", account',
+            {"account": _ACCOUNT, "user": ("COALESCE(\"user\" || '', '0')", again)},
+        ),
+        ("printer, provider", {"all": ("''", ""), "place": _PLACE, "printer": _PRINTER}),
+    ):
+        charges = f"SELECT {month} AS month, {columns}, {_SUMS} FROM charge WHERE number <= ?"
+        questions = {of: _KIND.format(what=what, more=more) for of, (what, more) in kinds.items()}
+        places = 1 + sum(question.count("?") for question in questions.values())
+        yield f"WITH charges AS MATERIALIZED ({charges} GROUP BY 1, 2, 3)", questions, places
+
+
+def _month_in(connection: Connection, at: str, no_month: str) -> str:
+    """An expression: the month of a time, as ``month_of`` has it."""
     month = (
         f"strftime('%Y-%m', CAST({at} AS INTEGER), 'unixepoch')"
         if is_sqlite(connection)
         else f"to_char(to_timestamp(floor({at})) AT TIME ZONE 'UTC', 'YYYY-MM')"
     )
-    return f"CASE WHEN {at} >= 0 AND {at} < {_YEAR_10000_S} THEN {month} ELSE '' END"
+    return f"CASE WHEN {at} >= 0 AND {at} < {_YEAR_10000_S} THEN {month} ELSE {no_month} END"
 
 
 def _name_wrong(connection: Connection, rolled: Rolled) -> list[str]:

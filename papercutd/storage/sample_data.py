@@ -6,7 +6,6 @@ their decisions, sealed entries of the change log. The same numbers and dice giv
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -19,12 +18,13 @@ from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.pricing import PriceLine, PriceList, price_document, total_e4, total_pages
 from papercutd.errors import InvalidValue, NotFound
-from papercutd.storage import monthly
 from papercutd.storage.accounts import ADJUSTMENT, REVENUE, Accounts
-from papercutd.storage.bulk_load import Entries, finish, insert, prepare, seal_of
+from papercutd.storage.bulk_load import Entries, Load, seal_of
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.engine import Connection
 from papercutd.storage.groups import Groups
+from papercutd.storage.monthly_bulk import make_sums
 from papercutd.storage.people import CARD_KEY, read_secret
 from papercutd.storage.seals import Seal
 from papercutd.storage.timeline import next_id
@@ -35,7 +35,10 @@ GROUPS = 20
 #: Jobs of one entry of the change log, about as many as one group commit holds.
 _ENTRY = 200
 _TRANSACTION = 20_000
-_TABLES = ("account", "user", "card", "group_member", "charge", "decision", "transfer", "monthly")
+_TABLES = (
+    *("account", "user", "user_name", "card", "group_member", "charge", "decision", "transfer"),
+    *("monthly", "change_log"),
+)
 _FIRST = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jan", "Kim", "Lea")
 _LAST = ("Adler", "Berg", "Clark", "Diaz", "Ekman", "Fischer", "Garcia", "Hansen", "Ito", "Jones")
 _TITLES = ("Lecture notes", "Timetable", "Invoice", "Thesis draft", "Exercise sheet", "Letter")
@@ -84,7 +87,7 @@ class _Paper:
     sheets: int
 
 
-def why_not(connection: sqlite3.Connection, may_hold_data: bool) -> str:
+def why_not(connection: Connection, may_hold_data: bool) -> str:
     """Why this database cannot take sample data; empty: it can."""
     for table in ("stream", "asker"):
         if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:
@@ -101,11 +104,11 @@ def why_not(connection: sqlite3.Connection, may_hold_data: bool) -> str:
 
 
 class SampleData:
-    """Fills the database of ``connection``, which nobody else may have open."""
+    """Fills a database that nobody else writes."""
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        load: Load,
         plan: Plan,
         rng: Dice,
         now_s: float,
@@ -113,7 +116,8 @@ class SampleData:
     ) -> None:
         """``rng``: seeded, so that the same data is made again."""
         plan.check()
-        self._connection = connection
+        self._load = load
+        self._connection = load.connection
         self._plan = plan
         self._now_s = float(int(now_s))
         self._progress = progress
@@ -124,22 +128,20 @@ class SampleData:
 
     def fill(self, card_key: str) -> None:
         """``card_key``: for an installation that has none yet."""
-        self._make_places(card_key)
-        indexes = prepare(self._connection, _TABLES)
+        with self._load.piece():
+            self._make_places(card_key)
         self._prices = self._read_prices()
-        self._entries = Entries(self._connection)
         self._next_transfer = next_id(self._connection, "transfer")
         self._first_user = next_id(self._connection, "user")
         self._first_account = next_id(self._connection, "account")
         self._opening_e4 = self._reckon_opening()
+        self._load.begin(_TABLES)
+        self._entries = Entries(self._load)
         self._make_users()
         self._make_jobs()
         self._make_accounts()
         self._sum_months()
-        for number, sql in enumerate(indexes):
-            self._progress("indexes", number, len(indexes))
-            self._connection.execute(sql)
-        finish(self._connection)
+        self._load.finish(lambda done, of: self._progress("indexes", done, of))
 
     def _make_places(self, card_key: str) -> None:
         """The few objects, as an administrator makes them."""
@@ -147,7 +149,6 @@ class SampleData:
         log = ChangeLog(lambda: self._since_s)
         directory = Directory(log, Accounts(log))
         groups = Groups(log, directory)
-        connection.execute("BEGIN IMMEDIATE")
         log.begin(connection)
         directory.ensure_secret(connection, CARD_KEY, card_key)
         sites = [f"site-{number:03}" for number in range(1, plan.sites + 1)]
@@ -168,7 +169,6 @@ class SampleData:
         # The first seals are those of all rows: from now on every row has to bring its own.
         connection.execute("UPDATE account SET name = name WHERE id = ?", (REVENUE,))
         log.seal(connection)
-        connection.execute("COMMIT")
 
     def _read_prices(self) -> PriceList:
         found = self._connection.execute(
@@ -204,8 +204,8 @@ class SampleData:
 
     def _make_users(self) -> None:
         """Users with names, cards, groups, and the transfer that gave them their money."""
-        connection, rng, entries = self._connection, self._rng, self._entries
-        key = read_secret(connection, "", CARD_KEY) or ""
+        rng, entries = self._rng, self._entries
+        key = read_secret(self._connection, "", CARD_KEY) or ""
         users, names, cards, members, transfers = [], [], [], [], []
         seals: list[Seal] = []
         at = self._since_s
@@ -229,22 +229,19 @@ class SampleData:
                 entries.add(seals, at)
                 seals = []
             if len(users) == _TRANSACTION or is_last:
-                connection.execute("BEGIN")
-                for table, rows in (
-                    *(("user", users), ("user_name", names), ("card", sorted(cards))),
-                    *(("group_member", sorted(members)), ("transfer", transfers)),
-                ):
-                    insert(connection, table, rows)
-                    rows.clear()
+                self._write(
+                    {
+                        **{"user": users, "user_name": names, "card": sorted(cards)},
+                        **{"group_member": sorted(members), "transfer": transfers},
+                    }
+                )
                 cards.clear()
                 members.clear()
-                entries.write()
-                connection.execute("COMMIT")
                 self._progress("users", number + 1, count)
 
     def _make_jobs(self) -> None:
         """In the order of time, which is that of their keys."""
-        connection, rng, entries, plan = self._connection, self._rng, self._entries, self._plan
+        rng, entries, plan = self._rng, self._entries, self._plan
         kinds, version = self._kinds(), self._prices.version
         step_s = plan.years * YEAR_S / max(plan.jobs, 1)
         draw, spent, opening_e4 = rng.random, self._spent, self._opening_e4
@@ -294,28 +291,28 @@ class SampleData:
                 entries.add(seals, at + 1.0)
                 seals = []
             if len(charges) == _TRANSACTION or is_last:
-                connection.execute("BEGIN")
-                for table, rows in (
-                    *(("charge", charges), ("decision", decisions), ("transfer", transfers)),
-                ):
-                    insert(connection, table, rows)
-                    rows.clear()
-                entries.write()
-                connection.execute("COMMIT")
+                self._write({"charge": charges, "decision": decisions, "transfer": transfers})
                 self._progress("jobs", number + 1, plan.jobs)
+
+    def _write(self, rows: dict[str, list[Any]]) -> None:
+        with self._load.piece():
+            for table, new in rows.items():
+                self._load.insert(table, new)
+                new.clear()
+            self._entries.write()
 
     def _make_accounts(self) -> None:
         """With what the transfers moved."""
         connection, entries, count = self._connection, self._entries, self._plan.users
-        connection.execute("BEGIN")
         given_e4, spent_e4 = count * self._opening_e4, sum(self._spent)
-        for account, column, more_e4 in (
-            (REVENUE, "credits_e4", spent_e4),
-            (ADJUSTMENT, "debits_e4", given_e4),
-        ):
-            connection.execute(
-                f"UPDATE account SET {column} = {column} + ? WHERE id = ?", (more_e4, account)
-            )
+        with self._load.piece():
+            for account, column, more_e4 in (
+                (REVENUE, "credits_e4", spent_e4),
+                (ADJUSTMENT, "debits_e4", given_e4),
+            ):
+                connection.execute(
+                    f"UPDATE account SET {column} = {column} + ? WHERE id = ?", (more_e4, account)
+                )
         seals = [
             seal_of("account", row[0], row)
             for row in connection.execute(
@@ -337,25 +334,14 @@ class SampleData:
                 entries.add(seals, self._now_s)
                 seals = []
             if len(rows) == _TRANSACTION or is_last:
-                insert(connection, "account", rows)
-                rows.clear()
-                entries.write()
-                connection.execute("COMMIT")
+                self._write({"account": rows})
                 self._progress("accounts", number + 1, count)
-                connection.execute("BEGIN")
-        connection.execute("COMMIT")
 
     def _sum_months(self) -> None:
-        connection = self._connection
-        connection.execute("BEGIN")
-        until = monthly.read_rolled(connection).of
-        done = 0
-        for sums in monthly.sum_charges(connection, monthly.read_rolled(connection).number, until):
-            monthly.add_sums(connection, "monthly", sums)
-            done += sum(figures[0] for (of, _, _), figures in sums.items() if of == "all")
-            self._progress("monthly sums", done, self._plan.jobs)
-        connection.execute("UPDATE monthly_mark SET number = ?", (until,))
-        connection.execute("COMMIT")
+        self._progress("monthly sums", 0, self._plan.jobs)
+        with self._load.piece():
+            make_sums(self._connection)
+        self._progress("monthly sums", self._plan.jobs, self._plan.jobs)
 
     def _transfer(
         self,

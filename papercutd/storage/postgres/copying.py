@@ -159,7 +159,7 @@ class PostgresTarget(_Copied):
         self.schemas = schemas
         for schema in schemas:
             migrate(self.connection, schema)
-        self._later = [found for schema in schemas for found in self._take_away(schema)]
+        self._later = [found for schema in schemas for found in take_away(self.connection, schema)]
 
     def _check_empty(self, schema: str) -> None:
         tables = [row[0] for row in self.connection.execute(_TABLES, (schema,)).fetchall()]
@@ -182,35 +182,6 @@ class PostgresTarget(_Copied):
                     f" or have PostgreSQL drop its schema {schema} if nobody needs it"
                 )
 
-    def _take_away(self, schema: str) -> Iterator[str]:
-        """Keys and indexes, which are made faster of whole tables; how to make them, in order."""
-        execute = self.connection.execute
-        indexes = execute(
-            "SELECT format('%I.%I', ?, c.relname), pg_get_indexdef(indexrelid) FROM pg_index"
-            " JOIN pg_class AS c ON c.oid = indexrelid WHERE c.relnamespace = to_regnamespace(?)"
-            " AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid"
-            " AND contype IN ('p', 'u', 'x'))",
-            (schema, schema),
-        ).fetchall()
-        rules = execute(
-            "SELECT format('%I.%I', ?, c.relname), quote_ident(conname),"
-            " pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint"
-            " JOIN pg_class AS c ON c.oid = conrelid"
-            " WHERE contype IN ('p', 'u', 'f') AND connamespace = to_regnamespace(?)"
-            # What foreign keys refer to comes before them.
-            " ORDER BY contype = 'f', contype",
-            (schema, schema),
-        ).fetchall()
-        drops = [
-            f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in reversed(rules)
-        ]
-        drops += [f"DROP INDEX {name}" for name, _ in indexes]
-        if drops:
-            execute("; ".join(drops))
-        for table, name, definition in rules:
-            yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
-        yield from (definition for _, definition in indexes)
-
     def fill(self, table: Table, rows: Iterable[Row]) -> None:
         place = _place(table)
         # The triggers note what a server writes.
@@ -232,24 +203,9 @@ class PostgresTarget(_Copied):
             told(done, len(self._later))
             self.connection.execute(statement)
         for schema in self.schemas:
-            self._go_on_counting(schema)
+            go_on_counting(self.connection, schema)
         tables = ", ".join(map(_place, self.tables()))
         self.connection.execute(f"ANALYZE {tables}")
-
-    def _go_on_counting(self, schema: str) -> None:
-        """Ids that the database itself gives go on behind the highest."""
-        found = self.connection.execute(
-            "SELECT format('%I.%I', ?, relname), quote_ident(attname), attname::text"
-            " FROM pg_attribute JOIN pg_class AS c ON c.oid = attrelid"
-            " WHERE relnamespace = to_regnamespace(?) AND relkind = 'r' AND attidentity <> ''",
-            (schema, schema),
-        ).fetchall()
-        for table, column, name in found:
-            self.connection.execute(
-                f"SELECT setval(pg_get_serial_sequence(?, ?), MAX({column})) FROM {table}"
-                " HAVING COUNT(*) > 0",
-                (table, name),
-            )
 
     def commit(self, move: str) -> None:
         """It is there, and not in force."""
@@ -264,6 +220,50 @@ class PostgresTarget(_Copied):
         """Nothing of it is left."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
+
+
+def take_away(connection: PostgresConnection, schema: str) -> Iterator[str]:
+    """Keys and indexes, which are made faster of whole tables; how to make them, in order."""
+    execute = connection.execute
+    indexes = execute(
+        "SELECT format('%I.%I', ?, c.relname), pg_get_indexdef(indexrelid) FROM pg_index"
+        " JOIN pg_class AS c ON c.oid = indexrelid WHERE c.relnamespace = to_regnamespace(?)"
+        " AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid"
+        " AND contype IN ('p', 'u', 'x'))",
+        (schema, schema),
+    ).fetchall()
+    rules = execute(
+        "SELECT format('%I.%I', ?, c.relname), quote_ident(conname),"
+        " pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint"
+        " JOIN pg_class AS c ON c.oid = conrelid"
+        " WHERE contype IN ('p', 'u', 'f') AND connamespace = to_regnamespace(?)"
+        # What foreign keys refer to comes before them.
+        " ORDER BY contype = 'f', contype",
+        (schema, schema),
+    ).fetchall()
+    drops = [f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in reversed(rules)]
+    drops += [f"DROP INDEX {name}" for name, _ in indexes]
+    if drops:
+        execute("; ".join(drops))
+    for table, name, definition in rules:
+        yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
+    yield from (definition for _, definition in indexes)
+
+
+def go_on_counting(connection: PostgresConnection, schema: str) -> None:
+    """Ids that the database itself gives go on behind the highest."""
+    found = connection.execute(
+        "SELECT format('%I.%I', ?, relname), quote_ident(attname), attname::text"
+        " FROM pg_attribute JOIN pg_class AS c ON c.oid = attrelid"
+        " WHERE relnamespace = to_regnamespace(?) AND relkind = 'r' AND attidentity <> ''",
+        (schema, schema),
+    ).fetchall()
+    for table, column, name in found:
+        connection.execute(
+            f"SELECT setval(pg_get_serial_sequence(?, ?), MAX({column})) FROM {table}"
+            " HAVING COUNT(*) > 0",
+            (table, name),
+        )
 
 
 def _is_there(connection: PostgresConnection, schema: str) -> bool:

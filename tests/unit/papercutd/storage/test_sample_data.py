@@ -15,6 +15,7 @@ from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
 from papercutd.errors import InvalidValue
 from papercutd.storage.application_store import ApplicationStore, create_installation
+from papercutd.storage.bulk_load import SqliteLoad
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.listings import read_user, read_users_after
 from papercutd.storage.migrate import open_database
@@ -42,7 +43,7 @@ class Loaded(SynchronousTestCase):
         def say(*words: Any) -> None:
             self.said.append(words)
 
-        SampleData(self.connection, plan, Random(1), WALL_S, say).fill("ab" * 32)
+        SampleData(SqliteLoad(self.connection), plan, Random(1), WALL_S, say).fill("ab" * 32)
         self.connection.close()
         self.open()
 
