@@ -14,6 +14,7 @@ from typing import Any
 
 from papercutd.commands.audit import add_audit_command
 from papercutd.commands.control_client import ControlError, call
+from papercutd.commands.job_log import add_job_log_command
 from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.migrate_store import add_migrate_store_command
 from papercutd.commands.money import add_money_commands, add_refund_commands
@@ -311,6 +312,7 @@ def parser() -> argparse.ArgumentParser:
     repair = "at a site: compare the replica with the application server, fetch what differs"
     one.add_argument("--repair", action="store_true", default=None, help=repair)
     add_audit_command(add, _call)
+    add_job_log_command(add, _call)
     add_statement_commands(add, group, one, _operation)
     one = add("backup", "copy this server's database while it works", _backup)
     one.add_argument("path", metavar="FILE", help="where; nothing is overwritten")

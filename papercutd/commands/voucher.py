@@ -29,7 +29,7 @@ def add_voucher_commands(
     one.add_argument("--pdf", metavar="FILE", help="A4, ten a page; nothing is overwritten")
     one = add("redeem", "credit a user with one", operation("voucher.redeem"), voucher)
     one.add_argument("name", metavar="USER")
-    one.add_argument("serial")
+    one.add_argument("voucher", help="its serial, as printed")
     one = add("list", "list batches", operation("voucher.list"), voucher)
     one.add_argument("--after", type=int, default=0, metavar="ID", help="go on beyond that one")
     one = add("show", "who redeemed which of a batch", operation("voucher.show"), voucher)

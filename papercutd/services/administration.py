@@ -26,6 +26,7 @@ from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.import_operations import ImportOperations
+from papercutd.services.job_log_operations import JobLogOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
 from papercutd.services.operation import Operation, Progress, interruptible, take, uninterrupted
@@ -143,6 +144,7 @@ class StoreOperations:
             **QuoteOperations(self.store).all(),
             **ReportOperations(self.store).all(),
             **AuditOperations(self.store).all(),
+            **JobLogOperations(self.store).all(),
             **TransactionOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **UserOperations(self.store, self.user_show).all(),

@@ -29,7 +29,8 @@ READS = frozenset(
         *("printer.list", "provider.list", "quota.list", "quota.show", "report", "reserved.list"),
         *("site.allowances", "site.list", "statement", "status", "uncollected.list"),
         *("user.export", "user.list", "user.show", "verify", "verify.signed"),
-        *("account.transactions", "user.transactions", "job-log"),
+        *("account.transactions", "user.transactions", "job-log", "explain", "price.test"),
+        *("price.export", "refund.list", "voucher.list", "voucher.show"),
     )
 )
 #: Arguments that name the object of an operation, beside its word before the dot.

@@ -76,12 +76,12 @@ class VoucherOperations:
 
     async def redeem(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit a user with a voucher, once."""
-        given = take(arguments, "serial", "name")
+        given = take(arguments, "voucher", "name")
         name = given["name"]
         try:
             # Nothing is read for who is locked out.
             with self._mistyped.trying(fold_user_name(name)):
-                found = await self._redeem(given["serial"], name)
+                found = await self._redeem(given["voucher"], name)
         except LockedOut as locked:
             minutes = -(-round(locked.left_s) // 60)
             words = f"too many serials of {name} were wrong: again in {minutes} minutes"

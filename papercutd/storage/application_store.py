@@ -50,6 +50,7 @@ from papercutd.storage.groups import find_group
 from papercutd.storage.hot import Hot, wanted_by
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
+from papercutd.storage.job_log import JobLogStore
 from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
 from papercutd.storage.lost_edits import forget_lost_edits, read_lost_edits, read_more
 from papercutd.storage.merging import Merging
@@ -141,6 +142,7 @@ class ApplicationStore(AdministeredStore):
         )
         self.certificates = Certificates(log)
         self.monthly = MonthlyStore(self)
+        self.job_log = JobLogStore(self, self.directory)
         self.transactions = TransactionStore(self, self.directory)
         self.audit = AuditStore(self, writer, log, self.directory)
         self.rules = RuleStore(self, log, self.directory, wall_s)

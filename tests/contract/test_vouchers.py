@@ -26,7 +26,7 @@ class VoucherContract(MoneyBase):
         return self.run_operation("voucher.add", **given)["serials"]
 
     def redeem(self, serial, name="anna"):
-        return self.run_operation("voucher.redeem", serial=serial, name=name)
+        return self.run_operation("voucher.redeem", voucher=serial, name=name)
 
     def assertRefused(self, said, serial, name="anna", error=InvalidValue):
         with self.assertRaises(error) as caught:

@@ -12,6 +12,7 @@ from typing import Any
 from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
 from papercutd.storage.acts import Act
+from papercutd.storage.job_log import Filter
 from papercutd.storage.people import find_by_card, find_by_name
 from papercutd.storage.transactions import Place
 from tests.support.stores import WALL_S, completion, request
@@ -107,6 +108,12 @@ class QueryPlanTests(Loaded):
         for by in ("user", "printer", "account", "site", "month"):
             self.check(lambda by=by: self.result(report(by, month, month, "pages", 50)))
         self.check(lambda: self.result(self.store.monthly.roll()))
+
+    def test_job_log(self) -> None:
+        for asked in (Filter(), Filter(user="sample00000007", forced=True, since=WALL_S)):
+            for after, is_oldest_first in ((None, False), ((9, "x"), False), ((9, "x"), True)):
+                page = self.store.job_log.page
+                self.check(lambda a=(asked, after, is_oldest_first), p=page: self.result(p(*a)))
 
     def test_transactions(self) -> None:
         find = self.store.transactions
