@@ -101,7 +101,7 @@ class MutantTests(MutantCase):
         self.assertFound("I13", likely=4)
 
     def test_records_are_dropped_and_acknowledged(self) -> None:
-        self.patch(Intake, "_apply_one", lambda *arguments: None)
+        self.patch(Intake, "_apply_all", lambda *arguments: None)
         self.assertFound("I3")
 
     def test_a_settled_key_is_charged_again(self) -> None:
