@@ -26,7 +26,8 @@ class PriceCommandTests(SynchronousTestCase):
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.patch(main, "call", self.called)
 
-    def called(self, path: str, name: str, arguments: dict[str, Any], progress: Any, who: str = ""
+    def called(
+        self, path: str, name: str, arguments: dict[str, Any], progress: Any, who: str = ""
     ) -> Any:
         self.asked.append((name, arguments))
         return QUOTE
