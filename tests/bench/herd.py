@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from papercutd.demo import measure
+from papercutd.demo import measure, processes
 from papercutd.identity.authority import Authority, key_pem, make_key, make_request, write_private
 from tests.bench.figures import Notes, Row, cpu_s, percentile, say
 from tests.bench.servers import AT_ONCE, BALANCE, Server, application, directory
@@ -32,7 +32,7 @@ DESK_PIECE_S = 5.0
 
 def rows(quick: bool, notes: Notes) -> list[Row]:
     """From the healed links to everything acknowledged."""
-    sites, records = (40, 200) if quick else (SITES, RECORDS)
+    sites, records = (20, 100) if quick else (SITES, RECORDS)
     return heal(sites, records, notes)
 
 
@@ -81,7 +81,7 @@ def _heal(server: Server, plan: list[dict[str, Any]], records: int) -> Healed:
     found = Healed()
     shares = [plan[index::PROCESSES] for index in range(PROCESSES)]
     running = [
-        subprocess.Popen(
+        processes.spawn(
             [sys.executable, "-m", "tests.bench.herd_sites"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
