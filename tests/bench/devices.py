@@ -31,6 +31,7 @@ class Bench(DeviceCase):
     timeout = 900
     visits = 200
     copies = 5
+    guessing = GUESSING
 
     def setUp(self) -> None:
         super().setUp()
@@ -80,7 +81,7 @@ class Bench(DeviceCase):
 
     def while_others_guess(self, link: RawLink) -> None:
         """Cards are shown while other devices try PINs of cards nobody has, until locked out."""
-        names = [f"guess-{number}" for number in range(GUESSING)]
+        names = [f"guess-{number}" for number in range(self.guessing)]
         self.add_devices(*names)
         others = [self.session(name, self.branch.site) for name in names]
         is_over = threading.Event()
@@ -90,7 +91,7 @@ class Bench(DeviceCase):
         while not is_over.is_set():
             took.append(_visit(link)["LOGIN"])
         thread.join(10.0)
-        name = f"log-in by card while {GUESSING} devices guess PINs, p95"
+        name = f"log-in by card while {self.guessing} devices guess PINs, p95"
         self.say(name, percentile(took, 0.95), "ms", None)
 
     def zero_stop(self, site: Role, name: str, state: str) -> None:
@@ -199,6 +200,6 @@ def _line(tag: str, verb: str, fields: dict[str, Any]) -> bytes:
 def rows(quick: bool, notes: Notes) -> list[Row]:
     """Waits at devices, online and cut, and pages beyond a reservation."""
     bench = Bench()
-    bench.visits, bench.copies = (30, 1) if quick else (300, 5)
+    bench.visits, bench.copies, bench.guessing = (20, 1, 5) if quick else (300, 5, GUESSING)
     run_case(bench)
     return bench.rows

@@ -26,6 +26,8 @@ class Row:
     #: The goal is a limit, not a least.
     at_most: bool = True
     note: str = ""
+    #: It could not be measured though it should have been; ``note`` says what happened.
+    failed: bool = False
 
     @property
     def verdict(self) -> str:
@@ -38,6 +40,10 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         return {**attrs.asdict(self), "is": self.verdict}
 
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Row:
+        return cls(**{name: value for name, value in told.items() if name != "is"})
+
 
 @attrs.define
 class Notes:
@@ -47,6 +53,8 @@ class Notes:
     waits_ms: dict[str, list[float]] = attrs.field(factory=dict)
     #: Picture, then line: points of it.
     lines: dict[str, dict[str, list[tuple[float, float]]]] = attrs.field(factory=dict)
+    #: Whole jobs a second at an engine's peak, where a figure has measured them.
+    peaks: dict[str, float] = attrs.field(factory=dict)
     #: What was started for several figures, and ends with the run.
     stack: ExitStack = attrs.field(factory=ExitStack)
     _kept: dict[str, Any] = attrs.field(factory=dict)

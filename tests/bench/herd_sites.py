@@ -1,9 +1,11 @@
 """A share of very many sites, real links from one process: ``python -m tests.bench.herd_sites``.
 
-Reads a plan (one JSON line: ``port``, ``records``, ``sites`` with folder and people), prints
-``ready`` when every journal is written, and, once told to go on by a line, connects all sites at
-once. Each follows the changes it is sent and forwards its journal, batch after batch. Prints one
-JSON object when every record of every site is acknowledged.
+Reads a plan (one JSON line: ``port``, ``records`` of each site, ``sites`` with folder and people),
+prints ``ready``, and, once told to go on by a line, connects all sites at once. Each follows the
+changes it is sent and forwards its journal, batch after batch; a batch is made when the one before
+is acknowledged, so that a million records need no memory. Prints a JSON object every second with
+how many are acknowledged, and one with ``seconds`` when all are; then sites that ``stay`` keep
+their links until the end of standard input.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
@@ -25,48 +28,61 @@ from papercutd.domain.chain import CHAIN_START, next_chain
 from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.tls import ClientTls, Credentials
 from protocols.limits import CHANGES_CREDIT_BYTES
-from tests.bench.talk import new_id
+from tests.bench.talk import COME_BACK_S, new_id
 
 reactor: Any = _reactor
 #: Records of one JOURNAL: as many as a line of 16 KiB holds, as a site sends them.
 BATCH = 20
-#: A site comes back within these seconds.
-COME_BACK_S = 3.0
 
 
-def journal(site: dict[str, Any], count: int) -> tuple[str, list[bytes]]:
-    """(stream, JOURNAL requests) of ``count`` pages that people of the site printed while cut."""
-    stream = new_id().decode()
-    number, chain = 0, CHAIN_START
-    requests = []
-    while number < count:
+class Journal:
+    """What people of a site printed while it was cut, batch after batch."""
+
+    def __init__(self, site: dict[str, Any], count: int) -> None:
+        self.stream = new_id().decode()
+        self.acknowledged = 0
+        self.left = count
+        self._chain = CHAIN_START
+        self._number = 0
+        self._at = time.time()
+        self._parts = [self._split(site, person) for person in site["people"]]
+
+    def _split(self, site: dict[str, Any], person: tuple[str, int, int]) -> list[str]:
+        """A record of that person around its job, which it names twice."""
+        name, user, account = person
+        line = {"what": "A4 grey", "quantity": 1, "unit_e4": 500}
+        decision = {
+            **{"verdict": "allow", "reason": "", "decider": self.stream, "user": user},
+            **{"account": account, "printer": site["printer"], "price_version": 1},
+            "lines": [line],
+        }
+        done = {
+            **{"job": "JOB", "step": "submit-1", "provider": site["provider"]},
+            **{"printer": site["printer"], "user_name": name, "pages": None},
+            **{"document": {"groups": [{"paper": "A4", "pages": 1, "colour": 0}]}},
+            "decision": decision,
+        }
+        told = {"kind": "completed", "key": "JOB/submit-1", "position": "", "at": self._at}
+        return json.dumps({**told, "completion": done}).split("JOB")
+
+    @property
+    def forwarded(self) -> int:
+        return self._number
+
+    def batch(self) -> bytes:
+        """The next request; the one before is acknowledged."""
+        count = min(BATCH, self.left)
+        people = len(self._parts)
         records = [
-            _record(stream, site, number + index) for index in range(min(BATCH, count - number))
+            new_id().decode().join(self._parts[(self._number + index) % people])
+            for index in range(count)
         ]
-        batch = {"stream": stream, "after": number, "chain": chain, "records": records}
-        requests.append(b"JOURNAL " + json.dumps(batch).encode())
+        batch = {"stream": self.stream, "after": self._number, "chain": self._chain}
         for record in records:
-            chain = next_chain(chain, record.encode())
-        number += len(records)
-    return stream, requests
-
-
-def _record(stream: str, site: dict[str, Any], number: int) -> str:
-    name, user, account = site["people"][number % len(site["people"])]
-    job = new_id().decode()
-    line = {"what": "A4 grey", "quantity": 1, "unit_e4": 500}
-    decision = {
-        **{"verdict": "allow", "reason": "", "decider": stream, "user": user, "account": account},
-        **{"printer": site["printer"], "price_version": 1, "lines": [line]},
-    }
-    done = {
-        **{"job": job, "step": "submit-1", "provider": site["provider"]},
-        **{"printer": site["printer"], "user_name": name, "pages": None},
-        **{"document": {"groups": [{"paper": "A4", "pages": 1, "colour": 0}]}},
-        "decision": decision,
-    }
-    told = {"kind": "completed", "key": f"{job}/submit-1", "position": "", "at": time.time()}
-    return json.dumps({**told, "completion": done})
+            self._chain = next_chain(self._chain, record.encode())
+        self._number += count
+        self.left -= count
+        return b"JOURNAL " + json.dumps({**batch, "records": records}).encode()
 
 
 class Site(LineOnlyReceiver):
@@ -75,12 +91,11 @@ class Site(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 65_536
 
-    def __init__(self, name: str, stream: str, requests: list[bytes]) -> None:
+    def __init__(self, name: str, journal: Journal) -> None:
         self._name = name
-        self._stream = stream
-        self._requests = requests
-        self._sent: Iterator[bytes]
-        self._next = 0
+        self.journal = journal
+        #: What is not acknowledged yet.
+        self._request = b""
         self.bytes_heard = 0
         self.turned_away = 0
         #: Fires when everything is acknowledged.
@@ -92,7 +107,12 @@ class Site(LineOnlyReceiver):
 
     def connectionMade(self) -> None:
         hello = {
-            **{"versions": [1, 2], "role": "site", "name": self._name, "journal": self._stream},
+            **{
+                "versions": [1, 2],
+                "role": "site",
+                "name": self._name,
+                "journal": self.journal.stream,
+            },
             "mark": {"number": 0, "chain": CHAIN_START},
         }
         self._say(b"1 HELLO " + json.dumps(hello).encode())
@@ -113,7 +133,8 @@ class Site(LineOnlyReceiver):
         elif tag == b"2":
             self._forward()
         elif tag == b"3":
-            self._next += 1
+            self._request = b""
+            self.journal.acknowledged = self.journal.forwarded
             self._forward()
 
     def _refused(self, tag: bytes, rest: bytes) -> None:
@@ -126,8 +147,10 @@ class Site(LineOnlyReceiver):
             self.done.errback(RuntimeError(f"{self._name}: {rest[:200].decode()}"))
 
     def _forward(self) -> None:
-        if self._next < len(self._requests):
-            self._say(b"3 " + self._requests[self._next])
+        if not self._request and self.journal.left:
+            self._request = self.journal.batch()
+        if self._request:
+            self._say(b"3 " + self._request)
         elif not self.done.called:
             self.done.callback(self)
 
@@ -136,36 +159,53 @@ class Site(LineOnlyReceiver):
             self.done.errback(reason)
 
 
-async def run(plan: dict[str, Any]) -> dict[str, Any]:
-    made = [(one, *journal(one, plan["records"])) for one in plan["sites"]]
+async def run(plan: dict[str, Any]) -> None:
+    made = [(one, Journal(one, plan["records"])) for one in plan["sites"]]
     print("ready", flush=True)
     sys.stdin.readline()
     began = time.monotonic()
     sites = []
-    for index, (one, stream, requests) in enumerate(made):
+    for index, (one, journal) in enumerate(made):
         folder = Path(one["folder"])
-        site = Site(folder.name, stream, requests)
+        site = Site(folder.name, journal)
         factory = Factory.forProtocol(lambda site=site: site)  # type: ignore[arg-type]
         factory.noisy = False
         tls = ClientTls(Credentials.load(folder), "application", "application")
         endpoint = tls_endpoint(reactor, "127.0.0.1", plan["port"], tls)
         at = COME_BACK_S * index / len(made)
-        reactor.callLater(max(0.0, began + at - time.monotonic()), endpoint.connect, factory)
+        reactor.callLater(
+            max(0.0, began + at - time.monotonic()),
+            lambda endpoint=endpoint, factory=factory, site=site: endpoint.connect(
+                factory
+            ).addErrback(site.done.errback),
+        )
         sites.append(site)
-    ended = []
+
+    def tell() -> None:
+        acknowledged = sum(site.journal.acknowledged for site in sites)
+        print(json.dumps({"acknowledged": acknowledged}), flush=True)
+
+    telling = LoopingCall(tell)
+    telling.start(1.0, now=False)
     for site in sites:
         await site.done
-        ended.append(time.monotonic() - began)
-    return {
-        "seconds": max(ended),
+    telling.stop()
+    found = {
+        "seconds": time.monotonic() - began,
+        "acknowledged": sum(site.journal.acknowledged for site in sites),
         "bytes_heard": sum(site.bytes_heard for site in sites),
         "turned_away": sum(site.turned_away for site in sites),
+        "streams": [site.journal.stream for site in sites],
     }
+    print(json.dumps(found), flush=True)
+    if plan.get("stay"):
+        await deferToThread(sys.stdin.readline)
 
 
 def main() -> None:
     def done(result: Any) -> None:
-        print(json.dumps(result if isinstance(result, dict) else {"error": str(result)}))
+        if result is not None:
+            print(json.dumps({"error": str(result)}), flush=True)
         reactor.stop()
 
     def begin() -> None:

@@ -23,9 +23,9 @@ def rows(quick: bool, notes: Notes) -> list[Row]:
     with directory("pc-links-") as where, application(where, "links", devices=True) as server:
         server.role.call("user.card", name="load0", number=CARD)
         devices = attrs.evolve(server, port=server.devices, identities=where / "devices")
-        _issue(server, devices.identities, "device", DEVICES, _device)
+        issue(server, devices.identities, "device", DEVICES, _device)
         sites = attrs.evolve(server, identities=where / "sites")
-        _issue(server, sites.identities, "site", SITES, _site)
+        issue(server, sites.identities, "site", SITES, make_site)
         visits = devices.load("visits", seconds, connections=DEVICES, pipeline=1, card=CARD)
         say(f"copies at devices: {visits.per_s:.0f}/s")
         records = sites.load("journals", seconds, connections=SITES, pipeline=1)
@@ -40,7 +40,7 @@ def rows(quick: bool, notes: Notes) -> list[Row]:
     ]
 
 
-def _issue(
+def issue(
     server: Server,
     identities: Path,
     role: str,
@@ -65,7 +65,7 @@ def _device(server: Server, folder: Path, number: int) -> None:
     server.role.call("device.add", name=folder.name, printer=f"load-{number}-1")
 
 
-def _site(server: Server, folder: Path, number: int) -> None:
+def make_site(server: Server, folder: Path, number: int) -> None:
     server.role.call("site.add", name=folder.name)
     provider = f"{folder.name}-p"
     server.role.call("provider.add", name=provider, site=folder.name)

@@ -2,8 +2,8 @@
 
 ``python -m tests.bench.load PLAN``, PLAN being a JSON object: ``kind`` (tests/bench/talk.py),
 ``identities``, ``port`` and ``pid`` of the server, ``seconds``, ``connections``, ``pipeline``,
-for a paced load ``rate_per_s``, for tests/bench/sampled.py ``sampled``, its file. Prints one
-JSON object.
+for a paced load ``rate_per_s``, to end sooner ``stop``, a file that is there then, for
+tests/bench/sampled.py ``sampled``, its file. Prints one JSON object.
 
 Lines are put together from their parts: generator and server share the same processors.
 """
@@ -20,6 +20,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
@@ -170,6 +171,16 @@ async def run(plan: dict[str, Any]) -> dict[str, Any]:
     await DeferredList([line.ready for line in lines], fireOnOneErrback=True)
     began, used_s = time.monotonic(), cpu_s(plan["pid"])
     tally.until = began + plan["seconds"]
+    if plan.get("stop"):
+        stop = Path(plan["stop"])
+
+        def look() -> None:
+            if stop.exists():
+                tally.until = time.monotonic()
+                looking.stop()
+
+        looking = LoopingCall(look)
+        looking.start(0.1)
     if plan.get("sampled"):
         Path(f"{plan['sampled']}.begin").touch()
     if plan.get("rate_per_s"):

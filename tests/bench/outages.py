@@ -13,13 +13,14 @@ from typing import Any
 
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch, Installation
-from papercutd.demo.processes import command
+from papercutd.demo.processes import command, start_together
 from tests.bench.figures import Notes, Row, percentile, say
 from tests.bench.namespace import Split, why_not
+from tests.support.installation import joined_installation
 
 #: Seconds of the cut's jobs before it, and in all.
 BEFORE_S, SPREAD_S = 5.0, 30.0
-QUICK_BEFORE_S, QUICK_SPREAD_S = 1.5, 5.0
+QUICK_BEFORE_S, QUICK_SPREAD_S = 1.0, 4.0
 KILLED, SILENT, UNPLUGGED = WAITS = (
     "application server killed",
     "a relay that goes silent",
@@ -29,7 +30,7 @@ KILLED, SILENT, UNPLUGGED = WAITS = (
 
 def rows(quick: bool, notes: Notes) -> list[Row]:
     """How long the next decision took after kills, and decisions around a silent cut."""
-    kill_count, job_count = (3, 30) if quick else (100, 200)
+    kill_count, job_count = (2, 20) if quick else (100, 200)
     times = (QUICK_BEFORE_S, QUICK_SPREAD_S) if quick else (BEFORE_S, SPREAD_S)
     waits = notes.waits_ms[KILLED] = kills(kill_count)
     p99 = percentile(waits, 0.99)
@@ -75,19 +76,15 @@ def is_ready(branch: Branch) -> bool:
 def start(installation: Installation) -> None:
     """Everybody runs, joined, with one user who is never refused."""
     installation.app.start()
-    command(installation.app.config, "user", "add", "anna", "--unrestricted")
-    installation.join_all()
-    for branch in installation.branches:
-        branch.site.start()
-        branch.provider.start()
+    installation.app.call("user.add", name="anna", restricted=False)
+    start_together(*installation.roles()[1:])
     for branch in installation.branches:
         wait_until("everybody is connected", lambda b=branch: is_ready(b))
 
 
 def kills(count: int) -> list[float]:
     """Milliseconds of the next decision after each of ``count`` kills of the application server."""
-    directory = Path(tempfile.mkdtemp(prefix="pc-kills-"))
-    installation = Installation.make(directory)
+    installation = joined_installation()
     waits = []
     try:
         start(installation)
@@ -105,14 +102,13 @@ def kills(count: int) -> list[float]:
         check(installation)
     finally:
         installation.close()
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(installation.directory, ignore_errors=True)
     return waits
 
 
 def relay_cut(count: int, before_s: float, spread_s: float) -> list[float]:
     """Milliseconds of ``count`` decisions around a silent cut of every link."""
-    directory = Path(tempfile.mkdtemp(prefix="pc-cut-"))
-    installation = Installation.make(directory)
+    installation = joined_installation()
     try:
         start(installation)
         waits = _around_a_cut(installation.branches, count, before_s, spread_s)
@@ -122,7 +118,7 @@ def relay_cut(count: int, before_s: float, spread_s: float) -> list[float]:
         return waits
     finally:
         installation.close()
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(installation.directory, ignore_errors=True)
 
 
 def namespace_cut(count: int, before_s: float, spread_s: float) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -12,11 +13,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from papercutd.demo import processes
 from papercutd.demo.network import free_port
 from papercutd.demo.processes import Role, command
 from papercutd.identity.authority import (
@@ -26,6 +29,7 @@ from papercutd.identity.authority import (
     make_request,
     write_private,
 )
+from tests.support.installation import copy_data
 from tests.support.postgres import Cluster
 
 CONNECTIONS = 64
@@ -34,7 +38,7 @@ PIPELINE = 4
 #: People who print, each with money of their own.
 USERS = 40
 BALANCE = "10000000.00"
-AT_ONCE = 4
+AT_ONCE = 16
 
 
 @attrs.define
@@ -57,15 +61,18 @@ class Measured:
             **{"seconds": seconds, "connections": CONNECTIONS, "pipeline": PIPELINE},
             **{"users": USERS, **more},
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.load", json.dumps(plan)],
-            capture_output=True,
-            text=True,
-            timeout=seconds + 60,
-        )
-        found = json.loads(done.stdout or "{}")
+        words = [sys.executable, "-m", "tests.bench.load", json.dumps(plan)]
+        with processes.spawn(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=seconds + 60)
+            except BaseException:
+                process.kill()
+                raise
+        found = json.loads(out or "{}")
         if not found.get("count") or found["failed"]:
-            raise SystemExit(f"the load failed: {done.stdout[:800]}{done.stderr[-800:]}")
+            raise SystemExit(f"the load failed: {out[:800]}{err[-800:]}")
         del found["failed"]
         return Load(**found)
 
@@ -136,11 +143,40 @@ def application(
         f"links = {links}\ndevices = {devices_port}\n"
     )
     role = Role("app", name, where / name, settings, under=under)
+    if store:
+        command(role.config, "init")
+    else:
+        copy_data(_template().role, role)
+    role.start()
+    try:
+        if store:
+            identities = _fill(role, where / f"identities-{name}", connections)
+        else:
+            identities = _template().identities
+        yield Server(role.pid, links, identities, role, devices_port)
+    finally:
+        role.stop()
+
+
+@attrs.frozen
+class _Template:
+    """What servers on SQLite begin with."""
+
+    role: Role
+    identities: Path
+
+
+@lru_cache
+def _template() -> _Template:
+    """Made once in a process, of which each such server gets a copy."""
+    where = Path(tempfile.mkdtemp(prefix="pc-servers-"))
+    atexit.register(shutil.rmtree, where, True)
+    listen = f'[listen]\ninterface = "127.0.0.1"\nhttp = 0\nhttps = 0\nlinks = {free_port()}\n'
+    role = Role("app", "template", where / "app", listen + "devices = 0\n")
     command(role.config, "init")
     role.start()
     try:
-        identities = _fill(role, where / f"identities-{name}", connections)
-        yield Server(role.pid, links, identities, role, devices_port)
+        return _Template(role, _fill(role, where / "identities", CONNECTIONS))
     finally:
         role.stop()
 
@@ -179,7 +215,8 @@ def _printer(role: Role, provider: str) -> int:
 def echo(server: Server) -> Iterator[Measured]:
     """A bare line echo with the certificate of ``server``, for the same identities."""
     words = [sys.executable, "-m", "tests.bench.echo", str(server.role.data)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with processes.spawn(words, text=True, **pipes) as run:
         assert run.stdout is not None
         try:
             yield Measured(run.pid, int(run.stdout.readline()), server.identities)

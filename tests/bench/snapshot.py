@@ -26,7 +26,7 @@ LOOKED_EACH_S = 0.05
 
 def rows(quick: bool, notes: Notes) -> list[Row]:
     if quick:
-        return snapshot(5_000)
+        return snapshot(2_000)
     return [row for engine in ("sqlite", "postgresql") for row in snapshot(PEOPLE, engine)]
 
 
@@ -38,7 +38,7 @@ def snapshot(people: int, engine: str = "sqlite") -> list[Row]:
         store = "" if beside is None else beside.create_database("app")
         installation = Installation.make(directory, stores={"app": store} if store else None)
         try:
-            fill(installation, people, JOBS, store)
+            fill(installation, people, JOBS)
             installation.app.start()
             installation.join_all()
             return [Row(f"{engine}: {name}", *rest) for name, *rest in _take(installation, people)]

@@ -19,6 +19,8 @@ from papercutd.domain.chain import CHAIN_START, next_chain
 DOCUMENT = b'{"groups":[{"paper":"A4","pages":1}]}'
 #: Records of one JOURNAL.
 BATCH = 25
+#: Sites of a herd come back within these seconds.
+COME_BACK_S = 3.0
 
 
 @attrs.define
