@@ -100,5 +100,9 @@ def _cell(name: str, value: Any) -> str:
     if name == "at":
         return shown_at(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # Nothing that a spreadsheet takes for a formula.
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """Nothing that a spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

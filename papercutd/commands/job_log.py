@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from papercutd.commands.audit import shown_at, write_new
+from papercutd.commands.audit import plain, shown_at, write_new
 from papercutd.domain.money import show_amount
 
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
@@ -101,19 +101,14 @@ def write_print_log(file: TextIO, jobs: Iterator[Row]) -> int:
         is_grey = not any(" colour" in what for what in whats)
         writer.writerow(
             (
-                *(shown_at(job["claimed_at"]), _plain(job["user_name"]), job["pages"], 1),
-                *(_plain(job["printer"]), _plain(job["title"]), "", paper, "", "", ""),
+                *(shown_at(job["claimed_at"]), plain(job["user_name"]), job["pages"], 1),
+                *(plain(job["printer"]), plain(job["title"]), "", paper, "", "", ""),
                 *("DUPLEX" if duplex else "NOT DUPLEX",),
                 *("GRAYSCALE" if is_grey else "NOT GRAYSCALE", ""),
             )
         )
         count += 1
     return count
-
-
-def _plain(text: str) -> str:
-    """Nothing that a spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def as_text(found: dict[str, Any]) -> str:
