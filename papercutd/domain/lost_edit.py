@@ -49,6 +49,8 @@ class Watched:
 
 
 _MONEY = ("kind", "user", "credits_e4", "debits_e4", "pending_e4")
+#: What only shared accounts have.
+_SHARED = ("access", "markup_e4", "disabled_until", "shut")
 WATCHED = (
     Watched("price", ("effective_from", "body", "needs")),
     Watched("revocation", ("role", "name", "revoked_at")),
@@ -77,11 +79,17 @@ WATCHED = (
     Watched("secret", ()),
     Watched(
         "account",
-        ("name", "restricted", "floor_e4", "closed", "merged_into"),
-        ignored=_MONEY,
+        (
+            *("name", "restricted", "floor_e4", "shut", "merged_into"),
+            *("access", "markup_e4", "disabled_until"),
+        ),
+        ignored=(*_MONEY, "closed"),
         condition="kind = 'shared'",
     ),
+    Watched("shared_account", ("invoice", "comment"), ignored=("needs",)),
+    Watched("account_access", ("account", "user", "user_group")),
     Watched("user_group", ("name",), ignored=("folded",)),
+    Watched("group_nested", ("parent", "child")),
     Watched("card", ("user",), is_key_secret=True),
     Watched(
         "user",
@@ -92,7 +100,7 @@ WATCHED = (
     Watched(
         "account",
         ("restricted", "floor_e4"),
-        ignored=(*_MONEY, "name", "closed", "merged_into"),
+        ignored=(*_MONEY, "name", "closed", "merged_into", *_SHARED),
         condition="kind = 'personal'",
     ),
     Watched("group_member", ("user_group", "user")),

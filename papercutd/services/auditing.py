@@ -24,7 +24,16 @@ _log = Logger()
 #: Operations that change nothing.
 READS = frozenset(
     (
-        *("account.list", "audit", "device.list", "group.list", "group.members", "head"),
+        *(
+            "account.list",
+            "account.show",
+            "account.export",
+            "audit",
+            "device.list",
+            "group.list",
+            "group.members",
+            "head",
+        ),
         *("job.held", "lost-edits.list", "outages", "parked.list", "policy.show", "price.show"),
         *("printer.list", "provider.list", "quota.list", "quota.show", "report", "reserved.list"),
         *("site.allowances", "site.list", "statement", "status", "uncollected.list"),

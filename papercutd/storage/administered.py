@@ -243,17 +243,6 @@ class AdministeredStore:
         """Columns among site, printer, functions, logins, idle_s."""
         return self.write(lambda c: self.directory.set_device(c, name, columns))
 
-    def add_account(self, name: str, balance_e4: int, restricted: bool) -> Deferred[int]:
-        """A shared account; raises AlreadyExists, InvalidValue."""
-        entry = self.admin_entry("opening balance")
-        return self.write(
-            lambda c: self.directory.add_account(c, name, balance_e4, restricted, entry)
-        )
-
-    def list_accounts(self) -> Deferred[list[Row]]:
-        """Shared accounts, at most 500, by name."""
-        return self.read(listings.read_shared_accounts)
-
     def devices(self) -> Deferred[list[Row]]:
         return self.read(listings.read_devices)
 

@@ -247,8 +247,8 @@ class AtTheApplicationServerTests(RunCase):
 
     def test_accounts(self) -> None:
         result = self.turner.result
-        physics = result(self.centre.store.add_account("Physics", 2_000, True))
-        result(self.centre.store.add_account("Chemistry", 0, False))
+        physics = result(self.centre.store.shared.add("Physics", 2_000))
+        result(self.centre.store.shared.add("Chemistry", 0, {"restricted": False}))
         found = self.desk.run(self.app.devices.accounts("", "", 10))
         shown = [(name, purse.spendable_e4) for _, name, purse in found]
         self.assertEqual(shown, [("Chemistry", None), ("Physics", 2_000)])
