@@ -80,10 +80,10 @@ WATCHED = (
     Watched(
         "account",
         (
-            *("name", "restricted", "floor_e4", "shut", "merged_into"),
-            *("access", "markup_e4", "disabled_until"),
+            *("name", "restricted", "floor_e4", "closed", "merged_into"),
+            *("access", "markup_e4", "disabled_until", "shut"),
         ),
-        ignored=(*_MONEY, "closed"),
+        ignored=_MONEY,
         condition="kind = 'shared'",
     ),
     Watched("shared_account", ("invoice", "comment"), ignored=("needs",)),
@@ -149,7 +149,7 @@ def clipped(value: Value) -> Value:
 def watched_of(table: str, was: Mapping[str, Value] | None) -> Watched | None:
     """Who says what of a row of ``table`` is shown; of accounts by the columns told."""
     found = [one for one in WATCHED if one.table == table]
-    for one in found:
-        if was is None or set(one.shown) <= set(was):
-            return one
-    return found[-1] if found else None
+    if not found or was is None:
+        return found[0] if found else None
+    # An older release tells fewer, a newer one more.
+    return min(found, key=lambda one: (-len(set(one.shown) & set(was)), len(one.shown)))
