@@ -40,6 +40,8 @@ class Watched:
     #: named as changed, and never shown: a column of a later release too.
     ignored: tuple[str, ...] = ()
     condition: str = "1 = 1"
+    #: What of ``shown`` an older release does not tell.
+    later: tuple[str, ...] = ()
     #: The key itself is nobody's to see.
     is_key_secret: bool = False
 
@@ -81,10 +83,11 @@ WATCHED = (
         "account",
         (
             *("name", "restricted", "floor_e4", "closed", "merged_into"),
-            *("access", "markup_e4", "disabled_until", "shut"),
+            *_SHARED,
         ),
         ignored=_MONEY,
         condition="kind = 'shared'",
+        later=_SHARED,
     ),
     Watched("shared_account", ("invoice", "comment"), ignored=("needs",)),
     Watched("account_access", ("account", "user", "user_group")),
@@ -149,7 +152,7 @@ def clipped(value: Value) -> Value:
 def watched_of(table: str, was: Mapping[str, Value] | None) -> Watched | None:
     """Who says what of a row of ``table`` is shown; of accounts by the columns told."""
     found = [one for one in WATCHED if one.table == table]
-    if not found or was is None:
-        return found[0] if found else None
-    # An older release tells fewer, a newer one more.
-    return min(found, key=lambda one: (-len(set(one.shown) & set(was)), len(one.shown)))
+    for one in found:
+        if was is None or set(one.shown) - set(one.later) <= set(was):
+            return one
+    return found[-1] if found else None
