@@ -38,6 +38,10 @@ def add_account_commands(
     one.add_argument("--restricted", type=lambda text: text == "yes", metavar="yes|no")
     _add_settings(one)
 
+    one = add("adjust", "give money to it, or take it", operation("account.adjust"), account)
+    one.add_argument("name")
+    one.add_argument("amount", help="such as 12.50 or -12.50")
+    one.add_argument("--reason", default="")
     one = add(
         "rename", "another own name, without the parents'", operation("account.rename"), account
     )

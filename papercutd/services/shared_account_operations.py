@@ -52,6 +52,7 @@ class SharedAccountOperations:
             "account.reopen": self.reopen,
             "account.access-add": self.access_add,
             "account.access-remove": self.access_remove,
+            "account.adjust": self.adjust,
             "account.export": self.export,
             **imports,
         }
@@ -138,6 +139,13 @@ class SharedAccountOperations:
         name, named = _named(arguments)
         changed = await self._shared.change_access(name, remove=named)
         return {"changed": changed, **await self.show({"name": name}, progress)}
+
+    async def adjust(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Credit or debit an account."""
+        given = take(arguments, "name", "amount", reason="")
+        amount_e4 = parse_money_e4("amount", given["amount"])
+        await self._shared.adjust(given["name"], amount_e4, given["reason"])
+        return await self.show({"name": given["name"]}, progress)
 
     async def export(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """At most 500 lines of a file of accounts, beyond the name ``after``; where to go on."""

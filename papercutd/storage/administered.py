@@ -189,11 +189,13 @@ class AdministeredStore:
         """How the charges that ``word`` names came about; raises NotFound."""
         return self.read(lambda c: read_explanation(c, word))
 
-    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]:
+    def quote(
+        self, document: Document, user: str, printer: str, account: str = ""
+    ) -> Deferred[Row]:
         """What ``document`` would cost now; raises NotFound, Rejected ``unavailable``."""
         now, who = self._wall_s(), (user, printer)
         return self.read(
-            lambda c: read_quote(c, self.directory, self.accounts, document, *who, now)
+            lambda c: read_quote(c, self.directory, self.accounts, document, *who, now, account)
         )
 
     def id_of(self, kind: str, name: str) -> Deferred[int]:

@@ -369,8 +369,9 @@ class IApplicationStore(IJobStore):
     def explain(word: str) -> Deferred[list[Row]]:
         """How charges came about: of a charge id, a key or a job id; NotFound."""
 
-    def quote(document: Document, user: str, printer: str) -> Deferred[Row]:
-        """What it would cost now, of ``user`` and at ``printer`` where they are given; NotFound."""
+    def quote(document: Document, user: str, printer: str, account: str = "") -> Deferred[Row]:
+        """What it would cost now, of ``user``, at ``printer`` and charged to a shared ``account``
+        where they are given; NotFound."""
 
     def id_of(kind: str, name: str) -> Deferred[int]:
         """The id of a site, provider, printer or device; NotFound."""
@@ -557,7 +558,7 @@ class ISiteStore(IJobStore):
     def explain(word: str) -> Deferred[list[Row]]:
         """What this site knows of charges: of a key or a job id; NotFound."""
 
-    def quote(document: Document, user: str, printer: str) -> Deferred[Row]:
+    def quote(document: Document, user: str, printer: str, account: str = "") -> Deferred[Row]:
         """What it would cost now, by the replica; NotFound, Rejected ``unavailable``."""
 
     def unsettled_total_e4() -> Deferred[int]:

@@ -111,6 +111,13 @@ class SharedAccountStore:
             lambda c: self.accounts.change_access(c, find_account(c, name), add, remove)
         )
 
+    def adjust(self, name: str, amount_e4: int, reason: str) -> Deferred[None]:
+        """Give money to an account, or (negative) take it."""
+        entry = self._entry(reason)
+        return self._store.write(
+            lambda c: self.accounts.adjust(c, find_account(c, name), amount_e4, entry)
+        )
+
     # What there is.
 
     def page(self, after: str = "", below: str = "") -> Deferred[list[Row]]:

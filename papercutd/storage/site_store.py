@@ -258,9 +258,11 @@ class SiteStore:
         """What this site knows of the charges that ``word`` names; raises NotFound."""
         return self.read(lambda c: explain_here(c, word))
 
-    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]:
+    def quote(
+        self, document: Document, user: str, printer: str, account: str = ""
+    ) -> Deferred[Row]:
         """What ``document`` would cost now, by the replica; raises NotFound, Rejected."""
-        return self.read(lambda c: quote_here(c, document, user, printer, self._dated_s()))
+        return self.read(lambda c: quote_here(c, document, user, printer, self._dated_s(), account))
 
     def printer_id(self, name: str) -> Deferred[int]:
         """The printer called ``name`` in the replica; raises NotFound."""
@@ -344,13 +346,13 @@ class SiteStore:
     def shared_accounts(
         self, user: int, find: str, after: str, count_max: int
     ) -> Deferred[list[tuple[int, str]]]:
-        now = self._deciding.dated_s()
+        now = self._dated_s()
         return self.read(
             lambda c: find_shared_accounts(c, "replica.", user, find, after, count_max, now)
         )
 
     def account_by_pin(self, user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
-        now = self._deciding.dated_s()
+        now = self._dated_s()
         return self.read(lambda c: find_by_pin(c, "replica.", user, pin, now))
 
     def device(self, name: str) -> Deferred[Device | None]:

@@ -221,6 +221,13 @@ class SharedAccountContract:
         there, here = self.ask("anna", "Law", count=3)
         lines = (PriceLine("A4 grey", 3, 500), PriceLine("mark-up 12.5 %", 1, 187))
         self.assertEqual((there.lines, here.lines), (lines, lines))
+        document = request(1, 3).document
+        quotes = [
+            self.result(one.quote(document, "anna", "lp1", "Law"))
+            for one in (self.branch.store, self.store)
+        ]
+        self.assertEqual(*quotes)
+        self.assertEqual((quotes[0]["amount_e4"], quotes[0]["refused"]), (1_687, ""))
         asked = request(self.number + 1, 3, user="anna", account=self.ids["Law"])
         told = self.result(self.branch.store.complete(self.askers[1], completion(asked, here, 2)))
         self.branch.forward(self.centre, self.site)

@@ -174,6 +174,7 @@ class SharedImportContract:
             {"name": "Optics", "was": "Physics"},
         )
         self.do("add", name="Law")
+        self.assertEqual(self.do("adjust", name="Law", amount="-1.5")["balance"], "-1.50")
         self.assertEqual(self.do("move", name="Optics\\Laser", parent="Law")["name"], "Law\\Laser")
         self.assertEqual(self.do("close", name="Law"), {"name": "Law", "closed": 2})
         self.assertEqual(self.do("reopen", name="Law")["closed"], 0)
