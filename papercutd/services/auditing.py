@@ -24,22 +24,14 @@ _log = Logger()
 #: Operations that change nothing.
 READS = frozenset(
     (
-        *(
-            "account.list",
-            "account.show",
-            "account.export",
-            "audit",
-            "device.list",
-            "group.list",
-            "group.members",
-            "head",
-        ),
+        *("account.list", "audit", "device.list", "group.list", "group.members", "head"),
         *("job.held", "lost-edits.list", "outages", "parked.list", "policy.show", "price.show"),
         *("printer.list", "provider.list", "quota.list", "quota.show", "report", "reserved.list"),
         *("site.allowances", "site.list", "statement", "status", "uncollected.list"),
         *("user.export", "user.list", "user.show", "verify", "verify.signed"),
         *("account.transactions", "user.transactions", "job-log", "explain", "price.test"),
         *("price.export", "refund.list", "voucher.list", "voucher.show"),
+        *("account.show", "account.export"),
     )
 )
 #: Arguments that name the object of an operation, beside its word before the dot.
