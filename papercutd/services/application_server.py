@@ -272,11 +272,17 @@ class ApplicationServer:
         return self.position
 
     async def snapshot(
-        self, session: Session, site: str, resume: str, known: Position | None, grouped: bool
+        self,
+        session: Session,
+        site: str,
+        resume: str,
+        known: Position | None,
+        grouped: bool,
+        growing: bool,
     ) -> KeptSnapshot:
         """What ``site`` loads; raises Refusal ``busy`` as Snapshots.offer does."""
         scope = await self.store.scope(site)
-        return await self.snapshots.offer(session, resume, known, scope, grouped)
+        return await self.snapshots.offer(session, resume, known, scope, grouped, growing)
 
     async def digests(
         self, session: Session, site: str, query: tuple[str, Key, Key, int]
