@@ -346,5 +346,12 @@ class SharedRulesContract(Base):
         decision = self.result(self.branch.store.decide(self.askers[1], asked))
         self.assertEqual((decision.verdict, decision.reason), (Verdict.HOLD, Reason.CAPABILITY))
 
+    def test_an_application_server_of_the_release_before_says_closed(self) -> None:
+        for closed, reason in ((1, Reason.CLOSED), (0, Reason.NONE)):
+            self.branch.query("UPDATE replica.account SET shut = NULL, closed = ?", closed)
+            asked = request(8 + closed, user="anna", account=self.ids["Law"])
+            decision = self.result(self.branch.store.decide(self.askers[1], asked))
+            self.assertEqual(decision.reason, reason)
+
 
 on_every_engine(globals())
