@@ -69,6 +69,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.purses_shown import shown_at_centre
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
 from papercutd.storage.rule_store import RuleStore
 from papercutd.storage.schedules import Schedules
@@ -518,7 +519,9 @@ class ApplicationStore(AdministeredStore):
             funds = self.accounts.funds(connection, account)
             escrow_e4 = self.allowances.escrow_of(connection, account)
             spendable_e4 = funds.spendable_e4 + escrow_e4 if funds.restricted else None
-            return Purse(funds.balance_e4 + escrow_e4, spendable_e4)
+            balance_e4 = funds.balance_e4 + escrow_e4
+            purses = shown_at_centre(connection, account, balance_e4)
+            return Purse(balance_e4, spendable_e4, purses=purses)
 
         return self.read(read)
 

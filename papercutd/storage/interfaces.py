@@ -310,7 +310,7 @@ class IApplicationStore(IJobStore):
     def import_users(users: Sequence[Mapping[str, Any]]) -> Deferred[int]:
         """Those who are not there yet, all or nobody; how many."""
 
-    def adjust(user: str, amount_e4: int, reason: str) -> Deferred[None]:
+    def adjust(user: str, amount_e4: int, reason: str, purse: str = "") -> Deferred[None]:
         """Credit or debit a personal account; NotFound."""
 
     def set_verifier(user: str, kind: str, verifier: str) -> Deferred[None]:

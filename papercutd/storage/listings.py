@@ -22,7 +22,7 @@ AT_SITES = (
 _USER = (
     "SELECT user.id, user.name, full_name, restricted, disabled, administrator,"
     " expires_at,"
-    f" credits_e4 - debits_e4 + {AT_SITES} AS balance_e4, {AT_SITES} AS at_sites_e4,"
+    f" credits_e4 - debits_e4 + purses_e4 + {AT_SITES} AS balance_e4, {AT_SITES} AS at_sites_e4,"
     " pending_e4, -floor_e4 AS overdraft_e4"
     " FROM user JOIN account ON account.id = user.account"
 )
