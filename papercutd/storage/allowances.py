@@ -18,7 +18,7 @@ from papercutd.domain.allowance import target_e4
 from papercutd.domain.decision import APPLICATION
 from papercutd.errors import Rejected
 from papercutd.storage import purse_lent
-from papercutd.storage.accounts import REVENUE, Accounts, Entry
+from papercutd.storage.accounts import Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item

@@ -69,6 +69,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.purse_store import PurseStore
 from papercutd.storage.purses_shown import shown_at_centre
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
 from papercutd.storage.rule_store import RuleStore
@@ -150,6 +151,7 @@ class ApplicationStore(AdministeredStore):
         self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
         self.schedules = Schedules(log, self.accounts)
         self.money = MoneyStore(self, log, wall_s)
+        self.purses = PurseStore(self, log)
 
     def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""

@@ -162,7 +162,9 @@ class Merging:
             )
             account = self._accounts.heir(connection, person.account)
             self._accounts.pay(connection, account, UNCOLLECTED, amount_e4, entry)
-            self._log.adjusted(self._accounts.last, account, -amount_e4, entry.reason, entry.received_at)
+            self._log.adjusted(
+                self._accounts.last, account, -amount_e4, entry.reason, entry.received_at
+            )
         return int(amount_e4)
 
     def _move_reservations(

@@ -108,9 +108,7 @@ class Refunds:
             reason=f"refund {id}: {answer or words}",
         )
         self._move(connection, charge, account, amount_e4, left_e4, entry)
-        self._log.adjusted(
-            self._accounts.last, account, amount_e4, entry.reason, entry.received_at
-        )
+        self._log.adjusted(self._accounts.last, account, amount_e4, entry.reason, entry.received_at)
         self._answer(connection, id, "approved", amount_e4, answer, entry.received_at)
         if charge.user is not None:
             self._charging.refill(connection, heir_of_user(connection, "", charge.user))
@@ -189,9 +187,7 @@ class Refunds:
             if kinds[kind].refundable
         }
         held_e4 = self._accounts.funds(connection, account).own_e4
-        back = give_back(
-            amount_e4, parts_of(gave, order, left_e4 - sum(gave.values())), held_e4
-        )
+        back = give_back(amount_e4, parts_of(gave, order, left_e4 - sum(gave.values())), held_e4)
         for kind, part_e4 in by_kind(back, order).items():
             said = attrs.evolve(entry, reason=f"{REASON}{kinds[kind].name}")
             self._accounts.into_purse(connection, REVENUE, account, kind, part_e4, said)
