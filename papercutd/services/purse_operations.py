@@ -55,7 +55,7 @@ class PurseOperations:
         await self._purses.remove(take(arguments, "name")["name"])
         return await self._listed()
 
-    async def _listed(self) -> list[dict[str, Any]]:
+    async def _listed(self) -> Any:
         rows = await self._purses.list()
         for row in rows:
             row["total"] = None if row["total_e4"] is None else show_amount(row["total_e4"])
