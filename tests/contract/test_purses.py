@@ -179,6 +179,8 @@ class BackContract(PurseBase):
 
 
 class AdministeredContract(PurseBase):
+    once = True
+
     def test_an_order_that_is_none_and_one_that_is(self) -> None:
         def order(*names: str):
             found = self.run_operation("purse.order", names=list(names))
@@ -334,6 +336,8 @@ class QuotaContract(PurseBase):
 
 
 class CutContract(PurseBase):
+    once = True
+
     def test_a_cut_site_decides_by_the_total(self) -> None:
         self.call("adjust", "anna", -100_000, "")
         self.fill("quota", 2_500)

@@ -215,7 +215,8 @@ class Workspace(sqlite3.Connection):
             ("user", "id"): people,
             ("user", "folded"): names,
             ("group_member", "user"): people,
-            ("account", "id"): purses,
+            # With the purses of those that were asked for.
+            ("account", "id"): purses | {row["id"] for row in read["account"] or ()},
             ("account", "purses of"): purses,
             ("withheld", "account"): purses,
             ("printer", "id"): frozenset(asked["printers"]),
