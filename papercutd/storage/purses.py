@@ -225,11 +225,6 @@ class PurseKinds:
                 "SELECT 1 FROM schedule WHERE purse = ? AND removed = 0 LIMIT 1",
                 "is filled by a quota: remove that first",
             ),
-            (
-                "SELECT 1 FROM voucher_batch JOIN voucher ON voucher.batch = voucher_batch.id"
-                " WHERE purse = ? AND redeemed_at IS NULL AND cancelled_at IS NULL LIMIT 1",
-                "is filled by vouchers that may be redeemed yet: cancel those first",
-            ),
         ):
             if connection.execute(is_used, (kind.id,)).fetchone() is not None:
                 raise InvalidValue("name", f"{name} {words}")

@@ -11,6 +11,3 @@ CREATE TABLE @early_purse (
     amount_e4 INTEGER NOT NULL,
     PRIMARY KEY (account, due_at, schedule, key, purse)
 ) STRICT, WITHOUT ROWID;
-
--- Which purse a top-up voucher fills.
-ALTER TABLE @voucher_batch ADD COLUMN purse INTEGER NOT NULL DEFAULT 1;

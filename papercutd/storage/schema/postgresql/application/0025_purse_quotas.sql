@@ -11,6 +11,3 @@ CREATE TABLE @early_purse (
     amount_e4 BIGINT NOT NULL,
     PRIMARY KEY (account, due_at, schedule, key, purse)
 );
-
--- Which purse a top-up voucher fills.
-ALTER TABLE @voucher_batch ADD COLUMN purse BIGINT NOT NULL DEFAULT 1;
