@@ -236,6 +236,17 @@ class AdministeredContract(PurseBase):
         self.call("adjust", "anna", -100_500, "")
         self.assertPurses(quota=1_000, cash=-500)
 
+    def test_verify_says_what_is_wrong(self) -> None:
+        self.fill("quota", 1_000)
+        self.centre.query("UPDATE account SET purses_e4 = 999 WHERE kind = 'personal'")
+        found = [one for one in self.call("verify") if "purses of account" in one]
+        self.assertEqual(len(found), 1, found)
+        self.centre.query("UPDATE account SET debits_e4 = 1001 WHERE kind = 'purse'")
+        found = [one for one in self.call("verify") if "less than nothing" in one]
+        self.assertEqual(len(found), 1, found)
+        self.centre.query("UPDATE account SET purses_e4 = 1000 WHERE kind = 'personal'")
+        self.centre.query("UPDATE account SET debits_e4 = 0 WHERE kind = 'purse'")
+
     def test_given_to_others_of_one_purse(self) -> None:
         self.centre.user("ben", 0)
         self.fill("quota", 3_000)
