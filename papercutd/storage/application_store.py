@@ -69,6 +69,8 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.purse_store import PurseStore
+from papercutd.storage.purses_shown import shown_at_centre
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
 from papercutd.storage.rule_store import RuleStore
 from papercutd.storage.schedules import Schedules
@@ -152,6 +154,7 @@ class ApplicationStore(AdministeredStore):
         self.shared = SharedAccountStore(self, log, self.directory, wall_s)
         self.schedules = Schedules(log, self.accounts)
         self.money = MoneyStore(self, log, wall_s)
+        self.purses = PurseStore(self, log)
 
     def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""
@@ -525,7 +528,9 @@ class ApplicationStore(AdministeredStore):
             funds = self.accounts.funds(connection, account)
             escrow_e4 = self.allowances.escrow_of(connection, account)
             spendable_e4 = funds.spendable_e4 + escrow_e4 if funds.restricted else None
-            return Purse(funds.balance_e4 + escrow_e4, spendable_e4)
+            balance_e4 = funds.balance_e4 + escrow_e4
+            purses = shown_at_centre(connection, account, balance_e4)
+            return Purse(balance_e4, spendable_e4, purses=purses)
 
         return self.read(read)
 

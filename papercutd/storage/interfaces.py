@@ -310,6 +310,7 @@ class IApplicationStore(IJobStore):
     people = Attribute("What is set of users: storage/people_store.py.")
     shared = Attribute("Shared accounts: storage/shared_account_store.py.")
     money = Attribute("Adjustments of many, transfers, refunds: storage/money_store.py.")
+    purses = Attribute("Purses of the installation: storage/purse_store.py.")
     job_log = Attribute("Jobs as they were booked: storage/job_log.py.")
     transactions = Attribute("Money that came and went: storage/transactions.py.")
     audit = Attribute("What administrators did: storage/audit.py.")
@@ -324,7 +325,7 @@ class IApplicationStore(IJobStore):
     def import_users(users: Sequence[Mapping[str, Any]]) -> Deferred[int]:
         """Those who are not there yet, all or nobody; how many."""
 
-    def adjust(user: str, amount_e4: int, reason: str) -> Deferred[None]:
+    def adjust(user: str, amount_e4: int, reason: str, purse: str = "") -> Deferred[None]:
         """Credit or debit a personal account; NotFound."""
 
     def set_verifier(user: str, kind: str, verifier: str) -> Deferred[None]:

@@ -97,12 +97,18 @@ _USERS = (
     " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at"
     " FROM user) AS person"
 )
+#: Purses are accounts at the centre; sites have what each holds.
+_PURSES = (
+    "(SELECT id AS account, parent AS owner, user, purse AS kind,"
+    " credits_e4 - debits_e4 AS balance_e4 FROM account WHERE kind = 'purse') AS held"
+)
 
 #: To a site of an older release, which knows neither access nor mark-up, one with any is closed.
 _ACCOUNTS = (
     "(SELECT id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4, pending_e4,"
     " CASE WHEN access <> 0 OR markup_e4 <> 0 OR disabled_until IS NOT NULL THEN 1"
-    " ELSE closed END AS closed, merged_into, access, markup_e4, disabled_until, closed AS shut"
+    " ELSE closed END AS closed, merged_into, purses_e4, access, markup_e4, disabled_until,"
+    " closed AS shut"
     " FROM account) AS account"
 )
 
@@ -114,12 +120,12 @@ TABLES: dict[str, Replicated] = {
             "id",
             (
                 *("id", "kind", "name", "user", "restricted", "floor_e4", "credits_e4"),
-                *("debits_e4", "pending_e4", "closed", "merged_into"),
+                *("debits_e4", "pending_e4", "closed", "merged_into", "purses_e4"),
                 *("access", "markup_e4", "disabled_until", "shut"),
             ),
             _ACCOUNTS,
             "kind IN ('personal', 'shared')",
-            newer=dict.fromkeys(("access", "markup_e4", "disabled_until", "shut"), 2),
+            newer=dict.fromkeys(("purses_e4", "access", "markup_e4", "disabled_until", "shut"), 2),
         ),
         Replicated(
             "shared_account",
@@ -134,6 +140,12 @@ TABLES: dict[str, Replicated] = {
             ("key", "account", "user", "user_group"),
             "account_access",
             since=2,
+        ),
+        Replicated(
+            "purse", "account", ("account", "owner", "user", "kind", "balance_e4"), _PURSES, since=2
+        ),
+        Replicated(
+            "purse_kind", "id", ("id", "name", "rank"), "purse_kind", "removed = 0", since=2
         ),
         Replicated(
             "user",
@@ -198,7 +210,7 @@ TABLES: dict[str, Replicated] = {
             "id",
             (
                 *("id", "name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
-                *("next_at", "done_account", "last_account", "ran_at"),
+                *("next_at", "done_account", "last_account", "ran_at", "purse"),
             ),
             "schedule",
             "removed = 0",

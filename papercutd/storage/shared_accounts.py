@@ -87,7 +87,7 @@ _ABOVE = (
 )
 _BELOW = (
     "a.id IN (WITH RECURSIVE down (id) AS (VALUES (CAST(? AS BIGINT)) UNION SELECT b.id"
-    " FROM account AS b JOIN down ON b.parent = down.id) SELECT id FROM down)"
+    " FROM account AS b JOIN down ON b.parent = down.id AND b.kind = 'shared') SELECT id FROM down)"
 )
 
 

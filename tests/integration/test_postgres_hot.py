@@ -77,6 +77,12 @@ class Case(SynchronousTestCase):
         for name, settings in SHARED.items():
             self.ids[name] = self.turner.result(shared.add(name, self.balance_e4, settings))
         self.turner.result(shared.change_access("some", add=Access(("u0", "u3"))))
+        for place, purse in enumerate(("quota", "cash", "gift"), 1):
+            if purse != "cash":
+                self.turner.result(centre.store.purses.add(purse, place, True, True))
+                for number in range(0, 8, place):
+                    found = centre.store.adjust(f"u{number}", 1_200, "", purse)
+                    self.turner.result(found)
         return centre
 
     def authorize(self, asked: list[Any]) -> list[Any]:

@@ -28,7 +28,7 @@ CREATE INDEX shared_account_pin ON @shared_account (pin_hash) WHERE pin_hash <> 
 
 INSERT INTO @shared_account (id, folded) SELECT id, lower(name) FROM @account WHERE kind = 'shared';
 
-CREATE INDEX account_parent ON @account (parent) WHERE parent IS NOT NULL;
+CREATE INDEX account_shared_parent ON @account (parent) WHERE kind = 'shared';
 
 -- Who may charge an account, one user or one group a row; the other is 0.
 CREATE TABLE @account_access (
