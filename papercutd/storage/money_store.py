@@ -36,7 +36,7 @@ class MoneyStore:
         self._directory = store.directory
         self._acts = MoneyActs(log, store.accounts, store.directory, store.charging)
         self._refunds = Refunds(log, store.accounts, store.directory, store.charging)
-        self._vouchers = Vouchers(store.directory, store.charging)
+        self._vouchers = Vouchers(log, store.directory, store.charging)
         self._wall_s = wall_s
 
     # Adjustments of many, and transfers: storage/money_acts.py.
