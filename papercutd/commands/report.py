@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from papercutd.commands.tables import plain
 from papercutd.domain.money import show_amount
 
 
@@ -55,11 +56,11 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
         writer.writerow(name.removesuffix("_e4") for name in rows[0])
     for row in rows:
         writer.writerow(
-            show_amount(value) if name.endswith("_e4") else _plain(value)
+            show_amount(value)
+            if name.endswith("_e4")
+            else plain(value)
+            if isinstance(value, str)
+            else value
             for name, value in row.items()
         )
     return out.getvalue().rstrip("\n")
-
-
-def _plain(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

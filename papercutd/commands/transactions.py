@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from papercutd.commands.audit import shown_at
+from papercutd.commands.tables import shown_at
 from papercutd.domain.money import show_amount
 
 

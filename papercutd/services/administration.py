@@ -528,6 +528,7 @@ class ApplicationOperations(StoreOperations):
             **self._lockouts.all(),
             **self._vouchers.all(),
             **AllowanceOperations(self.store, self._call_back, self._pause).all(),
+            **AdjustOperations(self.store, server.recalls.recall).all(),
             "token": self.token,
             "user.secret": self.user_secret,
             "status": self.status,

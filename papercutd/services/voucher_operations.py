@@ -12,28 +12,23 @@ from papercutd.domain.user_fields import check_text, parse_money_e4, parse_until
 from papercutd.domain.voucher import make_serial, show_serial
 from papercutd.environment import Environment
 from papercutd.errors import InvalidValue
+from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.serial_attempts import SerialAttempts
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.money_store import MoneyStore
 
 #: Of one batch: its serials are one answer.
 COUNT_MAX = 5_000
 NAME_MAX = 63
 
 
-class VoucherOperations:
+class VoucherOperations(MoneyOperations):
     """At the running application server; at a site services/site_voucher_operations.py."""
 
     def __init__(self, store: IApplicationStore, env: Environment) -> None:
-        self._store = store
+        super().__init__(store)
         self._env = env
         self._attempts = SerialAttempts(env)
-
-    @property
-    def _money(self) -> MoneyStore:
-        found: MoneyStore = self._store.money
-        return found
 
     def all(self) -> dict[str, Operation]:
         return {

@@ -12,9 +12,8 @@ import attrs
 from papercutd.domain.voucher import UnknownSerial, check_worth, hash_serial, show_day, told_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import Entry
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.charging import Charging
-from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.books import ActsOnMoney
+from papercutd.storage.directory import decode_prices
 from papercutd.storage.engine import Connection, insert_row
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.timeline import next_id
@@ -38,13 +37,8 @@ class Redeemed:
     amount_e4: int
 
 
-class Vouchers:
+class Vouchers(ActsOnMoney):
     """At the application server."""
-
-    def __init__(self, log: ChangeLog, directory: Directory, charging: Charging) -> None:
-        self._log = log
-        self._directory = directory
-        self._charging = charging
 
     def add(
         self,

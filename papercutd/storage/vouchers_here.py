@@ -59,11 +59,11 @@ def redeem_here(
     ).fetchone()
     if found is None:
         raise UnknownSerial("voucher with that serial at this site", "")
-    batch, place, amount_e4, *worth = found
+    batch, place, amount_e4, redeemed_at, cancelled_at, ends_at = found
     before = connection.execute("SELECT at FROM voucher_here WHERE hash = ?", (told,)).fetchone()
     if before is not None:
         raise InvalidValue("serial", f"was redeemed here before, on {show_day(before[0])}")
-    check_worth(*worth, dated_s)
+    check_worth(redeemed_at, cancelled_at, ends_at, dated_s)
     position = replica.read_position(connection)
     shown = VoucherShown(hash, user, amount_e4, dated_s)
     place_known = "" if position is None else position.text
