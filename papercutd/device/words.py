@@ -52,6 +52,8 @@ TEXTS: dict[str, str] = {
     "card-claimed-twice": "Somebody else linked your new card at another place at the same time:"
     " it is nobody's. Link it again, or see the administrator.",
     "card-refused": "The card you linked is another person's: it is not yours.",
+    "voucher-taken-back": "A voucher you redeemed is not good: somebody redeemed it before, or it"
+    " had ended. Its credit was taken back; see the administrator.",
     # What servers say of a run or a job.
     "funds": "There is not enough credit for it.",
     "unknown-user": "The server does not know you. " + _ADMINISTRATOR,

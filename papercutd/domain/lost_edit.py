@@ -96,6 +96,12 @@ WATCHED = (
         condition="kind = 'personal'",
     ),
     Watched("group_member", ("user_group", "user")),
+    # Last: a batch is thousands.
+    Watched(
+        "voucher",
+        ("batch", "place", "amount_e4", "expires_at", "redeemed_at", "cancelled_at"),
+        is_key_secret=True,
+    ),
 )
 #: Replicated tables that no administrator edits: what is in them is told again by who knows.
 UNWATCHED = frozenset({"former_name", "notice", "lockout", "stream", "allowance", "reservation"})

@@ -46,6 +46,7 @@ from papercutd.services.reserved_operations import ReservedOperations
 from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_server import SiteServer
+from papercutd.services.site_voucher_operations import SiteVoucherOperations
 from papercutd.services.statements import Statements
 from papercutd.services.transaction_operations import TransactionOperations
 from papercutd.services.user_operations import UserOperations
@@ -529,6 +530,7 @@ class ApplicationOperations(StoreOperations):
             **self._lockouts.all(),
             **self._vouchers.all(),
             **AllowanceOperations(self.store, self._call_back, self._pause).all(),
+            **AdjustOperations(self.store, server.recalls.recall).all(),
             "token": self.token,
             "user.secret": self.user_secret,
             "status": self.status,
@@ -638,6 +640,7 @@ class SiteOperations:
     def __init__(self, server: SiteServer) -> None:
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
+        self._vouchers = SiteVoucherOperations(server)
         #: As of ``StoreOperations``.
         self.verify_books: VerifyBooks = server.store.verify
 
@@ -649,7 +652,7 @@ class SiteOperations:
         drill = DrillOperations(server.drill)
         reserved = ReservedOperations(server.store)
         quotes = QuoteOperations(server.store)
-        of_all = (held, self._lockouts, policy, drill, reserved, quotes)
+        of_all = (held, self._lockouts, self._vouchers, policy, drill, reserved, quotes)
         return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:

@@ -37,6 +37,7 @@ from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.people import Device
 from papercutd.storage.values import ProviderSettings
+from papercutd.storage.vouchers_here import RedeemedHere
 from protocols.codes import Code
 from protocols.errors import Refusal, SessionLost
 from protocols.provider import messages
@@ -370,6 +371,12 @@ class SiteServer:
         state = await self.store.link_card(user, number, self.env.new_id())
         self.uplink.journal_grew()
         return state
+
+    async def redeem_voucher(self, serial: str, name: str) -> tuple[str, RedeemedHere]:
+        id = self.env.new_id()
+        found = await self.store.redeem_voucher(id, serial, name)
+        self.uplink.journal_grew()
+        return id, found
 
     def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""

@@ -61,6 +61,7 @@ from papercutd.storage.records import (
 from papercutd.storage.scope import check_printer, check_step
 from papercutd.storage.site_journal import append_body, current_stream, read_mark
 from papercutd.storage.values import Purse
+from papercutd.storage.vouchers_here import with_vouchers
 
 #: Users of one record of totals.
 TOTALS_MAX = 100
@@ -150,6 +151,7 @@ class Deciding:
         promised = read_promised(connection, account, self.dated_s())
         decision = attrs.evolve(decision, promise=promised.due.text)
         overlay = with_promised(overlay, promised, money.policy)
+        overlay = with_vouchers(connection, overlay, account, money.policy)
         is_strict = money.policy is Policy.STRICT and overlay.funds.restricted
         # A shared account is nobody's: no stream is granted anything of it.
         if is_strict and account == person[1] and self._is_anchored():
@@ -426,8 +428,9 @@ def read_purse(connection: Connection, account: int, dated_s: float) -> Purse:
     held_e4 = allowances_here.available_of_account(connection, account)
     money = attrs.evolve(policy.money(overlay.unsettled_e4), allowance_e4=held_e4)
     promised = read_promised(connection, account, dated_s)
-    here = with_promised(overlay, promised, money.policy).funds
-    cut_e4 = available_cut_e4(here, money) if policy.can_decide else 0
+    here = with_promised(overlay, promised, money.policy)
+    here = with_vouchers(connection, here, account, money.policy)
+    cut_e4 = available_cut_e4(here.funds, money) if policy.can_decide else 0
     spendable_e4 = funds.spendable_e4 + overlay.escrow_e4 if funds.restricted else None
     balance_e4 = funds.balance_e4 + overlay.escrow_e4
     purses = shown_here(connection, account, balance_e4, overlay.settled_e4)

@@ -47,6 +47,7 @@ from papercutd.storage.values import (
     SiteIdentity,
     StreamWelcome,
 )
+from papercutd.storage.vouchers_here import RedeemedHere
 
 Row = dict[str, Any]
 
@@ -556,6 +557,12 @@ class ISiteStore(IJobStore):
 
     def policy_of(user: int | None) -> Deferred[Effective]:
         """What holds at this site for a user; None: for anybody in no group."""
+
+    def redeem_voucher(id: str, serial: str, name: str) -> Deferred[RedeemedHere]:
+        """Journal that the user called so redeemed it; NotFound, UnknownSerial, InvalidValue."""
+
+    def voucher_state(id: str) -> Deferred[str]:
+        """``provisional`` until the replica knows what was decided of that redemption."""
 
     def rules_not_understood() -> Deferred[list[str]]:
         """Rules that concern this site and that this release cannot evaluate: what they touch

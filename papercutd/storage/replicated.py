@@ -89,6 +89,12 @@ class Replicated:
 
 #: Secrets that sites need: of cards and of grants.
 _SECRETS = "name IN ('card-key', 'grant-key')"
+#: Nobody finds a serial, nor what proves one, from what sites are told (docs/decisions/0023).
+_VOUCHERS = (
+    "(SELECT v.told AS hash, b.name AS batch, v.place, b.amount_e4, b.expires_at, v.redeemed_at,"
+    " v.cancelled_at FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
+    " WHERE v.told IS NOT NULL) AS known"
+)
 #: An administrator's verifiers never leave the centre.
 _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
@@ -147,6 +153,16 @@ TABLES: dict[str, Replicated] = {
         ),
         Replicated("card", "hash", ("hash", "user"), "card"),
         Replicated("notice", "id", ("id", "user", "kind", "at"), "notice", since=2),
+        Replicated(
+            "voucher",
+            "hash",
+            (
+                *("hash", "batch", "place", "amount_e4", "expires_at", "redeemed_at"),
+                "cancelled_at",
+            ),
+            _VOUCHERS,
+            since=2,
+        ),
         Replicated(
             "lockout",
             "user",

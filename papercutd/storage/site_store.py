@@ -72,6 +72,7 @@ from papercutd.storage.values import (
     SiteIdentity,
 )
 from papercutd.storage.verifying import Progress, verify_site
+from papercutd.storage.vouchers_here import RedeemedHere, read_state, redeem_here
 from papercutd.storage.writer import BARE, SqliteWriter
 
 T = TypeVar("T")
@@ -299,6 +300,14 @@ class SiteStore:
     def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
         """Journal that the card is theirs: ``claimed``, or ``already``; Rejected ``card-taken``."""
         return self.write(lambda c: self._deciding.claim_card(c, claim, user, number))
+
+    def redeem_voucher(self, id: str, serial: str, name: str) -> Deferred[RedeemedHere]:
+        """Journal it; raises as ``redeem_here`` does."""
+        dated_s, wall_s = self._dated_s(), self._wall_s()
+        return self.write(lambda c: redeem_here(c, id, serial, name, dated_s, wall_s))
+
+    def voucher_state(self, id: str) -> Deferred[str]:
+        return self.read(lambda c: read_state(c, id))
 
     def notices(self, user: int) -> Deferred[list[str]]:
         return self.read(lambda c: find_notices(c, "replica.", user))
@@ -558,7 +567,8 @@ class SiteStore:
                 connection.execute(
                     "UPDATE decision SET number = ? WHERE key = ? AND number > 0", (number, key)
                 )
-                connection.execute("UPDATE card_claim SET number = ? WHERE id = ?", (number, key))
+                for table in ("card_claim", "voucher_here"):
+                    connection.execute(f"UPDATE {table} SET number = ? WHERE id = ?", (number, key))
             passing("stream-begins")
 
         return self.write(begin)

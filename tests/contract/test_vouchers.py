@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound, Rejected
 from papercutd.services.attempts import LOCKOUT_S
-from papercutd.services.voucher_operations import MISTYPED_MAX, VoucherOperations
+from papercutd.services.serial_attempts import MISTYPED_MAX
+from papercutd.services.voucher_operations import VoucherOperations
 from tests.contract.test_money_acts import MoneyBase
 from tests.support.engines import on_every_engine
 from tests.support.stores import WALL_S
