@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from papercutd.commands.account import add_account_commands
 from papercutd.commands.audit import add_audit_command
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.job_log import add_job_log_command
@@ -173,13 +174,7 @@ def parser() -> argparse.ArgumentParser:
     add("list", "list devices", _operation("device.list"), device)
     add("token", "a new join token", _token("device"), device).add_argument("name")
 
-    account = group("account", "shared accounts: departments, projects, cost centres")
-    one = add("add", "add a shared account", _operation("account.add"), account)
-    one.add_argument("name")
-    one.add_argument("--balance", default="0", help="opening balance, such as 200.00")
-    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
-    add("list", "list shared accounts", _operation("account.list"), account)
-
+    account = add_account_commands(add, group, _operation, _call)
     add_transaction_commands(add, {"user": user, "account": account}, _operation)
 
     uncollected = group("uncollected", "what was printed and nobody pays yet")

@@ -58,7 +58,7 @@ TEXTS: dict[str, str] = {
     "funds": "There is not enough credit for it.",
     "unknown-user": "The server does not know you. " + _ADMINISTRATOR,
     "capability": "This server cannot decide that now: try again when the site is online.",
-    "account": "Nobody can be asked who pays: choose an account when you release it.",
+    "account": "It is not known who pays: choose an account that you may charge.",
     "printed-before": "It was printed before; the administrator decides what becomes of it.",
     "canceled": "It was canceled.",
     "refused": "It was refused, and is held on.",

@@ -19,7 +19,10 @@ PRICE_MODELS = "price-models"
 #: Rules for a group that has groups within it.
 NESTED_GROUPS = "nested-groups"
 
-CAPABILITIES = frozenset({DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS})
+#: Shared accounts that some may charge and others not, that add to a price, or are disabled.
+ACCOUNT_RULES = "account-rules"
+
+CAPABILITIES = frozenset({ACCOUNT_RULES, DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS})
 
 
 def lacking(needs: Iterable[str], known: Iterable[str] = CAPABILITIES) -> list[str]:

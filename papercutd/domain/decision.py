@@ -39,7 +39,8 @@ class Reason(enum.Enum):
     RELEASE = "release"
     #: For a reason that a newer release knows.
     HELD = "held"
-    #: Nobody can be asked who pays: it waits for an account to be chosen at a printer.
+    #: Nobody can be asked who pays, or whose job it is may not charge the account that was
+    #: chosen: it waits for another to be chosen at a printer.
     ACCOUNT = "account"
 
 

@@ -40,6 +40,8 @@ class Watched:
     #: named as changed, and never shown: a column of a later release too.
     ignored: tuple[str, ...] = ()
     condition: str = "1 = 1"
+    #: What of ``shown`` an older release does not tell.
+    later: tuple[str, ...] = ()
     #: The key itself is nobody's to see.
     is_key_secret: bool = False
 
@@ -49,6 +51,8 @@ class Watched:
 
 
 _MONEY = ("kind", "user", "credits_e4", "debits_e4", "pending_e4")
+#: What only shared accounts have.
+_SHARED = ("access", "markup_e4", "disabled_until", "shut")
 WATCHED = (
     Watched("price", ("effective_from", "body", "needs")),
     Watched("revocation", ("role", "name", "revoked_at")),
@@ -77,11 +81,18 @@ WATCHED = (
     Watched("secret", ()),
     Watched(
         "account",
-        ("name", "restricted", "floor_e4", "closed", "merged_into"),
+        (
+            *("name", "restricted", "floor_e4", "closed", "merged_into"),
+            *_SHARED,
+        ),
         ignored=_MONEY,
         condition="kind = 'shared'",
+        later=_SHARED,
     ),
+    Watched("shared_account", ("invoice", "comment"), ignored=("needs",)),
+    Watched("account_access", ("account", "user", "user_group")),
     Watched("user_group", ("name",), ignored=("folded",)),
+    Watched("group_nested", ("parent", "child")),
     Watched("card", ("user",), is_key_secret=True),
     Watched(
         "user",
@@ -92,7 +103,7 @@ WATCHED = (
     Watched(
         "account",
         ("restricted", "floor_e4"),
-        ignored=(*_MONEY, "name", "closed", "merged_into"),
+        ignored=(*_MONEY, "name", "closed", "merged_into", *_SHARED),
         condition="kind = 'personal'",
     ),
     Watched("group_member", ("user_group", "user")),
@@ -148,6 +159,6 @@ def watched_of(table: str, was: Mapping[str, Value] | None) -> Watched | None:
     """Who says what of a row of ``table`` is shown; of accounts by the columns told."""
     found = [one for one in WATCHED if one.table == table]
     for one in found:
-        if was is None or set(one.shown) <= set(was):
+        if was is None or set(one.shown) - set(one.later) <= set(was):
             return one
     return found[-1] if found else None

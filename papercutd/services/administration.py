@@ -45,6 +45,7 @@ from papercutd.services.reports import ReportOperations
 from papercutd.services.reserved_operations import ReservedOperations
 from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
+from papercutd.services.shared_account_operations import SharedAccountOperations
 from papercutd.services.site_server import SiteServer
 from papercutd.services.site_voucher_operations import SiteVoucherOperations
 from papercutd.services.statements import Statements
@@ -129,8 +130,6 @@ class StoreOperations:
             "device.add": self.device_add,
             "device.set": self.device_set,
             "device.list": self.device_list,
-            "account.add": self.account_add,
-            "account.list": self.account_list,
             "printer.list": self.printer_list,
             **ParkedOperations(self.store).all(),
             "verify": self.verify,
@@ -150,6 +149,7 @@ class StoreOperations:
             **JobLogOperations(self.store).all(),
             **TransactionOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
+            **SharedAccountOperations(self.store, self.imports).all(),
             **UserOperations(self.store, self.user_show).all(),
             **({} if self.imports is None else self.imports.all()),
         }
@@ -425,18 +425,6 @@ class StoreOperations:
         columns = {k: v for k, v in given.items() if k != "name" and v is not None}
         await self.store.set_device(given["name"], columns)
         return {"name": given["name"], **columns}
-
-    async def account_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Add a shared account."""
-        given = take(arguments, "name", balance="0", restricted=True)
-        balance_e4 = parse_amount_e4(given["balance"], field="balance")
-        account = await self.store.add_account(given["name"], balance_e4, given["restricted"])
-        return {"account": account, "name": given["name"]}
-
-    async def account_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Shared accounts, at most 500."""
-        take(arguments)
-        return [_shown(row) for row in await self.store.list_accounts()]
 
     async def device_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All devices."""

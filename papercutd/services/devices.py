@@ -149,10 +149,38 @@ class Devices:
         if found is not None:
             self._touch(found)
 
-    async def accounts(self, find: str, after: str, count_max: int) -> list[tuple[int, str, Purse]]:
-        """Shared accounts that may be charged: (id, name, purse), by name."""
-        found = await self._store.shared_accounts(find, after, count_max)
+    async def accounts(
+        self, visit: Visit, find: str, pin: str, after: str, count_max: int
+    ) -> list[tuple[int, str, Purse]]:
+        """Shared accounts that this person may charge: (id, name, purse), by name.
+
+        With ``pin`` the one of that PIN alone; one that finds none counts as a failed log-in.
+        Raises LockedOut, Rejected ``busy``.
+        """
+        user = visit.person.user
+        if pin:
+            found = await self._by_pin(visit, pin)
+        else:
+            found = await self._store.shared_accounts(user, find, after, count_max)
         return [(id, name, await self._store.purse(id)) for id, name in found]
+
+    async def _by_pin(self, visit: Visit, pin: str) -> list[tuple[int, str]]:
+        person, device = visit.person, visit.device.name
+        left_s = self._server.lockouts.left_s({person.user, *person.users})
+        if left_s > 0:
+            raise LockedOut(left_s)
+        name = _user_key(person.name)
+        with self._by_device.trying(device), self._by_user.trying(name):
+            try:
+                found = await self._store.account_by_pin(person.user, pin)
+            except InvalidValue:
+                found = []
+            if not found:
+                self._by_device.failed(device)
+                failures = self._by_user.failed(name)
+                if failures:
+                    await self._server.lockouts.lock_out(person.user, failures)
+            return found
 
     async def link(self, visit: Visit, card: str) -> str:
         """Link a card to who is logged in by password: ``linked``, ``claimed`` or ``already``.

@@ -191,11 +191,13 @@ class AdministeredStore:
         """How the charges that ``word`` names came about; raises NotFound."""
         return self.read(lambda c: read_explanation(c, word))
 
-    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]:
+    def quote(
+        self, document: Document, user: str, printer: str, account: str = ""
+    ) -> Deferred[Row]:
         """What ``document`` would cost now; raises NotFound, Rejected ``unavailable``."""
         now, who = self._wall_s(), (user, printer)
         return self.read(
-            lambda c: read_quote(c, self.directory, self.accounts, document, *who, now)
+            lambda c: read_quote(c, self.directory, self.accounts, document, *who, now, account)
         )
 
     def id_of(self, kind: str, name: str) -> Deferred[int]:
@@ -244,17 +246,6 @@ class AdministeredStore:
     def set_device(self, name: str, columns: Mapping[str, Any]) -> Deferred[None]:
         """Columns among site, printer, functions, logins, idle_s."""
         return self.write(lambda c: self.directory.set_device(c, name, columns))
-
-    def add_account(self, name: str, balance_e4: int, restricted: bool) -> Deferred[int]:
-        """A shared account; raises AlreadyExists, InvalidValue."""
-        entry = self.admin_entry("opening balance")
-        return self.write(
-            lambda c: self.directory.add_account(c, name, balance_e4, restricted, entry)
-        )
-
-    def list_accounts(self) -> Deferred[list[Row]]:
-        """Shared accounts, at most 500, by name."""
-        return self.read(listings.read_shared_accounts)
 
     def devices(self) -> Deferred[list[Row]]:
         return self.read(listings.read_devices)

@@ -36,9 +36,11 @@ from papercutd.domain.pricing import (
     are_possible,
     exceed,
     fit_lines,
+    markup_rate,
     reprice_pages,
     total_e4,
     total_pages,
+    with_markup,
 )
 from papercutd.domain.site_scope import Owner
 from papercutd.errors import Rejected
@@ -54,6 +56,7 @@ from papercutd.storage.policies import read_strict
 from papercutd.storage.priced import price_for
 from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
+from papercutd.storage.shared_access import choose, markup_of, most_markup_of
 from papercutd.storage.timeline import is_lost
 
 T = TypeVar("T")
@@ -224,12 +227,14 @@ class Charging:
         user = None if person is None else person.id
         lines = price_for(connection, "", request.document, prices, request.printer, user)
         now = self._wall_s()
+        chosen = choose(connection, "", request.account, user, now)
+        lines = with_markup(lines, chosen.markup_e4)
         transfer = account = None
         verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
-        if person is not None and (
-            person.is_closed(now) or not self._may_charge(connection, request.account)
-        ):
+        if person is not None and person.is_closed(now):
             reason = Reason.CLOSED
+        elif person is not None and chosen.refusal is not Reason.NONE:
+            reason = chosen.refusal
         elif person is not None and waits:
             account = self._payer(connection, person.account, request.account)
             verdict, reason = Verdict.HOLD, Reason.RELEASE
@@ -425,15 +430,6 @@ class Charging:
         if provider is not None and provider != completion.provider:
             raise Rejected("not-yours")
 
-    def _may_charge(self, connection: Connection, chosen: int | None) -> bool:
-        """Whether the account that a person chose is one; nobody else is charged instead."""
-        if chosen is None:
-            return True
-        found = connection.execute(
-            "SELECT 1 FROM account WHERE id = ? AND kind = 'shared' AND closed = 0", (chosen,)
-        ).fetchone()
-        return found is not None
-
     def _payer(self, connection: Connection, personal: int, chosen: int | None) -> int:
         return chosen if chosen is not None else self._accounts.heir(connection, personal)
 
@@ -486,20 +482,29 @@ class Charging:
         """
         prices = self.prices(connection, decision.price_version)
         who = (decision.printer, decision.user)
-        if exceed(decision.lines, self._setting(self._dearest, connection)):
+        if self._exceed(connection, decision):
             if is_lost(connection, decision.position):
                 return decision, ["price-difference"]
             if prices is not None:
                 raise Rejected("bad-fields", "dearer than any retained price")
             now = self.prices_now(connection)
             lines = price_for(connection, "", completion.document, now, *who)
+            lines = with_markup(lines, markup_of(connection, decision.account))
             decision = attrs.evolve(decision, lines=lines, price_version=now.version)
             return decision, ["price-difference"]
         if prices is not None:
             ours = price_for(connection, "", completion.document, prices, *who)
+            ours = with_markup(ours, markup_of(connection, decision.account))
             if ours == decision.lines:
                 return decision, []
         return decision, ["price-difference"]
+
+    def _exceed(self, connection: Connection, decision: Decision) -> bool:
+        """Whether ``decision`` is dearer than any that a server here can have taken."""
+        rate_e4 = markup_rate(decision.lines)
+        if rate_e4 and rate_e4 > most_markup_of(connection, decision.account):
+            return True
+        return exceed(decision.lines, self._setting(self._dearest, connection))
 
     def _check_payer(self, connection: Connection, account: int) -> None:
         """Raise Rejected ``bad-fields`` unless ``account`` is a person's or a shared one."""
@@ -557,7 +562,7 @@ class Charging:
             who = (decision.printer, decision.user)
             grey = price_for(connection, "", ONE_PAGE, prices, *who)[0]
             counted = PriceLine("counted by the printer", completion.pages or 0, grey.unit_e4)
-            return (counted,), listed
+            return with_markup((counted,), markup_of(connection, decision.account)), listed
         pages, set_aside = correct_pages(total_pages(decision.lines), completion.pages)
         if is_run(completion.step):
             # A run's reservation is no analysis: what came out is what the device counted.

@@ -35,6 +35,7 @@ from papercutd.domain.pricing import (
     reprice_pages,
     total_e4,
     total_pages,
+    with_markup,
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import allowances_here, askers, claims_here, replica, runs
@@ -59,6 +60,7 @@ from papercutd.storage.records import (
     encode_record,
 )
 from papercutd.storage.scope import check_printer, check_step
+from papercutd.storage.shared_access import choose
 from papercutd.storage.site_journal import append_body, current_stream, read_mark
 from papercutd.storage.values import Purse
 from papercutd.storage.vouchers_here import with_vouchers
@@ -134,11 +136,18 @@ class Deciding:
         if person is None:
             return _decide_unknown(decision, policy, waits)
         choice = _choice(request, policy)
+        is_own_choice = request.account is not None
+        chosen = choose(
+            *(connection, "replica.", choice.shared, person[0], self.dated_s()), is_own_choice
+        )
+        refusal, lines = chosen.refusal, with_markup(decision.lines, chosen.markup_e4)
         account = _payer(connection, person[1], choice.shared)
-        decision = attrs.evolve(decision, user=person[0], account=account)
-        if person[2] or has_expired(person[3], self.dated_s()) or account is None:
-            # Closed, or the account that the person chose is: nobody else is charged instead.
+        decision = attrs.evolve(decision, user=person[0], account=account, lines=lines)
+        if person[2] or has_expired(person[3], self.dated_s()):
             return attrs.evolve(decision, reason=Reason.CLOSED)
+        if refusal is not Reason.NONE:
+            # The account that was chosen cannot be charged: nobody else is charged instead.
+            return attrs.evolve(decision, account=None, reason=refusal)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
         if choice.payer in (Payer.HOLD, Payer.DENY) and policy.policy is not Policy.CLOSED:
@@ -361,14 +370,10 @@ def prices_in_force(connection: Connection, dated_s: float) -> tuple[PriceList, 
     return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
-def _payer(connection: Connection, personal: int, chosen: int | None) -> int | None:
-    """Whose account it is: None where the one chosen is none to charge."""
+def _payer(connection: Connection, personal: int, chosen: int | None) -> int:
+    """Whose account it is."""
     if chosen is not None:
-        found = connection.execute(
-            "SELECT 1 FROM replica.account WHERE id = ? AND kind = 'shared' AND closed = 0",
-            (chosen,),
-        ).fetchone()
-        return None if found is None else chosen
+        return chosen
     found = connection.execute(
         "SELECT merged_into FROM replica.account WHERE id = ?", (personal,)
     ).fetchone()

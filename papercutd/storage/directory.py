@@ -259,33 +259,6 @@ class Directory:
             )
         self._log.adjusted(transfer, account, amount_e4, entry.reason, entry.received_at)
 
-    def add_account(
-        self,
-        connection: Connection,
-        name: str,
-        balance_e4: int,
-        restricted: bool,
-        entry: Entry,
-    ) -> int:
-        """A new shared account; the opening balance is a transfer."""
-        if not name or len(name) > 255 or not name.isprintable():
-            raise InvalidValue("name", "is empty, too long or holds control characters")
-        check_amount_e4(balance_e4, field="balance")
-        taken = connection.execute(
-            "SELECT 1 FROM account WHERE kind = 'shared' AND lower(name) = lower(?)", (name,)
-        ).fetchone()
-        if taken is not None:
-            raise AlreadyExists("account", name)
-        account = insert_row(
-            connection,
-            "INSERT INTO account (id, kind, name, restricted) VALUES (?, 'shared', ?, ?)",
-            (next_id(connection, "account"), name, int(restricted)),
-        )
-        self._log.touch("account", account)
-        if balance_e4:
-            self.adjust(connection, account, balance_e4, entry)
-        return account
-
     def account_of_user(self, connection: Connection, name: str) -> int:
         """The personal account of the user called ``name``; raises NotFound."""
         person = self.find_person(connection, name)

@@ -76,7 +76,7 @@ class Groups:
         if needed:
             raise InvalidValue("name", f"is in the scope of {', '.join(needed[:5])}")
         count = 0
-        for table in ("group_member", "site_policy"):
+        for table in ("group_member", "site_policy", "account_access"):
             for (key,) in connection.execute(
                 f"SELECT key FROM {table} WHERE user_group = ?", (group,)
             ).fetchall():

@@ -288,6 +288,14 @@ def next_lines(connection: Connection, id: str, count_max: int) -> list[WaitingL
     ]
 
 
+def next_line(connection: Connection, id: str) -> int:
+    """The number of the next one; there is one."""
+    (line,) = connection.execute(
+        "SELECT MIN(line) FROM import_row WHERE import = ?", (id,)
+    ).fetchone()
+    return int(line)
+
+
 def forget_lines(connection: Connection, id: str, until: int) -> None:
     """Those up to line ``until`` wait no more."""
     connection.execute("DELETE FROM import_row WHERE import = ? AND line <= ?", (id, until))

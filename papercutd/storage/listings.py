@@ -97,14 +97,6 @@ def _is_deleted(connection: Connection, user: int) -> bool:
     return connection.execute(query, (user,)).fetchone()[0] is not None
 
 
-def read_shared_accounts(connection: Connection) -> list[Row]:
-    return rows(
-        connection,
-        "SELECT id, name, restricted, closed, credits_e4 - debits_e4 AS balance_e4, pending_e4"
-        f" FROM account WHERE kind = 'shared' ORDER BY name LIMIT {PAGE_ROWS}",
-    )
-
-
 def read_prices(connection: Connection) -> list[Row]:
     return rows(connection, "SELECT version, effective_from, body FROM price ORDER BY version")
 

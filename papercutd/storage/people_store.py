@@ -18,6 +18,8 @@ from papercutd.storage.exporting import read_export
 from papercutd.storage.importing import Importing, ImportPiece
 from papercutd.storage.imports import PIECE_LINES, ImportSettings, Plan, WaitingLine
 from papercutd.storage.rule_store import Transactions
+from papercutd.storage.shared_accounts import SharedAccounts
+from papercutd.storage.shared_imports import apply_accounts, is_of_accounts
 from papercutd.storage.user_settings import change_settings, living_user
 
 
@@ -38,6 +40,7 @@ class PeopleStore:
         self._charging = charging
         self._wall_s = wall_s
         self._importing = Importing(log, directory, self._adjust)
+        self._shared = SharedAccounts(log, directory)
 
     def set_user(self, name: str, settings: Mapping[str, Any]) -> Deferred[None]:
         """All of ``settings`` or none (storage/user_settings.py); raises NotFound,
@@ -75,15 +78,21 @@ class PeopleStore:
     def apply_import(self, id: str, count_max: int = PIECE_LINES) -> Deferred[ImportPiece]:
         """The next piece of one that is being applied."""
         entry = self._entry()
-        return self._store.write(lambda c: self._importing.apply_piece(c, id, count_max, entry))
+
+        def apply(connection: Connection) -> ImportPiece:
+            if not is_of_accounts(connection, id):
+                return self._importing.apply_piece(connection, id, count_max, entry)
+            return apply_accounts(connection, self._shared, id, count_max, entry)
+
+        return self._store.write(apply)
 
     def skip_line(self, id: str) -> Deferred[int]:
         """The next line cannot be applied, and waits no more; its number."""
 
         def skip(connection: Connection) -> int:
-            (first,) = imports.next_lines(connection, id, 1)
-            imports.forget_lines(connection, id, first.user.line)
-            return first.user.line
+            first = imports.next_line(connection, id)
+            imports.forget_lines(connection, id, first)
+            return first
 
         return self._store.write(skip)
 

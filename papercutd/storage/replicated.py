@@ -109,6 +109,15 @@ _PURSES = (
     " credits_e4 - debits_e4 AS balance_e4 FROM account WHERE kind = 'purse') AS held"
 )
 
+#: To a site of an older release, which knows neither access nor mark-up, one with any is closed.
+_ACCOUNTS = (
+    "(SELECT id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4, pending_e4,"
+    " CASE WHEN access <> 0 OR markup_e4 <> 0 OR disabled_until IS NOT NULL THEN 1"
+    " ELSE closed END AS closed, merged_into, purses_e4, access, markup_e4, disabled_until,"
+    " closed AS shut"
+    " FROM account) AS account"
+)
+
 TABLES: dict[str, Replicated] = {
     spec.table: spec
     for spec in (
@@ -118,16 +127,31 @@ TABLES: dict[str, Replicated] = {
             (
                 *("id", "kind", "name", "user", "restricted", "floor_e4", "credits_e4"),
                 *("debits_e4", "pending_e4", "closed", "merged_into", "purses_e4"),
+                *("access", "markup_e4", "disabled_until", "shut"),
             ),
-            "account",
+            _ACCOUNTS,
             "kind IN ('personal', 'shared')",
-            newer={"purses_e4": 2},
+            newer=dict.fromkeys(("purses_e4", "access", "markup_e4", "disabled_until", "shut"), 2),
         ),
         Replicated(
             "purse", "account", ("account", "owner", "user", "kind", "balance_e4"), _PURSES, since=2
         ),
         Replicated(
             "purse_kind", "id", ("id", "name", "rank"), "purse_kind", "removed = 0", since=2
+        ),
+        Replicated(
+            "shared_account",
+            "id",
+            ("id", "pin_hash", "invoice", "comment", "needs"),
+            "shared_account",
+            since=2,
+        ),
+        Replicated(
+            "account_access",
+            "key",
+            ("key", "account", "user", "user_group"),
+            "account_access",
+            since=2,
         ),
         Replicated(
             "user",
@@ -144,6 +168,7 @@ TABLES: dict[str, Replicated] = {
             *("user_group", "id", ("id", "name", "folded"), "user_group", "removed = 0"), since=2
         ),
         Replicated("group_member", "key", ("key", "user_group", "user"), "group_member", since=2),
+        Replicated("group_nested", "key", ("key", "parent", "child"), "group_nested", since=2),
         Replicated(
             "site_policy",
             "key",

@@ -55,6 +55,7 @@ class CoreScenario:
             people=PEOPLE if profile.has_people else None,
             policy=profile.policy,
             funds=profile.funds,
+            has_shared=profile.has_shared,
         )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
@@ -112,6 +113,7 @@ class CoreScenario:
         # What was settled must stay so.
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()
+        self.installation.check_shared()
         self.absence.check_end()
         if self.held is not None:
             self.held.checks.check_end()

@@ -40,6 +40,7 @@ from tests.simulation.core_certificates import Certificates
 from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.core_held import add_printers
+from tests.simulation.core_shared import SharedAccounts
 from tests.simulation.network import identify
 from tests.simulation.node import Node
 from tests.simulation.spool import SimAnalyser
@@ -136,6 +137,7 @@ class CoreInstallation:
         people: Mapping[str, int] | None = None,
         policy: str = "capped",
         funds: float = 1.0,
+        has_shared: bool = False,
     ) -> None:
         """``people``: more users and what they have; ``policy``: of both sites.
 
@@ -152,6 +154,7 @@ class CoreInstallation:
         self.funds = funds
         self.people = dict(people or {})
         self.purses = PURSES
+        self.shared = SharedAccounts(world) if has_shared else None
         self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
@@ -183,6 +186,13 @@ class CoreInstallation:
         """CUPS canceled it with the paper out, and nobody says so."""
         job = path.partition("cups/")[2]
         return self.cups is not None and job in self.cups.cupsd[provider].unsaid
+
+    def check_shared(self) -> None:
+        """At the end, of a run without restores."""
+        if self.shared is not None:
+            application = self.world.nodes[APPLICATION].disk.connection("application.db")
+            assert application is not None
+            self.shared.check_end(application)
 
     def boot_all(self) -> None:
         for name in self.topology.nodes():
@@ -231,6 +241,8 @@ class CoreInstallation:
                 directory.add_card(c, user, card_of(user), self.world.epoch_s)
 
         store.write(objects)
+        if self.shared is not None:
+            self.shared.prepare(store)
         for _ in range(10):
             clock.advance(0)
         node.disk.crashed()

@@ -33,6 +33,8 @@ class Profile:
     jobs: int = 24
     #: What people have, in parts of what 60 jobs would leave them little of.
     funds: float = 0.5
+    #: There are shared accounts; wants ``has_devices``.
+    has_shared: bool = False
     #: Some users come and go.
     has_people: bool = False
     #: Of both sites.
@@ -60,6 +62,9 @@ BASE = Profile(
 
 #: The same, with devices at both sites.
 DEVICES = attrs.evolve(BASE, name="devices", has_devices=True)
+
+#: What people copy there is charged to shared accounts too.
+SHARED = attrs.evolve(DEVICES, name="shared", has_shared=True)
 
 #: Secure and find-me printers, whose jobs people collect.
 _OF_HELD = {"F46": 1.5, "F56": 0.4, "F57": 1.5, "F58": 2.0, "F67": 0.7, "F68": 1.0}
@@ -153,7 +158,7 @@ FORTNIGHT = Profile(
     "fortnight", chaos_s=14 * 86_400.0, quiet_s=900.0, rates={}, jobs=43, has_people=True
 )
 _ALL = (
-    *(BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
+    *(BASE, DEVICES, SHARED, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
     *(
         DISKS,
         APP_RESTORE_CLONE,

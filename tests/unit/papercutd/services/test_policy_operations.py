@@ -125,7 +125,7 @@ class PolicyTests(OperationCase):
             self.run_it("policy.show", user="nobody")
 
     def test_shared_accounts_by_name(self) -> None:
-        account = self.turner.result(self.centre.store.add_account("project", 0, True))
+        account = self.turner.result(self.centre.store.shared.add("project", 0))
         (row,) = self.set("account=shared:project")["set"]
         self.assertEqual(row["value"], "shared:project")
         self.assertEqual(self.run_it("policy.show")["sites"][0]["account"], "shared:project")
