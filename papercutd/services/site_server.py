@@ -21,6 +21,7 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
+from papercutd.services.clients import Clients, make_clients
 from papercutd.services.devices import Devices
 from papercutd.services.drill import Drill
 from papercutd.services.freshness import Freshness
@@ -90,6 +91,9 @@ class SiteServer:
         self.lockouts = Lockouts(env, store, self.tasks, lambda: self.uplink.journal_grew())
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
+        self.clients: Clients = make_clients(env, store, self)
+        #: (role, name, host, port) of servers, in the order in which a client connects.
+        self.client_places: list[tuple[str, str, str, int]] = []
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         #: The same of the application server.
@@ -142,6 +146,7 @@ class SiteServer:
         await self.policy.refresh()
         await self.lockouts.refresh()
         await self.uplink.start()
+        self.clients.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )
@@ -155,6 +160,7 @@ class SiteServer:
         if self._next_repair is not None and self._next_repair.active():
             self._next_repair.cancel()
         self._end_askers()
+        self.clients.stop()
         await self.drill.stop()
         await self.link.stop()
         await self.freshness.stop()
@@ -194,6 +200,11 @@ class SiteServer:
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
         """The answer to a key: the stored one, the application server's, or our own."""
+        decision = await self._authorize(asker, request)
+        self.clients.decided(request, decision)
+        return decision
+
+    async def _authorize(self, asker: SessionRef, request: Request) -> Decision:
         stored = await self.store.stored(asker, request)
         if stored is not None:
             return stored
@@ -320,6 +331,7 @@ class SiteServer:
         except StorageFull:
             self.drill.end("full-disk")
             raise
+        self.clients.completed(completion, receipt)
         self.uplink.journal_grew()
         return receipt
 
@@ -371,6 +383,9 @@ class SiteServer:
         self.uplink.journal_grew()
         return state
 
+    async def client_servers(self) -> list[tuple[str, str, str, int]]:
+        return self.client_places
+
     def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""
         own, centre, site = self.device_address, self.application_devices, device.site
@@ -381,6 +396,7 @@ class SiteServer:
         self.on_rows(rows)
         self.policy.applied(rows)
         self.lockouts.applied(rows)
+        self.clients.changed(rows)
         if any(row[0] in ("site", "site_policy", "group_member") for row in rows):
             self.tasks.spawn(self._give_back_unneeded(), "giving back allowances")
         if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(

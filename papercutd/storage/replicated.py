@@ -87,8 +87,8 @@ class Replicated:
         )
 
 
-#: Secrets that sites need: of cards and of grants.
-_SECRETS = "name IN ('card-key', 'grant-key')"
+#: Secrets that sites need: of cards and of grants, and which clients were logged out.
+_SECRETS = "(name IN ('card-key', 'grant-key') OR substr(name, 1, 13) = 'client-epoch-')"
 #: An administrator's verifiers never leave the centre.
 _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
