@@ -30,7 +30,13 @@ from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.identity.signing import Signer
 from papercutd.identity.tls import Credentials, Revocations, identifier
 from papercutd.identity.verifiers import ArgonVerifiers
-from papercutd.roles.clients import client_face, client_sessions, give_tokens
+from papercutd.roles.clients import (
+    client_face,
+    client_operations,
+    client_sessions,
+    give_tokens,
+    with_clients,
+)
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
@@ -291,6 +297,7 @@ class ApplicationRole:
             done = with_others(done, several)
         told = with_certificate(plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, store, self._listeners, self._reactor)
+        told = with_clients(told, server.clients, client_operations(env, server, identity))
         self._listeners.unix(self._data.control_socket, ControlFactory(audited(told, store, env)))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -21,7 +21,7 @@ from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.tls import Revocations, identifier
 from papercutd.identity.verifiers import ArgonVerifiers
 from papercutd.roles.application import end_revoked
-from papercutd.roles.clients import client_face, client_sessions, give_tokens
+from papercutd.roles.clients import client_face, client_sessions, give_tokens, with_clients
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
@@ -201,6 +201,7 @@ class SiteRole:
         )
         told = with_certificate(self._plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, self._store, self._listeners, self._reactor)
+        told = with_clients(told, server.clients)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -30,7 +30,7 @@ READS = frozenset(
         *("site.allowances", "site.list", "statement", "status", "uncollected.list"),
         *("user.export", "user.list", "user.show", "verify", "verify.signed"),
         *("account.transactions", "user.transactions", "job-log", "explain", "price.test"),
-        *("price.export", "refund.list", "voucher.list", "voucher.show"),
+        *("price.export", "refund.list", "voucher.list", "voucher.show", "client.show"),
     )
 )
 #: Arguments that name the object of an operation, beside its word before the dot.

@@ -12,6 +12,7 @@ from papercutd.identity.client_tokens import Tokens, mark_of
 from papercutd.services.attempts import Attempts, LockedOut
 from papercutd.services.devices import Credentials, Devices
 from papercutd.services.lockouts import Lockouts
+from papercutd.storage.client_epochs import epoch_name
 from papercutd.storage.interfaces import IJobStore
 from papercutd.storage.people import Login
 
@@ -19,8 +20,6 @@ from papercutd.storage.people import Login
 ADDRESS_ATTEMPTS_MAX = 100
 #: Attempts of one address that are not answered yet.
 ADDRESS_AT_ONCE_MAX = 16
-#: Begins the name of the secret that ends the tokens of a user when it changes.
-EPOCH = "client-epoch-"
 
 
 class LogInServer(Protocol):
@@ -73,7 +72,7 @@ class ClientLogIns:
 
     async def mark(self, person: Login) -> str:
         """What tokens and sessions of ``person`` are bound to, as it is now."""
-        epoch = await self._store.secret(f"{EPOCH}{person.user}")
+        epoch = await self._store.secret(epoch_name(person.user))
         return mark_of(person.verifier, epoch or "")
 
     async def still(self, before: LoggedIn) -> Login | None:

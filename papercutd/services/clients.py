@@ -21,11 +21,12 @@ from papercutd.domain.person_messages import PersonMessage, Told, of_completion,
 from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError
 from papercutd.identity.client_tokens import NoTokens
-from papercutd.services.client_log_ins import EPOCH, ClientLogIns, LoggedIn
+from papercutd.services.client_log_ins import ClientLogIns, LoggedIn
 from papercutd.services.devices import is_theirs
 from papercutd.services.held_jobs import HeldJobs, Listed
 from papercutd.services.inboxes import Inboxes
 from papercutd.services.tasks import Tasks
+from papercutd.storage.client_epochs import EPOCH
 from papercutd.storage.interfaces import IJobStore
 from papercutd.storage.people import Login
 from papercutd.storage.values import Purse

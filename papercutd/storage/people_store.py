@@ -12,6 +12,7 @@ from papercutd.storage import imports
 from papercutd.storage.accounts import Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
+from papercutd.storage.client_epochs import begin_epoch
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.exporting import read_export
@@ -48,6 +49,15 @@ class PeopleStore:
             change_settings(connection, self._log, user, account, settings)
 
         return self._store.write(change)
+
+    def log_out(self, name: str, epoch: str) -> Deferred[None]:
+        """What this person's clients were logged in with counts no more; raises NotFound."""
+
+        def begin(connection: Connection) -> None:
+            user, _ = living_user(connection, self._directory, name)
+            begin_epoch(connection, self._log, user, epoch)
+
+        return self._store.write(begin)
 
     # Users from a file: storage/imports.py.
 
