@@ -22,6 +22,7 @@ from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.lockouts import Lockouts
+from papercutd.services.questions import Questions
 from papercutd.services.quotas import Quotas
 from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
@@ -48,7 +49,7 @@ JOURNALS_WAITING_MAX = 56
 JOURNAL_RETRY_AFTER_S = 2.0
 #: A change of these reaches providers as CONFIG.
 SETTINGS_TABLES = frozenset(
-    {"printer", "provider", "site", "price", "stream", "revocation", "device"}
+    {"printer", "provider", "site", "price", "stream", "revocation", "device", "site_policy"}
 )
 
 
@@ -73,6 +74,7 @@ class ApplicationServer:
         self.store = store
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
+        self.questions = Questions(env, self.held)
         self.device_sessions = Sessions(env)
         self.tasks = Tasks()
         self.lockouts = Lockouts(env, store, self.tasks)
@@ -186,7 +188,8 @@ class ApplicationServer:
         while True:
             answer = await self.store.authorize(asker, request, may_recall)
             if isinstance(answer, Decision):
-                return answer
+                asks = self.questions.asking(answer)
+                return answer if asks is answer.ask else attrs.evolve(answer, ask=asks)
             # Two jobs of one person recall what each of them lacks: when both are in, the
             # second may lack what the first has taken.
             left_s = RECALL_S - (self.env.now() - began)

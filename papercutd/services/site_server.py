@@ -27,6 +27,7 @@ from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.lockouts import Lockouts
+from papercutd.services.questions import Questions
 from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
@@ -85,6 +86,7 @@ class SiteServer:
         self.settings_in_force = settings
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
+        self.questions = Questions(env, self.held)
         self.device_sessions = Sessions(env)
         self.tasks = Tasks()
         self.lockouts = Lockouts(env, store, self.tasks, lambda: self.uplink.journal_grew())
@@ -194,6 +196,11 @@ class SiteServer:
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
         """The answer to a key: the stored one, the application server's, or our own."""
+        answer = await self._answer(asker, request)
+        asks = self.questions.asking(answer)
+        return answer if asks is answer.ask else attrs.evolve(answer, ask=asks)
+
+    async def _answer(self, asker: SessionRef, request: Request) -> Decision:
         stored = await self.store.stored(asker, request)
         if stored is not None:
             return stored

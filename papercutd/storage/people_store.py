@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.import_formats import FORMATS, ImportedUser
 from papercutd.storage import imports
+from papercutd.storage.account_modes import set_of_group
 from papercutd.storage.accounts import Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
@@ -48,6 +49,12 @@ class PeopleStore:
             change_settings(connection, self._log, user, account, settings)
 
         return self._store.write(change)
+
+    def set_account_modes(
+        self, group: str, mode: str, after: int = 0
+    ) -> Deferred[tuple[int, int | None]]:
+        """Of the next users of a group (storage/account_modes.py); raises as set_of_group does."""
+        return self._store.write(lambda c: set_of_group(c, self._log, group, mode, after))
 
     # Users from a file: storage/imports.py.
 
