@@ -43,7 +43,7 @@ from papercutd.domain.pricing import (
 from papercutd.domain.site_scope import Owner
 from papercutd.errors import Rejected
 from papercutd.storage import askers, runs
-from papercutd.storage.account_modes import settle_here
+from papercutd.storage.account_settling import settle_here
 from papercutd.storage.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
 from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.change_log import ChangeLog

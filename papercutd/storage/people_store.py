@@ -9,13 +9,13 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.import_formats import FORMATS, ImportedUser
 from papercutd.storage import imports
-from papercutd.storage.account_modes import set_of_group
 from papercutd.storage.accounts import Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.exporting import read_export
+from papercutd.storage.group_modes import set_of_group
 from papercutd.storage.importing import Importing, ImportPiece
 from papercutd.storage.imports import PIECE_LINES, ImportSettings, Plan, WaitingLine
 from papercutd.storage.rule_store import Transactions

@@ -93,7 +93,7 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
         Need("site_policy", "site", 1),
         Need("site_policy", "knob", 2),
     ),
-    # account_modes.read_rules_anywhere
+    # account_settling.read_rules_anywhere
     "SELECT knob, value, site, user_group, needs, below FROM site_policy"
     " WHERE site = 0 AND knob = ?": (Need("site_policy", "knob anywhere"),),
 }
