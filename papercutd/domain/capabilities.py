@@ -19,7 +19,10 @@ PRICE_MODELS = "price-models"
 #: Rules for a group that has groups within it.
 NESTED_GROUPS = "nested-groups"
 
-CAPABILITIES = frozenset({DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS})
+#: Users who are asked who pays a job, or whose jobs a shared account pays.
+ACCOUNT_MODES = "account-modes"
+
+CAPABILITIES = frozenset({ACCOUNT_MODES, DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS})
 
 
 def lacking(needs: Iterable[str], known: Iterable[str] = CAPABILITIES) -> list[str]:

@@ -43,6 +43,10 @@ class Request:
     host: str = ""
     account: int | None = None
     submitted_at: float = 0.0
+    #: Its person has said who pays: ``account``, None for their own.
+    chosen: bool = False
+    #: They were asked and have not answered: the policy decides.
+    unanswered: bool = False
 
     @property
     def key(self) -> str:

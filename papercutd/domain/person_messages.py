@@ -53,9 +53,12 @@ _WHY = {
     Reason.REFUSED: "It was refused.",
     Reason.RELEASE: "Release it at the printer.",
     Reason.ACCOUNT: "Choose who pays when you release it at the printer.",
+    Reason.CONFIRM: "Release it at the printer if you want it at that price.",
 }
 #: Holds that a person does not expect, and hears of.
 _HEARD = frozenset({Reason.FUNDS, Reason.CLOSED, Reason.CAPABILITY})
+#: Those of which they are asked instead, where anybody can be.
+_ASKED = frozenset({Reason.ACCOUNT, Reason.CONFIRM})
 
 
 def words_of(told: Told, reason: str) -> str:
@@ -73,9 +76,10 @@ def of_decision(request: Request, decision: Decision) -> Told | None:
         return None
     if decision.verdict is Verdict.DENY:
         return Told.DENIED
-    if decision.verdict is Verdict.HOLD and decision.reason in _HEARD:
-        return Told.HELD
-    return None
+    if decision.verdict is not Verdict.HOLD:
+        return None
+    is_left = decision.reason in _ASKED and decision.ask is None
+    return Told.HELD if is_left or decision.reason in _HEARD else None
 
 
 def of_completion(completion: Completion, receipt: Receipt) -> Told | None:

@@ -24,6 +24,7 @@ from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.lockouts import Lockouts
+from papercutd.services.questions import Questions
 from papercutd.services.quotas import Quotas
 from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
@@ -50,7 +51,7 @@ JOURNALS_WAITING_MAX = 56
 JOURNAL_RETRY_AFTER_S = 2.0
 #: A change of these reaches providers as CONFIG.
 SETTINGS_TABLES = frozenset(
-    {"printer", "provider", "site", "price", "stream", "revocation", "device"}
+    {"printer", "provider", "site", "price", "stream", "revocation", "device", "site_policy"}
 )
 
 
@@ -75,12 +76,13 @@ class ApplicationServer:
         self.store = store
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
+        self.questions = Questions(env, self.held)
         self.device_sessions = Sessions(env)
         self.tasks = Tasks()
         self.lockouts = Lockouts(env, store, self.tasks)
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
-        self.clients: Clients = make_clients(env, store, self)
+        self.clients: Clients = make_clients(env, store, self, self.questions)
         #: Where clients are told that servers are.
         self.client_places = ApplicationPlaces(env, store)
         #: Host and port that devices are told for this server.
@@ -195,7 +197,8 @@ class ApplicationServer:
             answer = await self.store.authorize(asker, request, may_recall)
             if isinstance(answer, Decision):
                 self.clients.decided(request, answer)
-                return answer
+                asks = self.questions.asking(answer)
+                return answer if asks is answer.ask else attrs.evolve(answer, ask=asks)
             # Two jobs of one person recall what each of them lacks: when both are in, the
             # second may lack what the first has taken.
             left_s = RECALL_S - (self.env.now() - began)

@@ -25,6 +25,7 @@ from papercutd.services.client_log_ins import ClientLogIns, LoggedIn
 from papercutd.services.devices import is_theirs
 from papercutd.services.held_jobs import HeldJobs, Listed
 from papercutd.services.inboxes import Inboxes
+from papercutd.services.questions import Questions
 from papercutd.services.tasks import Tasks
 from papercutd.storage.client_epochs import EPOCH
 from papercutd.storage.interfaces import IJobStore
@@ -55,28 +56,6 @@ class Reach(Protocol):
     def message(self, message: PersonMessage) -> None: ...
     def state(self, state: str) -> None: ...
     def end(self, code: Code) -> None: ...
-
-
-class Questions(Protocol):
-    """What people are asked, as the server's books have it."""
-
-    async def questions_of(self, user: int) -> list[Question]:
-        """What this person has not answered, oldest first."""
-        ...
-
-    async def answer_question(self, user: int, job: str, choice: Choice) -> str:
-        """``taken``, ``already`` or ``ended``; raises Rejected ``not-yours``."""
-        ...
-
-
-class NoQuestions:
-    """Nobody is asked anything."""
-
-    async def questions_of(self, user: int) -> list[Question]:
-        return []
-
-    async def answer_question(self, user: int, job: str, choice: Choice) -> str:
-        return "ended"
 
 
 class ClientServer(Protocol):
@@ -112,12 +91,15 @@ class Clients:
         store: IJobStore,
         server: ClientServer,
         log_ins: ClientLogIns,
+        questions: Questions,
     ) -> None:
         self._env = env
         self._store = store
         self._server = server
         self.log_ins = log_ins
-        self.questions: Questions = NoQuestions()
+        self._questions = questions
+        #: Jobs that are being answered here: they end by that.
+        self._answering: set[str] = set()
         self._sessions: dict[int, list[ClientSession]] = {}
         #: Of everybody who is there, by themselves and by who was merged into them.
         self._known_as: dict[int, int] = {}
@@ -212,10 +194,28 @@ class Clients:
         return sorted(found, key=lambda one: (one.job.held_at, one.job.job))
 
     async def answer(self, session: ClientSession, job: str, choice: Choice) -> str:
-        """What came of an answer; other clients of this person hear that it is given."""
-        state = await self.questions.answer_question(session.person.user, job, choice)
-        self.withdraw(session.person.user, job, "answered" if state != "ended" else "ended")
+        """What came of an answer; other clients of this person hear that it is given.
+
+        Raises as Questions.answer_question does.
+        """
+        self._answering.add(job)
+        try:
+            state = await self._answer(session.person, job, choice)
+        finally:
+            self._answering.discard(job)
+        self.withdraw(session.person.user, job, "ended" if state == "ended" else "answered")
         return state
+
+    async def _answer(self, person: Login, job: str, choice: Choice) -> str:
+        """A job may be of somebody who was merged into this person."""
+        *others, last = _users_of(person)
+        for user in others:
+            try:
+                return await self._questions.answer_question(user, job, choice)
+            except Rejected as rejected:
+                if rejected.code != "not-yours":
+                    raise
+        return await self._questions.answer_question(last, job, choice)
 
     def messages(self, session: ClientSession) -> list[PersonMessage]:
         return self._inboxes.of(session.person.user)
@@ -233,8 +233,9 @@ class Clients:
         await self._ask_rest(session)
 
     async def _ask_rest(self, session: ClientSession) -> None:
-        for question in await self.questions.questions_of(session.person.user):
-            self._put(session, question)
+        for user in _users_of(session.person):
+            for question in await self._questions.questions_of(user):
+                self._put(session, question)
 
     def ask(self, question: Question) -> bool:
         """Ask whoever is there; whether somebody is."""
@@ -252,6 +253,9 @@ class Clients:
 
     def withdraw(self, user: int, job: str, reason: str) -> None:
         """Nobody has to answer that any more: ``answered``, ``timed-out`` or ``ended``."""
+        if reason == "ended" and job in self._answering:
+            # Its owner was faster to say so than to answer us.
+            reason = "answered"
         for session in self._of(user):
             was_full = len(session.asked) >= QUESTIONS_MAX
             if job in session.asked:
@@ -380,6 +384,13 @@ class Clients:
             await self._show_balance(user)
 
 
-def make_clients(env: Environment, store: IJobStore, server: Any) -> Clients:
+def _users_of(person: Login) -> list[int]:
+    return [*sorted(person.users - {person.user}), person.user]
+
+
+def make_clients(env: Environment, store: IJobStore, server: Any, questions: Questions) -> Clients:
     """Of an application or site server, whose other parts are there; it gives no tokens yet."""
-    return Clients(env, store, server, ClientLogIns(env, store, server, NoTokens()))
+    log_ins = ClientLogIns(env, store, server, NoTokens())
+    clients = Clients(env, store, server, log_ins, questions)
+    questions.clients = clients
+    return clients

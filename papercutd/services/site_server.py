@@ -28,6 +28,7 @@ from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.lockouts import Lockouts
+from papercutd.services.questions import Questions
 from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
@@ -86,12 +87,13 @@ class SiteServer:
         self.settings_in_force = settings
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
+        self.questions = Questions(env, self.held)
         self.device_sessions = Sessions(env)
         self.tasks = Tasks()
         self.lockouts = Lockouts(env, store, self.tasks, lambda: self.uplink.journal_grew())
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
-        self.clients: Clients = make_clients(env, store, self)
+        self.clients: Clients = make_clients(env, store, self, self.questions)
         #: (role, name, host, port) of servers, in the order in which a client connects.
         self.client_places: list[tuple[str, str, str, int]] = []
         #: Host and port that devices are told for this server.
@@ -200,11 +202,12 @@ class SiteServer:
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
         """The answer to a key: the stored one, the application server's, or our own."""
-        decision = await self._authorize(asker, request)
-        self.clients.decided(request, decision)
-        return decision
+        answer = await self._answer(asker, request)
+        self.clients.decided(request, answer)
+        asks = self.questions.asking(answer)
+        return answer if asks is answer.ask else attrs.evolve(answer, ask=asks)
 
-    async def _authorize(self, asker: SessionRef, request: Request) -> Decision:
+    async def _answer(self, asker: SessionRef, request: Request) -> Decision:
         stored = await self.store.stored(asker, request)
         if stored is not None:
             return stored

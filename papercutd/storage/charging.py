@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import attrs
 import msgspec
 
+from papercutd.domain.account_choice import Settled
 from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
 from papercutd.domain.document import (
     ONE_PAGE,
@@ -42,6 +43,7 @@ from papercutd.domain.pricing import (
 from papercutd.domain.site_scope import Owner
 from papercutd.errors import Rejected
 from papercutd.storage import askers, runs
+from papercutd.storage.account_settling import settle_here
 from papercutd.storage.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
 from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.change_log import ChangeLog
@@ -225,15 +227,21 @@ class Charging:
         now = self._wall_s()
         transfer = account = None
         verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
+        settled = Settled()
+        if person is not None:
+            settled = settle_here(connection, self._setting, request, person)
         if person is not None and (
-            person.is_closed(now) or not self._may_charge(connection, request.account)
+            person.is_closed(now) or not self._may_charge(connection, settled.shared)
         ):
             reason = Reason.CLOSED
         elif person is not None and waits:
-            account = self._payer(connection, person.account, request.account)
+            account = self._payer(connection, person.account, settled.shared)
             verdict, reason = Verdict.HOLD, Reason.RELEASE
+        elif person is not None and settled.verdict is not None:
+            account = self._payer(connection, person.account, settled.shared)
+            verdict, reason = settled.verdict, settled.reason
         elif person is not None:
-            account = self._payer(connection, person.account, request.account)
+            account = self._payer(connection, person.account, settled.shared)
             funds = self._accounts.funds(connection, account)
             missing_e4 = total_e4(lines) - funds.spendable_e4
             if may_recall and funds.restricted and missing_e4 > 0:
@@ -265,6 +273,7 @@ class Charging:
             lines=lines,
             position=self._log.position_text,
             promise=last_run(connection, account or 0).text,
+            ask=False if settled.asks and reason is settled.reason else None,
         )
         state = "open" if verdict is Verdict.ALLOW else "refused"
         reserved = decision.amount_e4 if transfer is not None else 0
@@ -273,7 +282,7 @@ class Charging:
         )
         if state == "open":
             askers.hold(connection, key, asker)
-        elif reason is not Reason.RELEASE:
+        elif reason is not Reason.RELEASE and decision.ask is None:
             self.log_job(connection, request, decision, Source(asker.identity))
         return decision
 

@@ -94,7 +94,8 @@ _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
     " CASE WHEN deleted_at IS NULL THEN disabled ELSE 1 END AS disabled,"
     " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
-    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at"
+    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at,"
+    " account_mode, needs"
     " FROM user) AS person"
 )
 
@@ -117,9 +118,10 @@ TABLES: dict[str, Replicated] = {
             (
                 *("id", "name", "folded", "full_name", "account", "disabled"),
                 *("administrator", "merged_into", "verifier", "pin_verifier", "expires_at"),
+                *("account_mode", "needs"),
             ),
             _USERS,
-            newer={"expires_at": 2},
+            newer={"expires_at": 2, "account_mode": 2, "needs": 2},
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
         Replicated(

@@ -67,6 +67,7 @@ _STATES = {
     Reason.UNKNOWN_USER.value: ("account-authorization-failed", "the user is not known"),
     Reason.UNREACHABLE.value: ("account-info-needed", "no server answers"),
     Reason.ACCOUNT.value: ("account-info-needed", "an account has to be chosen"),
+    Reason.CONFIRM.value: ("account-info-needed", "its cost has to be confirmed"),
     Reason.PRINTED_BEFORE.value: ("account-info-needed", "it may have been printed before"),
 }
 _OTHERWISE = ("account-info-needed", "it waits for a decision")
