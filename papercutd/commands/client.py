@@ -334,8 +334,9 @@ class Running:
             comment=check_comment(options.comment),
         )
         found = await self._client.answer(answer, options.wait)
-        self._tell({"ok": True, "state": found.state}, ANSWERED[found.state])
-        return 0
+        is_taken = found.state == "taken"
+        self._tell({"ok": is_taken, "state": found.state}, ANSWERED[found.state])
+        return 0 if is_taken else EX_REFUSED
 
 
 def _without_token(person: messages.Person) -> dict[str, Any]:

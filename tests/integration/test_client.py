@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import tomllib
@@ -55,20 +56,25 @@ class ClientTests(SynchronousTestCase):
         self.addCleanup(desk.stop)
         return desk
 
-    def cut(self) -> None:
-        self.branch.cut()
-        self.relay.cut()
-
     def wait_told(self, desk: Desk, event: str, **fields: Any) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
-            return next(
-                (one for one in desk.events(event) if fields.items() <= one.items()), None
-            )
+            return next((one for one in desk.events(event) if fields.items() <= one.items()), None)
 
         self.assertTrue(wait_for(f"{event} {fields}", lambda: found() is not None), desk.told)
         one = found()
         assert one is not None
         return one
+
+    def print(self, title: str, pages: int, user: str) -> None:
+        self.branch.print_file(make_pdf(title, pages, False), title, user)
+
+    def balances(self) -> dict[str, int]:
+        (account,) = self.app.call("account.list")
+        anna = self.app.call("user.show", name="anna")
+        return {"anna": anna["balance_e4"], "Physics": account["balance_e4"]}
+
+    def errors(self, desk: Desk) -> str:
+        return (desk.home / "stderr").read_text()
 
     def test_a_day(self) -> None:
         desk = self.desk
@@ -90,46 +96,74 @@ class ClientTests(SynchronousTestCase):
         other = self.make_desk("ben")
         ca = str(self.app.data / "ca" / "ca.pem")
         other.do("setup", *self.where, "--ca", ca)
-        other.home.joinpath("tokens.json").write_text(
-            tokens.read_text().replace('"anna"', '"ben"')
-        )
+        other.home.joinpath("tokens.json").write_text(tokens.read_text().replace('"anna"', '"ben"'))
         other.home.joinpath("tokens.json").chmod(0o600)
         self.assertEqual(other.run("balance").returncode, 4)
         other.do("login", "ben", stdin="other\n")
         self.assertEqual([one["name"] for one in desk.do("accounts", "phy")], ["Physics"])
 
-        desk.watch("--answer", "personal")
-        self.wait_told(desk, "logged-in", server="application")
-        self.branch.print_file(make_pdf("two", 2, False), "two pages", "anna")
-        message = self.wait_told(desk, "message", code="charged")
-        self.assertEqual((message["title"], message["amount_e4"]), ("two pages", 1_000))
-        self.wait_told(desk, "balance", balance_e4=99_000)
-        # Of somebody else's jobs she hears nothing; he does, also of what was while he was away.
-        self.branch.print_file(make_pdf("long", 9, False), "too long", "ben")
-        held = lambda: any(one["reason"] == "funds" for one in other.do("jobs"))  # noqa: E731
-        self.assertTrue(wait_for("it is held", held))
-        (told,) = other.do("messages")
-        self.assertEqual((told["code"], told["reason"]), ("held", "funds"))
+        # What waited for the log-in is told, also that it was denied while nobody was there.
+        self.print("too long", 9, "ben")
+        told: list[dict[str, Any]] = []
+        denied = lambda: told.extend(other.do("messages")) or bool(told)  # noqa: E731
+        self.assertTrue(wait_for("he is told", denied))
+        self.assertEqual([(one["code"], one["reason"]) for one in told], [("denied", "funds")])
         self.assertEqual(other.do("messages"), [])
-        self.assertEqual([one for one in desk.events("message") if one["title"] == "too long"], [])
 
-        self.cut()
+        # She is asked, and a shared account pays; ben is not asked.
+        self.app.call("user.set", name="anna", account_mode="popup")
+        desk.watch("--answer", "shared:Physics", "--comment", "for the board")
+        self.wait_told(desk, "logged-in", server="application")
+        self.print("two pages", 2, "anna")
+        asked = self.wait_told(desk, "question", title="two pages", kind="account")
+        self.assertEqual((asked["pages"], asked["amount_e4"]), (2, 1_000))
+        self.wait_told(desk, "answered", state="taken")
+        message = self.wait_told(desk, "message", code="charged", title="two pages")
+        self.assertEqual(message["amount_e4"], 1_000)
+        self.assertEqual(self.balances(), {"anna": 100_000, "Physics": 49_000})
+
+        # The same at the site, while it and she are cut off.
+        self.branch.cut()
+        self.relay.cut()
         self.wait_told(desk, "logged-in", server="north")
-        self.wait_told(desk, "state", state="cut") if not desk.events("logged-in")[-1][
-            "state"
-        ] == "cut" else None
-        self.branch.print_file(make_pdf("three", 3, False), "three pages", "anna")
+        cut = lambda: desk.do("balance")[0]["state"] == "cut"  # noqa: E731
+        self.assertTrue(wait_for("it is cut", cut))
+        self.print("three pages", 3, "anna")
+        self.wait_told(desk, "question", title="three pages")
         self.wait_told(desk, "message", code="charged", title="three pages")
-        self.wait_told(desk, "balance", balance_e4=97_500)
-        self.assertEqual(other.do("balance")[0]["state"], "cut")
+        # Typed by a person, who pays herself.
+        self.assertEqual(desk.stop(), 0, self.errors(desk))
+        desk.watch()
+        self.wait_told(desk, "logged-in", server="north")
+        self.print("four pages", 4, "anna")
+        self.wait_told(desk, "question", title="four pages")
+        desk.say("7")
+        self.wait_told(desk, "error")
+        desk.say("p gladly")
+        self.wait_told(desk, "answered", choice="personal")
+        self.wait_told(desk, "message", code="charged", title="four pages")
+        self.wait_told(desk, "balance", balance_e4=98_000)
 
         self.branch.heal()
         self.relay.heal()
         back = lambda: desk.events("logged-in")[-1]["server"] == "application"  # noqa: E731
         self.assertTrue(wait_for("it is back", back), desk.told)
-        settled = lambda: desk.do("balance")[0]["balance_e4"] == 97_500  # noqa: E731
-        self.assertTrue(wait_for("all is charged", settled))
-        self.assertEqual(desk.stop(), 0, (desk.home / "stderr").read_text())
+        settled = lambda: self.balances() == {"anna": 98_000, "Physics": 47_500}  # noqa: E731
+        self.assertTrue(wait_for("all is charged", settled), self.balances())
+        # Asked and given up: another client of hers cancels it by the job's id.
+        self.print("five pages", 5, "anna")
+        asked = self.wait_told(desk, "question", title="five pages")
+        done = other.run("answer", asked["job"], "cancel")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(json.loads(done.stdout)["code"], "not-yours")
+        self.assertEqual(desk.do("answer", asked["job"], "cancel")[0]["state"], "taken")
+        self.wait_told(desk, "withdrawn", job=asked["job"], reason="answered")
+        self.assertEqual(desk.stop(), 0, self.errors(desk))
+        self.assertEqual([one for one in desk.told if one.get("title") == "too long"], [])
+
         # Logged out everywhere: what lies on the disk is worth nothing.
         self.app.call("user.log-out", name="anna")
         self.assertEqual(desk.run("balance").returncode, 4)
+        self.assertEqual(other.do("balance")[0]["balance_e4"], 500)
+        for role in (self.app, self.site):
+            self.assertEqual(role.call("verify")["problems"], [])
