@@ -335,7 +335,10 @@ class Running:
         )
         found = await self._client.answer(answer, options.wait)
         is_taken = found.state == "taken"
-        self._tell({"ok": is_taken, "state": found.state}, ANSWERED[found.state])
+        server = self._client.server
+        name = "" if server is None else server.address.name
+        result = {"ok": is_taken, "state": found.state, "server": name}
+        self._tell(result, ANSWERED[found.state])
         return 0 if is_taken else EX_REFUSED
 
 

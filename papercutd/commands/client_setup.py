@@ -16,7 +16,7 @@ from twisted.internet.defer import TimeoutError as SetupTimeout
 from papercutd import __version__
 from papercutd.client.client import NoServer
 from papercutd.client.home import Home, Settings
-from papercutd.commands.setup import run_coroutine
+from papercutd.commands.once import run_coroutine
 from papercutd.environment import real_environment
 from papercutd.errors import InvalidValue, LinkError
 from papercutd.identity.authority import pin_of

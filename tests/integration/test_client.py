@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import stat
 import tomllib
@@ -155,7 +154,7 @@ class ClientTests(SynchronousTestCase):
         asked = self.wait_told(desk, "question", title="five pages")
         done = other.run("answer", asked["job"], "cancel")
         self.assertEqual(done.returncode, 1)
-        self.assertEqual(json.loads(done.stdout)["code"], "not-yours")
+        self.assertIn("not-yours", done.stdout)
         self.assertEqual(desk.do("answer", asked["job"], "cancel")[0]["state"], "taken")
         self.wait_told(desk, "withdrawn", job=asked["job"], reason="answered")
         self.assertEqual(desk.stop(), 0, self.errors(desk))
