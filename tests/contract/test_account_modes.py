@@ -125,6 +125,15 @@ class ModesContract(PeopleBase):
         with self.assertRaises(NotFound):
             self.turner.result(people.set_account_modes("nobody", "popup"))
 
+    def test_what_nobody_decided_a_shared_account_pays_too(self) -> None:
+        self.mode("shared:Physics")
+        self.tracked(1, "anna", "")
+        self.mode("popup")
+        self.tracked(2, "anna", "")
+        found = self.centre.query("SELECT account FROM charge ORDER BY key")
+        ((personal,),) = self.centre.query("SELECT account FROM user WHERE name = 'anna'")
+        self.assertEqual(found, [(self.physics,), (personal,)])
+
     def test_bad_words(self) -> None:
         for text in ("", "Popup", "shared:Biology", "shared:", "popup+confirm", "x" * 1000, "\0"):
             with self.assertRaises(InvalidValue):
