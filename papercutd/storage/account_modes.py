@@ -34,6 +34,8 @@ def read_written(connection: Connection, text: str) -> Mode | None:
     """
     if text == "default":
         return None
+    if not text.isprintable():
+        raise InvalidValue("account-mode", f"is {WORDS}; or default")
     name = text.removeprefix("shared:")
     found = connection.execute(
         "SELECT name, id FROM account WHERE kind = 'shared' AND closed = 0 AND name IN (?, ?)",

@@ -50,6 +50,18 @@ def settle_here(
     return settle(request, mode, rule)
 
 
+def payer_alone(connection: Connection, setting: Setting, person: Person) -> int:
+    """The account that pays what ``person`` printed while nobody could be asked anything."""
+    mode = _mode_of(connection, setting, person)
+    if mode is None or mode.shared is None:
+        # Who would have been asked pays as everybody does: no policy could refuse it any more.
+        return person.account
+    found = connection.execute(
+        "SELECT 1 FROM account WHERE id = ? AND kind = 'shared'", (mode.shared,)
+    ).fetchone()
+    return person.account if found is None else mode.shared
+
+
 def _mode_of(connection: Connection, setting: Setting, person: Person) -> Mode | None:
     """None: a newer release has set it."""
     if person.account_mode:

@@ -43,7 +43,7 @@ from papercutd.domain.pricing import (
 from papercutd.domain.site_scope import Owner
 from papercutd.errors import Rejected
 from papercutd.storage import askers, runs
-from papercutd.storage.account_settling import settle_here
+from papercutd.storage.account_settling import payer_alone, settle_here
 from papercutd.storage.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
 from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.change_log import ChangeLog
@@ -472,7 +472,7 @@ class Charging:
             reason=Reason.UNREACHABLE,
             decider="tracker",
             user=user,
-            account=None if person is None else person.account,
+            account=None if person is None else payer_alone(connection, self._setting, person),
             printer=completion.printer,
             price_version=prices.version,
             lines=price_for(connection, "", completion.document, prices, completion.printer, user),

@@ -33,6 +33,8 @@ class Profile:
     jobs: int = 24
     #: What people have, in parts of what 60 jobs would leave them little of.
     funds: float = 0.5
+    #: Some users are asked who pays, and answer or not.
+    has_choices: bool = False
     #: Some users come and go.
     has_people: bool = False
     #: Of both sites.
@@ -146,6 +148,8 @@ GONE = attrs.evolve(
     swarm=1.0,
     rates={"F5": 4.0, "F6": 2.0, "F7": 2.0, "F33": 3.0},
 )
+#: People are asked who pays what they print.
+CHOICES = attrs.evolve(BASE, name="choices", jobs=8, has_choices=True)
 #: Everybody is of the release before, until each is upgraded.
 UPGRADE = attrs.evolve(BASE, name="upgrade", rates={**_HALF, "F20": 3.0})
 #: Fourteen days cut: see fortnight.py, which makes what happens.
@@ -167,6 +171,7 @@ _ALL = (
         GONE,
         UPGRADE,
         FORTNIGHT,
+        CHOICES,
     ),
 )
 
