@@ -149,6 +149,7 @@ class ClientTests(SynchronousTestCase):
         self.assertTrue(wait_for("it is back", back), desk.told)
         settled = lambda: self.balances() == {"anna": 98_000, "Physics": 47_500}  # noqa: E731
         self.assertTrue(wait_for("all is charged", settled), self.balances())
+        self.assertTrue(wait_for("all is there", lambda: is_ready(self.branch)))
         # Asked and given up: another client of hers cancels it by the job's id.
         self.print("five pages", 5, "anna")
         asked = self.wait_told(desk, "question", title="five pages")
