@@ -15,7 +15,6 @@ from papercutd.domain.person_messages import PersonMessage
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
 from papercutd.faces.provider import answered
-from papercutd.services import wire
 from papercutd.services.attempts import LockedOut
 from papercutd.services.clients import Clients, ClientSession
 from papercutd.services.devices import Devices
@@ -188,7 +187,7 @@ class ClientFace:
 
     async def _done(self, conversation: _Conversation, message: Any) -> Any:
         if isinstance(message, provider.Ping):
-            return provider.Pong(self._env.wall_s(), wire.position_out(self._service.position))
+            return provider.Pong(self._env.wall_s())
         if isinstance(message, messages.Login):
             return await self._login(conversation, message)
         if conversation.client is None:
