@@ -83,6 +83,8 @@ class AccountChoiceTests(DeviceCase):
         self.assertTrue(wait_for("it is printed", lambda: self.is_over(job)))
         self.branch.heal()
         everybody = ["Physics", "ben", "ben", "Chemistry"]
-        self.assertTrue(wait_for("all is charged", lambda: self.paid_by() == everybody))
+        self.assertTrue(
+            wait_for("all is charged", lambda: self.paid_by() == everybody), self.paid_by()
+        )
         for role in (self.app, self.site):
             self.assertEqual(role.call("verify")["problems"], [])
