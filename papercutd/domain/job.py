@@ -76,6 +76,8 @@ class Completion:
     title: str = ""
     host: str = ""
     completed_at: float = 0.0
+    #: What its person said of it when asked who pays.
+    comment: str = ""
 
     @property
     def key(self) -> str:

@@ -41,7 +41,7 @@ _COLUMNS = (
     *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
     *("document", "decision", "decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
     *("phase", "release", "target", "held_at", "grey", "account"),
-    *("chosen", "unanswered", "choice_due_at"),
+    *("chosen", "unanswered", "choice_due_at", "comment"),
 )
 
 
@@ -113,6 +113,8 @@ class Job:
     unanswered: bool = False
     #: Until when they are waited for, by the wall clock; 0: they are not.
     choice_due_at: float = 0.0
+    #: With ``chosen``: what they said of it.
+    comment: str = ""
 
     @property
     def to_be_printed(self) -> Document | None:
@@ -362,6 +364,7 @@ class ProviderJournal(AskerJournal):
         duplex: bool | None = None,
         account: int | None = None,
         chosen: bool = False,
+        comment: str = "",
     ) -> Deferred[Claim]:
         """Compare and set: a held job belongs to ``release`` from now on (design 4.7).
 
@@ -388,6 +391,7 @@ class ProviderJournal(AskerJournal):
                 account=account,
                 chosen=chosen,
                 unanswered=False,
+                comment=comment,
             )
             _set(
                 connection,
@@ -402,6 +406,7 @@ class ProviderJournal(AskerJournal):
                 account=account,
                 chosen=int(chosen),
                 unanswered=0,
+                comment=comment,
             )
             connection.execute(
                 "INSERT INTO release (id, job, printer, written_at) VALUES (?, ?, ?, ?)",

@@ -857,6 +857,7 @@ class PrintProvider:
             title=job.title,
             host=job.host,
             completed_at=self._env.wall_s(),
+            comment=job.comment,
         )
         target = APPLICATION if job.decider == TRACKER else job.decider
         if job.decider == TRACKER and self._when_alone(job.printer) == "print-unlogged":

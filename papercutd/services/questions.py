@@ -10,7 +10,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from papercutd.domain.account_choice import ASKED, Choice, Chosen, Question
+from papercutd.domain.account_choice import ASKED, COMMENT_MAX, Choice, Chosen, Question
 from papercutd.domain.decision import Decision
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
@@ -89,6 +89,8 @@ class Questions:
         """
         if (choice.chosen is Chosen.SHARED) is not (choice.shared is not None):
             raise Rejected("bad-fields", "an account, and only with a shared one")
+        if len(choice.comment) > COMMENT_MAX:
+            raise Rejected("bad-fields", "a comment that is too long")
         listed = self._held.find(job, choice.id)
         if listed is None:
             return "ended"
@@ -100,7 +102,10 @@ class Questions:
             answer = await self._held.discard(choice.id, listed)
         else:
             answer = await self._held.release(
-                choice.id, listed, listed.job.printer, account=choice.shared, chosen=True
+                *(choice.id, listed, listed.job.printer),
+                account=choice.shared,
+                chosen=True,
+                comment=choice.comment,
             )
         if answer.answer == "unanswered":
             raise Rejected("unavailable", "no server could decide it")

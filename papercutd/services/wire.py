@@ -176,6 +176,7 @@ def completion_in(message: messages.Complete, provider: str) -> Completion:
         title=message.title,
         host=message.host,
         completed_at=message.completed_at,
+        comment=message.comment,
     )
 
 
@@ -197,6 +198,7 @@ def completion_out(completion: Completion) -> messages.Complete:
         title=completion.title,
         host=completion.host,
         completed_at=completion.completed_at,
+        comment=completion.comment,
     )
 
 

@@ -49,6 +49,7 @@ from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.engine import Connection
+from papercutd.storage.job_comments import keep_comment
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.policies import read_strict
@@ -347,6 +348,7 @@ class Charging:
             funds = self._accounts.funds(connection, account)
             forced = funds.restricted and funds.balance_e4 < funds.floor_e4 and amount_e4 > 0
         self._write_charge(connection, completion, decision, lines, account, forced, source)
+        keep_comment(connection, completion)
         self._settle(connection, completion, stored, decision)
         for kind in (*listed, *self._flags(forced, completion, owner_known)):
             self.list_item(connection, kind, key, source.who, "", amount_e4)

@@ -119,6 +119,8 @@ class Complete:
     title: Title = ""
     host: Name = ""
     completed_at: Clock = 0.0
+    #: What its person said of it when asked who pays. Since version 2.
+    comment: Name = ""
 
 
 @attrs.frozen
@@ -263,6 +265,8 @@ class Release:
     #: The person was asked who pays, and ``account`` is the answer: it stands for every later
     #: step of the job. False: whoever released it at a printer took it. Since version 2.
     chosen: bool = False
+    #: With ``chosen``: what the person said of it; told with COMPLETE. Since version 2.
+    comment: str = attrs.field(default="", validator=is_name)
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from papercutd.domain.policy import Knob, Rule
 from papercutd.errors import InvalidValue, NotFound
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
-from tests.support.stores import request
+from tests.support.stores import completion, request
 
 
 class ModesContract(PeopleBase):
@@ -124,6 +124,20 @@ class ModesContract(PeopleBase):
             self.assertEqual(self.call("user", name)["account_mode"], "shared:Physics")
         with self.assertRaises(NotFound):
             self.turner.result(people.set_account_modes("nobody", "popup"))
+
+    def test_a_comment_is_kept_with_the_charge(self) -> None:
+        self.mode("advanced")
+        self.branch.follow(self.centre)
+        said = {"account": self.physics, "chosen": True}
+        here, there = (request(number, step="release-2", **said) for number in (1, 2))
+        record = completion(here, self.authorize(here), 1, comment="for Eva")
+        for _ in range(2):
+            self.call("complete", self.centre.provider(), record)
+        record = completion(there, self.decide(there), 1, comment="for Adam")
+        self.turner.result(self.branch.store.complete(self.asker, record))
+        self.branch.forward(self.centre, self.site)
+        found = [self.call("explain", key.key)[0]["comment"] for key in (here, there)]
+        self.assertEqual(found, ["for Eva", "for Adam"])
 
     def test_what_nobody_decided_a_shared_account_pays_too(self) -> None:
         self.mode("shared:Physics")

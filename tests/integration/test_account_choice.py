@@ -55,8 +55,9 @@ class AccountChoiceTests(DeviceCase):
         for words in (f" account {physics}", ""):
             job = self.print_it()
             self.assertTrue(wait_for("it waits for ben", lambda: self.waits(job)))  # noqa: B023
-            (held,) = app.call("job.held", user="ben")
-            self.assertEqual((held["job"], held["reason"]), (job, "account"))
+            held = lambda: app.call("job.held", user="ben")  # noqa: E731
+            self.assertTrue(wait_for("the server has heard of it", held))
+            self.assertEqual([(j["job"], j["reason"]) for j in held()], [(job, "account")])
             self.do(f"login card {BEN} {PIN}")
             listed = lambda: len(self.mfd.do("list")["jobs"]) == 1  # noqa: E731
             self.assertTrue(wait_for("it is listed", listed))
@@ -82,6 +83,8 @@ class AccountChoiceTests(DeviceCase):
         self.assertTrue(wait_for("it is printed", lambda: self.is_over(job)))
         self.branch.heal()
         everybody = ["Physics", "ben", "ben", "Chemistry"]
-        self.assertTrue(wait_for("all is charged", lambda: self.paid_by() == everybody))
+        self.assertTrue(
+            wait_for("all is charged", lambda: self.paid_by() == everybody), self.paid_by()
+        )
         for role in (self.app, self.site):
             self.assertEqual(role.call("verify")["problems"], [])

@@ -4,3 +4,9 @@ ALTER TABLE @user ADD COLUMN account_mode TEXT NOT NULL DEFAULT '';
 ALTER TABLE @user ADD COLUMN needs TEXT NOT NULL DEFAULT '';
 -- For status, which names the sites that cannot evaluate them.
 CREATE INDEX @user_needs ON user (id) WHERE needs <> '';
+
+-- What people said of a job when they were asked who pays it.
+CREATE TABLE @job_comment (
+    key TEXT PRIMARY KEY,
+    comment TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

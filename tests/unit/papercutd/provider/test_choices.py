@@ -87,9 +87,12 @@ class AnsweredTests(ChoiceCase):
         """An account, or none, which is an answer too."""
         for number, account in enumerate((SHARED, None), 1):
             job = self.submit()
-            self.choose(job, account, number)
+            self.choose(job, account, number, comment=f"number {number}")
             self.rig.run(2.0)
             self.assertEqual(self.told()[-1], "released")
+            self.assertEqual(
+                self.application.all(messages.Complete)[-1].comment, f"number {number}"
+            )
             self.assertEqual(self.asked()[-1], ("release-2", account, True, False))
             self.assertEqual(self.rig.state(job)[4], "completed")
         self.rig.run(self.timeout_s)

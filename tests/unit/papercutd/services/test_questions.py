@@ -166,10 +166,13 @@ class QuestionsTests(SynchronousTestCase):
 
     def test_an_account_or_none(self) -> None:
         self.change(held())
-        self.assertEqual(self.answer(choice(Chosen.SHARED, 31)), "taken")
+        said = attrs.evolve(choice(Chosen.SHARED, 31), comment="for Eva")
+        self.assertEqual(self.answer(said), "taken")
         self.assertEqual(
             self.owner.heard[-1],
-            messages.Release(job_id(99), job_id(1), 4, "anna", account=31, chosen=True),
+            messages.Release(
+                *(job_id(99), job_id(1), 4, "anna"), account=31, chosen=True, comment="for Eva"
+            ),
         )
         self.change(gone=(job_id(1),))
         # The same answer again: the owner says the same.
