@@ -221,8 +221,8 @@ class SiteServer:
         """In a drill: our own answer, but nobody is refused because of a rehearsal."""
         try:
             own = await self.store.decide(asker, request, soft=False)
-            if own.allowed or own.reason is Reason.RELEASE:
-                # A queue that holds every job would hold it online too.
+            if own.allowed or own.reason is Reason.RELEASE or own.ask is not None:
+                # What waits for its person would wait online too.
                 return own if own.allowed else await self._decide(asker, request)
             await self.drill.forward_first()
             answer = await self._forward(asker, request)

@@ -30,7 +30,7 @@ class AccountChoiceTests(DeviceCase):
         try:
             rows: list[Any] = connection.execute(
                 "SELECT account.name, amount_e4 FROM charge JOIN account ON account.id = account"
-                " ORDER BY charge.rowid"
+                " ORDER BY charge.received_at"
             ).fetchall()
         finally:
             connection.close()
