@@ -17,7 +17,6 @@ from papercutd.errors import Rejected
 from papercutd.faces.provider import answered
 from papercutd.services.attempts import LockedOut
 from papercutd.services.clients import Clients, ClientSession
-from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import Listed
 from papercutd.services.tasks import Tasks
 from papercutd.storage.values import Purse
@@ -46,7 +45,6 @@ class ClientService(Protocol):
 
     role: str
     clients: Clients
-    devices: Devices
     tasks: Tasks
 
     @property
@@ -268,7 +266,8 @@ class ClientFace:
         )
 
     async def _accounts(self, client: ClientSession, message: messages.Accounts) -> Any:
-        found = await self._service.devices.accounts(message.find, message.after, PAGE_MAX + 1)
+        clients = self._service.clients
+        found = await clients.accounts(client, message.find, message.after, PAGE_MAX + 1)
         return AccountList(
             accounts=[
                 ChargeableAccount(id, name, self._available(purse))

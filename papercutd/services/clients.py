@@ -187,6 +187,13 @@ class Clients:
     async def purse(self, session: ClientSession) -> Purse:
         return await self._store.purse(session.person.account)
 
+    async def accounts(
+        self, session: ClientSession, find: str, after: str, count_max: int
+    ) -> list[tuple[int, str, Purse]]:
+        """Shared accounts that this person may charge: (id, name, purse), by name."""
+        found = await self._store.shared_accounts(find, after, count_max)
+        return [(id, name, await self._store.purse(id)) for id, name in found]
+
     def jobs(self, session: ClientSession) -> list[Listed]:
         """Held jobs of this person, oldest first."""
         person = session.person

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -51,6 +53,13 @@ class VerbTests(SynchronousTestCase):
         others = set(LINKS.client_requests) | set(DEVICE.client_requests)
         shared = {cls.VERB for cls in others & set(CLIENT.client_requests)}  # type: ignore[attr-defined]
         self.assertEqual(shared, {"PING"})
+
+    def test_the_page_has_each(self) -> None:
+        """docs/security.md: what a client may do of its own person, and of another."""
+        page = (Path(__file__).parents[4] / "docs" / "security.md").read_text()
+        table = page.split("| a client may |", 1)[1].split("\n\n", 1)[0]
+        found = {word for line in table.splitlines() for word in re.findall("`([A-Z]+)`", line)}
+        self.assertEqual(found, CLIENT_VERBS - {"LOGIN", "PING"})
 
     def test_no_request_names_a_person(self) -> None:
         """Whose it is follows from the log-in alone."""
