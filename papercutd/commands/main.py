@@ -14,6 +14,7 @@ from typing import Any
 
 from papercutd.commands.account import add_account_commands
 from papercutd.commands.audit import add_audit_command
+from papercutd.commands.clients import add_client_commands
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.job_log import add_job_log_command
 from papercutd.commands.lost_edits import add_lost_edit_commands
@@ -132,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
         add(word, what, _operation(f"user.{word}"), user).add_argument("name")
 
     add_user_settings_commands(add, user, _operation)
+    add_client_commands(add, group, user, _operation)
     one = add("import", "add the users of the configured source", _import, user)
     one.add_argument("--file", help="a file, instead of the configured source; - with a format")
     add_user_file_commands(add, user, one, _import, _call)

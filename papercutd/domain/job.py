@@ -43,6 +43,10 @@ class Request:
     host: str = ""
     account: int | None = None
     submitted_at: float = 0.0
+    #: Its person has said who pays: ``account``, None for their own.
+    chosen: bool = False
+    #: They were asked and have not answered: the policy decides.
+    unanswered: bool = False
 
     @property
     def key(self) -> str:
@@ -72,6 +76,8 @@ class Completion:
     title: str = ""
     host: str = ""
     completed_at: float = 0.0
+    #: What its person said of it when asked who pays.
+    comment: str = ""
 
     @property
     def key(self) -> str:

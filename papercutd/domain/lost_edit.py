@@ -96,8 +96,11 @@ WATCHED = (
     Watched("card", ("user",), is_key_secret=True),
     Watched(
         "user",
-        ("name", "full_name", "disabled", "administrator", "merged_into", "expires_at"),
-        ignored=("folded", "account"),
+        (
+            *("name", "full_name", "disabled", "administrator", "merged_into", "expires_at"),
+            "account_mode",
+        ),
+        ignored=("folded", "account", "needs"),
     ),
     # Names and ends of personal accounts are those of their users.
     Watched(

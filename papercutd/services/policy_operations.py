@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from papercutd.domain.account_mode import Mode, show_mode
 from papercutd.domain.money import show_amount
 from papercutd.domain.policy import (
     ANY,
+    EVERYWHERE_ONLY,
+    NEEDED_FOR,
     SITE_ONLY,
     Effective,
     Knob,
@@ -92,7 +95,10 @@ class PolicyOperations:
                 raise InvalidValue(knob.value, "is not a text")
             if knob in SITE_ONLY and group != ANY:
                 raise InvalidValue(knob.value, "is of a site as a whole: leave the group away")
-            rules.append(Rule(knob.value, parse_value(knob, text, shared), site, group))
+            if knob in EVERYWHERE_ONLY and site != ANY:
+                raise InvalidValue(knob.value, "is the same everywhere: leave the site away")
+            value, needs = parse_value(knob, text, shared), NEEDED_FOR.get(knob, "")
+            rules.append(Rule(knob.value, value, site, group, needs))
         await self._store.change_rules(set=rules)
         return {
             "set": [_rule_shown(view, rule) for rule in rules],
@@ -203,11 +209,18 @@ def _shown(view: RuleView, site: str, effective: Effective) -> dict[str, Any]:
         "stale_after": show_time(effective.stale_after_s),
         "passwords": "until-stale" if effective.passwords else "never",
         "account": account,
+        "account_mode": _mode_shown(view, effective),
+        "account_choice_timeout": show_time(effective.choice_timeout_s),
         "unknown_users": effective.unknown_users.value,
         "alarm_total_e4": effective.alarm_total_e4,
         "alarm_age": show_time(effective.alarm_age_s),
         "not_understood": ", ".join(sorted(effective.unevaluable)) or None,
     }
+
+
+def _mode_shown(view: RuleView, effective: Effective) -> str:
+    mode = effective.account_mode or Mode()
+    return show_mode(mode.text, view.shared_accounts)
 
 
 def _bound_shown(bound: int | None) -> dict[str, Any]:

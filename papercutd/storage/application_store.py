@@ -69,6 +69,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.policies import read_choice_timeout_s
 from papercutd.storage.purse_store import PurseStore
 from papercutd.storage.purses_shown import shown_at_centre
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
@@ -663,4 +664,5 @@ def read_provider_settings(connection: Connection, name: str) -> ProviderSetting
                 " ORDER BY issued_at DESC LIMIT 500"
             )
         ],
+        account_choice_timeout_s=read_choice_timeout_s(connection, "", site),
     )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import attrs
 import msgspec
 
+from papercutd.domain.account_choice import Settled, settle
+from papercutd.domain.account_mode import parse_mode
 from papercutd.domain.capabilities import lacking
 from papercutd.domain.decision import (
     Decision,
@@ -24,9 +26,8 @@ from papercutd.domain.job import (
     Request,
     SessionRef,
     is_run,
-    is_submit,
 )
-from papercutd.domain.policy import Account, Effective, Payer, UnknownUsers
+from papercutd.domain.policy import Effective, UnknownUsers
 from papercutd.domain.pricing import (
     PagePrice,
     PriceLine,
@@ -128,20 +129,22 @@ class Deciding:
             position="" if position is None else position.text,
         )
         person = connection.execute(
-            "SELECT id, account, disabled, expires_at FROM replica.user WHERE id = ?", (user,)
+            "SELECT id, account, disabled, expires_at, account_mode, needs FROM replica.user"
+            " WHERE id = ?",
+            (user,),
         ).fetchone()
         policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
         if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
             return _decide_unknown(decision, policy, waits)
-        choice = _choice(request, policy)
+        settled = _settle(request, policy, person[4], person[5])
         is_own_choice = request.account is not None
         chosen = choose(
-            *(connection, "replica.", choice.shared, person[0], self.dated_s()), is_own_choice
+            *(connection, "replica.", settled.shared, person[0], self.dated_s()), is_own_choice
         )
         refusal, lines = chosen.refusal, with_markup(decision.lines, chosen.markup_e4)
-        account = _payer(connection, person[1], choice.shared)
+        account = _payer(connection, person[1], settled.shared)
         decision = attrs.evolve(decision, user=person[0], account=account, lines=lines)
         if person[2] or has_expired(person[3], self.dated_s()):
             return attrs.evolve(decision, reason=Reason.CLOSED)
@@ -150,9 +153,9 @@ class Deciding:
             return attrs.evolve(decision, account=None, reason=refusal)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
-        if choice.payer in (Payer.HOLD, Payer.DENY) and policy.policy is not Policy.CLOSED:
-            verdict = Verdict.HOLD if choice.payer is Payer.HOLD else Verdict.DENY
-            return attrs.evolve(decision, verdict=verdict, reason=Reason.ACCOUNT)
+        if settled.verdict is not None and policy.policy is not Policy.CLOSED:
+            ask = False if settled.asks else None
+            return attrs.evolve(decision, verdict=settled.verdict, reason=settled.reason, ask=ask)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
@@ -187,7 +190,8 @@ class Deciding:
         state = "open" if decision.allowed else "refused"
         number = 0
         # That a job waits for its person is no news for the job log.
-        is_news = not decision.allowed and decision.reason is not Reason.RELEASE
+        is_waiting = decision.reason is Reason.RELEASE or decision.ask is not None
+        is_news = not decision.allowed and not is_waiting
         if is_news and origin == "own":
             number = self._append(
                 connection,
@@ -380,11 +384,15 @@ def _payer(connection: Connection, personal: int, chosen: int | None) -> int:
     return personal if found is None or found[0] is None else int(found[0])
 
 
-def _choice(request: Request, policy: Effective) -> Account:
-    """Who is to pay: whom the person chose; where nobody stands at a printer, by the policy."""
-    if request.account is not None:
-        return Account(Payer.SHARED, request.account)
-    return policy.account if is_submit(request.step) else Account()
+def _settle(request: Request, policy: Effective, own_mode: str, needs: str) -> Settled:
+    """Who is to pay, by what the replica says of the person and the rules."""
+    try:
+        mode = parse_mode(own_mode) if own_mode else policy.account_mode
+    except ValueError:
+        mode, needs = None, needs or "?"
+    if lacking(needs.split()):
+        return Settled(None, Verdict.HOLD, Reason.CAPABILITY)
+    return settle(request, mode, policy.account)
 
 
 def _decide_unknown(held: Decision, policy: Effective, waits: bool) -> Decision:

@@ -56,6 +56,8 @@ class Person:
     disabled: bool
     #: When this user ends; None: never.
     expires_at: float | None = None
+    #: As it is kept (domain/account_mode.py).
+    account_mode: str = ""
 
     def is_closed(self, now_s: float) -> bool:
         """Whether nothing new is allowed then."""
@@ -153,11 +155,11 @@ class Directory:
 
     def _person(self, connection: Connection, heir: int) -> Person:
         found = connection.execute(
-            "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL, expires_at FROM user"
-            " WHERE id = ?",
+            "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL, expires_at, account_mode"
+            " FROM user WHERE id = ?",
             (heir,),
         ).fetchone()
-        return Person(found[0], found[1], bool(found[2]), found[3])
+        return Person(found[0], found[1], bool(found[2]), *found[3:])
 
     def find_person_as_of(self, connection: Connection, name: str, position: str) -> Person | None:
         """Who bore ``name`` at ``position``; where that is unknown, its only bearer ever.

@@ -8,6 +8,7 @@ from typing import Any
 from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import DETAILS
 from papercutd.errors import NotFound
+from papercutd.storage.account_modes import read_shown
 from papercutd.storage.engine import Connection
 from papercutd.storage.lost_edits import count_lost_edits
 from papercutd.storage.people import merged_users
@@ -60,6 +61,7 @@ def read_user(connection: Connection, user: int) -> Row:
     ]
     found[0]["deleted"] = _is_deleted(connection, user)
     found[0].update(read_details(connection, user))
+    found[0]["account_mode"] = read_shown(connection, user)
     found[0]["merged"] = _column(
         connection, f"SELECT name FROM user WHERE id IN ({places}) AND id <> ?", *mine, user
     )

@@ -87,8 +87,8 @@ class Replicated:
         )
 
 
-#: Secrets that sites need: of cards and of grants.
-_SECRETS = "name IN ('card-key', 'grant-key')"
+#: Secrets that sites need: of cards and of grants, and which clients were logged out.
+_SECRETS = "(name IN ('card-key', 'grant-key') OR substr(name, 1, 13) = 'client-epoch-')"
 #: Nobody finds a serial, nor what proves one, from what sites are told (docs/decisions/0023).
 _VOUCHERS = (
     "(SELECT v.told AS hash, b.name AS batch, v.place, b.amount_e4, b.expires_at, v.redeemed_at,"
@@ -100,7 +100,8 @@ _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
     " CASE WHEN deleted_at IS NULL THEN disabled ELSE 1 END AS disabled,"
     " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
-    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at"
+    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at,"
+    " account_mode, needs"
     " FROM user) AS person"
 )
 #: Purses are accounts at the centre; sites have what each holds.
@@ -159,9 +160,10 @@ TABLES: dict[str, Replicated] = {
             (
                 *("id", "name", "folded", "full_name", "account", "disabled"),
                 *("administrator", "merged_into", "verifier", "pin_verifier", "expires_at"),
+                *("account_mode", "needs"),
             ),
             _USERS,
-            newer={"expires_at": 2},
+            newer={"expires_at": 2, "account_mode": 2, "needs": 2},
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
         Replicated(

@@ -215,7 +215,7 @@ class SampleData:
             name = f"sample{number + 1:08}"
             full = f"{rng.choice(_FIRST)} {rng.choice(_LAST)}"
             users.append(
-                (user, name, name, full, account, 0, 0, None, "", "sample", "", None, None),
+                (user, name, name, full, account, 0, 0, None, "", "sample", "", None, None, "", ""),
             )
             names.append((name, user, entries.number, None))
             cards.append((hash_card(f"C{number + 1:09}", key), user, at))

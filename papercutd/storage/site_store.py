@@ -51,7 +51,11 @@ from papercutd.storage.people import (
     find_site_device,
     read_secret,
 )
-from papercutd.storage.policies import rules_not_understood, unsettled_total_e4
+from papercutd.storage.policies import (
+    read_choice_timeout_s,
+    rules_not_understood,
+    unsettled_total_e4,
+)
 from papercutd.storage.prices_here import explain_here, quote_here
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, find_table, read_range
@@ -730,4 +734,5 @@ def read_provider_settings(connection: Connection, name: str) -> ProviderSetting
                 "SELECT serial FROM replica.revocation WHERE role = 'site' LIMIT 500"
             )
         ],
+        account_choice_timeout_s=read_choice_timeout_s(connection, "replica.", site),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -37,6 +38,7 @@ from protocols.endpoint import SessionServerFactory
 from protocols.handshake import VERSIONS
 from protocols.machine import ProtocolSpec
 from tests.simulation.core_certificates import Certificates
+from tests.simulation.core_choices import ACCOUNTS, CHOOSERS, prepare
 from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.core_held import add_printers
@@ -138,6 +140,7 @@ class CoreInstallation:
         policy: str = "capped",
         funds: float = 1.0,
         has_shared: bool = False,
+        has_choices: bool = False,
     ) -> None:
         """``people``: more users and what they have; ``policy``: of both sites.
 
@@ -145,6 +148,9 @@ class CoreInstallation:
         """
         self.world = world
         self.has_held = has_held
+        self.has_choices = has_choices
+        #: The clients at a server, by its name, where people are asked who pays.
+        self.clients: Callable[[str], Any] | None = None
         self.cups = CupsMachines(self) if has_cups else None
         #: Paper that CUPS will make once more, having been killed: (print server, path).
         self.reruns: Counter[tuple[str, str]] = Counter()
@@ -220,6 +226,11 @@ class CoreInstallation:
         for name, purses in self.purses.items():
             for purse, balance_e4 in purses.items():
                 store.adjust(name, balance_e4, "", purse)
+        if self.has_choices:
+            for name, (_, balance_e4) in CHOOSERS.items():
+                store.add_user(name, balance_e4=balance_e4, restricted=balance_e4 > 0)
+            for name in ACCOUNTS:
+                store.add_account(name, 0, False)
 
         def objects(c: Any) -> None:
             for name in SITES:
@@ -239,6 +250,8 @@ class CoreInstallation:
                 directory.add_device(c, name, f"{DEVICES[name]}-1", DEVICES[name])
             for user in USERS if self.device_names else ():
                 directory.add_card(c, user, card_of(user), self.world.epoch_s)
+            if self.has_choices:
+                prepare(store, c)
 
         store.write(objects)
         if self.shared is not None:
@@ -246,6 +259,13 @@ class CoreInstallation:
         for _ in range(10):
             clock.advance(0)
         node.disk.crashed()
+
+    def database(self, node: str) -> sqlite3.Connection:
+        """What the application server or a print server has on its disk."""
+        name = {"application": "application.db"}.get(self.world.nodes[node].role, "provider.db")
+        connection = self.world.nodes[node].disk.connection(name)
+        assert connection is not None
+        return connection
 
     def settings(self, node: Node) -> LinkSettings:
         """Of the node's links, at the versions it speaks."""
@@ -290,6 +310,8 @@ class CoreInstallation:
 
         log.on_commit = hear
         self.application = server
+        if self.clients is not None:
+            server.questions.clients = self.clients(APPLICATION)
 
         async def start() -> None:
             await server.start()
@@ -335,6 +357,8 @@ class CoreInstallation:
         endpoint = self.world.network.endpoint(node, APPLICATION, PORT)
         server = SiteServer(env, store, endpoint, SiteSettings(link=self.settings(node)))
         self.sites[node.name] = server
+        if self.clients is not None:
+            server.questions.clients = self.clients(node.identity)
 
         async def start() -> None:
             revocations = self.certificates.revocations(server.providers, server.device_sessions)

@@ -35,6 +35,8 @@ class Profile:
     funds: float = 0.5
     #: There are shared accounts; wants ``has_devices``.
     has_shared: bool = False
+    #: Some users are asked who pays, and answer or not.
+    has_choices: bool = False
     #: Some users come and go.
     has_people: bool = False
     #: Of both sites.
@@ -151,6 +153,8 @@ GONE = attrs.evolve(
     swarm=1.0,
     rates={"F5": 4.0, "F6": 2.0, "F7": 2.0, "F33": 3.0},
 )
+#: People are asked who pays what they print.
+CHOICES = attrs.evolve(BASE, name="choices", jobs=8, has_choices=True)
 #: Everybody is of the release before, until each is upgraded.
 UPGRADE = attrs.evolve(BASE, name="upgrade", rates={**_HALF, "F20": 3.0})
 #: Fourteen days cut: see fortnight.py, which makes what happens.
@@ -172,6 +176,7 @@ _ALL = (
         GONE,
         UPGRADE,
         FORTNIGHT,
+        CHOICES,
     ),
 )
 

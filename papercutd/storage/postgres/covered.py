@@ -97,9 +97,13 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
         Need("site_policy", "site", 1),
         Need("site_policy", "knob", 2),
     ),
+    # account_settling.read_rules_anywhere
+    "SELECT knob, value, site, user_group, needs, below FROM site_policy"
+    " WHERE site = 0 AND knob = ?": (Need("site_policy", "knob anywhere"),),
 }
-#: The one knob whose rules are read.
+#: The one knob whose rules are read for the sites that are concerned, and those for any site.
 KNOB = Knob.POLICY.value
+KNOBS_ANYWHERE = (Knob.ACCOUNT.value, Knob.ACCOUNT_MODE.value)
 
 
 @lru_cache(maxsize=1024)

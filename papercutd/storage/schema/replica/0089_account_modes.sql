@@ -1,0 +1,3 @@
+-- How it is settled who pays a user's jobs, and what whoever decides must be able to do.
+ALTER TABLE @user ADD COLUMN account_mode TEXT NOT NULL DEFAULT '';
+ALTER TABLE @user ADD COLUMN needs TEXT NOT NULL DEFAULT '';
