@@ -19,7 +19,10 @@ PRICE_MODELS = "price-models"
 #: Rules for a group that has groups within it.
 NESTED_GROUPS = "nested-groups"
 
-CAPABILITIES = frozenset({DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS})
+#: Unknown users made at a cut site, and records of a journal that tell of them.
+USERS_MET = "users-met"
+
+CAPABILITIES = frozenset({DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS, USERS_MET})
 
 
 def lacking(needs: Iterable[str], known: Iterable[str] = CAPABILITIES) -> list[str]:

@@ -20,7 +20,7 @@ WORDS: dict[Knob, str] = {
     Knob.STALE_AFTER: "a time such as 30m, 12h or 7d, at most 366d, or never",
     Knob.PASSWORDS: "until-stale or never",
     Knob.ACCOUNT: "personal, hold, deny, or shared:NAME of a shared account",
-    Knob.UNKNOWN_USERS: "hold, deny or uncollected",
+    Knob.UNKNOWN_USERS: "hold, deny, create or uncollected",
     Knob.ALARM_TOTAL: "pages such as 10000pages, an amount such as 500.00, or none",
     Knob.ALARM_AGE: "a time such as 24h, or never",
 }

@@ -31,6 +31,7 @@ READS = frozenset(
         *("user.export", "user.list", "user.show", "verify", "verify.signed"),
         *("account.transactions", "user.transactions", "job-log", "explain", "price.test"),
         *("price.export", "refund.list", "voucher.list", "voucher.show"),
+        *("new-user-rule.list", "unknown-users.show", "unknown-users.list"),
     )
 )
 #: Arguments that name the object of an operation, beside its word before the dot.

@@ -19,6 +19,7 @@ from papercutd.domain.import_lines import Line, LineReader
 from papercutd.environment import Environment
 from papercutd.errors import DomainError, InvalidValue, Rejected, StorageClosed, StorageFull
 from papercutd.identity.verifiers import Verifiers
+from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.engine import DatabaseFailed
 from papercutd.storage.imports import (
@@ -91,8 +92,10 @@ class ImportOperations:
             arguments,
             "path",
             **{"format": "users", "encoding": "utf-8", "check": False},
-            **{"skip_rejected": False, "keep_balances": False, "now": False},
+            **{"skip_rejected": False, "keep_balances": False, "now": False, "groups": []},
         )
+        groups = names_of_groups(given["groups"])
+        await self._store.new_users.check_groups(groups)
         if given["format"] not in FORMATS:
             raise InvalidValue("format", f"is one of {', '.join(FORMATS)}")
         reader = LineReader(given["encoding"])
@@ -131,7 +134,9 @@ class ImportOperations:
         self, given: dict[str, Any], reader: LineReader, file: BinaryIO, progress: Progress
     ) -> dict[str, Any]:
         format = FORMATS[given["format"]]
-        settings = ImportSettings(given["keep_balances"], given["now"], format.is_of_cards)
+        settings = ImportSettings(
+            given["keep_balances"], given["now"], format.is_of_cards, tuple(given["groups"])
+        )
         counts, rows, id = _Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
         if not given["check"]:

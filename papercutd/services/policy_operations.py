@@ -19,6 +19,7 @@ from papercutd.domain.policy import (
     resolve,
 )
 from papercutd.domain.policy_words import find_knob, parse_value, show_time, show_value
+from papercutd.domain.unknown_users import needs_of
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.site_server import SiteServer
@@ -92,7 +93,8 @@ class PolicyOperations:
                 raise InvalidValue(knob.value, "is not a text")
             if knob in SITE_ONLY and group != ANY:
                 raise InvalidValue(knob.value, "is of a site as a whole: leave the group away")
-            rules.append(Rule(knob.value, parse_value(knob, text, shared), site, group))
+            value = parse_value(knob, text, shared)
+            rules.append(Rule(knob.value, value, site, group, needs_of(knob.value, value)))
         await self._store.change_rules(set=rules)
         return {
             "set": [_rule_shown(view, rule) for rule in rules],

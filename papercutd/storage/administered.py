@@ -25,6 +25,7 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.explaining import read_explanation
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
+from papercutd.storage.new_users import existing_groups
 from papercutd.storage.price_drafts import find_prices, read_draft
 from papercutd.storage.quoting import read_quote
 from papercutd.storage.schedules import (
@@ -76,13 +77,17 @@ class AdministeredStore:
         )
 
     def import_users(self, users: Sequence[Mapping[str, Any]]) -> Deferred[int]:
-        """Add those who are not there yet, all or nobody; how many."""
+        """Add those who are not there yet, all or nobody; how many.
+
+        Each is put into those of its ``groups`` that there are.
+        """
 
         def add(connection: Connection) -> int:
             added = 0
             for user in users:
                 if self.directory.find_person(connection, user["name"]) is None:
                     fields = {k: v for k, v in user.items() if k != "name"}
+                    fields["groups"] = existing_groups(connection, user.get("groups", ()))
                     entry = self.admin_entry()
                     self.directory.add_user(connection, user["name"], entry=entry, **fields)
                     added += 1

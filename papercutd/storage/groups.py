@@ -83,6 +83,7 @@ class Groups:
                 user = key.partition(".")[2]
                 self._log.touch(table, key, *([("user", int(user))] if user.isdigit() else []))
                 count += table == "group_member"
+        connection.execute("DELETE FROM new_user_rule WHERE user_group = ?", (group,))
         Nesting(self._log).forget(connection, group)
         # What no name can be: names hold no control characters.
         connection.execute(

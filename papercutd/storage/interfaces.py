@@ -295,6 +295,7 @@ class IApplicationStore(IJobStore):
 
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
     people = Attribute("What is set of users: storage/people_store.py.")
+    new_users = Attribute("Rules for new and unknown users: storage/new_user_store.py.")
     money = Attribute("Adjustments of many, transfers, refunds: storage/money_store.py.")
     job_log = Attribute("Jobs as they were booked: storage/job_log.py.")
     transactions = Attribute("Money that came and went: storage/transactions.py.")

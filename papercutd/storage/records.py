@@ -36,6 +36,15 @@ CARD_CLAIM = "card-claim"
 LOCKOUT = "lockout"
 #: Edits of a history that the application server has lost. ``key`` is the record's own.
 LOST_EDITS = "lost-edits"
+#: Somebody unknown was made a user there. ``key`` is the name, after ``met:``.
+USER_MET = "user-met"
+
+
+@attrs.frozen
+class Met:
+    """Somebody whom the replica did not know."""
+
+    name: str
 
 
 @attrs.frozen
@@ -84,6 +93,7 @@ class Record:
     card: Linked | None = None
     lockout: Locked | None = None
     lost: Lost | None = None
+    met: Met | None = None
     #: With this record the totals of all users are told, for that timeline; 0: they are not.
     timeline: int = 0
     #: What a release must be able to evaluate to apply it: who lacks it parks the record.

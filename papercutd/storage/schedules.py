@@ -17,12 +17,13 @@ from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, give_back_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.engine import Connection
+from papercutd.storage.credits import Credit, give_all
+from papercutd.storage.engine import Connection, insert_rows
 from papercutd.storage.listings import Row, rows
 from papercutd.storage.timeline import next_id
 
 #: Accounts of one piece: what an interactive request waits for at the most.
-PIECE_ACCOUNTS = 100
+PIECE_ACCOUNTS = 200
 #: A run so long overdue waits for an administrator: more likely than so long an absence is
 #: a clock that is wrong.
 LATE_MAX_S = 35 * 86_400
@@ -174,21 +175,23 @@ class Schedules:
             (run.due_at, run.schedule, run.done_account, run.last_account, PIECE_ACCOUNTS),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
+        credits, kept = [], []
         for account, balance_e4 in found:
             done = credit_of(run.amount_e4, run.cap_e4, balance_e4)
             if done.credit_e4:
-                entry = _entry(run, account, now_s)
-                self._accounts.transfer(connection, ADJUSTMENT, account, done.credit_e4, entry)
+                key = f"quota/{run.schedule}/{run.period}/{account}"
+                credits.append(Credit(account, done.credit_e4, key, f"{run.name} {run.period}"))
             if done.withheld_e4:
-                connection.execute(
-                    "INSERT INTO withheld VALUES (?, ?, ?, ?, ?, ?, ?)",
+                kept.append(
                     (
                         *(account, run.due_at, run.schedule, run.period),
                         *(done.withheld_e4, done.withheld_e4, done.over_e4),
-                    ),
+                    )
                 )
             credited_e4 += done.credit_e4
             withheld_e4 += done.withheld_e4
+        give_all(connection, self._log, credits, _entry(run, now_s))
+        insert_rows(connection, "withheld", kept)
         is_last = len(found) < PIECE_ACCOUNTS
         upto = run.last_account if is_last else found[-1][0]
         connection.execute(
@@ -266,15 +269,14 @@ def _run(row: tuple[Any, ...]) -> _Run:
     return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named)
 
 
-def _entry(run: _Run, account: int, now_s: float) -> Entry:
+def _entry(run: _Run, now_s: float) -> Entry:
     return Entry(
-        key=f"quota/{run.schedule}/{run.period}/{account}",
+        key="",
         price_version=0,
         who="quota",
         place="",
         claimed_at=run.due_at,
         received_at=now_s,
-        reason=f"{run.name} {run.period}",
     )
 
 
