@@ -32,6 +32,7 @@ from papercutd.storage.schedules import (
     QuotaPiece,
     Schedule,
     Schedules,
+    find_shared,
     read_schedule,
     read_schedules,
     read_waiting,
@@ -302,6 +303,16 @@ class AdministeredStore:
     def add_quota(self, schedule: Schedule) -> Deferred[int]:
         """Raises InvalidValue, AlreadyExists."""
         return self.write(lambda c: self.schedules.add(c, schedule, self._wall_s()))
+
+    def shared_account(self, name: str) -> Deferred[int]:
+        """The id of an open one; raises NotFound."""
+        return self.read(lambda c: find_shared(c, name))
+
+    def change_quota(
+        self, name: str, amount_e4: int | None, cap_e4: int | str | None
+    ) -> Deferred[None]:
+        """As Schedules.change; raises NotFound, InvalidValue."""
+        return self.write(lambda c: self.schedules.change(c, name, amount_e4, cap_e4))
 
     def remove_quota(self, name: str) -> Deferred[None]:
         """No more runs; raises NotFound, and InvalidValue while one is under way."""

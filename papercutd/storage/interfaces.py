@@ -434,6 +434,12 @@ class IApplicationStore(IJobStore):
     def add_quota(schedule: Schedule) -> Deferred[int]:
         """Raises InvalidValue, AlreadyExists."""
 
+    def shared_account(name: str) -> Deferred[int]:
+        """The id of an open shared account; raises NotFound."""
+
+    def change_quota(name: str, amount_e4: int | None, cap_e4: int | str | None) -> Deferred[None]:
+        """Other figures from the next run on; raises NotFound, InvalidValue."""
+
     def remove_quota(name: str) -> Deferred[None]:
         """No more runs; raises NotFound, and InvalidValue while one is under way."""
 

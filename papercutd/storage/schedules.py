@@ -33,8 +33,12 @@ SCHEDULES_MAX = 100
 AMOUNT_MAX_E4 = 10**9
 #: Every open personal account that is restricted.
 RESTRICTED = "restricted"
+#: Else it is one shared account: so with its id behind it.
+SHARED = "account:"
 #: The same at a site, of the replica's accounts.
 IS_RESTRICTED = "kind = 'personal' AND restricted = 1 AND closed = 0 AND merged_into IS NULL"
+#: A shared account that is open.
+IS_SHARED = "kind = 'shared' AND closed = 0"
 #: A person's money, whichever account of theirs it is in.
 _BALANCE = (
     "credits_e4 - debits_e4 + COALESCE((SELECT SUM(escrow.credits_e4 - escrow.debits_e4)"
@@ -55,6 +59,7 @@ class Schedule:
     amount_e4: int
     rule: Rule
     cap_e4: int | None = None
+    #: RESTRICTED, or ``of_account`` of a shared account.
     whom: str = RESTRICTED
 
     def check(self) -> None:
@@ -65,9 +70,21 @@ class Schedule:
             raise InvalidValue("amount", "is not above zero, or above 100000.00")
         if self.cap_e4 is not None and not 0 < self.cap_e4 <= 10**13:
             raise InvalidValue("cap", "is not above zero, or out of bounds")
-        if self.whom != RESTRICTED:
-            raise InvalidValue("whom", f"is {RESTRICTED}")
+        if self.whom != RESTRICTED and account_of(self.whom) is None:
+            raise InvalidValue("whom", f"is {RESTRICTED}, or a shared account")
         self.rule.check()
+
+
+def of_account(account: int) -> str:
+    """``whom`` of a quota of one shared account."""
+    return f"{SHARED}{account}"
+
+
+def account_of(whom: str) -> int | None:
+    """The shared account that ``whom`` names; None: it names none."""
+    number = whom.removeprefix(SHARED)
+    is_one = number != whom and number.isascii() and number.isdecimal() and len(number) <= 15
+    return int(number) if is_one else None
 
 
 @attrs.frozen
@@ -95,6 +112,8 @@ class _Run:
     done_account: int
     last_account: int
     period: str
+    #: Of one shared account: which.
+    account: int | None
 
 
 class Schedules:
@@ -110,6 +129,9 @@ class Schedules:
         Raises InvalidValue, AlreadyExists.
         """
         schedule.check()
+        account = account_of(schedule.whom)
+        if account is not None:
+            check_shared(connection, account)
         taken = connection.execute(
             "SELECT 1 FROM schedule WHERE name = ? AND removed = 0", (schedule.name,)
         ).fetchone()
@@ -131,11 +153,31 @@ class Schedules:
         self._log.touch("schedule", number)
         return number
 
+    def change(
+        self, connection: Connection, name: str, amount_e4: int | None, cap_e4: int | str | None
+    ) -> None:
+        """Other figures from the next run on; ``cap_e4`` ``none``: no cap, None: as it is.
+
+        Its moments stay: a period has one run. Raises NotFound, and InvalidValue while a run is
+        under way, of which everybody is to have the same.
+        """
+        run = self._resting(connection, name)
+        schedule = Schedule(
+            name,
+            run.amount_e4 if amount_e4 is None else amount_e4,
+            run.rule,
+            None if cap_e4 == "none" else run.cap_e4 if cap_e4 is None else int(cap_e4),
+        )
+        schedule.check()
+        connection.execute(
+            "UPDATE schedule SET amount_e4 = ?, cap_e4 = ? WHERE id = ?",
+            (schedule.amount_e4, schedule.cap_e4, run.schedule),
+        )
+        self._log.touch("schedule", run.schedule)
+
     def remove(self, connection: Connection, name: str) -> None:
         """No more runs, and no promise; raises NotFound, InvalidValue while one is under way."""
-        run = self._read(connection, name)
-        if run.last_account:
-            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        run = self._resting(connection, name)
         connection.execute("UPDATE schedule SET removed = 1 WHERE id = ?", (run.schedule,))
         self._log.touch("schedule", run.schedule)
 
@@ -144,9 +186,7 @@ class Schedules:
 
         Raises NotFound, InvalidValue while a run is under way.
         """
-        run = self._read(connection, name)
-        if run.last_account:
-            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        run = self._resting(connection, name)
         next_at = max(run.due_at, run.rule.next_due(now_s))
         connection.execute("UPDATE schedule SET next_at = ? WHERE id = ?", (next_at, run.schedule))
         self._log.touch("schedule", run.schedule)
@@ -169,9 +209,10 @@ class Schedules:
             return None
         if not run.last_account:
             run = self._begin(connection, run, now_s)
+        whose = IS_RESTRICTED if run.account is None else IS_SHARED
         found = connection.execute(
             f"SELECT id, {_BALANCE} + {_EARLY} FROM account WHERE id > ?3 AND id <= ?4"
-            f" AND {IS_RESTRICTED} ORDER BY id LIMIT ?5",
+            f" AND {whose} ORDER BY id LIMIT ?5",
             (run.due_at, run.schedule, run.done_account, run.last_account, PIECE_ACCOUNTS),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
@@ -234,6 +275,9 @@ class Schedules:
             " VALUES (?, ?, ?, ?, ?)",
             (run.schedule, run.period, run.due_at, now_s, self._log.number),
         )
+        if run.account is not None:
+            # All of it is one piece.
+            return attrs.evolve(run, done_account=run.account - 1, last_account=run.account)
         return attrs.evolve(run, last_account=last)
 
     def _advance(self, connection: Connection, run: _Run, upto: int, is_last: bool) -> None:
@@ -250,6 +294,13 @@ class Schedules:
             )
         self._log.touch("schedule", run.schedule)
 
+    def _resting(self, connection: Connection, name: str) -> _Run:
+        """Raises NotFound, and InvalidValue while a run is under way."""
+        run = self._read(connection, name)
+        if run.last_account:
+            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        return run
+
     def _read(self, connection: Connection, name: str) -> _Run:
         found = connection.execute(
             f"SELECT {_COLUMNS} FROM schedule WHERE name = ? AND removed = 0", (name,)
@@ -259,14 +310,17 @@ class Schedules:
         return _run(found)
 
 
-_COLUMNS = "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account"
+_COLUMNS = (
+    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account, whom"
+)
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
-    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last = row
+    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, whom = row
     rule = Rule(period, day, minute)
     named = rule.name_of(due_at)
-    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named)
+    account = account_of(whom)
+    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, account)
 
 
 def _entry(run: _Run, now_s: float) -> Entry:
@@ -342,11 +396,31 @@ def give_back(
     return amount_e4 - left_e4
 
 
+def check_shared(connection: Connection, account: int) -> None:
+    """Raises NotFound for what is no open shared account."""
+    found = connection.execute(
+        f"SELECT 1 FROM account WHERE id = ? AND {IS_SHARED}", (account,)
+    ).fetchone()
+    if found is None:
+        raise NotFound("account", str(account))
+
+
+def find_shared(connection: Connection, name: str) -> int:
+    """The open shared account called ``name``; raises NotFound."""
+    found = connection.execute(
+        f"SELECT id FROM account WHERE lower(name) = lower(?) AND {IS_SHARED}", (name,)
+    ).fetchall()
+    if len(found) != 1:
+        raise NotFound("account", name)
+    return int(found[0][0])
+
+
 # What administrators look at.
 
 _SHOWN = (
     "SELECT name, amount_e4, cap_e4, period, day, minute, whom, next_at, ran_at, last_account > 0"
-    " AS is_running FROM schedule WHERE removed = 0"
+    " AS is_running, (SELECT account.name FROM account WHERE kind = 'shared'"
+    f" AND '{SHARED}' || account.id = whom) AS account FROM schedule WHERE removed = 0"
 )
 
 
