@@ -139,6 +139,7 @@ class ImportOperations:
         )
         counts, rows, id = _Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
+        aside: list[WaitingLine] = []
         if not given["check"]:
             await self._people.begin_import(id, format.name, settings)
         try:
@@ -149,10 +150,15 @@ class ImportOperations:
                 users = _read(rows, part, counts)
                 good = await self._plan(users, settings, counts)
                 if not given["check"]:
-                    await self._people.put_aside(id, [await self._proved(p) for p in good])
+                    aside += [await self._proved(p) for p in good]
                     put += len(good)
+                    # A commit for each part that is read would be most of the work.
+                    while len(aside) >= AT_ONCE_MAX:
+                        await self._people.put_aside(id, aside[:AT_ONCE_MAX])
+                        del aside[:AT_ONCE_MAX]
                 done = {"bytes": file.tell(), "of": size, "rejected": len(counts.rejected)}
                 progress({"doing": "checking", "lines": lines, **done})
+            await self._people.put_aside(id, aside)
         except BaseException:
             if not given["check"]:
                 await self._forget(id)
