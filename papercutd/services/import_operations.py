@@ -277,6 +277,8 @@ def _told(
     given: dict[str, Any], reader: LineReader, lines: int, counts: _Counts, is_ok: bool
 ) -> dict[str, Any]:
     warnings = [] if reader.is_whole else ["the last line has no end: is the file whole?"]
+    if not counts.rejected and not counts.added + counts.changed + counts.same:
+        warnings.append("the file holds no line with a user")
     return {
         "ok": is_ok,
         "changed_nothing": bool(given["check"]) or not is_ok,

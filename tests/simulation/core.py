@@ -19,6 +19,7 @@ from tests.simulation.core_devices import LOGIN_S, DeviceLoad
 from tests.simulation.core_held_stage import Held
 from tests.simulation.core_logic import Logic
 from tests.simulation.core_lost_edits import Edits
+from tests.simulation.core_newcomers import Newcomers
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
@@ -54,6 +55,7 @@ class CoreScenario:
             people=PEOPLE if profile.has_people else None,
             policy=profile.policy,
             funds=profile.funds,
+            newcomers=Newcomers(world) if profile.has_newcomers else None,
         )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
@@ -110,6 +112,9 @@ class CoreScenario:
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()
         self.absence.check_end()
+        centre = self.world.nodes[APPLICATION].disk.connection("application.db")
+        if self.installation.newcomers is not None:
+            self.installation.newcomers.check_end(centre)
         if self.held is not None:
             self.held.checks.check_end()
         return self.world.finish()
@@ -126,6 +131,8 @@ class CoreScenario:
         )
         if self.installation.people and rng.random() < 0.6:
             user = rng.choice(sorted(self.installation.people))
+        if self.installation.newcomers is not None and rng.random() < 0.5:
+            user = self.installation.newcomers.name()
         pages = rng.randint(1, PAGES_MAX)
         node = self.world.nodes[name]
         self._documents += 1

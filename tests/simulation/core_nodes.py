@@ -40,6 +40,7 @@ from tests.simulation.core_certificates import Certificates
 from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.core_held import add_printers
+from tests.simulation.core_newcomers import Newcomers
 from tests.simulation.network import identify
 from tests.simulation.node import Node
 from tests.simulation.spool import SimAnalyser
@@ -134,6 +135,7 @@ class CoreInstallation:
         people: Mapping[str, int] | None = None,
         policy: str = "capped",
         funds: float = 1.0,
+        newcomers: Newcomers | None = None,
     ) -> None:
         """``people``: more users and what they have; ``policy``: of both sites.
 
@@ -148,6 +150,7 @@ class CoreInstallation:
         self.paper_out: dict[str, str] = {}
         self.policy = policy
         self.funds = funds
+        self.newcomers = newcomers
         self.people = dict(people or {})
         self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
@@ -223,6 +226,8 @@ class CoreInstallation:
                 directory.add_card(c, user, card_of(user), self.world.epoch_s)
 
         store.write(objects)
+        if self.newcomers is not None:
+            self.newcomers.prepare(store, self.world.epoch_s)
         for _ in range(10):
             clock.advance(0)
         node.disk.crashed()
