@@ -55,7 +55,7 @@ class PriceCommandTests(SynchronousTestCase):
         self.assertEqual(self.asked[0][1]["groups"], [["A4", 2, 0]])
 
     def test_a_comma_within_a_price(self) -> None:
-        for words in (("A4=0,05,0,20", "*=1,2"), ("A4=1,2", "*=0,10,0.40")):
+        for words in (("A4=0,05,0,20", "*=1,2"), ("A4=1,2", "*=0,05,0.40")):
             options = main.parser().parse_args(["price", "set", *words])
             with self.assertRaisesRegex(InvalidValue, "comma within a price"):
                 options.run(options, None)
