@@ -20,6 +20,7 @@ from papercutd.commands.job_log import add_job_log_command
 from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.migrate_store import add_migrate_store_command
 from papercutd.commands.money import add_money_commands, add_refund_commands
+from papercutd.commands.new_users import add_new_user_commands
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.price import add_price_commands
 from papercutd.commands.purse import PURSE_HELP, add_purse_commands
@@ -104,9 +105,12 @@ def parser() -> argparse.ArgumentParser:
     one = add("add", "add a user", _operation("user.add"), user)
     one.add_argument("name")
     one.add_argument("--full-name", default="")
-    one.add_argument("--balance", default="0", help="opening balance, such as 20.00")
-    one.add_argument("--overdraft", default="0", help="how far below zero the balance may go")
-    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
+    as_rules = "; without: as the new-user rules say"
+    one.add_argument("--balance", help=f"opening balance, such as 20.00{as_rules}")
+    one.add_argument("--overdraft", help=f"how far below zero the balance may go{as_rules}")
+    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=None)
+    one.add_argument("--restricted", action="store_true", default=None)
+    one.add_argument("--group", dest="groups", action="append", help="may be repeated")
     one.add_argument("--administrator", action="store_true")
     one.add_argument("--until", default="never", metavar="2027-01-31", help=UNTIL_HELP)
     one.add_argument("--now", action="store_true", help=NOW_HELP)
@@ -190,6 +194,7 @@ def parser() -> argparse.ArgumentParser:
     add_price_commands(add, group, _operation, _call)
     add_purse_commands(add, group, _operation)
     add_quota_commands(add, group, _operation)
+    add_new_user_commands(add, group, _operation)
     add_report_commands(add, group, _operation)
     add_sample_data_command(add)
     add_migrate_store_command(add)
@@ -510,7 +515,10 @@ def _import(options: argparse.Namespace, config: Any) -> Any:
         rows = [{"line": row.line, "reason": row.reason} for row in found.rejected]
         return {"ok": False, "added": 0, "rejected": rows}
     users = [
-        {"name": u.name, "full_name": u.full_name, "restricted": u.restricted, "source": name}
+        {
+            **{"name": u.name, "full_name": u.full_name, "restricted": u.restricted},
+            **{"source": name, "groups": list(u.groups)},
+        }
         for u in found.users
     ]
     # In parts, each whole: what is interrupted is finished by the same command again.

@@ -78,6 +78,7 @@ WATCHED = (
         ("name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
         ignored=("next_at", "done_account", "last_account", "ran_at"),
     ),
+    Watched("new_user_rule", ("credit_e4", "restricted", "overdraft_e4", "account_selection")),
     Watched("secret", ()),
     Watched(
         "account",

@@ -76,6 +76,8 @@ class UnknownUsers(enum.Enum):
     DENY = "deny"
     #: Printed, and booked to nobody until an administrator assigns it.
     UNCOLLECTED = "uncollected"
+    #: Made a user there and then, who begins as new users do.
+    CREATE = "create"
 
 
 class Payer(enum.Enum):
@@ -155,6 +157,15 @@ class Effective:
         return self.can_decide and Knob.UNKNOWN_USERS.value not in self.unevaluable
 
     @property
+    def creates_unknown(self) -> bool:
+        """Whether somebody unknown is made a user."""
+        return (
+            self.unknown_users is UnknownUsers.CREATE
+            and self.can_decide_unknown
+            and self.policy is not Policy.CLOSED
+        )
+
+    @property
     def takes_passwords(self) -> bool:
         """Of a cut site that is not stale."""
         return self.passwords and not self.unevaluable & _OF_PASSWORDS
@@ -232,7 +243,7 @@ def _least(value: float | None) -> float:
 
 _POLICIES = [Policy.CLOSED, Policy.STRICT, Policy.CAPPED]
 _PAYERS = [Payer.HOLD, Payer.DENY, Payer.SHARED, Payer.PERSONAL]
-_UNKNOWN = [UnknownUsers.HOLD, UnknownUsers.DENY, UnknownUsers.UNCOLLECTED]
+_UNKNOWN = [*(UnknownUsers.HOLD, UnknownUsers.DENY), UnknownUsers.CREATE, UnknownUsers.UNCOLLECTED]
 _KINDS: dict[str, _Kind] = {
     Knob.POLICY.value: _Kind("policy", _word({p.value: p for p in Policy}), _POLICIES.index),
     Knob.CAP.value: _Kind("cap_user_e4", _money, _least),

@@ -25,7 +25,7 @@ WORDS: dict[Knob, str] = {
     Knob.ACCOUNT: "personal, hold, deny, or shared:NAME of a shared account",
     Knob.ACCOUNT_MODE: MODES,
     Knob.ACCOUNT_CHOICE_TIMEOUT: "a time from 10s to 1d, such as 5m",
-    Knob.UNKNOWN_USERS: "hold, deny or uncollected",
+    Knob.UNKNOWN_USERS: "hold, deny, create or uncollected",
     Knob.ALARM_TOTAL: "pages such as 10000pages, an amount such as 500.00, or none",
     Knob.ALARM_AGE: "a time such as 24h, or never",
 }

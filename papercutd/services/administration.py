@@ -29,6 +29,11 @@ from papercutd.services.import_operations import ImportOperations
 from papercutd.services.job_log_operations import JobLogOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
+from papercutd.services.new_user_operations import (
+    NewUserOperations,
+    names_of_groups,
+    unknown_users_check,
+)
 from papercutd.services.operation import Operation, Progress, interruptible, take, uninterrupted
 from papercutd.services.parked_operations import ParkedOperations, parked_of_site
 from papercutd.services.peer_versions import refused_by, versions_check, versions_status
@@ -140,6 +145,7 @@ class StoreOperations:
             **AllowanceOperations(self.store).all(),
             **PurseOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
+            **NewUserOperations(self.store).all(),
             **AdjustOperations(self.store).all(),
             **RefundOperations(self.store).all(),
             **PriceFileOperations(self.store).all(),
@@ -155,24 +161,33 @@ class StoreOperations:
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Add a user with a personal account."""
+        """Add a user with a personal account; what is not given is as the rules for new users
+        say."""
+        restricted = arguments.get("restricted")
         given = take(
-            arguments,
+            {k: v for k, v in arguments.items() if k != "restricted"},
             "name",
             full_name="",
-            balance="0",
-            overdraft="0",
-            restricted=True,
+            balance=None,
+            overdraft=None,
+            groups=[],
             administrator=False,
             until="never",
             now=False,
         )
+        if restricted is not None and not isinstance(restricted, bool):
+            raise InvalidValue("restricted", "is yes or no")
+        amounts = {
+            f"{field}_e4": parse_money_e4(field, given[field])
+            for field in ("balance", "overdraft")
+            if given[field] is not None
+        }
         user = await self.store.add_user(
             given["name"],
             full_name=given["full_name"],
-            balance_e4=parse_amount_e4(given["balance"], field="balance"),
-            overdraft_e4=parse_amount_e4(given["overdraft"], field="overdraft"),
-            restricted=given["restricted"],
+            **amounts,
+            restricted=restricted,
+            groups=names_of_groups(given["groups"]),
             administrator=given["administrator"],
             expires_at=parse_until(given["until"]),
             now=given["now"],
@@ -236,8 +251,9 @@ class StoreOperations:
             {
                 "name": user["name"],
                 "full_name": user.get("full_name", ""),
-                "restricted": user.get("restricted", True),
+                "restricted": user.get("restricted"),
                 "source": user.get("source", "import"),
+                "groups": names_of_groups(list(user.get("groups", ()))),
             }
             for user in given["users"]
         ]
@@ -616,6 +632,7 @@ class ApplicationOperations(StoreOperations):
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
             lost_edits_check(found["lost_edits"]),
             {"name": "quotas", "ok": not waiting, "detail": ", ".join(waiting)},
+            unknown_users_check((await self.store.new_users.unknown()).is_alarmed),
             versions_check(*self._registries()),
             *self._lockouts.checks(self._fighting()),
         ]

@@ -191,7 +191,7 @@ class Clients:
         self, session: ClientSession, find: str, after: str, count_max: int
     ) -> list[tuple[int, str, Purse]]:
         """Shared accounts that this person may charge: (id, name, purse), by name."""
-        user = session.person.id
+        user = session.person.user
         found = await self._store.shared_accounts(user, find, after, count_max)
         return [(id, name, await self._store.purse(id)) for id, name in found]
 

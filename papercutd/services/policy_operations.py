@@ -22,6 +22,7 @@ from papercutd.domain.policy import (
     resolve,
 )
 from papercutd.domain.policy_words import find_knob, parse_value, show_time, show_value
+from papercutd.domain.unknown_users import needs_of
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.site_server import SiteServer
@@ -97,7 +98,8 @@ class PolicyOperations:
                 raise InvalidValue(knob.value, "is of a site as a whole: leave the group away")
             if knob in EVERYWHERE_ONLY and site != ANY:
                 raise InvalidValue(knob.value, "is the same everywhere: leave the site away")
-            value, needs = parse_value(knob, text, shared), NEEDED_FOR.get(knob, "")
+            value = parse_value(knob, text, shared)
+            needs = NEEDED_FOR.get(knob, "") or needs_of(knob.value, value)
             rules.append(Rule(knob.value, value, site, group, needs))
         await self._store.change_rules(set=rules)
         return {

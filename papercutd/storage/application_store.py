@@ -58,6 +58,7 @@ from papercutd.storage.merging import Merging
 from papercutd.storage.money_store import MoneyStore
 from papercutd.storage.monthly_report import MonthlyStore
 from papercutd.storage.needs import read_lacking
+from papercutd.storage.new_user_store import NewUserStore
 from papercutd.storage.parked import Retried, read_parked, retry_parked
 from papercutd.storage.people import (
     Device,
@@ -153,6 +154,7 @@ class ApplicationStore(AdministeredStore):
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
         self.shared = SharedAccountStore(self, log, self.directory, wall_s)
+        self.new_users = NewUserStore(self, log, self.directory, self.charging.unknown, wall_s)
         self.schedules = Schedules(log, self.accounts)
         self.money = MoneyStore(self, log, wall_s)
         self.purses = PurseStore(self, log)

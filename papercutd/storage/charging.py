@@ -30,6 +30,7 @@ from papercutd.domain.job import (
     device_owner,
     is_run,
 )
+from papercutd.domain.policy import UnknownUsers
 from papercutd.domain.pricing import (
     Dearest,
     PriceLine,
@@ -61,6 +62,7 @@ from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
 from papercutd.storage.shared_access import NO_CHOICE, choose, markup_of, most_markup_of
 from papercutd.storage.timeline import is_lost
+from papercutd.storage.unknown_users import Met, UnknownPeople
 
 T = TypeVar("T")
 _ENCODE = msgspec.json.Encoder().encode
@@ -147,6 +149,7 @@ class Charging:
         self._directory = directory
         self._allowances = allowances
         self._wall_s = wall_s
+        self.unknown = UnknownPeople(log, directory, wall_s)
         self._prices: dict[int, PriceList] = {}
         #: Settings read since they were said to stand; None: they may change at any time.
         self._standing: dict[tuple[Any, ...], Any] | None = None
@@ -227,11 +230,16 @@ class Charging:
         waits = check_printer(connection, "", request, site)
         prices = self.prices_now(connection)
         person = self._directory.find_person(connection, request.user_name)
+        met = Met(person)
+        if person is None:
+            met = self.unknown.meet(connection, request, asker.identity)
+            person = met.person
         user = None if person is None else person.id
         lines = price_for(connection, "", request.document, prices, request.printer, user)
         now = self._wall_s()
         transfer = account = None
-        verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
+        held = person is None and met.what is UnknownUsers.HOLD
+        verdict, reason = Verdict.HOLD if held else Verdict.DENY, Reason.UNKNOWN_USER
         settled, chosen = Settled(), NO_CHOICE
         if person is not None:
             settled = settle_here(connection, self._setting, request, person)

@@ -63,6 +63,7 @@ from papercutd.storage.records import (
 from papercutd.storage.scope import check_printer, check_step
 from papercutd.storage.shared_access import choose
 from papercutd.storage.site_journal import append_body, current_stream, read_mark
+from papercutd.storage.users_met_here import decide_met, keep_met
 from papercutd.storage.values import Purse
 from papercutd.storage.vouchers_here import with_vouchers
 
@@ -137,6 +138,8 @@ class Deciding:
         if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
+            if policy.creates_unknown and not waits:
+                return decide_met(connection, decision, request, policy, self._wall_s())
             return _decide_unknown(decision, policy, waits)
         settled = _settle(request, policy, person[4], person[5])
         is_own_choice = request.account is not None
@@ -198,14 +201,20 @@ class Deciding:
                 Record(REFUSED, request.key, *self._now(connection), None, request, decision),
             )
         escrow_e4 = decision.amount_e4 if decision.allowance else 0
+        met = ""
+        if decision.allowed and decision.user is None and origin == "own":
+            policy = read_policy(connection, None, self.dated_s())
+            if policy.creates_unknown:
+                position, wall_s = self._now(connection)
+                met = keep_met(connection, request, position, wall_s)
         connection.execute(
             "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4, state,"
-            " origin, body, request, number, decided_at, escrow_e4)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " origin, body, request, number, decided_at, escrow_e4, met)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(request.key, request.provider, request.job_uuid, decision.user),
                 *(decision.account, decision.amount_e4 if decision.allowed else 0, state, origin),
-                *(_ENCODE(decision), _ENCODE(request), number, self._wall_s(), escrow_e4),
+                *(_ENCODE(decision), _ENCODE(request), number, self._wall_s(), escrow_e4, met),
             ),
         )
         if escrow_e4 and decision.user is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import attrs
@@ -16,6 +16,7 @@ from papercutd.domain.price_check import check_prices
 from papercutd.domain.pricing import PriceList
 from papercutd.domain.purses import MAIN
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Rejected
+from papercutd.storage import new_users
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.claims import Claims
@@ -190,9 +191,10 @@ class Directory:
         name: str,
         *,
         full_name: str = "",
-        restricted: bool = True,
-        balance_e4: int = 0,
-        overdraft_e4: int = 0,
+        restricted: bool | None = None,
+        balance_e4: int | None = None,
+        overdraft_e4: int | None = None,
+        groups: Sequence[str] = (),
         administrator: bool = False,
         source: str = "local",
         expires_at: float | None = None,
@@ -201,9 +203,17 @@ class Directory:
     ) -> int:
         """A new user with a personal account; the opening balance is a transfer.
 
-        Raises NameKept for a name that somebody else bore lately, unless ``now``.
+        What is None is as the rules for new users say (storage/new_users.py), by the ``groups``
+        that the user is put into. Raises NotFound, and NameKept for a name that somebody else
+        bore lately, unless ``now``.
         """
         folded = check_user_name(name)
+        joined = new_users.ids_of_groups(connection, groups)
+        start = new_users.read_start(connection, joined)
+        if balance_e4 is None:
+            balance_e4, entry = start.credit_e4, attrs.evolve(entry, reason=new_users.REASON)
+        restricted = start.restricted if restricted is None else restricted
+        overdraft_e4 = start.overdraft_e4 if overdraft_e4 is None else overdraft_e4
         if overdraft_e4 < 0:
             raise InvalidValue("overdraft", "is the amount a balance may go below zero, not less")
         check_amount_e4(balance_e4, field="balance")
@@ -230,6 +240,7 @@ class Directory:
         )
         self._log.touch("user", user)
         self._log.touch("account", account)
+        new_users.join_groups(connection, self._log, (user,), joined)
         if balance_e4:
             self.adjust(connection, account, balance_e4, entry)
         return user

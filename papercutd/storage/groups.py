@@ -86,6 +86,7 @@ class Groups:
                 if table == "group_member":
                     count += 1
                     left(connection, group, int(user), self._log.number)
+        connection.execute("DELETE FROM new_user_rule WHERE user_group = ?", (group,))
         Nesting(self._log).forget(connection, group)
         # What no name can be: names hold no control characters.
         connection.execute(

@@ -26,7 +26,7 @@ from papercutd.storage.listings import AT_SITES
 from papercutd.storage.people import CARD_KEY, heir_of_user, read_secret
 
 #: Lines of one piece: what an interactive request waits for at the most.
-PIECE_LINES = 25
+PIECE_LINES = 64
 #: Lines of one statement that puts them aside, or throws them away.
 AT_ONCE_MAX = 500
 
@@ -41,6 +41,8 @@ class ImportSettings:
     now: bool = False
     #: No line makes a user: the users are there.
     is_of_cards: bool = False
+    #: New users are put into these.
+    groups: tuple[str, ...] = ()
 
 
 @attrs.frozen

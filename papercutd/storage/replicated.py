@@ -178,6 +178,14 @@ TABLES: dict[str, Replicated] = {
             "site_policy",
             since=2,
         ),
+        Replicated(
+            "new_user_rule",
+            "user_group",
+            ("user_group", "credit_e4", "restricted", "overdraft_e4", "account_selection"),
+            "new_user_rule",
+            "user_group = 0",
+            since=2,
+        ),
         Replicated("card", "hash", ("hash", "user"), "card"),
         Replicated("notice", "id", ("id", "user", "kind", "at"), "notice", since=2),
         Replicated(

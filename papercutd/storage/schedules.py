@@ -19,13 +19,14 @@ from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, give_back_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.engine import Connection
+from papercutd.storage.credits import Credit, give_all
+from papercutd.storage.engine import Connection, insert_rows
 from papercutd.storage.listings import Row, rows
 from papercutd.storage.purses import find_kind
 from papercutd.storage.timeline import next_id
 
 #: Accounts of one piece: what an interactive request waits for at the most.
-PIECE_ACCOUNTS = 100
+PIECE_ACCOUNTS = 200
 #: A run so long overdue waits for an administrator: more likely than so long an absence is
 #: a clock that is wrong.
 LATE_MAX_S = 35 * 86_400
@@ -35,8 +36,12 @@ SCHEDULES_MAX = 100
 AMOUNT_MAX_E4 = 10**9
 #: Every open personal account that is restricted.
 RESTRICTED = "restricted"
+#: Else it is one shared account: so with its id behind it.
+SHARED = "account:"
 #: The same at a site, of the replica's accounts.
 IS_RESTRICTED = "kind = 'personal' AND restricted = 1 AND closed = 0 AND merged_into IS NULL"
+#: A shared account that is open.
+IS_SHARED = "kind = 'shared' AND closed = 0"
 #: What purses lent to sites.
 _LENT = (
     "COALESCE((SELECT SUM(left_e4) FROM purse_lent JOIN allowance"
@@ -72,6 +77,7 @@ class Schedule:
     amount_e4: int
     rule: Rule
     cap_e4: int | None = None
+    #: RESTRICTED, or ``of_account`` of a shared account.
     whom: str = RESTRICTED
     #: The name of the purse that it fills; empty: the main one.
     purse: str = ""
@@ -84,9 +90,21 @@ class Schedule:
             raise InvalidValue("amount", "is not above zero, or above 100000.00")
         if self.cap_e4 is not None and not 0 < self.cap_e4 <= 10**13:
             raise InvalidValue("cap", "is not above zero, or out of bounds")
-        if self.whom != RESTRICTED:
-            raise InvalidValue("whom", f"is {RESTRICTED}")
+        if self.whom != RESTRICTED and account_of(self.whom) is None:
+            raise InvalidValue("whom", f"is {RESTRICTED}, or a shared account")
         self.rule.check()
+
+
+def of_account(account: int) -> str:
+    """``whom`` of a quota of one shared account."""
+    return f"{SHARED}{account}"
+
+
+def account_of(whom: str) -> int | None:
+    """The shared account that ``whom`` names; None: it names none."""
+    number = whom.removeprefix(SHARED)
+    is_one = number != whom and number.isascii() and number.isdecimal() and len(number) <= 15
+    return int(number) if is_one else None
 
 
 @attrs.frozen
@@ -115,6 +133,8 @@ class _Run:
     last_account: int
     period: str
     purse: int
+    #: Of one shared account: which.
+    account: int | None
 
 
 class Schedules:
@@ -130,6 +150,9 @@ class Schedules:
         Raises InvalidValue, AlreadyExists.
         """
         schedule.check()
+        account = account_of(schedule.whom)
+        if account is not None:
+            check_shared(connection, account)
         taken = connection.execute(
             "SELECT 1 FROM schedule WHERE name = ? AND removed = 0", (schedule.name,)
         ).fetchone()
@@ -156,11 +179,31 @@ class Schedules:
         self._log.touch("schedule", number)
         return number
 
+    def change(
+        self, connection: Connection, name: str, amount_e4: int | None, cap_e4: int | str | None
+    ) -> None:
+        """Other figures from the next run on; ``cap_e4`` ``none``: no cap, None: as it is.
+
+        Its moments stay: a period has one run. Raises NotFound, and InvalidValue while a run is
+        under way, of which everybody is to have the same.
+        """
+        run = self._resting(connection, name)
+        schedule = Schedule(
+            name,
+            run.amount_e4 if amount_e4 is None else amount_e4,
+            run.rule,
+            None if cap_e4 == "none" else run.cap_e4 if cap_e4 is None else int(cap_e4),
+        )
+        schedule.check()
+        connection.execute(
+            "UPDATE schedule SET amount_e4 = ?, cap_e4 = ? WHERE id = ?",
+            (schedule.amount_e4, schedule.cap_e4, run.schedule),
+        )
+        self._log.touch("schedule", run.schedule)
+
     def remove(self, connection: Connection, name: str) -> None:
         """No more runs, and no promise; raises NotFound, InvalidValue while one is under way."""
-        run = self._read(connection, name)
-        if run.last_account:
-            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        run = self._resting(connection, name)
         connection.execute("UPDATE schedule SET removed = 1 WHERE id = ?", (run.schedule,))
         self._log.touch("schedule", run.schedule)
 
@@ -169,9 +212,7 @@ class Schedules:
 
         Raises NotFound, InvalidValue while a run is under way.
         """
-        run = self._read(connection, name)
-        if run.last_account:
-            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        run = self._resting(connection, name)
         next_at = max(run.due_at, run.rule.next_due(now_s))
         connection.execute("UPDATE schedule SET next_at = ? WHERE id = ?", (next_at, run.schedule))
         self._log.touch("schedule", run.schedule)
@@ -194,32 +235,33 @@ class Schedules:
             return None
         if not run.last_account:
             run = self._begin(connection, run, now_s)
+        whose = IS_RESTRICTED if run.account is None else IS_SHARED
         found = connection.execute(
             f"SELECT id, {_OF_MAIN if run.purse == MAIN else _OF_PURSE} FROM account"
-            f" WHERE id > ?3 AND id <= ?4 AND {IS_RESTRICTED} AND ?6 > 0 ORDER BY id LIMIT ?5",
+            f" WHERE id > ?3 AND id <= ?4 AND {whose} AND ?6 > 0 ORDER BY id LIMIT ?5",
             (
                 *(run.due_at, run.schedule, run.done_account, run.last_account),
                 *(PIECE_ACCOUNTS, run.purse),
             ),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
+        credits, kept = [], []
         for account, balance_e4 in found:
             done = credit_of(run.amount_e4, run.cap_e4, balance_e4)
             if done.credit_e4:
-                entry = _entry(run, account, now_s)
-                self._accounts.into_purse(
-                    connection, ADJUSTMENT, account, run.purse, done.credit_e4, entry
-                )
+                key = f"quota/{run.schedule}/{run.period}/{account}"
+                credits.append(Credit(account, done.credit_e4, key, f"{run.name} {run.period}"))
             if done.withheld_e4:
-                connection.execute(
-                    "INSERT INTO withheld VALUES (?, ?, ?, ?, ?, ?, ?)",
+                kept.append(
                     (
                         *(account, run.due_at, run.schedule, run.period),
                         *(done.withheld_e4, done.withheld_e4, done.over_e4),
-                    ),
+                    )
                 )
             credited_e4 += done.credit_e4
             withheld_e4 += done.withheld_e4
+        self._give(connection, run, credits, now_s)
+        insert_rows(connection, "withheld", kept)
         is_last = len(found) < PIECE_ACCOUNTS
         upto = run.last_account if is_last else found[-1][0]
         connection.execute(
@@ -243,6 +285,19 @@ class Schedules:
         self._advance(connection, run, upto, is_last)
         return QuotaPiece(run.name, run.period, len(found), credited_e4, withheld_e4, is_last)
 
+    def _give(
+        self, connection: Connection, run: _Run, credits: Sequence[Credit], now_s: float
+    ) -> None:
+        entry = _entry(run, now_s)
+        if run.purse == MAIN:
+            give_all(connection, self._log, credits, entry)
+            return
+        for one in credits:
+            said = attrs.evolve(entry, key=one.key, reason=one.reason)
+            self._accounts.into_purse(
+                connection, ADJUSTMENT, one.account, run.purse, one.amount_e4, said
+            )
+
     def _due(
         self, connection: Connection, now_s: float, name: str | None, believed: bool
     ) -> _Run | None:
@@ -263,6 +318,9 @@ class Schedules:
             " VALUES (?, ?, ?, ?, ?)",
             (run.schedule, run.period, run.due_at, now_s, self._log.number),
         )
+        if run.account is not None:
+            # All of it is one piece.
+            return attrs.evolve(run, done_account=run.account - 1, last_account=run.account)
         return attrs.evolve(run, last_account=last)
 
     def _advance(self, connection: Connection, run: _Run, upto: int, is_last: bool) -> None:
@@ -279,6 +337,13 @@ class Schedules:
             )
         self._log.touch("schedule", run.schedule)
 
+    def _resting(self, connection: Connection, name: str) -> _Run:
+        """Raises NotFound, and InvalidValue while a run is under way."""
+        run = self._read(connection, name)
+        if run.last_account:
+            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        return run
+
     def _read(self, connection: Connection, name: str) -> _Run:
         found = connection.execute(
             f"SELECT {_COLUMNS} FROM schedule WHERE name = ? AND removed = 0", (name,)
@@ -289,26 +354,27 @@ class Schedules:
 
 
 _COLUMNS = (
-    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account, purse"
+    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account,"
+    " purse, whom"
 )
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
-    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, purse = row
+    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, purse, whom = row
     rule = Rule(period, day, minute)
     named = rule.name_of(due_at)
-    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, purse)
+    of = (purse, account_of(whom))
+    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, *of)
 
 
-def _entry(run: _Run, account: int, now_s: float) -> Entry:
+def _entry(run: _Run, now_s: float) -> Entry:
     return Entry(
-        key=f"quota/{run.schedule}/{run.period}/{account}",
+        key="",
         price_version=0,
         who="quota",
         place="",
         claimed_at=run.due_at,
         received_at=now_s,
-        reason=f"{run.name} {run.period}",
     )
 
 
@@ -387,13 +453,32 @@ def give_back(
     return total_e4
 
 
+def check_shared(connection: Connection, account: int) -> None:
+    """Raises NotFound for what is no open shared account."""
+    found = connection.execute(
+        f"SELECT 1 FROM account WHERE id = ? AND {IS_SHARED}", (account,)
+    ).fetchone()
+    if found is None:
+        raise NotFound("account", str(account))
+
+
+def find_shared(connection: Connection, name: str) -> int:
+    """The open shared account called ``name``; raises NotFound."""
+    found = connection.execute(
+        f"SELECT id FROM account WHERE lower(name) = lower(?) AND {IS_SHARED}", (name,)
+    ).fetchall()
+    if len(found) != 1:
+        raise NotFound("account", name)
+    return int(found[0][0])
+
+
 # What administrators look at.
 
 _SHOWN = (
     "SELECT name, amount_e4, cap_e4, period, day, minute, whom, next_at, ran_at, last_account > 0"
     " AS is_running, COALESCE((SELECT name FROM purse_kind WHERE purse_kind.id = schedule.purse),"
-    f" '{MAIN_NAME}') AS purse"
-    " FROM schedule WHERE removed = 0"
+    f" '{MAIN_NAME}') AS purse, (SELECT account.name FROM account WHERE kind = 'shared'"
+    f" AND '{SHARED}' || account.id = whom) AS account FROM schedule WHERE removed = 0"
 )
 
 

@@ -20,6 +20,7 @@ from tests.simulation.core_devices import LOGIN_S, DeviceLoad
 from tests.simulation.core_held_stage import Held
 from tests.simulation.core_logic import Logic
 from tests.simulation.core_lost_edits import Edits
+from tests.simulation.core_newcomers import Newcomers
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
@@ -58,6 +59,7 @@ class CoreScenario:
             funds=profile.funds,
             has_shared=profile.has_shared,
             has_choices=profile.has_choices,
+            newcomers=Newcomers(world) if profile.has_newcomers else None,
         )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
@@ -125,6 +127,9 @@ class CoreScenario:
         self.oracle.check_end()
         self.installation.check_shared()
         self.absence.check_end()
+        centre = self.world.nodes[APPLICATION].disk.connection("application.db")
+        if self.installation.newcomers is not None:
+            self.installation.newcomers.check_end(centre)
         if self.held is not None:
             self.held.checks.check_end()
         if self.choices is not None:
@@ -146,6 +151,8 @@ class CoreScenario:
         )
         if self.installation.people and rng.random() < 0.6:
             user = rng.choice(sorted(self.installation.people))
+        if self.installation.newcomers is not None and rng.random() < 0.5:
+            user = self.installation.newcomers.name()
         user = chooser or user
         pages = rng.randint(1, PAGES_MAX)
         node = self.world.nodes[name]

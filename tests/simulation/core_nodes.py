@@ -42,6 +42,7 @@ from tests.simulation.core_choices import ACCOUNTS, CHOOSERS, prepare
 from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.core_held import add_printers
+from tests.simulation.core_newcomers import Newcomers
 from tests.simulation.core_shared import SharedAccounts
 from tests.simulation.network import identify
 from tests.simulation.node import Node
@@ -141,6 +142,7 @@ class CoreInstallation:
         funds: float = 1.0,
         has_shared: bool = False,
         has_choices: bool = False,
+        newcomers: Newcomers | None = None,
     ) -> None:
         """``people``: more users and what they have; ``policy``: of both sites.
 
@@ -158,6 +160,7 @@ class CoreInstallation:
         self.paper_out: dict[str, str] = {}
         self.policy = policy
         self.funds = funds
+        self.newcomers = newcomers
         self.people = dict(people or {})
         self.purses = PURSES
         self.shared = SharedAccounts(world) if has_shared else None
@@ -256,6 +259,8 @@ class CoreInstallation:
         store.write(objects)
         if self.shared is not None:
             self.shared.prepare(store)
+        if self.newcomers is not None:
+            self.newcomers.prepare(store, self.world.epoch_s)
         for _ in range(10):
             clock.advance(0)
         node.disk.crashed()

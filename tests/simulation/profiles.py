@@ -39,6 +39,8 @@ class Profile:
     has_choices: bool = False
     #: Some users come and go.
     has_people: bool = False
+    #: People whom nobody knows print too (core_newcomers.py).
+    has_newcomers: bool = False
     #: Of both sites.
     policy: str = "capped"
     #: A run's own factor on all rates is drawn between these.
@@ -121,6 +123,13 @@ PEOPLE = attrs.evolve(
     _restoring("people", {"F43": 1.0, "F49": 0.7, "F53": 0.7, "F54": 1.0, "F55": 1.5, "F42": 1.0}),
     has_people=True,
 )
+#: People whom no server knows, while sites are cut, prices change and quotas run.
+NEWCOMERS = attrs.evolve(
+    BASE,
+    name="newcomers",
+    has_newcomers=True,
+    rates={**_HALF, "F5": 2.0, "F6": 1.0, "F7": 1.0, "F42": 1.0, "F53": 1.0},
+)
 #: Sites spend what they were granted, and nothing else.
 STRICT = attrs.evolve(
     BASE,
@@ -167,6 +176,7 @@ _ALL = (
         DISKS,
         APP_RESTORE_CLONE,
         PEOPLE,
+        NEWCOMERS,
         STRICT,
         STRICT_RESTORE,
         POLICY,

@@ -62,7 +62,7 @@ SEEDS = (
     ("devices", 101, 20),
     *((p, 1, 20) for p in ("held", "strict", "strict-restore", "disks")),
     *((p, 1, 10) for p in ("app-restore-clone", "mixed-held", "policy", "gone")),
-    *((p, 1, 5) for p in ("calm", "calm-strict", "again")),
+    *((p, 1, 5) for p in ("calm", "calm-strict", "again", "newcomers")),
     ("choices", 1, 3),
 )
 #: Some seconds each: the runner's workers end together.
