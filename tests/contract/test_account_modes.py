@@ -14,8 +14,8 @@ from tests.support.stores import completion, request
 class ModesContract(PeopleBase):
     def setUp(self) -> None:
         super().setUp()
-        self.physics = self.call("add_account", "Physics", 0, False)
-        self.chemistry = self.call("add_account", "Chemistry", 0, False)
+        self.physics = self.result(self.centre.store.shared.add("Physics"))
+        self.chemistry = self.result(self.centre.store.shared.add("Chemistry"))
         self.number = 0
 
     def mode(self, text: str, name: str = "anna") -> None:

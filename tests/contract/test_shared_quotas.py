@@ -22,8 +22,8 @@ class SharedContract:
         self.patch(schedules, "PIECE_ACCOUNTS", 2)
         world = self.world = QuotaWorld(PLAIN, engine=self.engine)
         self.store, self.result = world.centre.store, world.turner.result
-        self.account = self.result(self.store.add_account("School", 10_000, True))
-        self.other = self.result(self.store.add_account("Library", 10_000, True))
+        self.account = self.result(self.store.shared.add("School", 10_000, {"restricted": True}))
+        self.other = self.result(self.store.shared.add("Library", 10_000, {"restricted": True}))
 
     def tearDown(self) -> None:
         self.assertEqual(self.result(self.store.verify()), [])

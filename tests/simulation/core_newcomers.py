@@ -43,7 +43,7 @@ class Newcomers:
         new.set_unknown(None, self._at_centre, None)
         rule = PolicyRule(knob, what, needs=needs_of(knob, what))
         store.rules.change_rules(set=(rule,))
-        store.add_account(SCHOOL, SCHOOL_E4, True)
+        store.shared.add(SCHOOL, SCHOOL_E4, {"restricted": True})
         # Of the second whole minute of the run, and never again within it.
         minute = (int(epoch_s // 60) + 2) % 1_440
 

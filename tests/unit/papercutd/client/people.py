@@ -57,7 +57,7 @@ class Store:
     def secret(self, name: str) -> Deferred[str | None]:
         return succeed(self.secrets.get(name))
 
-    def shared_accounts(self, find: str, after: str, count: int) -> Deferred[list[Any]]:
+    def shared_accounts(self, user: int, find: str, after: str, count: int) -> Deferred[list[Any]]:
         return succeed([])
 
     def lockouts(self) -> Deferred[list[Any]]:

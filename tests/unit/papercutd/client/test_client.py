@@ -310,7 +310,7 @@ class WatchTests(ClientCase):
     def share(self) -> None:
         self.store.purses[31] = self.store.purses[70]
         self.store.shared_accounts = (  # type: ignore[method-assign]
-            lambda find, after, count: succeed([] if after else [(31, "Physics")])
+            lambda user, find, after, count: succeed([] if after else [(31, "Physics")])
         )
 
     def test_a_rule(self) -> None:

@@ -43,7 +43,7 @@ class PriceCommandTests(SynchronousTestCase):
     def test_pages(self) -> None:
         words = ("--pages", "10", "--colour", "3", "--duplex", "--copies", "2", "--user", "anna")
         text = self.run_command("price", "test", *words)
-        asked = {"copies": 2, "duplex": True, "user": "anna", "printer": ""}
+        asked = {"copies": 2, "duplex": True, "user": "anna", "printer": "", "account": ""}
         self.assertEqual(self.asked, [("price.test", {"groups": [["A4", 10, 3]], **asked})])
         self.assertIn("A4 grey: 19 x 0.05 = 0.95", text)
         self.assertIn("anna can spend 0.50: not enough", text)

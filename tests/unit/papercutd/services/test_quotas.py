@@ -72,7 +72,7 @@ class OperationTests(SynchronousTestCase):
 
     def test_custom_and_of_an_account(self) -> None:
         store = self.world.centre.store
-        self.world.turner.result(store.add_account("School", 0, True))
+        self.world.turner.result(store.shared.add("School", 0, {"restricted": True}))
         made = self.call(
             "add",
             name="term",
