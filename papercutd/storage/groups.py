@@ -14,7 +14,7 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
-from papercutd.storage.member_history import joined, left
+from papercutd.storage.member_history import join, left
 from papercutd.storage.nested_groups import read_nested, with_inner
 from papercutd.storage.nesting import Nesting
 from papercutd.storage.site_scopes import sites_in_need, touch_person
@@ -108,15 +108,7 @@ class Groups:
         changed = 0
         for user in add:
             id = self._directory.id_of_user(connection, user)
-            key = f"{group}.{id}"
-            done = connection.execute(
-                "INSERT INTO group_member VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (key, group, id),
-            )
-            changed += done.rowcount
-            if done.rowcount:
-                joined(connection, group, id, self._log.number)
-            self._log.touch("group_member", key)
+            changed += join(connection, self._log, group, id)
             if is_scope:
                 touch_person(connection, self._log, id)
         for user in remove:

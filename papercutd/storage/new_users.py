@@ -15,6 +15,7 @@ from papercutd.errors import NotFound
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row, rows
+from papercutd.storage.member_history import join
 from papercutd.storage.nested_groups import all_groups_of
 from papercutd.storage.site_scopes import sites_in_need, touch_person
 
@@ -127,12 +128,7 @@ def join_groups(
     for group in groups:
         is_scope = bool(sites_in_need(connection, group))
         for user in ids:
-            key = f"{group}.{user}"
-            connection.execute(
-                "INSERT INTO group_member VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (key, group, user),
-            )
-            log.touch("group_member", key)
+            join(connection, log, group, user)
             if is_scope:
                 touch_person(connection, log, user)
 

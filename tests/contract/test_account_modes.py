@@ -14,8 +14,12 @@ from tests.support.stores import completion, request
 class ModesContract(PeopleBase):
     def setUp(self) -> None:
         super().setUp()
-        self.physics = self.result(self.centre.store.shared.add("Physics"))
-        self.chemistry = self.result(self.centre.store.shared.add("Chemistry"))
+        self.physics = self.turner.result(
+            self.centre.store.shared.add("Physics", 0, {"restricted": False})
+        )
+        self.chemistry = self.turner.result(
+            self.centre.store.shared.add("Chemistry", 0, {"restricted": False})
+        )
         self.number = 0
 
     def mode(self, text: str, name: str = "anna") -> None:

@@ -157,7 +157,7 @@ class StatementTests(Case):
     def test_rules_of_who_pays_cost_none(self) -> None:
         """A default for everybody, one of a group, and somebody who has not answered."""
         store = self.centre.store
-        self.turner.result(store.shared.add("Physics", 10**6))
+        self.turner.result(store.shared.add("Physics", 10**6, {"restricted": False}))
         group = self.turner.result(store.rules.add_group("students"))
         self.turner.result(store.rules.change_group("students", add=["u1"]))
         rules = [

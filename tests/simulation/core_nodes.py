@@ -233,7 +233,7 @@ class CoreInstallation:
             for name, (_, balance_e4) in CHOOSERS.items():
                 store.add_user(name, balance_e4=balance_e4, restricted=balance_e4 > 0)
             for name in ACCOUNTS:
-                store.shared.add(name, 0)
+                store.shared.add(name, 0, {"restricted": False})
 
         def objects(c: Any) -> None:
             for name in SITES:

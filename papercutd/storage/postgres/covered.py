@@ -97,6 +97,8 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
         Need("site_policy", "site", 1),
         Need("site_policy", "knob", 2),
     ),
+    # unknown_users.read_what: they are read whole.
+    "SELECT what FROM unknown_user_setting WHERE site IN (?, ?) ORDER BY site DESC LIMIT 1": (),
     # account_settling.read_rules_anywhere
     "SELECT knob, value, site, user_group, needs, below FROM site_policy"
     " WHERE site = 0 AND knob = ?": (Need("site_policy", "knob anywhere"),),

@@ -42,12 +42,14 @@ _WRITTEN = {
 #: Of which rows are deleted as well.
 _DELETED = ("hold", "run")
 #: Of which all rows are read: at most a hundred.
-_WHOLE = ("schedule", "purse_kind")
+_WHOLE = ("schedule", "purse_kind", "unknown_user_setting")
 _SCHEMA = "application"
-#: What a batch wants, and the rules for any site of who pays: with one statement.
+#: What a batch wants, the rules for any site of who pays, and what becomes of unknown people: with
+#: one statement.
 _READ = (
     "SELECT read_set(?), (SELECT CAST(json_agg(t) AS TEXT) FROM site_policy AS t"
-    f" WHERE site = {ANY} AND knob IN ({', '.join(repr(knob) for knob in KNOBS_ANYWHERE)}))"
+    f" WHERE site = {ANY} AND knob IN ({', '.join(repr(knob) for knob in KNOBS_ANYWHERE)})),"
+    " (SELECT CAST(json_agg(t) AS TEXT) FROM unknown_user_setting AS t)"
 )
 _WRITE = "SELECT write_set(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: Of the prices, so many newest versions are read: the one in force is among them.
@@ -179,10 +181,11 @@ class Workspace(sqlite3.Connection):
         began = self._run("BEGIN")
         self.database.execute("BEGIN IMMEDIATE")
         asked = _asked(self._wanted)
-        text, rules = self.database.execute(_READ, (_told(asked),)).fetchone()
+        text, rules, unknown = self.database.execute(_READ, (_told(asked),)).fetchone()
         passing("set-read")
         read = msgspec.json.decode(text)
         # Other knobs than the one that read_set reads.
+        read["unknown_user_setting"] = msgspec.json.decode(unknown or "[]")
         read["site_policy"] = (read["site_policy"] or []) + msgspec.json.decode(rules or "[]")
         for table, columns in self._columns.items():
             rows = read.get(table)
