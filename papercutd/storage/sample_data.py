@@ -325,7 +325,7 @@ class SampleData:
             name = f"sample{number + 1:08}"
             row = (
                 *(account, "personal", name, user, None, None, 1, 0, self._opening_e4),
-                *(self._spent[number], 0, 0, None),
+                *(self._spent[number], 0, 0, None, 0, None),
             )
             rows.append(row)
             seals.append(seal_of("account", account, row))
