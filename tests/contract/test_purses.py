@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import attrs
+from hypothesis import HealthCheck, given, settings
 
 from papercutd.domain.decision import Reason, Verdict
-from papercutd.domain.schedule import Rule
+from papercutd.domain.schedule import Rule, credit_of, parse_due
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.purse_operations import PurseOperations
@@ -14,7 +15,9 @@ from papercutd.services.transaction_operations import TransactionOperations
 from papercutd.storage.schedules import Schedule
 from tests.contract.test_allowances import Strict
 from tests.contract.test_money_acts import MoneyBase
+from tests.contract.test_quotas import OPS, Quotas
 from tests.support.engines import on_every_engine
+from tests.support.quotas import DAILY, OPENING_E4
 from tests.support.stores import completion, request
 
 
@@ -429,6 +432,53 @@ class StrictContract(Strict):
         self.assertEqual(self.shown(), {"quota": 4_500, "cash": 100_000})
         self.heal()
         self.assertExact()
+
+
+class AnyOrderContract(Quotas):
+    once = True
+
+    @settings(
+        max_examples=12,
+        deadline=None,
+        suppress_health_check=[HealthCheck.differing_executors],
+    )
+    @given(OPS)
+    def test_all_purses_together_come_out_the_same(self, ops) -> None:
+        """Whether a charge or the run that fills the quota was posted first."""
+        world = self.world(attrs.evolve(DAILY, purse="quota"))
+        for what, *with_what in ops:
+            if what == "advance":
+                world.advance(*with_what)
+            elif what == "run":
+                world.run(*with_what)
+            elif what == "ask":
+                world.ask(*with_what)
+            elif what == "complete" and world.open:
+                world.complete(*with_what)
+            elif what == "forward":
+                world.branch.forward(world.centre, world.site)
+            elif what == "follow":
+                world.branch.follow(world.centre)
+        world.heal()
+        for name in ("anna", "ben", "cleo"):
+            found = self.result(world.centre.store.user(name))["balance_e4"]
+            self.assertEqual(found, self.expected(world, name), name)
+        self.assertEqual(self.result(world.centre.store.verify()), [])
+
+    def expected(self, world, name: str) -> int:
+        """Runs and charges in the order of their decisions, the quota spent first."""
+        mine = [one for one in world.all if one.user == name]
+        left = [(parse_due(one.decision.promise), one.decision.amount_e4) for one in mine]
+        quota_e4, cash_e4 = 0, OPENING_E4
+        for due, schedule in [*world.due(), (None, None)]:
+            for named, amount_e4 in list(left):
+                if due is None or named < due:
+                    left.remove((named, amount_e4))
+                    part_e4 = min(quota_e4, amount_e4)
+                    quota_e4, cash_e4 = quota_e4 - part_e4, cash_e4 - (amount_e4 - part_e4)
+            if due is not None:
+                quota_e4 += credit_of(schedule.amount_e4, schedule.cap_e4, quota_e4).credit_e4
+        return quota_e4 + cash_e4
 
 
 on_every_engine(globals())
