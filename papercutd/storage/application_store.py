@@ -7,6 +7,7 @@ turns each call into an operation of the one group-committing writer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -400,9 +401,13 @@ class ApplicationStore(AdministeredStore):
         return self.read(lambda c: read_changes(c, number, entries_max, bytes_max))
 
     def snapshot(
-        self, scope: SiteScope = EVERYBODY, grouped: bool = True
+        self,
+        scope: SiteScope = EVERYBODY,
+        grouped: bool = True,
+        grew: Callable[[SnapshotImage], None] = lambda image: None,
     ) -> Deferred[SnapshotImage]:
-        return self.read_long(lambda c: read_snapshot(c, scope, grouped))
+        told = partial(self._long_reader.tell, grew)
+        return self.read_long(lambda c: read_snapshot(c, scope, grouped, told))
 
     def scope(self, site: str) -> Deferred[SiteScope]:
         """Which people ``site`` is sent."""

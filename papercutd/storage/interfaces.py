@@ -219,8 +219,15 @@ class IApplicationStore(IJobStore):
     def resend(table: str, keys: Sequence[int | str]) -> Deferred[Position]:
         """Send these rows again as changes, all of them at the position or before."""
 
-    def snapshot(scope: SiteScope = EVERYBODY, grouped: bool = True) -> Deferred[SnapshotImage]:
-        """All replicated rows within ``scope`` at one position; ``grouped``: by table."""
+    def snapshot(
+        scope: SiteScope = EVERYBODY,
+        grouped: bool = True,
+        grew: Callable[[SnapshotImage], None] = lambda image: None,
+    ) -> Deferred[SnapshotImage]:
+        """All replicated rows within ``scope`` at one position; ``grouped``: by table.
+
+        ``grew`` is called with the image while it is made, first when it has its position.
+        """
 
     def scope(site: str) -> Deferred[SiteScope]:
         """Which people ``site`` is sent."""
