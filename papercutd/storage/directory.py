@@ -28,7 +28,7 @@ from papercutd.storage.people import (
     heir_of_user,
     read_secret,
 )
-from papercutd.storage.purses import check_purse
+from papercutd.storage.purses import check_purse, purse_in_words
 from papercutd.storage.scope import note_stood
 from papercutd.storage.timeline import is_lost, next_id
 
@@ -270,7 +270,9 @@ class Directory:
             transfer = self._accounts.from_purse(
                 connection, account, kind, ADJUSTMENT, -amount_e4, entry
             )
-        self._log.adjusted(transfer, account, amount_e4, entry.reason, entry.received_at)
+        # Sites know it of the account beside which the purse is.
+        reason = entry.reason + purse_in_words(connection, kind)
+        self._log.adjusted(transfer, account, amount_e4, reason, entry.received_at)
 
     def account_of_user(self, connection: Connection, name: str) -> int:
         """The personal account of the user called ``name``; raises NotFound."""

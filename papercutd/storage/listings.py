@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import DETAILS
 from papercutd.errors import NotFound
 from papercutd.storage.account_modes import read_shown
@@ -56,7 +55,7 @@ def read_user(connection: Connection, user: int) -> Row:
     places = ", ".join("?" * len(mine))
     (account,) = connection.execute("SELECT account FROM user WHERE id = ?", (user,)).fetchone()
     found[0]["purses"] = [
-        {"name": name, "balance_e4": amount_e4, "balance": show_amount(amount_e4)}
+        {"name": name, "balance_e4": amount_e4}
         for name, amount_e4 in shown_at_centre(connection, account, found[0]["balance_e4"])
     ]
     found[0]["deleted"] = _is_deleted(connection, user)

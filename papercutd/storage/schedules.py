@@ -433,6 +433,9 @@ def give_back(
         (purse,) = connection.execute(
             "SELECT purse FROM schedule WHERE id = ?", (schedule,)
         ).fetchone()
+        if left.get(purse, 0) <= 0 and purse != MAIN:
+            # It paid nothing of it: so nobody gives to a purse that was removed since.
+            continue
         back = give_back_of(left.get(purse, 0), withheld_e4, over_e4)
         connection.execute(
             "UPDATE withheld SET left_e4 = ?, over_e4 = ?"
