@@ -24,6 +24,7 @@ from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
 from tests.simulation.core_strict import StrictFaults
 from tests.simulation.core_upgrades import Upgrades
+from tests.simulation.core_vouchers import VoucherFaults
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
@@ -72,6 +73,8 @@ class CoreScenario:
         People(stage, self.installation, self.world.random("people")).register()
         self.absence = Absence(stage, self.installation, self.world.random("absence"))
         self.absence.register()
+        self._vouchers = VoucherFaults(stage, self.installation, self.world.random("vouchers"))
+        self._vouchers.register()
         if "F20" in profile.rates:
             Upgrades(stage, self.installation, self.world.random("upgrades")).register()
         plan = FaultPlan.generate(
@@ -110,6 +113,7 @@ class CoreScenario:
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()
         self.absence.check_end()
+        self._vouchers.check_end(self.oracle.struck)
         if self.held is not None:
             self.held.checks.check_end()
         return self.world.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from twisted.internet.task import Clock, deferLater
 
 from papercutd.device.device import Device
 from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.domain.voucher import make_serial
 from papercutd.environment import Environment
 from papercutd.errors import StorageFull
 from papercutd.faces.device import DeviceFace
@@ -54,6 +56,8 @@ PRICES = PriceList(0, 0.0, "EUR", (PagePrice("A4", 500, 2_000),), PagePrice("", 
 #: Restricted users and what they have; the last is never refused.
 USERS = {"anna": 60_000, "ben": 20_000, "cleo": 5_000, "dora": 400_000}
 CAP_E4 = 20_000
+#: Of an installation with people who come and go; everybody may find these.
+VOUCHER_E4, VOUCHERS = 5_000, [make_serial(random.Random(n).randrange) for n in range(8)]
 SETTINGS = LinkSettings(back_jitter_s=2.0, reconnect_min_s=0.5, reconnect_max_s=5.0)
 
 
@@ -202,6 +206,8 @@ class CoreInstallation:
         store.add_user("staff", restricted=False)
         for name, balance_e4 in self.people.items():
             store.add_user(name, balance_e4=balance_e4)
+        if self.people:
+            store.money.add_vouchers("simulated", VOUCHER_E4, VOUCHERS, None)
 
         def objects(c: Any) -> None:
             for name in SITES:
