@@ -19,6 +19,8 @@ from papercutd.storage.interfaces import IApplicationStore
 
 #: Of one batch: its serials are one answer.
 COUNT_MAX = 5_000
+#: Of one transaction.
+AT_ONCE = 500
 NAME_MAX = 63
 
 
@@ -55,7 +57,13 @@ class VoucherOperations(MoneyOperations):
         if expires_at is not None and expires_at <= self._env.wall_s():
             raise InvalidValue("until", "is over already")
         serials = [make_serial(self._env.rng.randrange) for _ in range(given["count"])]
-        currency = await self._money.add_vouchers(name, amount_e4, serials, expires_at)
+        # In pieces: a batch whose making was cut short is known by no serial, and is cancelled.
+        first, rest = serials[:AT_ONCE], serials[AT_ONCE:]
+        currency = await self._money.add_vouchers(name, amount_e4, first, expires_at)
+        while rest:
+            progress({"doing": "making vouchers", "left": len(rest)})
+            await self._money.add_more_vouchers(name, rest[:AT_ONCE])
+            rest = rest[AT_ONCE:]
         return {
             "name": name,
             "amount": show_amount(amount_e4),
