@@ -11,7 +11,7 @@ from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import check_text, parse_money_e4, parse_until, show_until
 from papercutd.domain.voucher import make_serial, show_serial
 from papercutd.environment import Environment
-from papercutd.errors import InvalidValue
+from papercutd.errors import InvalidValue, StorageClosed, StorageFull
 from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.serial_attempts import SerialAttempts
@@ -71,6 +71,15 @@ class VoucherOperations(MoneyOperations):
             "until": show_until(expires_at),
             "serials": [show_serial(serial) for serial in serials],
         }
+
+    async def resume(self) -> None:
+        """After a start: sites are told of vouchers that an earlier release made."""
+        try:
+            while await self._money.tell_more_vouchers():
+                pass
+        except (StorageFull, StorageClosed):
+            # The next start goes on.
+            return
 
     async def redeem(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit a user with a voucher, once."""

@@ -95,6 +95,16 @@ class Vouchers(ActsOnMoney):
             for hash in hashes:
                 self._log.touch("voucher", told_of(hash))
 
+    def tell_more(self, connection: Connection) -> bool:
+        """Sites are told of some that an earlier release made; False: of all already."""
+        found = connection.execute(
+            f"SELECT hash FROM voucher WHERE told IS NULL LIMIT {PAGE_ROWS}"
+        ).fetchall()
+        for (hash,) in found:
+            connection.execute("UPDATE voucher SET told = ? WHERE hash = ?", (told_of(hash), hash))
+            self._log.touch("voucher", told_of(hash))
+        return bool(found)
+
     def redeem(self, connection: Connection, serial: str, name: str, entry: Entry) -> Redeemed:
         """Credit the user called ``name``, once; raises UnknownSerial, NotFound, InvalidValue."""
         user, account = living_user(connection, self._directory, name)

@@ -6,6 +6,7 @@ from papercutd.domain.job import SessionRef
 from papercutd.domain.policy import Rule
 from papercutd.domain.voucher import UnknownSerial, make_serial
 from papercutd.errors import InvalidValue, NotFound
+from papercutd.services.voucher_operations import VoucherOperations
 from papercutd.storage.records import (
     VOUCHER,
     Record,
@@ -218,6 +219,17 @@ class VoucherWordContract(_Vouchers):
             self.redeem(self.north, serial=serial)
         self.heal()
         self.redeem(self.north, serial=serial)
+
+    def test_of_an_earlier_release(self) -> None:
+        self.centre.query("UPDATE voucher SET told = NULL")
+        operations = VoucherOperations(self.centre.store, self.turner.environment())
+        self.turner.run(operations.resume())
+        self.assertEqual(
+            self.centre.query("SELECT hash FROM voucher WHERE told IS NULL"),
+            [],
+        )
+        self.heal()
+        self.redeem(self.north)
 
     def test_a_batch_that_a_restore_has_lost(self) -> None:
         id, _ = self.redeem(self.north)
