@@ -31,6 +31,7 @@ from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
 from papercutd.services.snapshots import KeptSnapshot, Snapshots
 from papercutd.services.tasks import Tasks, until_space
+from papercutd.services.voucher_operations import VoucherOperations
 from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.change_log import Change
 from papercutd.storage.interfaces import IApplicationStore
@@ -123,6 +124,8 @@ class ApplicationServer:
         imports = ImportOperations(self.store, self.env, None)
         self.tasks.spawn(imports.resume(), "finishing imports")
         self.tasks.spawn(AdjustOperations(self.store).resume(), "finishing adjustments")
+        vouchers = VoucherOperations(self.store, self.env)
+        self.tasks.spawn(vouchers.resume(), "telling sites of vouchers")
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )

@@ -11,7 +11,7 @@ from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import check_text, parse_money_e4, parse_until, show_until
 from papercutd.domain.voucher import make_serial, show_serial
 from papercutd.environment import Environment
-from papercutd.errors import InvalidValue
+from papercutd.errors import InvalidValue, StorageClosed, StorageFull
 from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.serial_attempts import SerialAttempts
@@ -19,6 +19,8 @@ from papercutd.storage.interfaces import IApplicationStore
 
 #: Of one batch: its serials are one answer.
 COUNT_MAX = 5_000
+#: Of one transaction.
+AT_ONCE = 500
 NAME_MAX = 63
 
 
@@ -55,7 +57,13 @@ class VoucherOperations(MoneyOperations):
         if expires_at is not None and expires_at <= self._env.wall_s():
             raise InvalidValue("until", "is over already")
         serials = [make_serial(self._env.rng.randrange) for _ in range(given["count"])]
-        currency = await self._money.add_vouchers(name, amount_e4, serials, expires_at)
+        # In pieces: a batch whose making was cut short is known by no serial, and is cancelled.
+        first, rest = serials[:AT_ONCE], serials[AT_ONCE:]
+        currency = await self._money.add_vouchers(name, amount_e4, first, expires_at)
+        while rest:
+            progress({"doing": "making vouchers", "left": len(rest)})
+            await self._money.add_more_vouchers(name, rest[:AT_ONCE])
+            rest = rest[AT_ONCE:]
         return {
             "name": name,
             "amount": show_amount(amount_e4),
@@ -63,6 +71,15 @@ class VoucherOperations(MoneyOperations):
             "until": show_until(expires_at),
             "serials": [show_serial(serial) for serial in serials],
         }
+
+    async def resume(self) -> None:
+        """After a start: sites are told of vouchers that an earlier release made."""
+        try:
+            while await self._money.tell_more_vouchers():
+                pass
+        except (StorageFull, StorageClosed):
+            # The next start goes on.
+            return
 
     async def redeem(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit a user with a voucher, once."""

@@ -156,6 +156,13 @@ class MoneyStore:
             lambda c: self._vouchers.add(c, name, amount_e4, serials, expires_at, at)
         )
 
+    def add_more_vouchers(self, name: str, serials: Sequence[str]) -> Deferred[None]:
+        """To the batch called so; raises NotFound."""
+        return self._store.write(lambda c: self._vouchers.add_more(c, name, serials))
+
+    def tell_more_vouchers(self) -> Deferred[bool]:
+        return self._store.write(self._vouchers.tell_more)
+
     def redeem_voucher(self, serial: str, user: str) -> Deferred[Redeemed]:
         """Raises UnknownSerial, NotFound, InvalidValue."""
         entry = self._entry()

@@ -131,8 +131,8 @@ class VoucherClaims:
 
     def _adjust(self, connection: Connection, account: int, amount_e4: int, entry: Entry) -> None:
         sides = (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
-        transfer = self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
-        self._log.adjusted(transfer, account, amount_e4, entry.reason, entry.received_at)
+        # No event of the change log: what a restore loses of it, the site offers again.
+        self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
 
     def _list(
         self, connection: Connection, site: str, kind: str, detail: str, amount_e4: int

@@ -62,6 +62,25 @@ class Vouchers(ActsOnMoney):
             " VALUES (?, ?, ?, ?, ?, ?)",
             (next_id(connection, "voucher_batch"), name, amount_e4, len(serials), expires_at, at),
         )
+        self._put(connection, batch, 0, serials)
+        version = self._directory.newest_prices(connection)
+        found = connection.execute(
+            "SELECT body FROM price WHERE version = ?", (version,)
+        ).fetchone()
+        return "" if found is None else decode_prices(found[0]).currency
+
+    def add_more(self, connection: Connection, name: str, serials: Sequence[str]) -> None:
+        """Of the same batch: a large one is made in pieces, between which others write."""
+        batch = find_batch(connection, name)
+        (after,) = connection.execute(
+            "SELECT count FROM voucher_batch WHERE id = ?", (batch,)
+        ).fetchone()
+        connection.execute(
+            "UPDATE voucher_batch SET count = ? WHERE id = ?", (after + len(serials), batch)
+        )
+        self._put(connection, batch, after, serials)
+
+    def _put(self, connection: Connection, batch: int, after: int, serials: Sequence[str]) -> None:
         for first in range(0, len(serials), PAGE_ROWS):
             hashes = [hash_serial(serial) for serial in serials[first : first + PAGE_ROWS]]
             places = ", ".join(["(?, ?, ?, ?)"] * len(hashes))
@@ -69,17 +88,22 @@ class Vouchers(ActsOnMoney):
                 f"INSERT INTO voucher (hash, batch, place, told) VALUES {places}",
                 [
                     value
-                    for place, hash in enumerate(hashes, first + 1)
+                    for place, hash in enumerate(hashes, after + first + 1)
                     for value in (hash, batch, place, told_of(hash))
                 ],
             )
             for hash in hashes:
                 self._log.touch("voucher", told_of(hash))
-        version = self._directory.newest_prices(connection)
+
+    def tell_more(self, connection: Connection) -> bool:
+        """Sites are told of some that an earlier release made; False: of all already."""
         found = connection.execute(
-            "SELECT body FROM price WHERE version = ?", (version,)
-        ).fetchone()
-        return "" if found is None else decode_prices(found[0]).currency
+            f"SELECT hash FROM voucher WHERE told IS NULL LIMIT {PAGE_ROWS}"
+        ).fetchall()
+        for (hash,) in found:
+            connection.execute("UPDATE voucher SET told = ? WHERE hash = ?", (told_of(hash), hash))
+            self._log.touch("voucher", told_of(hash))
+        return bool(found)
 
     def redeem(self, connection: Connection, serial: str, name: str, entry: Entry) -> Redeemed:
         """Credit the user called ``name``, once; raises UnknownSerial, NotFound, InvalidValue."""

@@ -27,6 +27,7 @@ from tests.simulation.core_people import PEOPLE, People
 from tests.simulation.core_purses import top_up
 from tests.simulation.core_strict import StrictFaults
 from tests.simulation.core_upgrades import Upgrades
+from tests.simulation.core_vouchers import VoucherFaults
 from tests.simulation.findings import Findings
 from tests.simulation.plan import FaultPlan
 from tests.simulation.profiles import PROFILES, Profile
@@ -82,6 +83,8 @@ class CoreScenario:
         People(stage, self.installation, self.world.random("people")).register()
         self.absence = Absence(stage, self.installation, self.world.random("absence"))
         self.absence.register()
+        self._vouchers = VoucherFaults(stage, self.installation, self.world.random("vouchers"))
+        self._vouchers.register()
         if "F20" in profile.rates:
             Upgrades(stage, self.installation, self.world.random("upgrades")).register()
         plan = FaultPlan.generate(
@@ -130,6 +133,7 @@ class CoreScenario:
         centre = self.world.nodes[APPLICATION].disk.connection("application.db")
         if self.installation.newcomers is not None:
             self.installation.newcomers.check_end(centre)
+        self._vouchers.check_end(self.oracle.struck)
         if self.held is not None:
             self.held.checks.check_end()
         if self.choices is not None:

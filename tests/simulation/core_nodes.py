@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +15,7 @@ from twisted.internet.task import Clock, deferLater
 
 from papercutd.device.device import Device
 from papercutd.domain.pricing import PagePrice, PriceList
+from papercutd.domain.voucher import make_serial
 from papercutd.environment import Environment
 from papercutd.errors import StorageFull
 from papercutd.faces.device import DeviceFace
@@ -60,6 +62,8 @@ USERS = {"anna": 60_000, "ben": 20_000, "cleo": 5_000, "dora": 400_000}
 #: Of whom else than in cash: a quota, spent first, and what is spent last.
 PURSES = {"anna": {"quota": 4_000}, "ben": {"quota": 9_000, "gift": 3_000}, "dora": {"gift": 5_000}}
 CAP_E4 = 20_000
+#: Of an installation with people who come and go; everybody may find these.
+VOUCHER_E4, VOUCHERS = 5_000, [make_serial(random.Random(n).randrange) for n in range(8)]
 SETTINGS = LinkSettings(back_jitter_s=2.0, reconnect_min_s=0.5, reconnect_max_s=5.0)
 
 
@@ -234,6 +238,8 @@ class CoreInstallation:
                 store.add_user(name, balance_e4=balance_e4, restricted=balance_e4 > 0)
             for name in ACCOUNTS:
                 store.shared.add(name, 0, {"restricted": False})
+        if self.people:
+            store.money.add_vouchers("simulated", VOUCHER_E4, VOUCHERS, None)
 
         def objects(c: Any) -> None:
             for name in SITES:

@@ -120,7 +120,15 @@ DISKS = _restoring(
 APP_RESTORE_CLONE = _restoring("app-restore-clone", {"F32": 1.0})
 #: People are merged, renamed and deleted, providers revoked.
 PEOPLE = attrs.evolve(
-    _restoring("people", {"F43": 1.0, "F49": 0.7, "F53": 0.7, "F54": 1.0, "F55": 1.5, "F42": 1.0}),
+    _restoring(
+        "people",
+        {"F43": 1.0, "F49": 0.7, "F53": 0.7, "F54": 1.0, "F55": 1.5, "F42": 1.0},
+    ),
+    has_people=True,
+)
+#: Vouchers are redeemed at both cut sites at once, while servers go back and people are merged.
+VOUCHERS = attrs.evolve(
+    _restoring("vouchers", {"F26": 0.6, "F30": 0.4, "F31": 0.4, "F55": 0.7, "F69": 3.0}),
     has_people=True,
 )
 #: People whom no server knows, while sites are cut, prices change and quotas run.
@@ -177,6 +185,7 @@ _ALL = (
         APP_RESTORE_CLONE,
         PEOPLE,
         NEWCOMERS,
+        VOUCHERS,
         STRICT,
         STRICT_RESTORE,
         POLICY,

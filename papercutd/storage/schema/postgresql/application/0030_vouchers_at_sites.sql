@@ -1,5 +1,5 @@
 -- What sites are told of a serial: a hash of its hash, from which neither is found
--- (docs/decisions/0023). Null: of a voucher that is redeemed at the application server alone.
+-- (docs/decisions/0023). Null: made by an earlier release, filled in at its start.
 ALTER TABLE @voucher ADD COLUMN told TEXT COLLATE "C";
 CREATE UNIQUE INDEX voucher_told ON @voucher (told);
 -- Redemptions that sites have told of, each once by the id of its record, and what came of it.
