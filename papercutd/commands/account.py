@@ -59,7 +59,7 @@ def add_account_commands(
         add(word, what, operation(f"account.{word}"), account).add_argument("name")
 
     access = add("access", "who may charge it", operation("account.show"), account)
-    words = access.add_subparsers(dest="access_command", required=True, metavar="COMMAND")
+    words = access.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
     for word, what in (
         ("add", "users and groups that may; with the first, nobody else may any more"),
         ("remove", "users and groups that may not any more"),

@@ -71,6 +71,12 @@ def check_own_name(name: str, field: str = "name") -> str:
     return split_name(name, field)[1]
 
 
+def names_above(name: str) -> list[str]:
+    """The full names of all above it, from the top, and its own."""
+    parts = name.split(SEPARATOR)
+    return [SEPARATOR.join(parts[: count + 1]) for count in range(len(parts))]
+
+
 def joined(parent: str, own: str) -> str:
     """The full name of ``own`` below ``parent``; empty: at the top."""
     return f"{parent}{SEPARATOR}{own}" if parent else own

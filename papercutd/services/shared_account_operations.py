@@ -156,12 +156,12 @@ class SharedAccountOperations:
 
 def shown_account(row: dict[str, Any]) -> dict[str, Any]:
     """With its figures in words."""
-    until = row["disabled_until"]
+    until, rate_e4 = row["disabled_until"], row.pop("markup_e4")
     disabled = "no" if until is None else f"until {show_until(until)}"
     return {
         **row,
         "disabled": "for good" if until == FOREVER_S else disabled,
-        "markup": f"{show_rate(row['markup_e4'])} %",
+        "markup": f"{show_rate(rate_e4)} %",
         "balance": show_amount(row["balance_e4"]),
     }
 

@@ -108,7 +108,7 @@ def find_by_pin(
     users, groups = _people_of(connection, schema, user)
     return connection.execute(
         f"SELECT a.id, a.name FROM {schema}shared_account AS s JOIN {schema}account AS a"
-        " ON a.id = s.id WHERE s.pin_hash = ? AND a.kind = 'shared'"
+        " ON a.id = s.id WHERE s.pin_hash = ? AND s.pin_hash <> '' AND a.kind = 'shared'"
         f" AND {_chargeable(schema, users, groups)} ORDER BY a.name LIMIT 1",
         (hash_pin(pin, key), now_s, *users, *groups),
     ).fetchall()

@@ -23,6 +23,7 @@ from papercutd.domain.account_tree import (
     check_place,
     fold_account_name,
     joined,
+    names_above,
     renamed,
     split_name,
 )
@@ -40,6 +41,7 @@ from papercutd.storage.groups import find_group
 from papercutd.storage.people import CARD_KEY, read_secret
 from papercutd.storage.timeline import next_id
 
+_NAMES_AT_ONCE = 200
 #: Users and groups that are named for one account.
 ACCESS_MAX = 1_000
 NOTES_MAX = 2_000
@@ -99,7 +101,22 @@ def read_branch(connection: Connection, account: int) -> dict[int, Node]:
     return _nodes(connection, _ABOVE, account) | _nodes(connection, _BELOW, account)
 
 
-def _nodes(connection: Connection, condition: str, *values: int) -> dict[int, Node]:
+def read_named(connection: Connection, names: Iterable[str]) -> dict[int, Node]:
+    """The accounts of these full names, and all above them: their names say which these are."""
+    wanted = sorted({above for name in names for above in names_above(name)})
+    found: dict[int, Node] = {}
+    for at in range(0, len(wanted), _NAMES_AT_ONCE):
+        some = wanted[at : at + _NAMES_AT_ONCE]
+        places = ", ".join("?" * len(some))
+        condition = (
+            f"a.id IN (SELECT id FROM shared_account WHERE folded IN ({places})"
+            f" UNION SELECT id FROM account WHERE kind = 'shared' AND name IN ({places}))"
+        )
+        found |= _nodes(connection, condition, *map(fold_account_name, some), *some)
+    return found
+
+
+def _nodes(connection: Connection, condition: str, *values: object) -> dict[int, Node]:
     found = connection.execute(_NODE + condition, values).fetchall()
     return {id: Node(name, parent, bool(shut), mode) for id, name, parent, shut, mode in found}
 
@@ -410,7 +427,7 @@ def pin_owner(connection: Connection, hashed: str) -> tuple[int, str] | None:
         return None
     found = connection.execute(
         "SELECT a.id, a.name FROM shared_account AS s JOIN account AS a ON a.id = s.id"
-        " WHERE s.pin_hash = ? AND a.closed = 0",
+        " WHERE s.pin_hash = ? AND s.pin_hash <> '' AND a.closed = 0",
         (hashed,),
     ).fetchone()
     return None if found is None else (int(found[0]), str(found[1]))

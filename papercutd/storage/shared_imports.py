@@ -35,7 +35,7 @@ from papercutd.storage.shared_accounts import (
     find_account,
     hashed_pin,
     pin_owner,
-    read_tree,
+    read_named,
 )
 
 #: As ``import_run`` has it.
@@ -72,7 +72,7 @@ def plan_accounts(
 ) -> list[AccountPlan]:
     """What becomes of each, as things stand and the lines before it leave them; nothing is
     written."""
-    tree: dict[int, Node] = dict(read_tree(connection))
+    tree = read_named(connection, (row.name for row in lines))
     by_name = {fold_account_name(node.name): id for id, node in tree.items()}
     plans = []
     for row in lines:

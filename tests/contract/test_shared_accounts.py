@@ -17,7 +17,7 @@ from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import WALL_S, Branch, Centre, Turner, completion, request
 
 
-class SharedAccountContract:
+class Base:
     engine: Engine
 
     def setUp(self) -> None:
@@ -72,7 +72,132 @@ class SharedAccountContract:
         self.assertEqual(*found)
         return found[0]
 
-    # The tree.
+
+class SharedAccountContract(Base):
+    def test_renamed_and_moved_with_what_is_below(self) -> None:
+        self.assertEqual(
+            self.result(self.shared.rename("Physics\\Laser", "Optics")), "Physics\\Optics"
+        )
+        name = self.result(self.shared.move("Physics\\Optics", "Law"))
+        self.assertEqual(name, "Law\\Optics")
+        self.assertEqual(
+            self.listed("anna"), ["Law", "Law\\Optics", "Law\\Optics\\Diode", "Physics"]
+        )
+        # A former name finds it, and is not given to another for a while.
+        shown = self.result(self.shared.show("Physics\\Laser\\Diode"))
+        self.assertEqual(shown["name"], "Law\\Optics\\Diode")
+        with self.assertRaises(NameKept):
+            self.add("Physics\\Laser")
+        self.result(self.shared.add("Physics\\Laser", now=True))
+        self.result(self.shared.move("Law\\Optics", ""))
+        self.assertEqual(self.result(self.shared.show("Optics\\Diode"))["parent"], "Optics")
+        for own in ("a\\b", "", " x"):
+            with self.assertRaises(InvalidValue):
+                self.result(self.shared.rename("Law", own))
+        below = self.result(self.shared.page("", "Optics"))
+        self.assertEqual([row["name"] for row in below], ["Optics", "Optics\\Diode"])
+
+    def test_access_is_inherited_unless_it_has_its_own(self) -> None:
+        self.result(self.shared.change_access("Physics", add=Access(("berta",), ("staff",))))
+        everybody = {Reason.NONE}
+        self.assertEqual(self.reasons("anna", "Physics\\Laser\\Diode"), everybody)
+        self.assertEqual(self.reasons("berta", "Physics\\Laser"), everybody)
+        self.assertEqual(self.reasons("carl", "Physics\\Laser"), {Reason.ACCOUNT})
+        self.assertEqual(self.listed("carl"), ["Law"])
+        self.assertEqual(self.listed("anna", "laser"), ["Physics\\Laser", "Physics\\Laser\\Diode"])
+        self.set("Physics\\Laser", access="everybody")
+        self.assertEqual(self.reasons("carl", "Physics\\Laser\\Diode"), everybody)
+        self.assertEqual(self.reasons("carl", "Physics"), {Reason.ACCOUNT})
+        self.result(self.shared.change_access("Physics\\Laser\\Diode", add=Access(("carl",))))
+        self.assertEqual(self.reasons("anna", "Physics\\Laser\\Diode"), {Reason.ACCOUNT})
+        self.set("Physics\\Laser\\Diode", access="inherit")
+        self.set("Physics\\Laser", access="inherit")
+        self.assertEqual(self.reasons("carl", "Physics\\Laser\\Diode"), {Reason.ACCOUNT})
+        shown = self.result(self.shared.show("Physics\\Laser\\Diode"))
+        self.assertEqual(
+            (shown["access"], shown["access_by"], shown["users"], shown["groups"]),
+            ("inherit", "Physics", ["berta"], ["staff"]),
+        )
+        self.result(self.shared.move("Physics\\Laser", "Law"))
+        self.assertEqual(self.reasons("carl", "Physics\\Laser\\Diode"), everybody)
+
+    def test_groups_come_and_go(self) -> None:
+        self.result(self.shared.change_access("Law", add=Access((), ("staff",))))
+        self.assertEqual(self.reasons("anna", "Law"), {Reason.NONE})
+        self.result(self.rules.change_nested("staff", remove=["lab"]))
+        self.assertEqual(self.reasons("anna", "Law"), {Reason.ACCOUNT})
+        self.result(self.rules.change_group("staff", ["carl"]))
+        self.assertEqual(self.reasons("carl", "Law"), {Reason.NONE})
+        self.result(self.rules.change_nested("staff", ["lab"]))
+        self.assertEqual(self.reasons("anna", "Law"), {Reason.NONE})
+        self.result(self.rules.remove_group("staff"))
+        self.assertEqual(self.reasons("carl", "Law"), {Reason.ACCOUNT})
+        self.assertEqual(self.centre.query("SELECT * FROM account_access"), [])
+        for named in (Access(("nobody",)), Access((), ("nobody",))):
+            with self.assertRaises(NotFound):
+                self.result(self.shared.change_access("Law", add=named))
+
+    def test_a_mark_up_is_a_line_of_its_own_at_both(self) -> None:
+        self.set("Law", markup_e4=1_250)
+        there, here = self.ask("anna", "Law", count=3)
+        lines = (PriceLine("A4 grey", 3, 500), PriceLine("mark-up 12.5 %", 1, 187))
+        self.assertEqual((there.lines, here.lines), (lines, lines))
+        document = request(1, 3).document
+        quotes = [
+            self.result(one.quote(document, "anna", "lp1", "Law"))
+            for one in (self.branch.store, self.store)
+        ]
+        self.assertEqual(*quotes)
+        self.assertEqual((quotes[0]["amount_e4"], quotes[0]["refused"]), (1_687, ""))
+        asked = request(self.number + 1, 3, user="anna", account=self.ids["Law"])
+        told = self.result(self.branch.store.complete(self.askers[1], completion(asked, here, 2)))
+        self.branch.forward(self.centre, self.site)
+        (row,) = self.centre.query("SELECT amount_e4, pages FROM charge WHERE key = ?", asked.key)
+        self.assertEqual((tuple(row), told.amount_e4), ((1_125, 2), 1_125))
+        self.assertEqual(self.centre.listed(), [])
+        (explained,) = self.result(self.store.explain(asked.key))
+        self.assertEqual(
+            [(line["what"], line["amount_e4"]) for line in explained["lines"]],
+            [("A4 grey", 1_000), ("mark-up 12.5 %", 125)],
+        )
+        self.assertEqual(explained["account"], "Law")
+
+    def test_found_by_its_pin_at_both(self) -> None:
+        self.set("Physics\\Laser", pin="12-34 ab")
+        self.branch.follow(self.centre)
+        for store in (self.store, self.branch.store):
+            for pin, names in (("1234AB", ["Physics\\Laser"]), ("1234", []), ("34AB", [])):
+                found = self.result(store.account_by_pin(self.users["anna"], pin))
+                self.assertEqual([name for _, name in found], names)
+            with self.assertRaises(InvalidValue):
+                self.result(store.account_by_pin(self.users["anna"], "!"))
+        self.result(self.shared.change_access("Physics", add=Access(("carl",))))
+        self.branch.follow(self.centre)
+        for store in (self.store, self.branch.store):
+            self.assertEqual(self.result(store.account_by_pin(self.users["anna"], "1234AB")), [])
+
+    def test_an_older_site_is_told_it_is_closed(self) -> None:
+        def told(name: str) -> Any:
+            found = self.centre.store.read(
+                lambda c: c.execute(
+                    f"SELECT closed, shut FROM {replicated.TABLES['account'].source} WHERE id = ?",
+                    (self.ids[name],),
+                ).fetchone()
+            )
+            return tuple(self.result(found))
+
+        self.assertEqual(told("Law"), (0, 0))
+        self.set("Law", markup_e4=1)
+        self.assertEqual(told("Law"), (1, 0))
+        self.set("Law", markup_e4=0)
+        self.assertEqual(told("Law"), (0, 0))
+        self.assertNotIn("access", replicated.TABLES["account"].columns_at(1))
+
+
+class SharedRulesContract(Base):
+    """What no engine does otherwise."""
+
+    once = True
 
     def test_names_are_full_ones(self) -> None:
         shown = self.result(self.shared.show("physics\\laser\\DIODE"))
@@ -116,71 +241,6 @@ class SharedAccountContract:
         self.result(self.shared.reopen("Physics\\Laser\\Diode"))
         self.assertEqual(self.reasons("anna", "Physics\\Laser\\Diode"), {Reason.NONE})
 
-    def test_renamed_and_moved_with_what_is_below(self) -> None:
-        self.assertEqual(
-            self.result(self.shared.rename("Physics\\Laser", "Optics")), "Physics\\Optics"
-        )
-        name = self.result(self.shared.move("Physics\\Optics", "Law"))
-        self.assertEqual(name, "Law\\Optics")
-        self.assertEqual(
-            self.listed("anna"), ["Law", "Law\\Optics", "Law\\Optics\\Diode", "Physics"]
-        )
-        # A former name finds it, and is not given to another for a while.
-        shown = self.result(self.shared.show("Physics\\Laser\\Diode"))
-        self.assertEqual(shown["name"], "Law\\Optics\\Diode")
-        with self.assertRaises(NameKept):
-            self.add("Physics\\Laser")
-        self.result(self.shared.add("Physics\\Laser", now=True))
-        self.result(self.shared.move("Law\\Optics", ""))
-        self.assertEqual(self.result(self.shared.show("Optics\\Diode"))["parent"], "Optics")
-        for own in ("a\\b", "", " x"):
-            with self.assertRaises(InvalidValue):
-                self.result(self.shared.rename("Law", own))
-        below = self.result(self.shared.page("", "Optics"))
-        self.assertEqual([row["name"] for row in below], ["Optics", "Optics\\Diode"])
-
-    # Who may charge it.
-
-    def test_access_is_inherited_unless_it_has_its_own(self) -> None:
-        self.result(self.shared.change_access("Physics", add=Access(("berta",), ("staff",))))
-        everybody = {Reason.NONE}
-        self.assertEqual(self.reasons("anna", "Physics\\Laser\\Diode"), everybody)
-        self.assertEqual(self.reasons("berta", "Physics\\Laser"), everybody)
-        self.assertEqual(self.reasons("carl", "Physics\\Laser"), {Reason.ACCOUNT})
-        self.assertEqual(self.listed("carl"), ["Law"])
-        self.assertEqual(self.listed("anna", "laser"), ["Physics\\Laser", "Physics\\Laser\\Diode"])
-        self.set("Physics\\Laser", access="everybody")
-        self.assertEqual(self.reasons("carl", "Physics\\Laser\\Diode"), everybody)
-        self.assertEqual(self.reasons("carl", "Physics"), {Reason.ACCOUNT})
-        self.result(self.shared.change_access("Physics\\Laser\\Diode", add=Access(("carl",))))
-        self.assertEqual(self.reasons("anna", "Physics\\Laser\\Diode"), {Reason.ACCOUNT})
-        self.set("Physics\\Laser\\Diode", access="inherit")
-        self.set("Physics\\Laser", access="inherit")
-        self.assertEqual(self.reasons("carl", "Physics\\Laser\\Diode"), {Reason.ACCOUNT})
-        shown = self.result(self.shared.show("Physics\\Laser\\Diode"))
-        self.assertEqual(
-            (shown["access"], shown["access_by"], shown["users"], shown["groups"]),
-            ("inherit", "Physics", ["berta"], ["staff"]),
-        )
-        self.result(self.shared.move("Physics\\Laser", "Law"))
-        self.assertEqual(self.reasons("carl", "Physics\\Laser\\Diode"), everybody)
-
-    def test_groups_come_and_go(self) -> None:
-        self.result(self.shared.change_access("Law", add=Access((), ("staff",))))
-        self.assertEqual(self.reasons("anna", "Law"), {Reason.NONE})
-        self.result(self.rules.change_nested("staff", remove=["lab"]))
-        self.assertEqual(self.reasons("anna", "Law"), {Reason.ACCOUNT})
-        self.result(self.rules.change_group("staff", ["carl"]))
-        self.assertEqual(self.reasons("carl", "Law"), {Reason.NONE})
-        self.result(self.rules.change_nested("staff", ["lab"]))
-        self.assertEqual(self.reasons("anna", "Law"), {Reason.NONE})
-        self.result(self.rules.remove_group("staff"))
-        self.assertEqual(self.reasons("carl", "Law"), {Reason.ACCOUNT})
-        self.assertEqual(self.centre.query("SELECT * FROM account_access"), [])
-        for named in (Access(("nobody",)), Access((), ("nobody",))):
-            with self.assertRaises(NotFound):
-                self.result(self.shared.change_access("Law", add=named))
-
     def test_who_was_merged_brings_it_along(self) -> None:
         self.result(self.shared.change_access("Law", add=Access(("berta",))))
         self.result(self.store.merge_users("berta", "carl"))
@@ -213,33 +273,6 @@ class SharedAccountContract:
         self.assertEqual(self.reasons("anna", "Law"), {Reason.CLOSED})
         self.set("Law", disabled_until=None)
         self.assertEqual(self.reasons("anna", "Law"), {Reason.NONE})
-
-    # Mark-up.
-
-    def test_a_mark_up_is_a_line_of_its_own_at_both(self) -> None:
-        self.set("Law", markup_e4=1_250)
-        there, here = self.ask("anna", "Law", count=3)
-        lines = (PriceLine("A4 grey", 3, 500), PriceLine("mark-up 12.5 %", 1, 187))
-        self.assertEqual((there.lines, here.lines), (lines, lines))
-        document = request(1, 3).document
-        quotes = [
-            self.result(one.quote(document, "anna", "lp1", "Law"))
-            for one in (self.branch.store, self.store)
-        ]
-        self.assertEqual(*quotes)
-        self.assertEqual((quotes[0]["amount_e4"], quotes[0]["refused"]), (1_687, ""))
-        asked = request(self.number + 1, 3, user="anna", account=self.ids["Law"])
-        told = self.result(self.branch.store.complete(self.askers[1], completion(asked, here, 2)))
-        self.branch.forward(self.centre, self.site)
-        (row,) = self.centre.query("SELECT amount_e4, pages FROM charge WHERE key = ?", asked.key)
-        self.assertEqual((tuple(row), told.amount_e4), ((1_125, 2), 1_125))
-        self.assertEqual(self.centre.listed(), [])
-        (explained,) = self.result(self.store.explain(asked.key))
-        self.assertEqual(
-            [(line["what"], line["amount_e4"]) for line in explained["lines"]],
-            [("A4 grey", 1_000), ("mark-up 12.5 %", 125)],
-        )
-        self.assertEqual(explained["account"], "Law")
 
     def test_what_a_site_took_more_or_less_is_listed(self) -> None:
         """It knew another mark-up: what it told its user is posted, and listed."""
@@ -293,22 +326,6 @@ class SharedAccountContract:
             with self.assertRaises(InvalidValue):
                 self.set("Law", **settings)
 
-    # PINs.
-
-    def test_found_by_its_pin_at_both(self) -> None:
-        self.set("Physics\\Laser", pin="12-34 ab")
-        self.branch.follow(self.centre)
-        for store in (self.store, self.branch.store):
-            for pin, names in (("1234AB", ["Physics\\Laser"]), ("1234", []), ("34AB", [])):
-                found = self.result(store.account_by_pin(self.users["anna"], pin))
-                self.assertEqual([name for _, name in found], names)
-            with self.assertRaises(InvalidValue):
-                self.result(store.account_by_pin(self.users["anna"], "!"))
-        self.result(self.shared.change_access("Physics", add=Access(("carl",))))
-        self.branch.follow(self.centre)
-        for store in (self.store, self.branch.store):
-            self.assertEqual(self.result(store.account_by_pin(self.users["anna"], "1234AB")), [])
-
     def test_a_pin_is_one_accounts_alone(self) -> None:
         self.set("Physics", pin="77")
         with self.assertRaisesRegex(InvalidValue, "pin: is that of 'Physics' already"):
@@ -323,30 +340,18 @@ class SharedAccountContract:
         self.result(self.shared.reopen("Physics"))
         self.assertTrue(self.result(self.shared.show("Physics"))["has_pin"])
 
-    # Sites of an older release.
-
-    def test_an_older_site_is_told_it_is_closed(self) -> None:
-        def told(name: str) -> Any:
-            found = self.centre.store.read(
-                lambda c: c.execute(
-                    f"SELECT closed, shut FROM {replicated.TABLES['account'].source} WHERE id = ?",
-                    (self.ids[name],),
-                ).fetchone()
-            )
-            return tuple(self.result(found))
-
-        self.assertEqual(told("Law"), (0, 0))
-        self.set("Law", markup_e4=1)
-        self.assertEqual(told("Law"), (1, 0))
-        self.set("Law", markup_e4=0)
-        self.assertEqual(told("Law"), (0, 0))
-        self.assertNotIn("access", replicated.TABLES["account"].columns_at(1))
-
     def test_rules_of_a_newer_release_are_held(self) -> None:
         self.branch.query("UPDATE replica.shared_account SET needs = 'gold'")
         asked = request(5, user="anna", account=self.ids["Law"])
         decision = self.result(self.branch.store.decide(self.askers[1], asked))
         self.assertEqual((decision.verdict, decision.reason), (Verdict.HOLD, Reason.CAPABILITY))
+
+    def test_an_application_server_of_the_release_before_says_closed(self) -> None:
+        for closed, reason in ((1, Reason.CLOSED), (0, Reason.NONE)):
+            self.branch.query("UPDATE replica.account SET shut = NULL, closed = ?", closed)
+            asked = request(8 + closed, user="anna", account=self.ids["Law"])
+            decision = self.result(self.branch.store.decide(self.askers[1], asked))
+            self.assertEqual(decision.reason, reason)
 
 
 on_every_engine(globals())

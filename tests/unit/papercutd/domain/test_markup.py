@@ -36,7 +36,7 @@ RATES = st.integers(0, MARKUP_MAX_E4)
 
 
 class MarkupTests(SynchronousTestCase):
-    @settings(max_examples=50)
+    @settings(max_examples=25, deadline=None)
     @given(price_lists(), documents(), WHERE, RATES)
     def test_of_any_price(self, prices: Any, document: Any, where: Any, rate_e4: int) -> None:
         plain = price_document(document, prices, *where)

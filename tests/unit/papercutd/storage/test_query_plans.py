@@ -88,6 +88,8 @@ class QueryPlanTests(Loaded):
         shared = self.store.shared
         self.check(lambda: self.result(shared.add("Institute", 0)))
         self.check(lambda: self.result(shared.add("Institute\\Laser", 0, {"markup_e4": 5})))
+        self.check(lambda: self.result(shared.set("Institute", {"notes": "x"})))
+        self.check(lambda: self.result(self.store.account_by_pin(7, "4711")))
         self.check(lambda: self.result(shared.page()))
         self.check(lambda: self.result(shared.show("Institute\\Laser")))
         named = Access(("sample00000007",))
