@@ -119,7 +119,6 @@ class ApplicationServer:
         self.position = await self.store.head()
         await self.lockouts.refresh()
         self.quotas.start()
-        self.clients.start()
         imports = ImportOperations(self.store, self.env, None)
         self.tasks.spawn(imports.resume(), "finishing imports")
         self.tasks.spawn(AdjustOperations(self.store).resume(), "finishing adjustments")

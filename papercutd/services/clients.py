@@ -113,12 +113,6 @@ class Clients:
         self._is_moved = False
         self._balances_at = env.now()
 
-    def start(self) -> None:
-        self._state = self._server.state
-        self._looking.start(LOOK_S, now=False).addErrback(
-            lambda failure: _log.failure("looking after clients ended", failure=failure)
-        )
-
     def stop(self) -> None:
         if self._looking.running:
             self._looking.stop()
@@ -153,6 +147,7 @@ class Clients:
         sessions.append(session)
         self._know(session.person)
         self._count += 1
+        self._begin_looking()
         return session, purse
 
     def _know(self, person: Login) -> None:
@@ -166,6 +161,8 @@ class Clients:
         if session in sessions:
             sessions.remove(session)
             self._count -= 1
+            if not self._count and self._looking.running:
+                self._looking.stop()
             if not sessions:
                 del self._sessions[user]
                 for one in (user, *session.person.users):
@@ -375,6 +372,15 @@ class Clients:
             return
         for session in self._of(user):
             session.reach.balance(purse, self._server.state)
+
+    def _begin_looking(self) -> None:
+        """As long as anybody is there."""
+        if self._looking.running:
+            return
+        self._state, self._is_moved = self._server.state, False
+        self._looking.start(LOOK_S, now=False).addErrback(
+            lambda failure: _log.failure("looking after clients ended", failure=failure)
+        )
 
     def _look(self) -> None:
         state = self._server.state

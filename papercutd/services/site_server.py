@@ -148,7 +148,6 @@ class SiteServer:
         await self.policy.refresh()
         await self.lockouts.refresh()
         await self.uplink.start()
-        self.clients.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )

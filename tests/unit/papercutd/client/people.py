@@ -157,7 +157,6 @@ class Server:
         asked: Any = self.questions
         self.clients = Clients(self.env, books, self, log_ins, asked)
         self.questions.clients = self.clients
-        self.clients.start()
 
     async def takes_passwords(self, user: int) -> bool:
         return self.takes
