@@ -36,8 +36,10 @@ PAGE_MAX = 100
 LOG_IN_S = 60.0
 #: Attempts to log in that one session may fail.
 LOG_INS_MAX = 5
-#: Connections of one server, logged in or not.
+#: Connections of one server, logged in or not, and those at which nobody has logged in yet.
 CONNECTIONS_MAX = 12_000
+STRANGERS_MAX = 2_000
+BUSY_S = 10.0
 
 
 class ClientService(Protocol):
@@ -135,7 +137,7 @@ class ClientFace:
         self._service = service
         self._name = name
         self._ca_pem = ca_pem
-        self._count = 0
+        self._count = self._strangers = 0
         self._conversations: dict[Session, _Conversation] = {}
         self._verbs: dict[type, Callable[[ClientSession, Any], Coroutine[Any, Any, Any]]] = {
             messages.Balance: self._balance,
@@ -167,6 +169,10 @@ class ClientFace:
     def opened(self, session: Session) -> None:
         conversation = _Conversation(session, _address_of(session))
         self._conversations[session] = conversation
+        self._strangers += 1
+        if self._strangers > STRANGERS_MAX:
+            session.end(Code.BUSY, BUSY_S)
+            return
         conversation.timer = self._env.clock.callLater(LOG_IN_S, session.end, Code.TIMEOUT)
         self._service.tasks.spawn(self._tell_servers(session), "telling a client the servers")
 
@@ -203,6 +209,8 @@ class ClientFace:
             conversation.timer.cancel()
         if conversation.client is not None:
             self._service.clients.left(conversation.client)
+        else:
+            self._strangers -= 1
 
     # Verbs.
 
@@ -231,6 +239,7 @@ class ClientFace:
             self._service.clients.left(client)
             raise Refusal(Code.STALE_SESSION)
         conversation.client = client
+        self._strangers -= 1
         if conversation.timer is not None and conversation.timer.active():
             conversation.timer.cancel()
         # What waited is said after the answer.
