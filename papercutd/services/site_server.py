@@ -129,6 +129,11 @@ class SiteServer:
         return self.link.suspect or self.link.session is None
 
     @property
+    def is_alone(self) -> bool:
+        """Nobody can be asked but here: cut, or rehearsing it."""
+        return self.is_cut or self.drill.is_on
+
+    @property
     def state(self) -> str:
         """``online``, ``cut`` or ``cut-and-stale``, as everybody is shown it; cut in a drill."""
         return "cut" if self.drill.is_on and not self.is_cut else self.policy.state.value
@@ -204,6 +209,9 @@ class SiteServer:
         answer = await self._answer(asker, request)
         self.clients.decided(request, answer)
         asks = self.questions.asking(answer)
+        if asks is False and answer.decider == self.decider and not self.is_alone:
+            # The application server hears of the job as well, and who has a client there is asked.
+            asks = True
         return answer if asks is answer.ask else attrs.evolve(answer, ask=asks)
 
     async def _answer(self, asker: SessionRef, request: Request) -> Decision:

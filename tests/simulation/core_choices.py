@@ -1,7 +1,7 @@
 """People who say who pays: their clients come and go, answer, answer late, twice or not at all.
 
 Every job of theirs ends, and what comes out is charged to whom they chose, or to whom the
-policy says where they have not (I24).
+policy says where they have not (I25).
 """
 
 from __future__ import annotations
@@ -191,10 +191,10 @@ class ChoiceLoad:
         ]
 
     def check_end(self) -> None:
-        """I24, once everything is quiet."""
-        self.world.findings.checked["I24"] += 1
+        """I25, once everything is quiet."""
+        self.world.findings.checked["I25"] += 1
         for text in self._waiting():
-            self.world.find("I24", text)
+            self.world.find("I25", text)
         application = self._in.database("application")
         personal = dict(application.execute("SELECT name, account FROM user"))
         charged = dict(application.execute("SELECT key, account FROM charge"))
@@ -212,13 +212,17 @@ class ChoiceLoad:
                 elif unanswered:
                     wanted = chemistry if user in _GROUP else personal[user]
                 else:
-                    wanted = self._chosen(connection, job, release) or personal[user]
+                    chosen = self._chosen(connection, job, release)
+                    wanted = chosen or personal[user]
                 self.world.count("charged by the policy" if unanswered else "charged as chosen")
                 if charged[key] != wanted:
-                    self.world.find("I24", f"{key} is charged to {charged[key]}, not to {wanted}")
+                    self.world.find("I25", f"{key} is charged to {charged[key]}, not to {wanted}")
 
     def _chosen(self, connection: sqlite3.Connection, job: str, release: str) -> int | None:
-        """What the answer says that the job's owner took last."""
+        """The shared account that the answer names which the job's owner took last."""
+        if release and release not in self.answers:
+            # By a server's word, which names none.
+            return None
         taken = connection.execute(
             "SELECT id FROM release WHERE job = ? AND answer <> 'discarded'"
             " ORDER BY id = ? DESC, written_at DESC",
@@ -227,5 +231,5 @@ class ChoiceLoad:
         for (id,) in taken:
             if id in self.answers:
                 return self.answers[id][1]
-        self.world.find("I24", f"{job} was printed, and nobody was asked")
+        self.world.find("I25", f"{job} was printed, and nobody was asked")
         return None

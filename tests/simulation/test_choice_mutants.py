@@ -1,4 +1,4 @@
-"""A deliberate bug of who is asked who pays: it must be found by I24 within fifty seeds."""
+"""A deliberate bug of who is asked who pays: it must be found by I25 within fifty seeds."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ChoiceMutantTests(SynchronousTestCase):
     def assertFound(self, likely: int = 1) -> None:
         for seed in seeds_from(likely):
             found = {finding.invariant for finding in run_core(seed, "choices").found}
-            if "I24" in found:
+            if "I25" in found:
                 return
-        self.fail(f"not found by I24 within {SEEDS_MAX} seeds")
+        self.fail(f"not found by I25 within {SEEDS_MAX} seeds")
 
     def test_the_timer_forgets_after_a_restart(self) -> None:
         """Whoever did not answer before it is waited for until the job is deleted."""
