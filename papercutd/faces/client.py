@@ -22,7 +22,7 @@ from papercutd.services.tasks import Tasks
 from papercutd.storage.values import Purse
 from protocols.client import messages
 from protocols.codes import Code
-from protocols.device.messages import AccountList, ChargeableAccount
+from protocols.device.messages import AccountList, ChargeableAccount, PurseLine
 from protocols.endpoint import Session, SessionServerFactory
 from protocols.errors import Refusal
 from protocols.handlers import NamedPeer, Peer
@@ -55,10 +55,6 @@ class ClientService(Protocol):
     def decider(self) -> str: ...
     @property
     def state(self) -> str: ...
-
-    async def client_servers(self) -> list[tuple[str, str, str, int]]:
-        """(role, name, host, port), in the order in which a client connects."""
-        ...
 
 
 class ClientSessionFactory(SessionServerFactory):
@@ -177,7 +173,7 @@ class ClientFace:
         self._service.tasks.spawn(self._tell_servers(session), "telling a client the servers")
 
     async def _tell_servers(self, session: Session) -> None:
-        servers = await self._service.client_servers()
+        servers = await self._service.clients.places.servers()
         session.notify(
             messages.Servers(
                 servers=[provider.ServerAddress(*address) for address in servers],
@@ -255,6 +251,7 @@ class ClientFace:
             promised_e4=purse.promised_e4,
             held=len(self._service.clients.jobs(client)),
             state=self._service.state,
+            purses=_purses(purse),
             token=client.proof.token,
             token_ends_at=client.proof.token_ends_at,
         )
@@ -272,6 +269,7 @@ class ClientFace:
             available_e4=self._available(purse),
             promised_e4=purse.promised_e4,
             state=self._service.state,
+            purses=_purses(purse),
         )
 
     async def _accounts(self, client: ClientSession, message: messages.Accounts) -> Any:
@@ -325,6 +323,10 @@ def _address_of(session: Session) -> str:
 def _available(purse: Purse, state: str) -> int | None:
     """What can be spent here now."""
     return purse.spendable_e4 if state == "online" else purse.cut_e4
+
+
+def _purses(purse: Purse) -> list[PurseLine]:
+    return [PurseLine(*line) for line in purse.purses]
 
 
 def _message(message: PersonMessage) -> messages.Message:

@@ -1,4 +1,4 @@
-"""Where the application server tells people's clients that its installation's servers are."""
+"""Where people's clients are told that the installation's servers are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ SITES_MAX = 16
 KEPT_S = 5.0
 
 
+#: Role, name, host and port.
+Address = tuple[str, str, str, int]
+
+
+class FixedPlaces:
+    """A site's: the application server as it is configured, and itself."""
+
+    def __init__(self, *addresses: Address) -> None:
+        self._addresses = list(addresses)
+
+    async def servers(self) -> list[Address]:
+        """In the order in which a client connects."""
+        return self._addresses
+
+
 class ApplicationPlaces:
     """This server first, then the sites; read again after some seconds."""
 
@@ -21,11 +36,11 @@ class ApplicationPlaces:
         self._store = store
         #: Host and port that clients are told for this server.
         self.own: tuple[str, int] | None = None
-        self._sites: list[tuple[str, str, str, int]] = []
+        self._sites: list[Address] = []
         self._read_at = float("-inf")
 
-    async def servers(self) -> list[tuple[str, str, str, int]]:
-        """(role, name, host, port), in the order in which a client connects."""
+    async def servers(self) -> list[Address]:
+        """In the order in which a client connects."""
         if self._env.now() - self._read_at > KEPT_S:
             self._read_at = self._env.now()
             found = [

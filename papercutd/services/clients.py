@@ -22,6 +22,7 @@ from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError
 from papercutd.identity.client_tokens import NoTokens
 from papercutd.services.client_log_ins import ClientLogIns, LoggedIn
+from papercutd.services.client_places import ApplicationPlaces, FixedPlaces
 from papercutd.services.devices import is_theirs
 from papercutd.services.held_jobs import HeldJobs, Listed
 from papercutd.services.inboxes import Inboxes
@@ -97,6 +98,8 @@ class Clients:
         self._store = store
         self._server = server
         self.log_ins = log_ins
+        #: Where they are told that servers are.
+        self.places: ApplicationPlaces | FixedPlaces = FixedPlaces()
         self._questions = questions
         #: Jobs that are being answered here: they end by that.
         self._answering: set[str] = set()

@@ -21,7 +21,7 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
-from papercutd.services.clients import Clients, make_clients
+from papercutd.services.clients import make_clients
 from papercutd.services.devices import Devices
 from papercutd.services.drill import Drill
 from papercutd.services.freshness import Freshness
@@ -93,9 +93,7 @@ class SiteServer:
         self.lockouts = Lockouts(env, store, self.tasks, lambda: self.uplink.journal_grew())
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
-        self.clients: Clients = make_clients(env, store, self, self.questions)
-        #: (role, name, host, port) of servers, in the order in which a client connects.
-        self.client_places: list[tuple[str, str, str, int]] = []
+        self.clients = make_clients(env, store, self, self.questions)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         #: The same of the application server.
@@ -392,9 +390,6 @@ class SiteServer:
         state = await self.store.link_card(user, number, self.env.new_id())
         self.uplink.journal_grew()
         return state
-
-    async def client_servers(self) -> list[tuple[str, str, str, int]]:
-        return self.client_places
 
     def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""
