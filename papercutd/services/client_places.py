@@ -5,8 +5,6 @@ from __future__ import annotations
 from papercutd.environment import Environment
 from papercutd.storage.interfaces import IApplicationStore
 
-#: Where sites show their pages, and take clients, unless they are configured otherwise.
-HTTPS_PORT = 9192
 #: Beyond this many sites a client is to be set up with its own.
 SITES_MAX = 16
 #: Seconds for which what was read of the books is told again.
@@ -44,7 +42,7 @@ class ApplicationPlaces:
         if self._env.now() - self._read_at > KEPT_S:
             self._read_at = self._env.now()
             found = [
-                ("site", str(site["name"]), str(site["host"]), HTTPS_PORT)
+                ("site", str(site["name"]), str(site["host"]), int(site["https_port"]))
                 for site in await self._store.sites()
                 if site["host"] and not site["removed"]
             ]

@@ -49,7 +49,10 @@ class ClientTests(SynchronousTestCase):
         self.relay = Relay(self.installation.https_port)
         self.addCleanup(self.relay.close)
         https = tomllib.loads(self.site.config.read_text())["listen"]["https"]
-        self.where = (f"127.0.0.1:{self.relay.port}", "--site", f"north=127.0.0.1:{https}")
+        # Anna's client is told where the site is, ben's knows it from the beginning.
+        app.call("site.set", name="north", https_port=https)
+        self.where = (f"127.0.0.1:{self.relay.port}",)
+        self.known = ("--site", f"north=127.0.0.1:{https}")
         self.desk = self.make_desk("anna")
 
     def make_desk(self, name: str) -> Desk:
@@ -96,7 +99,7 @@ class ClientTests(SynchronousTestCase):
         # The authority by its file does as well, and another's token is nothing.
         other = self.make_desk("ben")
         ca = str(self.app.data / "ca" / "ca.pem")
-        other.do("setup", *self.where, "--ca", ca)
+        other.do("setup", *self.where, *self.known, "--ca", ca)
         other.home.joinpath("tokens.json").write_text(tokens.read_text().replace('"anna"', '"ben"'))
         other.home.joinpath("tokens.json").chmod(0o600)
         self.assertEqual(other.run("balance").returncode, 4)
