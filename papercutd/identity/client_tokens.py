@@ -103,6 +103,8 @@ class SignedTokens:
         self._is_revoked = is_revoked
         #: By authority and certificate: most of what a token takes to check is its signer.
         self._signers: dict[tuple[bytes, bytes], _Signer] = {}
+        #: Who we are, by the credentials that say so.
+        self._own: tuple[Credentials, CertificatePeer] | None = None
 
     def give(self, user: int, mark: str) -> tuple[str, float]:
         credentials = self._credentials()
@@ -148,7 +150,10 @@ class SignedTokens:
         return found
 
     def _may_sign(self, peer: CertificatePeer) -> bool:
-        own = peer_of(self._credentials().certificate)
+        credentials = self._credentials()
+        if self._own is None or self._own[0] is not credentials:
+            self._own = credentials, peer_of(credentials.certificate)
+        own = self._own[1]
         return peer.role == APPLICATION or (peer.role, peer.name) == (own.role, own.name)
 
 
