@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from papercutd.client.home import Home, Keyring, Token
@@ -24,6 +25,11 @@ from protocols.provider.messages import ServerAddress
 _log = Logger()
 #: Times an answer is sent again, here or elsewhere, under the same id.
 TRIES_MAX = 5
+#: Refusals that say nothing of the answer, and seconds until it is sent again.
+_AGAIN = frozenset({Code.UNAVAILABLE, Code.UNREACHABLE, Code.TIMEOUT, Code.BUSY})
+AGAIN_S = 1.0
+#: Seconds between two looks whether somebody has logged in by another command.
+LOOK_S = 3.0
 
 
 class NoServer(PapercutError):
@@ -81,6 +87,7 @@ class Client:
         self._waiters: list[Deferred[None]] = []
         #: A new log-in is typed: no token is tried.
         self.is_asking = False
+        self._looking: IDelayedCall | None = None
         self.person: messages.Person | None = None
         self.refusal: Refusal | None = None
 
@@ -88,6 +95,8 @@ class Client:
         self._servers.start()
 
     async def stop(self) -> None:
+        if self._looking is not None and self._looking.active():
+            self._looking.cancel()
         await self._tasks.stop()
         await self._servers.stop()
 
@@ -149,7 +158,12 @@ class Client:
             try:
                 return await self._answer(answer, wait_s)
             except SessionLost:
+                # Whoever serves next is logged in at first.
                 self.person = None
+            except Refusal as refusal:
+                if refusal.code not in _AGAIN:
+                    raise
+                await deferLater(self._env.clock, AGAIN_S, lambda: None)
         return await self._answer(answer, wait_s)
 
     async def _answer(self, answer: messages.Answer, wait_s: float) -> messages.Answered:
@@ -162,10 +176,13 @@ class Client:
     def serving(self, server: Server) -> None:
         self.person = self.refusal = None
         self._wake()
-        if not self.is_asking and self._token(server) is not None:
+        if self.is_asking:
+            return
+        self._keyring = self._home.keyring()
+        if self._token(server) is not None:
             self._tasks.spawn(self._log_in_again(server), "logging in again")
-        elif not self.is_asking:
-            self._shower.not_logged_in(Refusal(Code.NO_LOGIN))
+        else:
+            self._not_logged_in(Refusal(Code.NO_LOGIN))
 
     def left(self) -> None:
         self.person = self.refusal = None
@@ -200,10 +217,27 @@ class Client:
                     await self._log_in_again(server)
                     return
             self.refusal = refusal
-            self._shower.not_logged_in(refusal)
+            self._not_logged_in(refusal)
             self._wake()
             return
         self._entered(server, person)
+
+    def _not_logged_in(self, refusal: Refusal) -> None:
+        self._shower.not_logged_in(refusal)
+        if self._looking is None or not self._looking.active():
+            self._looking = self._env.clock.callLater(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """Whether somebody has logged in meanwhile, by another command."""
+        server = self.server
+        if server is None or self.person is not None or self.is_asking:
+            return
+        before, self._keyring = self._keyring, self._home.keyring()
+        if self._keyring != before and self._token(server) is not None:
+            self.refusal = None
+            self._tasks.spawn(self._log_in_again(server), "logging in again")
+        else:
+            self._looking = self._env.clock.callLater(LOOK_S, self._look)
 
     async def _say_login(self, server: Server, login: messages.Login) -> messages.Person:
         session = server.link.session

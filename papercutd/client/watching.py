@@ -133,7 +133,7 @@ class Watching:
         if self._rule is None and question.kind == "account" and self._is_typed:
             page = await self._accounts(messages.Accounts())
             one.accounts = [(account.id, account.name) for account in page.accounts]
-        found = {"event": "question", **attrs.asdict(question)}
+        found = {"event": "question", **attrs.asdict(question), "accounts": one.accounts}
         self._tell(found, "" if self._rule else show_question(question, one.accounts))
         one.is_shown = True
         if self._rule is not None:

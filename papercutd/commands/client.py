@@ -282,9 +282,9 @@ class Running:
 
     async def _balance(self) -> int:
         purse = await self._client.request(messages.Balance(), self._options.wait)
-        found = attrs.asdict(purse)
-        state = found.pop("state")
-        self._tell({"ok": True, **found, "state": state}, show_balance(**found))
+        lines = [show_balance(purse.balance_e4, purse.available_e4, purse.promised_e4)]
+        lines += [f"  {one.name}: {show_amount(one.balance_e4)}" for one in purse.purses]
+        self._tell({"ok": True, **attrs.asdict(purse)}, "\n".join(lines))
         return 0
 
     async def _accounts(self) -> int:

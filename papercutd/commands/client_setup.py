@@ -7,7 +7,7 @@ import json
 import re
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cryptography import x509
 from twisted.internet.defer import Deferred
@@ -99,7 +99,7 @@ async def _fetch_authority(reactor: Any, places: list[Place], pin: str) -> str:
         )
         try:
             connecting.addTimeout(SETUP_S, reactor)
-            session = await connecting
+            session = cast(Session, await connecting)
             asking.watch(session)
             ca = await asking.found.addTimeout(SETUP_S, reactor)
         except (Refusal, SessionLost, SetupTimeout, OSError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import attrs
 
@@ -62,6 +63,7 @@ class Mode:
         return (not self.asks_account, not self.confirms, -(self.shared or 0))
 
 
+@lru_cache(maxsize=1_000)
 def parse_mode(text: str) -> Mode:
     """The mode kept as ``text``; raises ValueError."""
     word = text.removesuffix(CONFIRM)

@@ -22,7 +22,7 @@ from papercutd.services.tasks import Tasks
 from papercutd.storage.values import Purse
 from protocols.client import messages
 from protocols.codes import Code
-from protocols.device.messages import AccountList, ChargeableAccount
+from protocols.device.messages import AccountList, ChargeableAccount, PurseLine
 from protocols.endpoint import Session, SessionServerFactory
 from protocols.errors import Refusal
 from protocols.handlers import NamedPeer, Peer
@@ -36,8 +36,10 @@ PAGE_MAX = 100
 LOG_IN_S = 60.0
 #: Attempts to log in that one session may fail.
 LOG_INS_MAX = 5
-#: Connections of one server, logged in or not.
+#: Connections of one server, logged in or not, and those at which nobody has logged in yet.
 CONNECTIONS_MAX = 12_000
+STRANGERS_MAX = 2_000
+BUSY_S = 10.0
 
 
 class ClientService(Protocol):
@@ -53,10 +55,6 @@ class ClientService(Protocol):
     def decider(self) -> str: ...
     @property
     def state(self) -> str: ...
-
-    async def client_servers(self) -> list[tuple[str, str, str, int]]:
-        """(role, name, host, port), in the order in which a client connects."""
-        ...
 
 
 class ClientSessionFactory(SessionServerFactory):
@@ -135,7 +133,7 @@ class ClientFace:
         self._service = service
         self._name = name
         self._ca_pem = ca_pem
-        self._count = 0
+        self._count = self._strangers = 0
         self._conversations: dict[Session, _Conversation] = {}
         self._verbs: dict[type, Callable[[ClientSession, Any], Coroutine[Any, Any, Any]]] = {
             messages.Balance: self._balance,
@@ -167,11 +165,15 @@ class ClientFace:
     def opened(self, session: Session) -> None:
         conversation = _Conversation(session, _address_of(session))
         self._conversations[session] = conversation
+        self._strangers += 1
+        if self._strangers > STRANGERS_MAX:
+            session.end(Code.BUSY, BUSY_S)
+            return
         conversation.timer = self._env.clock.callLater(LOG_IN_S, session.end, Code.TIMEOUT)
         self._service.tasks.spawn(self._tell_servers(session), "telling a client the servers")
 
     async def _tell_servers(self, session: Session) -> None:
-        servers = await self._service.client_servers()
+        servers = await self._service.clients.places.servers()
         session.notify(
             messages.Servers(
                 servers=[provider.ServerAddress(*address) for address in servers],
@@ -203,6 +205,8 @@ class ClientFace:
             conversation.timer.cancel()
         if conversation.client is not None:
             self._service.clients.left(conversation.client)
+        else:
+            self._strangers -= 1
 
     # Verbs.
 
@@ -231,6 +235,7 @@ class ClientFace:
             self._service.clients.left(client)
             raise Refusal(Code.STALE_SESSION)
         conversation.client = client
+        self._strangers -= 1
         if conversation.timer is not None and conversation.timer.active():
             conversation.timer.cancel()
         # What waited is said after the answer.
@@ -246,6 +251,7 @@ class ClientFace:
             promised_e4=purse.promised_e4,
             held=len(self._service.clients.jobs(client)),
             state=self._service.state,
+            purses=_purses(purse),
             token=client.proof.token,
             token_ends_at=client.proof.token_ends_at,
         )
@@ -263,6 +269,7 @@ class ClientFace:
             available_e4=self._available(purse),
             promised_e4=purse.promised_e4,
             state=self._service.state,
+            purses=_purses(purse),
         )
 
     async def _accounts(self, client: ClientSession, message: messages.Accounts) -> Any:
@@ -316,6 +323,10 @@ def _address_of(session: Session) -> str:
 def _available(purse: Purse, state: str) -> int | None:
     """What can be spent here now."""
     return purse.spendable_e4 if state == "online" else purse.cut_e4
+
+
+def _purses(purse: Purse) -> list[PurseLine]:
+    return [PurseLine(*line) for line in purse.purses]
 
 
 def _message(message: PersonMessage) -> messages.Message:

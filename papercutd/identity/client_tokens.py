@@ -27,6 +27,8 @@ from papercutd.identity.tls import Credentials
 
 #: Seconds for which a token counts; it is not prolonged by being used.
 TOKEN_LIFE_S = 30 * 86_400.0
+#: Certificates that have been checked and are remembered: servers renew theirs once a year.
+SIGNERS_KEPT = 32
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
 #: No other signature of that key is of a text that begins so.
 _CONTEXT = b"papercut client token 1\0"
@@ -47,6 +49,12 @@ class _Sealed:
     token: ClientToken
     #: DER.
     certificate: bytes
+
+
+@attrs.frozen
+class _Signer:
+    peer: CertificatePeer
+    key: ec.EllipticCurvePublicKey
 
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -93,6 +101,10 @@ class SignedTokens:
         self._credentials = credentials
         self._wall_s = wall_s
         self._is_revoked = is_revoked
+        #: By authority and certificate: most of what a token takes to check is its signer.
+        self._signers: dict[tuple[bytes, bytes], _Signer] = {}
+        #: Who we are, by the credentials that say so.
+        self._own: tuple[Credentials, CertificatePeer] | None = None
 
     def give(self, user: int, mark: str) -> tuple[str, float]:
         credentials = self._credentials()
@@ -108,32 +120,40 @@ class SignedTokens:
         try:
             body, _, signature = text.partition(".")
             sealed = _DECODE(_decode(body))
-            signer = x509.load_der_x509_certificate(sealed.certificate)
-            self._check_signer(signer)
-            key = signer.public_key()
-            if not isinstance(key, ec.EllipticCurvePublicKey):
+            signer = self._signer(sealed.certificate)
+            if self._is_revoked(signer.peer.serial) or not self._may_sign(signer.peer):
                 raise Rejected("bad-credentials")
-            key.verify(_decode(signature), _CONTEXT + _decode(body), _ALGORITHM)
+            signer.key.verify(_decode(signature), _CONTEXT + _decode(body), _ALGORITHM)
         except (ValueError, TypeError, binascii.Error, msgspec.MsgspecError, InvalidSignature):
             raise Rejected("bad-credentials") from None
         if sealed.token.ends_at <= self._wall_s():
             raise Rejected("bad-credentials")
         return sealed.token
 
-    def _check_signer(self, signer: x509.Certificate) -> None:
-        """A server of this installation that may speak here; raises as ``read`` does."""
-        credentials = self._credentials()
-        authority = x509.load_pem_x509_certificate(credentials.ca_pem)
-        signer.verify_directly_issued_by(authority)
-        try:
-            peer = peer_of(signer)
-        except Rejected:
-            raise Rejected("bad-credentials") from None
-        if self._is_revoked(peer.serial) or not self._may_sign(peer):
-            raise Rejected("bad-credentials")
+    def _signer(self, certificate: bytes) -> _Signer:
+        """A member of this installation; raises as ``read`` does, or what of it is odd."""
+        ca_pem = self._credentials().ca_pem
+        found = self._signers.get((ca_pem, certificate))
+        if found is None:
+            signer = x509.load_der_x509_certificate(certificate)
+            signer.verify_directly_issued_by(x509.load_pem_x509_certificate(ca_pem))
+            key = signer.public_key()
+            if not isinstance(key, ec.EllipticCurvePublicKey):
+                raise Rejected("bad-credentials")
+            try:
+                found = _Signer(peer_of(signer), key)
+            except Rejected:
+                raise Rejected("bad-credentials") from None
+            if len(self._signers) >= SIGNERS_KEPT:
+                del self._signers[next(iter(self._signers))]
+            self._signers[ca_pem, certificate] = found
+        return found
 
     def _may_sign(self, peer: CertificatePeer) -> bool:
-        own = peer_of(self._credentials().certificate)
+        credentials = self._credentials()
+        if self._own is None or self._own[0] is not credentials:
+            self._own = credentials, peer_of(credentials.certificate)
+        own = self._own[1]
         return peer.role == APPLICATION or (peer.role, peer.name) == (own.role, own.name)
 
 

@@ -59,6 +59,7 @@ from papercutd.roles.verifying import BooksVerifier
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.auditing import audited
+from papercutd.services.client_places import ApplicationPlaces
 from papercutd.services.reports import Monthly
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
@@ -282,7 +283,8 @@ class ApplicationRole:
             links=over_https,
             clients=client_sessions(env, clients_face),
         )
-        server.client_places.own = (listen.host or listen.interface, https)
+        places = server.clients.places = ApplicationPlaces(env, store)
+        places.own = (listen.host or listen.interface, https)
         devices = SessionServerFactory(
             DEVICE, env.clock, devices_face, identifier(self._revocations)
         )
@@ -297,7 +299,7 @@ class ApplicationRole:
             done = with_others(done, several)
         told = with_certificate(plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, store, self._listeners, self._reactor)
-        told = with_clients(told, server.clients, client_operations(env, server, identity))
+        told = with_clients(told, server.clients, client_operations(env, server, places, identity))
         self._listeners.unix(self._data.control_socket, ControlFactory(audited(told, store, env)))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -19,6 +19,7 @@ from papercutd.identity.tls import Revocations
 from papercutd.roles.common import Operation
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.client_operations import ClientOperations
+from papercutd.services.client_places import ApplicationPlaces
 from papercutd.services.clients import Clients
 from protocols.client.spec import CLIENT
 from protocols.endpoint import ServerHandler
@@ -57,11 +58,11 @@ def with_clients(
 
 
 def client_operations(
-    env: Environment, server: ApplicationServer, identity: NodeIdentity
+    env: Environment, server: ApplicationServer, places: ApplicationPlaces, identity: NodeIdentity
 ) -> dict[str, Operation]:
     """What administrators do about them, at the application server."""
     return ClientOperations(
-        *(server.store, server.client_places),
+        *(server.store, places),
         lambda: pin_of(identity.credentials.certificate),
         env.new_id,
     ).all()

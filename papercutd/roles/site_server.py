@@ -41,6 +41,7 @@ from papercutd.roles.stores import database_of, open_site, salvage
 from papercutd.roles.verifying import BooksVerifier
 from papercutd.roles.ways import application_endpoint, asking_renewer
 from papercutd.services.administration import SiteOperations
+from papercutd.services.client_places import FixedPlaces
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
 from papercutd.storage.anchor import ANCHOR, Anchor, FileOnDisk
@@ -184,10 +185,10 @@ class SiteRole:
             clients=client_sessions(env, clients),
         )
         centre = self._config.application
-        server.client_places = [
+        server.clients.places = FixedPlaces(
             ("application", "application", centre.host, centre.https),
             ("site", self._name, listen.host or listen.interface, https),
-        ]
+        )
         devices = SessionServerFactory(
             DEVICE, env.clock, device_face, identifier(self._revocations)
         )

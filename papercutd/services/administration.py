@@ -68,6 +68,8 @@ from protocols.errors import SessionLost
 #: long what was sent may take.
 TOLD_LOOK_S, TOLD_LOOKS = 0.1, 50
 TOLD_S = 0.5
+#: Ports at which others reach a site.
+_SITE_PORTS = ("port", "device_port", "https_port")
 VerifyBooks = Callable[[Progress], Awaitable[list[str]]]
 MakeToken = Callable[[str, str], Awaitable[str]]
 
@@ -278,16 +280,18 @@ class StoreOperations:
 
     async def site_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add a site."""
-        given = take(arguments, "name", host="", port=9195, device_port=9193)
+        given = take(arguments, "name", host="", port=9195, device_port=9193, https_port=9192)
         site = await self.store.add_site(given["name"], given["host"], given["port"])
-        if given["device_port"] != 9193:
-            await self.store.set_site(given["name"], {"device_port": given["device_port"]})
+        usual = {"device_port": 9193, "https_port": 9192}
+        ports = {name: given[name] for name in usual if given[name] != usual[name]}
+        if ports:
+            await self.store.set_site(given["name"], ports)
         return {"site": site, "name": given["name"]}
 
     async def site_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Change a site: its address, its policy while cut, its cap for each user."""
         deny = arguments.get("deny_beyond_cap")
-        ports = {k: v for k, v in arguments.items() if k in ("port", "device_port")}
+        ports = {k: v for k, v in arguments.items() if k in _SITE_PORTS}
         given = take(
             {k: v for k, v in arguments.items() if k not in (*ports, "deny_beyond_cap")},
             "name",

@@ -18,8 +18,7 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.admission import Turns
 from papercutd.services.change_feed import ChangeFeed
-from papercutd.services.client_places import ApplicationPlaces
-from papercutd.services.clients import Clients, make_clients
+from papercutd.services.clients import make_clients
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.import_operations import ImportOperations
@@ -83,9 +82,7 @@ class ApplicationServer:
         self.lockouts = Lockouts(env, store, self.tasks)
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
-        self.clients: Clients = make_clients(env, store, self, self.questions)
-        #: Where clients are told that servers are.
-        self.client_places = ApplicationPlaces(env, store)
+        self.clients = make_clients(env, store, self, self.questions)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         self.sites = Sessions(env)
@@ -120,7 +117,6 @@ class ApplicationServer:
         self.position = await self.store.head()
         await self.lockouts.refresh()
         self.quotas.start()
-        self.clients.start()
         imports = ImportOperations(self.store, self.env, None)
         self.tasks.spawn(imports.resume(), "finishing imports")
         self.tasks.spawn(AdjustOperations(self.store).resume(), "finishing adjustments")
@@ -254,12 +250,6 @@ class ApplicationServer:
         site, own = device.site, self.device_address
         servers = [] if site is None or not site[1] else [("site", *site)]
         return servers if own is None else [*servers, ("application", "application", *own)]
-
-    # For the client face.
-
-    async def client_servers(self) -> list[tuple[str, str, str, int]]:
-        """(role, name, host, port), in the order in which a client connects."""
-        return await self.client_places.servers()
 
     # For the site link.
 

@@ -22,6 +22,7 @@ from papercutd.environment import Environment
 from papercutd.errors import Rejected, StorageError
 from papercutd.identity.client_tokens import NoTokens
 from papercutd.services.client_log_ins import ClientLogIns, LoggedIn
+from papercutd.services.client_places import ApplicationPlaces, FixedPlaces
 from papercutd.services.devices import is_theirs
 from papercutd.services.held_jobs import HeldJobs, Listed
 from papercutd.services.inboxes import Inboxes
@@ -97,6 +98,8 @@ class Clients:
         self._store = store
         self._server = server
         self.log_ins = log_ins
+        #: Where they are told that servers are.
+        self.places: ApplicationPlaces | FixedPlaces = FixedPlaces()
         self._questions = questions
         #: Jobs that are being answered here: they end by that.
         self._answering: set[str] = set()
@@ -112,12 +115,6 @@ class Clients:
         #: Charges came that name nobody: everybody's balance is looked at in a while.
         self._is_moved = False
         self._balances_at = env.now()
-
-    def start(self) -> None:
-        self._state = self._server.state
-        self._looking.start(LOOK_S, now=False).addErrback(
-            lambda failure: _log.failure("looking after clients ended", failure=failure)
-        )
 
     def stop(self) -> None:
         if self._looking.running:
@@ -153,6 +150,7 @@ class Clients:
         sessions.append(session)
         self._know(session.person)
         self._count += 1
+        self._begin_looking()
         return session, purse
 
     def _know(self, person: Login) -> None:
@@ -166,6 +164,8 @@ class Clients:
         if session in sessions:
             sessions.remove(session)
             self._count -= 1
+            if not self._count and self._looking.running:
+                self._looking.stop()
             if not sessions:
                 del self._sessions[user]
                 for one in (user, *session.person.users):
@@ -376,6 +376,15 @@ class Clients:
             return
         for session in self._of(user):
             session.reach.balance(purse, self._server.state)
+
+    def _begin_looking(self) -> None:
+        """As long as anybody is there."""
+        if self._looking.running:
+            return
+        self._state, self._is_moved = self._server.state, False
+        self._looking.start(LOOK_S, now=False).addErrback(
+            lambda failure: _log.failure("looking after clients ended", failure=failure)
+        )
 
     def _look(self) -> None:
         state = self._server.state

@@ -98,7 +98,9 @@ class HeldJobs:
 
     def forget(self, provider: str) -> None:
         """The provider was removed."""
-        self._owners.pop(provider, None)
+        owner = self._owners.pop(provider, None)
+        if owner is not None:
+            self._compare(provider, owner.jobs, {})
 
     def _compare(
         self,

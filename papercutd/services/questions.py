@@ -15,6 +15,7 @@ from papercutd.domain.decision import Decision
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
 from papercutd.services.held_jobs import HeldJobs, Listed
+from protocols.provider import messages
 
 _log = Logger()
 #: Questions that one person is asked at once.
@@ -62,6 +63,8 @@ class Questions:
         self._env = env
         self._held = held
         self.clients: Clients = clients or NoClients()
+        #: Jobs that wait for each user, by their ids: who logs in waits for no look at all jobs.
+        self._waiting: dict[int, dict[str, Listed]] = {}
         held.on_told = self._told
 
     def asking(self, decision: Decision) -> bool | None:
@@ -72,11 +75,7 @@ class Questions:
 
     async def questions_of(self, user: int) -> list[Question]:
         """What ``user`` is asked now, oldest job first."""
-        waiting = [
-            listed
-            for listed in self._held.list()
-            if listed.job.user == user and listed.job.reason in ASKED
-        ]
+        waiting = list(self._waiting.get(user, {}).values())
         waiting.sort(key=lambda listed: (listed.job.held_at, listed.job.job))
         return [_question(listed, user) for listed in waiting[:QUESTIONS_MAX]]
 
@@ -114,24 +113,28 @@ class Questions:
     def _told(self, former: Listed | None, now: Listed | None) -> None:
         """A job's owner tells of it otherwise than before; None: it is not held."""
         try:
-            if former is not None and _is_asked(former):
-                is_late = former.job.choice_due_at <= self._env.wall_s()
-                reason = "timed-out" if is_late else "ended"
-                self._withdraw(former, reason)
-            if now is not None and now.job.user is not None and _is_asked(now):
-                if self.clients.in_reach(now.job.user):
-                    self.clients.ask(_question(now, now.job.user))
+            if former is not None and (user := _whom(former)) is not None:
+                self._withdraw(user, former.job)
+            if now is not None and (user := _whom(now)) is not None:
+                self._waiting.setdefault(user, {})[now.job.job] = now
+                if self.clients.in_reach(user):
+                    self.clients.ask(_question(now, user))
         except Exception:
             # Whoever tells of a job has nothing to do with who is asked.
             _log.failure("a question could not be asked")
 
-    def _withdraw(self, former: Listed, reason: str) -> None:
-        if former.job.user is not None:
-            self.clients.withdraw(former.job.user, former.job.job, reason)
+    def _withdraw(self, user: int, job: messages.HeldJob) -> None:
+        theirs = self._waiting.get(user, {})
+        theirs.pop(job.job, None)
+        if not theirs:
+            self._waiting.pop(user, None)
+        is_late = job.choice_due_at <= self._env.wall_s()
+        self.clients.withdraw(user, job.job, "timed-out" if is_late else "ended")
 
 
-def _is_asked(listed: Listed) -> bool:
-    return listed.job.reason in ASKED
+def _whom(listed: Listed) -> int | None:
+    """Who is asked about it; None: nobody."""
+    return listed.job.user if listed.job.reason in ASKED else None
 
 
 def _question(listed: Listed, user: int) -> Question:

@@ -21,7 +21,7 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
-from papercutd.services.clients import Clients, make_clients
+from papercutd.services.clients import make_clients
 from papercutd.services.devices import Devices
 from papercutd.services.drill import Drill
 from papercutd.services.freshness import Freshness
@@ -94,9 +94,7 @@ class SiteServer:
         self.lockouts = Lockouts(env, store, self.tasks, lambda: self.uplink.journal_grew())
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
-        self.clients: Clients = make_clients(env, store, self, self.questions)
-        #: (role, name, host, port) of servers, in the order in which a client connects.
-        self.client_places: list[tuple[str, str, str, int]] = []
+        self.clients = make_clients(env, store, self, self.questions)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         #: The same of the application server.
@@ -130,6 +128,11 @@ class SiteServer:
         return self.link.suspect or self.link.session is None
 
     @property
+    def is_alone(self) -> bool:
+        """Nobody can be asked but here: cut, or rehearsing it."""
+        return self.is_cut or self.drill.is_on
+
+    @property
     def state(self) -> str:
         """``online``, ``cut`` or ``cut-and-stale``, as everybody is shown it; cut in a drill."""
         return "cut" if self.drill.is_on and not self.is_cut else self.policy.state.value
@@ -149,7 +152,6 @@ class SiteServer:
         await self.policy.refresh()
         await self.lockouts.refresh()
         await self.uplink.start()
-        self.clients.start()
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )
@@ -206,6 +208,9 @@ class SiteServer:
         answer = await self._answer(asker, request)
         self.clients.decided(request, answer)
         asks = self.questions.asking(answer)
+        if asks is False and answer.decider == self.decider and not self.is_alone:
+            # The application server hears of the job as well, and who has a client there is asked.
+            asks = True
         return answer if asks is answer.ask else attrs.evolve(answer, ask=asks)
 
     async def _answer(self, asker: SessionRef, request: Request) -> Decision:
@@ -392,9 +397,6 @@ class SiteServer:
         found = await self.store.redeem_voucher(id, serial, name)
         self.uplink.journal_grew()
         return id, found
-
-    async def client_servers(self) -> list[tuple[str, str, str, int]]:
-        return self.client_places
 
     def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""

@@ -20,6 +20,8 @@ from papercutd.storage.groups import groups_of_user
 
 #: Reads a setting, now or since the settings stand.
 Setting = Callable[..., Any]
+#: What holds where nothing was set, as of nearly everybody.
+_NO_RULE, _PERSONAL, _OWN = Effective(), Account(), Mode()
 
 
 def read_rules_anywhere(connection: Connection, knob: str) -> list[Rule]:
@@ -39,7 +41,7 @@ def settle_here(
 ) -> Settled:
     """Who pays what ``person`` asks for, at the application server."""
     mode = _mode_of(connection, setting, person)
-    rule = Account()
+    rule = _PERSONAL
     if request.unanswered:
         found = _anywhere(connection, setting, person, Knob.ACCOUNT)
         if found.unevaluable:
@@ -70,12 +72,12 @@ def _mode_of(connection: Connection, setting: Setting, person: Person) -> Mode |
         except ValueError:
             return None
     found = _anywhere(connection, setting, person, Knob.ACCOUNT_MODE)
-    return None if found.unevaluable else found.account_mode or Mode()
+    return None if found.unevaluable else found.account_mode or _OWN
 
 
 def _anywhere(connection: Connection, setting: Setting, person: Person, knob: Knob) -> Effective:
     rules = setting(read_rules_anywhere, connection, knob.value)
     if not rules:
-        return Effective()
+        return _NO_RULE
     # No price is needed for these.
     return resolve(rules, ANY, groups_of_user(connection, "", person.id), 0)

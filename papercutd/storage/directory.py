@@ -38,7 +38,7 @@ CAP_NONE = -2
 #: Seconds for which a name that was somebody's is given to nobody else.
 NAME_KEPT_S = 35 * 86_400.0
 SITE_COLUMNS = frozenset(
-    {"host", "port", "device_port", "policy", "cap_user_e4", "deny_beyond_cap"}
+    {"host", "port", "device_port", "https_port", "policy", "cap_user_e4", "deny_beyond_cap"}
 )
 #: ``link``: people may link a card that nobody has to themselves.
 DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release", "link")
@@ -312,8 +312,8 @@ class Directory:
         return self._add(connection, "site", name, {"host": host, "port": port})
 
     def set_site(self, connection: Connection, name: str, columns: Mapping[str, object]) -> None:
-        """Change what ``columns`` names, of: host, port, device_port, policy, cap_user_e4,
-        deny_beyond_cap."""
+        """Change what ``columns`` names, of: host, port, device_port, https_port, policy,
+        cap_user_e4, deny_beyond_cap."""
         site = self.id_of(connection, "site", name)
         for column, value in columns.items():
             if column not in SITE_COLUMNS:

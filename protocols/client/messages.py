@@ -13,7 +13,7 @@ import attrs
 from attrs.validators import and_, ge, in_, le, matches_re, max_len, optional
 
 from protocols.common import TEXT_PATTERN, is_amount_e4, is_id, is_name, is_number, is_title
-from protocols.device.messages import AccountList
+from protocols.device.messages import AccountList, PurseLine
 from protocols.provider.messages import Bye, Done, Ping, ServerAddress
 
 #: What a person typed, or a server sealed: bounded, and never logged.
@@ -42,6 +42,8 @@ class Person:
     held: int = attrs.field(default=0, validator=is_number)
     #: How the server stands.
     state: str = attrs.field(default="online", validator=in_(STATES))
+    #: What the balance is made of, in the order of spending; empty: it is all one.
+    purses: list[PurseLine] = attrs.field(factory=list, validator=max_len(20))
     #: With a password: what logs in again without one; kept where nobody else reads it.
     token: str = attrs.field(default="", repr=False, validator=is_token)
     #: With ``token``: when it ends.
@@ -67,6 +69,7 @@ class Purse:
     available_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
     promised_e4: int = attrs.field(default=0, validator=is_amount_e4)
     state: str = attrs.field(default="online", validator=in_(STATES))
+    purses: list[PurseLine] = attrs.field(factory=list, validator=max_len(20))
 
 
 @attrs.frozen

@@ -49,18 +49,45 @@ class ModesContract(PeopleBase):
         personal = self.centre.query("SELECT account FROM user WHERE name = 'anna'")[0][0]
         self.assertBoth(Verdict.ALLOW, Reason.NONE, pays or personal, **fields)
 
-    def test_personal_unless_something_says_otherwise(self) -> None:
+    # Few tests, for each makes two databases on each engine.
+
+    def test_who_is_asked(self) -> None:
+        self.check_asked()
+        self.check_chosen()
+        self.check_status()
+
+    def test_who_is_not_asked(self) -> None:
+        self.check_bad_words()
+        self.check_personal()
+        self.check_shared()
+        self.check_closed()
+        self.check_newer()
+
+    def test_nobody_answers(self) -> None:
+        self.check_unanswered()
+        self.check_unanswered_by_group()
+
+    def test_defaults_and_groups(self) -> None:
+        self.check_timeout()
+        self.check_default()
+        self.check_group()
+
+    def test_what_is_charged(self) -> None:
+        self.check_tracked()
+        self.check_comment()
+
+    def check_personal(self) -> None:
         self.assertAllowed()
         self.mode("personal")
         self.assertAllowed()
 
-    def test_a_shared_account_pays_wherever_it_is_printed(self) -> None:
+    def check_shared(self) -> None:
         self.mode("shared:Physics")
         for step in ("submit-1", "release-2"):
             self.assertAllowed(self.physics, step=step)
         self.assertAllowed(self.chemistry, account=self.chemistry)
 
-    def test_who_is_asked_has_nothing_reserved(self) -> None:
+    def check_asked(self) -> None:
         self.mode("popup")
         self.assertBoth(Verdict.HOLD, Reason.ACCOUNT, ask=False)
         self.assertEqual(self.centre.account()["pending_e4"], 0)
@@ -69,7 +96,7 @@ class ModesContract(PeopleBase):
         self.mode("personal+confirm")
         self.assertBoth(Verdict.HOLD, Reason.CONFIRM, ask=False)
 
-    def test_what_was_chosen_is_charged(self) -> None:
+    def check_chosen(self) -> None:
         self.mode("popup")
         for step in ("release-2", "submit-3"):
             self.assertAllowed(self.physics, step=step, account=self.physics, chosen=True)
@@ -77,7 +104,7 @@ class ModesContract(PeopleBase):
         # Whoever stands at the printer has chosen.
         self.assertAllowed(step="release-2")
 
-    def test_unanswered_by_the_rule_for_any_site(self) -> None:
+    def check_unanswered(self) -> None:
         self.mode("advanced")
         self.assertAllowed(unanswered=True)
         self.rule(Knob.ACCOUNT, f"shared:{self.chemistry}")
@@ -91,7 +118,7 @@ class ModesContract(PeopleBase):
         self.mode("personal")
         self.assertAllowed()
 
-    def test_unanswered_by_group(self) -> None:
+    def check_unanswered_by_group(self) -> None:
         self.mode("popup")
         students = self.turner.result(self.centre.store.rules.add_group("students"))
         self.rule(Knob.ACCOUNT, "deny")
@@ -100,7 +127,7 @@ class ModesContract(PeopleBase):
         self.turner.result(self.centre.store.rules.change_group("students", add=["anna"]))
         self.assertAllowed(self.physics, unanswered=True)
 
-    def test_the_default_of_the_installation_and_of_a_group(self) -> None:
+    def check_default(self) -> None:
         self.rule(Knob.ACCOUNT_MODE, "popup", needs=ACCOUNT_MODES)
         self.assertBoth(Verdict.HOLD, Reason.ACCOUNT, ask=False)
         students = self.turner.result(self.centre.store.rules.add_group("students"))
@@ -112,28 +139,28 @@ class ModesContract(PeopleBase):
         self.mode("default")
         self.assertAllowed(self.physics)
 
-    def test_a_group_at_once(self) -> None:
+    def check_group(self) -> None:
         people, rules = self.centre.store.people, self.centre.store.rules
         self.centre.user("ben")
-        self.turner.result(rules.add_group("students"))
+        self.turner.result(rules.add_group("pupils"))
         self.turner.result(rules.add_group("first year"))
         self.turner.result(rules.change_group("first year", add=["anna"]))
-        self.turner.result(rules.change_group("students", add=["ben"]))
-        self.turner.result(rules.change_nested("students", add=["first year"]))
-        changed = self.turner.result(people.set_account_modes("students", "shared:Physics"))
+        self.turner.result(rules.change_group("pupils", add=["ben"]))
+        self.turner.result(rules.change_nested("pupils", add=["first year"]))
+        changed = self.turner.result(people.set_account_modes("pupils", "shared:Physics"))
         self.assertEqual(changed, (2, None))
-        again = self.turner.result(people.set_account_modes("students", "shared:Physics"))
+        again = self.turner.result(people.set_account_modes("pupils", "shared:Physics"))
         self.assertEqual(again, (0, None))
         for name in ("anna", "ben"):
             self.assertEqual(self.call("user", name)["account_mode"], "shared:Physics")
         with self.assertRaises(NotFound):
             self.turner.result(people.set_account_modes("nobody", "popup"))
 
-    def test_a_comment_is_kept_with_the_charge(self) -> None:
+    def check_comment(self) -> None:
         self.mode("advanced")
         self.branch.follow(self.centre)
         said = {"account": self.physics, "chosen": True}
-        here, there = (request(number, step="release-2", **said) for number in (1, 2))
+        here, there = (request(number, step="release-2", **said) for number in (11, 12))
         record = completion(here, self.authorize(here), 1, comment="for Eva")
         for _ in range(2):
             self.call("complete", self.centre.provider(), record)
@@ -143,7 +170,7 @@ class ModesContract(PeopleBase):
         found = [self.call("explain", key.key)[0]["comment"] for key in (here, there)]
         self.assertEqual(found, ["for Eva", "for Adam"])
 
-    def test_what_nobody_decided_a_shared_account_pays_too(self) -> None:
+    def check_tracked(self) -> None:
         self.mode("shared:Physics")
         self.tracked(1, "anna", "")
         self.mode("popup")
@@ -152,13 +179,13 @@ class ModesContract(PeopleBase):
         ((personal,),) = self.centre.query("SELECT account FROM user WHERE name = 'anna'")
         self.assertEqual(found, [(self.physics,), (personal,)])
 
-    def test_bad_words(self) -> None:
+    def check_bad_words(self) -> None:
         for text in ("", "Popup", "shared:Biology", "shared:", "popup+confirm", "x" * 1000, "\0"):
             with self.assertRaises(InvalidValue):
                 self.mode(text)
         self.assertEqual(self.call("user", "anna")["account_mode"], "default")
 
-    def test_a_closed_account_charges_nobody_else(self) -> None:
+    def check_closed(self) -> None:
         self.mode("shared:Physics")
         self.centre_closes(self.physics)
         for decision in self.both():
@@ -173,7 +200,7 @@ class ModesContract(PeopleBase):
 
         self.turner.result(self.centre.store.write(close))
 
-    def test_a_mode_of_a_newer_release_holds(self) -> None:
+    def check_newer(self) -> None:
         def newer(connection) -> None:
             connection.execute(
                 "UPDATE user SET account_mode = 'auction', needs = 'auctions' WHERE name = 'anna'"
@@ -183,7 +210,7 @@ class ModesContract(PeopleBase):
         self.turner.result(self.centre.store.write(newer))
         self.assertBoth(Verdict.HOLD, Reason.CAPABILITY)
 
-    def test_status_names_who_cannot_evaluate_it(self) -> None:
+    def check_status(self) -> None:
         self.mode("popup")
         (row,) = [
             row
@@ -192,7 +219,7 @@ class ModesContract(PeopleBase):
         ]
         self.assertEqual((row["key"], row["needs"]), (self.user, ACCOUNT_MODES))
 
-    def test_how_long_a_provider_waits(self) -> None:
+    def check_timeout(self) -> None:
         self.branch.follow(self.centre)
         self.assertEqual(self.waits(), [300, 300])
         self.rule(Knob.ACCOUNT_CHOICE_TIMEOUT, "60")

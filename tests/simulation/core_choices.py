@@ -212,13 +212,17 @@ class ChoiceLoad:
                 elif unanswered:
                     wanted = chemistry if user in _GROUP else personal[user]
                 else:
-                    wanted = self._chosen(connection, job, release) or personal[user]
+                    chosen = self._chosen(connection, job, release)
+                    wanted = chosen or personal[user]
                 self.world.count("charged by the policy" if unanswered else "charged as chosen")
                 if charged[key] != wanted:
                     self.world.find("I25", f"{key} is charged to {charged[key]}, not to {wanted}")
 
     def _chosen(self, connection: sqlite3.Connection, job: str, release: str) -> int | None:
-        """What the answer says that the job's owner took last."""
+        """The shared account that the answer names which the job's owner took last."""
+        if release and release not in self.answers:
+            # By a server's word, which names none.
+            return None
         taken = connection.execute(
             "SELECT id FROM release WHERE job = ? AND answer <> 'discarded'"
             " ORDER BY id = ? DESC, written_at DESC",

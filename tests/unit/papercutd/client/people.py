@@ -18,6 +18,7 @@ from papercutd.identity.authority import Authority, key_pem, make_key, make_requ
 from papercutd.identity.client_tokens import SignedTokens
 from papercutd.identity.tls import Credentials
 from papercutd.services.client_log_ins import ClientLogIns
+from papercutd.services.client_places import FixedPlaces
 from papercutd.services.clients import Clients
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
@@ -156,17 +157,15 @@ class Server:
         log_ins = ClientLogIns(self.env, books, self, self.tokens)
         asked: Any = self.questions
         self.clients = Clients(self.env, books, self, log_ins, asked)
+        here = ("application", "application", "app.example.org", 9192)
+        self.clients.places = FixedPlaces(here)
         self.questions.clients = self.clients
-        self.clients.start()
 
     async def takes_passwords(self, user: int) -> bool:
         return self.takes
 
     async def link_card(self, user: int, number: str) -> str:
         raise NotImplementedError
-
-    async def client_servers(self) -> list[tuple[str, str, str, int]]:
-        return [("application", "application", "app.example.org", 9192)]
 
 
 _members: dict[tuple[str, str], Credentials] = {}

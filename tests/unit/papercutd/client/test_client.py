@@ -21,7 +21,8 @@ from papercutd.client.watching import Watching
 from papercutd.client.words import explain
 from papercutd.domain.account_choice import Chosen
 from papercutd.environment import Environment
-from papercutd.errors import ConfigError, InvalidValue
+from papercutd.errors import ConfigError, InvalidValue, Rejected
+from papercutd.faces import client as client_face
 from papercutd.faces.client import LOG_IN_S, LOG_INS_MAX, ClientFace, ClientSessionFactory, nobody
 from papercutd.services.link import LinkSettings
 from protocols.client import messages
@@ -166,6 +167,14 @@ class LogInTests(ClientCase):
         self.assertEqual(self.application.clients.count, 0)
         self.run_it(client.log_in("anna", "donkey", 5.0))
 
+    def test_logged_in_by_another_command(self) -> None:
+        _, _, told = self.watch()
+        self.run_for(1.0)
+        self.assertEqual([one["code"] for one in told.events("not-logged-in")], ["no-login"])
+        self.log_in()
+        self.run_for(4.0)
+        self.assertEqual(len(told.events("logged-in")), 1)
+
     def test_nobody_is_there(self) -> None:
         for end in self.ends.values():
             end.mode = "refuse"
@@ -226,6 +235,16 @@ class BoundTests(ClientCase):
         self.run_for(1.0)
         self.assertFalse(session.is_open)
 
+    def test_so_many_strangers(self) -> None:
+        self.patch(client_face, "STRANGERS_MAX", 1)
+        first, second = self.session(), self.client()
+        self.run_for(1.0)
+        self.assertEqual(self.run_it(second.until_served(5.0)).key, "site:north")
+        self.call(first, messages.Login("anna", "horse"))
+        # Who was sent away comes again after the time it was told.
+        self.run_for(client_face.BUSY_S + 3.0)
+        self.assertEqual(self.run_it(second.until_served(5.0)).key, "application")
+
     def test_answers_that_contradict_themselves(self) -> None:
         session = self.session()
         self.call(session, messages.Login("anna", "horse"))
@@ -284,6 +303,21 @@ class OutageTests(ClientCase):
         self.run_for(4.0)
         self.assertEqual(self.successResultOf(answering).state, "taken")
         self.assertEqual(self.north.questions.answers[0][2].id, JOB)
+
+    def test_an_answer_that_is_to_be_said_again(self) -> None:
+        client = self.log_in()
+        codes = ["unavailable", "timeout"]
+        answer_question = self.application.questions.answer_question
+
+        async def later(user: int, job: str, choice: Any) -> str:
+            if codes:
+                raise Rejected(codes.pop())
+            return await answer_question(user, job, choice)
+
+        self.patch(self.application.questions, "answer_question", later)
+        self.application.questions.open.append(question(JOB))
+        found = self.run_it(client.answer(messages.Answer(JOB, "personal", JOB), 5.0))
+        self.assertEqual((found.state, codes), ("taken", []))
 
     def test_what_servers_tell_is_kept(self) -> None:
         self.log_in()

@@ -137,6 +137,14 @@ class QuestionsTests(SynchronousTestCase):
             [(ANNA, job_id(1), "ended"), (ANNA, job_id(2), "timed-out")],
         )
 
+    def test_gone_with_its_owner(self) -> None:
+        self.change(held(), held(2))
+        self.assertEqual(self.of(), [job_id(1), job_id(2)])
+        self.held.page("p1", messages.Held(0, True, [held(2)]))
+        self.assertEqual(self.of(), [job_id(2)])
+        self.held.forget("p1")
+        self.assertEqual(self.of(), [])
+
     def test_a_client_that_fails_is_nothing_to_the_owner(self) -> None:
         self.clients.there.add(ANNA)
         self.clients.fails = True
