@@ -101,14 +101,21 @@ class AdjustOperations:
 
     async def transfer(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Money of one user becomes another one's: within what the giver may spend."""
-        given = take(arguments, *("id", "name", "to", "amount", "reason"))
+        given = take(arguments, *("id", "name", "to", "amount", "reason"), purse="")
         amount_e4 = parse_money_e4("amount", given["amount"])
         if amount_e4 <= 0:
             raise InvalidValue("amount", "is above zero: the other way round, swap the users")
         check_id(given["id"]), check_reason(given["reason"])
-        asked = (given["name"], given["to"], amount_e4, given["reason"])
+        purse = given["purse"]
+        asked = (
+            given["name"],
+            given["to"],
+            amount_e4,
+            given["reason"],
+            *([purse] if purse else ()),
+        )
         act = Act(given["id"], "transfer", _digest(asked), given["reason"])
-        is_new = await self._money.transfer(act, given["name"], given["to"], amount_e4)
+        is_new = await self._money.transfer(act, given["name"], given["to"], amount_e4, purse)
         balances = [
             {"name": row["name"], "balance_e4": row["balance_e4"]}
             for row in [await self._store.user(given[name]) for name in ("name", "to")]

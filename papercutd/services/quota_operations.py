@@ -40,7 +40,14 @@ class QuotaOperations:
         given = take(
             {k: v for k, v in arguments.items() if k != "days"},
             *("name", "amount", "period"),
-            **{"day": "", "time": "00:00", "cap": None, "account": None, "first": None},
+            **{
+                "day": "",
+                "time": "00:00",
+                "cap": None,
+                "account": None,
+                "first": None,
+                "purse": "",
+            },
         )
         cap, account = given["cap"], given["account"]
         if given["period"] == "custom":
@@ -58,6 +65,7 @@ class QuotaOperations:
             rule,
             None if cap is None else parse_money_e4("cap", cap),
             whom,
+            given["purse"],
         )
         await self._store.add_quota(schedule)
         return _shown(await self._store.quota(schedule.name))
@@ -154,6 +162,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "cap_e4": row["cap_e4"],
         "when": f"{row['period']}{day} at {minute // 60:02d}:{minute % 60:02d} UTC",
         "whom": row["whom"] if row["account"] is None else f"account {row['account']}",
+        "purse": row["purse"],
         "next_run": _moment(row["next_at"]),
         "last_run": _moment(row["ran_at"]) if row["ran_at"] else None,
         "is_running": bool(row["is_running"]),

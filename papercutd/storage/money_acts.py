@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import attrs
 
 from papercutd.domain.money import AMOUNT_LIMIT_E4, show_amount
+from papercutd.domain.purses import MAIN
 from papercutd.errors import InvalidValue
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
@@ -21,6 +22,7 @@ from papercutd.storage.groups import find_group
 from papercutd.storage.listings import PAGE_ROWS
 from papercutd.storage.nested_groups import with_inner
 from papercutd.storage.people import heir_of_user
+from papercutd.storage.purses import find_kind, read_purses
 from papercutd.storage.user_settings import living_user
 
 #: Accounts adjusted in one transaction: what others who write wait for at the most.
@@ -141,12 +143,13 @@ class MoneyActs:
         receiver: str,
         amount_e4: int,
         entry: Entry,
+        purse: str = "",
     ) -> bool:
         """Both sides in one transaction; False: it was done before.
 
         It goes by way of the adjustments, an entry for each side, so that the history of either
-        names the other and a site that knows but one of them hears of that one. Raises NotFound,
-        InvalidValue.
+        names the other and a site that knows but one of them hears of that one. ``purse``: of the
+        giver, and it fills the receiver's of that name. Raises NotFound, InvalidValue.
         """
         before = check_same(find_act(connection, act.id), act)
         if before is not None:
@@ -155,7 +158,10 @@ class MoneyActs:
         to_user, to_account = living_user(connection, self._directory, receiver)
         if from_account == to_account:
             raise InvalidValue("to", "is the same user")
-        free_e4 = self._free_e4(connection, from_account)
+        kind = find_kind(connection, purse)
+        if not kind.transferable:
+            raise InvalidValue("purse", f"{kind.name} is not to be given to others")
+        free_e4 = self._free_e4(connection, from_account, kind.id)
         if amount_e4 > free_e4:
             left = show_amount(max(0, free_e4))
             raise InvalidValue("amount", f"is more than {giver} may spend now: {left}")
@@ -172,18 +178,22 @@ class MoneyActs:
             (to_account, 1, f"from {giver}{words}"),
         ):
             said = attrs.evolve(entry, key=f"transfer:{act.id}", reason=reason)
-            self._directory.adjust(connection, account, sign * amount_e4, said)
+            self._directory.adjust(connection, account, sign * amount_e4, said, kind.id)
         for user in (from_user, to_user):
             self._charging.refill(connection, user)
         return True
 
-    def _free_e4(self, connection: Connection, account: int) -> int:
-        """What may be given away: as a reservation may take; who is not restricted gives what is
-        there, since nobody gives money that there is none of."""
+    def _free_e4(self, connection: Connection, account: int, kind: int) -> int:
+        """What may be given away of that purse: as a reservation may take; who is not restricted
+        gives what is there, since nobody gives money that there is none of."""
         funds = self._accounts.funds(connection, account)
-        if funds.restricted:
-            return funds.spendable_e4
-        return funds.balance_e4 - funds.pending_e4
+        is_bounded = funds.restricted
+        free_e4 = funds.spendable_e4 if is_bounded else funds.balance_e4 - funds.pending_e4
+        if kind == MAIN:
+            # What is reserved is paid from the other purses as far as they go.
+            return min(free_e4, funds.own_e4 - (funds.floor_e4 if is_bounded else 0))
+        held = {one.kind: one.balance_e4 for one in read_purses(connection, account)}
+        return min(free_e4, held.get(kind, 0))
 
     def _has_room(self, connection: Connection, account: int, amount_e4: int) -> bool:
         """Whether neither side of an adjustment comes to the limit of any amount."""

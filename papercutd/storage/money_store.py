@@ -82,11 +82,13 @@ class MoneyStore:
         """(id, state) of each that was begun and is not at its end."""
         return self._store.read(money_acts.waiting_acts)
 
-    def transfer(self, act: Act, giver: str, receiver: str, amount_e4: int) -> Deferred[bool]:
+    def transfer(
+        self, act: Act, giver: str, receiver: str, amount_e4: int, purse: str = ""
+    ) -> Deferred[bool]:
         """False: it was done before. Raises NotFound, InvalidValue."""
         entry = self._entry()
         return self._store.write(
-            lambda c: self._acts.transfer(c, act, giver, receiver, amount_e4, entry)
+            lambda c: self._acts.transfer(c, act, giver, receiver, amount_e4, entry, purse)
         )
 
     # Refunds, and what nobody is to pay: storage/refunds.py.

@@ -8,18 +8,21 @@ or restarts in between.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from papercutd.domain.decision import Decision
+from papercutd.domain.purses import MAIN, MAIN_NAME
 from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, give_back_of, parse_due
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.credits import Credit, give_all
+from papercutd.storage.credits import Credit, give_all, hold_all, open_purses
 from papercutd.storage.engine import Connection, insert_rows
 from papercutd.storage.listings import Row, rows
+from papercutd.storage.purses import find_kind
 from papercutd.storage.timeline import next_id
 
 #: Accounts of one piece: what an interactive request waits for at the most.
@@ -39,16 +42,31 @@ SHARED = "account:"
 IS_RESTRICTED = "kind = 'personal' AND restricted = 1 AND closed = 0 AND merged_into IS NULL"
 #: A shared account that is open.
 IS_SHARED = "kind = 'shared' AND closed = 0"
-#: A person's money, whichever account of theirs it is in.
+#: What purses lent to sites.
+_LENT = (
+    "COALESCE((SELECT SUM(left_e4) FROM purse_lent JOIN allowance"
+    " ON allowance.id = purse_lent.allowance"
+    " WHERE allowance.user = account.user{}), 0)"
+)
+#: A person's money in the purse that is filled, whichever account of theirs it is in: the main
+#: one, or that of kind ?6.
 _BALANCE = (
     "credits_e4 - debits_e4 + COALESCE((SELECT SUM(escrow.credits_e4 - escrow.debits_e4)"
     " FROM account AS escrow WHERE escrow.kind = 'escrow' AND escrow.user = account.user), 0)"
+    f" - {_LENT.format('')}"
+)
+_PURSE = (
+    "COALESCE((SELECT held.credits_e4 - held.debits_e4 FROM account AS held"
+    " WHERE held.kind = 'purse' AND held.parent = account.id AND held.purse = ?6), 0)"
+    f" + {_LENT.format(' AND purse_lent.purse = ?6')}"
 )
 #: What came in before run (?1, ?2) and was decided after it.
 _EARLY = (
-    "COALESCE((SELECT SUM(amount_e4) FROM early_charge WHERE early_charge.account = account.id"
-    " AND (due_at, schedule) >= (?1, ?2)), 0)"
+    "COALESCE((SELECT SUM(amount_e4) FROM {0} WHERE {0}.account = account.id"
+    " AND (due_at, schedule) >= (?1, ?2){1}), 0)"
 )
+_OF_MAIN = f"{_BALANCE} + {_EARLY.format('early_charge', '')}"
+_OF_PURSE = f"{_PURSE} + {_EARLY.format('early_purse', ' AND early_purse.purse = ?6')}"
 
 
 @attrs.frozen
@@ -61,6 +79,8 @@ class Schedule:
     cap_e4: int | None = None
     #: RESTRICTED, or ``of_account`` of a shared account.
     whom: str = RESTRICTED
+    #: The name of the purse that it fills; empty: the main one.
+    purse: str = ""
 
     def check(self) -> None:
         """Raise InvalidValue for what no quota is."""
@@ -73,6 +93,13 @@ class Schedule:
         if self.whom != RESTRICTED and account_of(self.whom) is None:
             raise InvalidValue("whom", f"is {RESTRICTED}, or a shared account")
         self.rule.check()
+
+
+def _check_purse(schedule: Schedule, purse: int) -> None:
+    """Raises InvalidValue for a cap below the amount of another purse than the main one."""
+    if purse != MAIN and schedule.cap_e4 is not None and schedule.cap_e4 < schedule.amount_e4:
+        # A late charge would have more back than it made room for: that purse owes nothing.
+        raise InvalidValue("cap", "is less than the amount: nobody would ever get all of it")
 
 
 def of_account(account: int) -> str:
@@ -114,6 +141,7 @@ class _Run:
     period: str
     #: Of one shared account: which.
     account: int | None
+    purse: int
 
 
 class Schedules:
@@ -132,6 +160,8 @@ class Schedules:
         account = account_of(schedule.whom)
         if account is not None:
             check_shared(connection, account)
+            if schedule.purse:
+                raise InvalidValue("purse", "is of people: a shared account has none")
         taken = connection.execute(
             "SELECT 1 FROM schedule WHERE name = ? AND removed = 0", (schedule.name,)
         ).fetchone()
@@ -140,14 +170,16 @@ class Schedules:
         (count,) = connection.execute("SELECT COUNT(*) FROM schedule WHERE removed = 0").fetchone()
         if count >= SCHEDULES_MAX:
             raise InvalidValue("name", f"there are {SCHEDULES_MAX} quotas already: remove one")
+        purse = find_kind(connection, schedule.purse).id
+        _check_purse(schedule, purse)
         number = next_id(connection, "schedule")
         rule = schedule.rule
         connection.execute(
-            "INSERT INTO schedule (id, name, amount_e4, cap_e4, period, day, minute, whom, next_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO schedule (id, name, amount_e4, cap_e4, period, day, minute, whom, next_at,"
+            " purse) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(number, schedule.name, schedule.amount_e4, schedule.cap_e4, rule.period),
-                *(rule.day, rule.minute, schedule.whom, rule.next_due(now_s)),
+                *(rule.day, rule.minute, schedule.whom, rule.next_due(now_s), purse),
             ),
         )
         self._log.touch("schedule", number)
@@ -169,6 +201,7 @@ class Schedules:
             None if cap_e4 == "none" else run.cap_e4 if cap_e4 is None else int(cap_e4),
         )
         schedule.check()
+        _check_purse(schedule, run.purse)
         connection.execute(
             "UPDATE schedule SET amount_e4 = ?, cap_e4 = ? WHERE id = ?",
             (schedule.amount_e4, schedule.cap_e4, run.schedule),
@@ -211,17 +244,20 @@ class Schedules:
             run = self._begin(connection, run, now_s)
         whose = IS_RESTRICTED if run.account is None else IS_SHARED
         found = connection.execute(
-            f"SELECT id, {_BALANCE} + {_EARLY} FROM account WHERE id > ?3 AND id <= ?4"
-            f" AND {whose} ORDER BY id LIMIT ?5",
-            (run.due_at, run.schedule, run.done_account, run.last_account, PIECE_ACCOUNTS),
+            f"SELECT id, {_OF_MAIN if run.purse == MAIN else _OF_PURSE} FROM account"
+            f" WHERE id > ?3 AND id <= ?4 AND {whose} AND ?6 > 0 ORDER BY id LIMIT ?5",
+            (
+                *(run.due_at, run.schedule, run.done_account, run.last_account),
+                *(PIECE_ACCOUNTS, run.purse),
+            ),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
-        credits, kept = [], []
+        credits: dict[int, int] = {}
+        kept = []
         for account, balance_e4 in found:
             done = credit_of(run.amount_e4, run.cap_e4, balance_e4)
             if done.credit_e4:
-                key = f"quota/{run.schedule}/{run.period}/{account}"
-                credits.append(Credit(account, done.credit_e4, key, f"{run.name} {run.period}"))
+                credits[account] = done.credit_e4
             if done.withheld_e4:
                 kept.append(
                     (
@@ -231,7 +267,7 @@ class Schedules:
                 )
             credited_e4 += done.credit_e4
             withheld_e4 += done.withheld_e4
-        give_all(connection, self._log, credits, _entry(run, now_s))
+        self._credit(connection, run, credits, now_s)
         insert_rows(connection, "withheld", kept)
         is_last = len(found) < PIECE_ACCOUNTS
         upto = run.last_account if is_last else found[-1][0]
@@ -239,11 +275,12 @@ class Schedules:
             "DELETE FROM withheld WHERE account > ? AND account <= ? AND due_at < ?",
             (run.done_account, upto, run.due_at - KEPT_S),
         )
-        connection.execute(
-            "DELETE FROM early_charge WHERE account > ? AND account <= ?"
-            " AND (due_at, schedule) <= (?, ?)",
-            (run.done_account, upto, run.due_at, run.schedule),
-        )
+        for early in ("early_charge", "early_purse"):
+            connection.execute(
+                f"DELETE FROM {early} WHERE account > ? AND account <= ?"
+                " AND (due_at, schedule) <= (?, ?)",
+                (run.done_account, upto, run.due_at, run.schedule),
+            )
         connection.execute(
             "UPDATE quota_run SET users = users + ?, credited_e4 = credited_e4 + ?,"
             " withheld_e4 = withheld_e4 + ?, finished_at = ? WHERE schedule = ? AND period = ?",
@@ -254,6 +291,29 @@ class Schedules:
         )
         self._advance(connection, run, upto, is_last)
         return QuotaPiece(run.name, run.period, len(found), credited_e4, withheld_e4, is_last)
+
+    def _credit(
+        self, connection: Connection, run: _Run, credits: dict[int, int], now_s: float
+    ) -> None:
+        """What each account is given by this run, or the purse beside it that is filled."""
+        if run.purse == MAIN:
+            into = {account: account for account in credits}
+        else:
+            into = open_purses(connection, credits, run.purse)
+            hold_all(connection, self._log, credits, into)
+        made = [
+            Credit(
+                into[account],
+                amount_e4,
+                f"quota/{run.schedule}/{run.period}/{account}",
+                f"{run.name} {run.period}",
+            )
+            for account, amount_e4 in credits.items()
+        ]
+        give_all(connection, self._log, made, _entry(run, now_s))
+        if run.purse == MAIN:
+            for account in credits:
+                self._log.touch("account", account)
 
     def _due(
         self, connection: Connection, now_s: float, name: str | None, believed: bool
@@ -311,16 +371,17 @@ class Schedules:
 
 
 _COLUMNS = (
-    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account, whom"
+    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account, whom,"
+    " purse"
 )
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
-    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, whom = row
+    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, whom, purse = row
     rule = Rule(period, day, minute)
     named = rule.name_of(due_at)
     account = account_of(whom)
-    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, account)
+    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, account, purse)
 
 
 def _entry(run: _Run, now_s: float) -> Entry:
@@ -351,12 +412,14 @@ def give_back(
     decision: Decision,
     account: int,
     amount_e4: int,
+    given: Mapping[int, int],
     entry: Entry,
 ) -> int:
     """What caps withheld, as far as a charge of ``amount_e4`` would have made room for it.
 
     Of the runs after the last promise that its decision names, the oldest first; so that
-    purses come out the same whether charge or run was posted first. How much.
+    purses come out the same whether charge or run was posted first. ``given``: what of it purses
+    gave, by kind: there is room in those alone that paid. How much.
     """
     before = parse_due(decision.promise)
     if before is None or decision.account is None:
@@ -367,17 +430,27 @@ def give_back(
     # Our own clock may be wrong; a run that is out of all reach is a broken or lying site's.
     is_ahead = coming and before.at_s <= max(coming[0], entry.received_at) + LATE_MAX_S
     if is_ahead and last_run(connection, decision.account) < before:
+        early = (decision.account, before.at_s, before.schedule, entry.key)
         connection.execute(
             "INSERT INTO early_charge VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (decision.account, before.at_s, before.schedule, entry.key, amount_e4),
+            (*early, amount_e4 - sum(given.values())),
         )
-    left_e4 = amount_e4
+        for kind, part_e4 in given.items():
+            connection.execute(
+                "INSERT INTO early_purse VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (*early, kind, part_e4),
+            )
+    left = {MAIN: amount_e4 - sum(given.values()), **given}
+    total_e4 = 0
     for due_at, schedule, period, withheld_e4, over_e4 in connection.execute(
         "SELECT due_at, schedule, period, left_e4, over_e4 FROM withheld WHERE account = ?"
         " AND (due_at, schedule) > (?, ?) AND left_e4 > 0 ORDER BY due_at, schedule",
         (decision.account, before.at_s, before.schedule),
     ).fetchall():
-        back = give_back_of(left_e4, withheld_e4, over_e4)
+        (purse,) = connection.execute(
+            "SELECT purse FROM schedule WHERE id = ?", (schedule,)
+        ).fetchone()
+        back = give_back_of(left.get(purse, 0), withheld_e4, over_e4)
         connection.execute(
             "UPDATE withheld SET left_e4 = ?, over_e4 = ?"
             " WHERE account = ? AND due_at = ? AND schedule = ?",
@@ -390,10 +463,11 @@ def give_back(
                 (back.given_e4, schedule, period),
             )
             key = f"withheld/{schedule}/{period}/{account}/{entry.key}"
-            given = attrs.evolve(entry, key=key, forced=False, reason="withheld by the cap")
-            accounts.transfer(connection, ADJUSTMENT, account, back.given_e4, given)
-            left_e4 -= back.given_e4
-    return amount_e4 - left_e4
+            said = attrs.evolve(entry, key=key, forced=False, reason="withheld by the cap")
+            accounts.into_purse(connection, ADJUSTMENT, account, purse, back.given_e4, said)
+            left[purse] -= back.given_e4
+            total_e4 += back.given_e4
+    return total_e4
 
 
 def check_shared(connection: Connection, account: int) -> None:
@@ -420,7 +494,10 @@ def find_shared(connection: Connection, name: str) -> int:
 _SHOWN = (
     "SELECT name, amount_e4, cap_e4, period, day, minute, whom, next_at, ran_at, last_account > 0"
     " AS is_running, (SELECT account.name FROM account WHERE kind = 'shared'"
-    f" AND '{SHARED}' || account.id = whom) AS account FROM schedule WHERE removed = 0"
+    f" AND '{SHARED}' || account.id = whom) AS account,"
+    " COALESCE((SELECT name FROM purse_kind WHERE purse_kind.id = schedule.purse),"
+    f" '{MAIN_NAME}') AS purse"
+    " FROM schedule WHERE removed = 0"
 )
 
 

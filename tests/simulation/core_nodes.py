@@ -54,6 +54,8 @@ PROVIDERS = {"north-provider": "north", "south-provider": "south"}
 PRICES = PriceList(0, 0.0, "EUR", (PagePrice("A4", 500, 2_000),), PagePrice("", 1_000, 4_000))
 #: Restricted users and what they have; the last is never refused.
 USERS = {"anna": 60_000, "ben": 20_000, "cleo": 5_000, "dora": 400_000}
+#: Of whom else than in cash: a quota, spent first, and what is spent last.
+PURSES = {"anna": {"quota": 4_000}, "ben": {"quota": 9_000, "gift": 3_000}, "dora": {"gift": 5_000}}
 CAP_E4 = 20_000
 SETTINGS = LinkSettings(back_jitter_s=2.0, reconnect_min_s=0.5, reconnect_max_s=5.0)
 
@@ -152,6 +154,7 @@ class CoreInstallation:
         self.funds = funds
         self.newcomers = newcomers
         self.people = dict(people or {})
+        self.purses = PURSES
         self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
@@ -205,6 +208,11 @@ class CoreInstallation:
         store.add_user("staff", restricted=False)
         for name, balance_e4 in self.people.items():
             store.add_user(name, balance_e4=balance_e4)
+        store.purses.add("quota", None, True, True)
+        store.purses.add("gift", 3, True, True)
+        for name, purses in self.purses.items():
+            for purse, balance_e4 in purses.items():
+                store.adjust(name, balance_e4, "", purse)
 
         def objects(c: Any) -> None:
             for name in SITES:
