@@ -45,6 +45,7 @@ _NAMED = {
     " || ': ' || (SELECT name FROM {0}.user WHERE id = ?2)",
     "site_policy": "SELECT ?3 || COALESCE(' at ' || (SELECT name FROM {0}.site WHERE id = ?1), '')"
     " || COALESCE(' for ' || (SELECT name FROM {0}.user_group WHERE id = ?2), '')",
+    "new_user_rule": "SELECT CASE WHEN ? = 0 THEN 'new users' END",
     "revocation": "SELECT ?1 || ' ' || ?2",
     ADJUSTED: "SELECT name FROM {0}.account WHERE id = ?",
 }
@@ -53,6 +54,7 @@ _NAMED_BY = {
     "price": ("version",),
     "group_member": ("user_group", "user"),
     "site_policy": ("site", "user_group", "knob"),
+    "new_user_rule": ("user_group",),
     "revocation": ("role", "name"),
     ADJUSTED: ("account",),
 }
