@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 
 from papercutd.domain.chain import Mark, Position
@@ -134,6 +136,7 @@ def owner_identity(owner: str) -> str:
     return owner if owner.startswith(_DEVICE) else f"provider:{owner}"
 
 
+@lru_cache(maxsize=4096)
 def fold_user_name(name: str) -> str:
     """The one form under which a user name is looked up.
 

@@ -28,15 +28,13 @@ from papercutd.storage.merging import Merging, read_uncollected
 from papercutd.storage.new_users import existing_groups
 from papercutd.storage.price_drafts import find_prices, read_draft
 from papercutd.storage.purses import find_kind
+from papercutd.storage.quota_lists import read_schedule, read_schedules, read_waiting
 from papercutd.storage.quoting import read_quote
 from papercutd.storage.schedules import (
     QuotaPiece,
     Schedule,
     Schedules,
     find_shared,
-    read_schedule,
-    read_schedules,
-    read_waiting,
 )
 from papercutd.storage.seals import one_moment
 from papercutd.storage.statement import make_statement

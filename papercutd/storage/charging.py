@@ -54,11 +54,11 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.engine import Connection
 from papercutd.storage.job_comments import keep_comment
+from papercutd.storage.late_charges import give_back, last_run
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.policies import read_strict
 from papercutd.storage.priced import price_for
-from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
 from papercutd.storage.shared_access import NO_CHOICE, choose, markup_of, most_markup_of
 from papercutd.storage.timeline import is_lost

@@ -6,13 +6,14 @@ however many accounts there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
 from papercutd.storage.accounts import ADJUSTMENT, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection, insert_rows
+from papercutd.storage.purses import open_purse
 
 
 @attrs.frozen
@@ -64,20 +65,46 @@ def give_all(
     connection: Connection, log: ChangeLog, credits: Sequence[Credit], entry: Entry
 ) -> None:
     """Credit each of these accounts, and write the transfers; amounts are above zero."""
-    if not credits:
-        return
-    accounts = [one.account for one in credits]
-    places = ", ".join("?" * len(accounts))
-    amounts = {one.amount_e4 for one in credits}
-    if len(amounts) == 1:
-        more, values = "?", [*amounts]
-    else:
-        more = f"CASE id {'WHEN ? THEN ? ' * len(credits)}END"
-        values = [value for one in credits for value in (one.account, one.amount_e4)]
-    connection.execute(
-        f"UPDATE account SET credits_e4 = credits_e4 + {more} WHERE id IN ({places})",
-        (*values, *accounts),
+    if credits:
+        _add(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
+        write_credits(connection, log, credits, entry)
+
+
+def open_purses(connection: Connection, accounts: Collection[int], kind: int) -> dict[int, int]:
+    """The purse of that kind of each of these personal accounts, made where there is none yet."""
+    if not accounts:
+        return {}
+    found = dict(
+        connection.execute(
+            "SELECT parent, id FROM account WHERE kind = 'purse' AND purse = ?"
+            f" AND parent IN ({', '.join('?' * len(accounts))})",
+            (kind, *accounts),
+        ).fetchall()
     )
-    write_credits(connection, log, credits, entry)
-    for account in accounts:
+    return {one: found.get(one) or open_purse(connection, one, kind) for one in accounts}
+
+
+def hold_all(
+    connection: Connection, log: ChangeLog, amounts: Mapping[int, int], purses: Mapping[int, int]
+) -> None:
+    """So much more is in the ``purses`` of these personal accounts."""
+    if amounts:
+        _add(connection, "purses_e4", amounts)
+    for account in amounts:
         log.touch("account", account)
+        log.touch("purse", purses[account])
+
+
+def _add(connection: Connection, column: str, amounts: Mapping[int, int]) -> None:
+    """To that column of these accounts."""
+    values: list[int] = []
+    if len({*amounts.values()}) == 1:
+        more, values = "?", [*{*amounts.values()}]
+    else:
+        more = f"CASE id {'WHEN ? THEN ? ' * len(amounts)}END"
+        values = [value for pair in amounts.items() for value in pair]
+    places = ", ".join("?" * len(amounts))
+    connection.execute(
+        f"UPDATE account SET {column} = {column} + {more} WHERE id IN ({places})",
+        (*values, *amounts),
+    )

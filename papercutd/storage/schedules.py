@@ -8,20 +8,17 @@ or restarts in between.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from papercutd.domain.decision import Decision
-from papercutd.domain.purses import MAIN, MAIN_NAME
-from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, give_back_of, parse_due
+from papercutd.domain.purses import MAIN
+from papercutd.domain.schedule import Rule, credit_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
-from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
+from papercutd.storage.accounts import Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.credits import Credit, give_all
+from papercutd.storage.credits import Credit, give_all, hold_all, open_purses
 from papercutd.storage.engine import Connection, insert_rows
-from papercutd.storage.listings import Row, rows
 from papercutd.storage.purses import find_kind
 from papercutd.storage.timeline import next_id
 
@@ -95,6 +92,13 @@ class Schedule:
         self.rule.check()
 
 
+def _check_purse(schedule: Schedule, purse: int) -> None:
+    """Raises InvalidValue for a cap below the amount of another purse than the main one."""
+    if purse != MAIN and schedule.cap_e4 is not None and schedule.cap_e4 < schedule.amount_e4:
+        # A late charge would have more back than it made room for: that purse owes nothing.
+        raise InvalidValue("cap", "is less than the amount: nobody would ever get all of it")
+
+
 def of_account(account: int) -> str:
     """``whom`` of a quota of one shared account."""
     return f"{SHARED}{account}"
@@ -132,9 +136,9 @@ class _Run:
     done_account: int
     last_account: int
     period: str
-    purse: int
     #: Of one shared account: which.
     account: int | None
+    purse: int
 
 
 class Schedules:
@@ -153,6 +157,8 @@ class Schedules:
         account = account_of(schedule.whom)
         if account is not None:
             check_shared(connection, account)
+            if schedule.purse:
+                raise InvalidValue("purse", "is of people: a shared account has none")
         taken = connection.execute(
             "SELECT 1 FROM schedule WHERE name = ? AND removed = 0", (schedule.name,)
         ).fetchone()
@@ -162,10 +168,7 @@ class Schedules:
         if count >= SCHEDULES_MAX:
             raise InvalidValue("name", f"there are {SCHEDULES_MAX} quotas already: remove one")
         purse = find_kind(connection, schedule.purse).id
-        is_small = schedule.cap_e4 is not None and schedule.cap_e4 < schedule.amount_e4
-        if purse != MAIN and is_small:
-            # A late charge would have more back than it made room for: that purse owes nothing.
-            raise InvalidValue("cap", "is less than the amount: nobody would ever get all of it")
+        _check_purse(schedule, purse)
         number = next_id(connection, "schedule")
         rule = schedule.rule
         connection.execute(
@@ -195,6 +198,7 @@ class Schedules:
             None if cap_e4 == "none" else run.cap_e4 if cap_e4 is None else int(cap_e4),
         )
         schedule.check()
+        _check_purse(schedule, run.purse)
         connection.execute(
             "UPDATE schedule SET amount_e4 = ?, cap_e4 = ? WHERE id = ?",
             (schedule.amount_e4, schedule.cap_e4, run.schedule),
@@ -245,12 +249,12 @@ class Schedules:
             ),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
-        credits, kept = [], []
+        credits: dict[int, int] = {}
+        kept = []
         for account, balance_e4 in found:
             done = credit_of(run.amount_e4, run.cap_e4, balance_e4)
             if done.credit_e4:
-                key = f"quota/{run.schedule}/{run.period}/{account}"
-                credits.append(Credit(account, done.credit_e4, key, f"{run.name} {run.period}"))
+                credits[account] = done.credit_e4
             if done.withheld_e4:
                 kept.append(
                     (
@@ -260,7 +264,7 @@ class Schedules:
                 )
             credited_e4 += done.credit_e4
             withheld_e4 += done.withheld_e4
-        self._give(connection, run, credits, now_s)
+        self._credit(connection, run, credits, now_s)
         insert_rows(connection, "withheld", kept)
         is_last = len(found) < PIECE_ACCOUNTS
         upto = run.last_account if is_last else found[-1][0]
@@ -285,18 +289,28 @@ class Schedules:
         self._advance(connection, run, upto, is_last)
         return QuotaPiece(run.name, run.period, len(found), credited_e4, withheld_e4, is_last)
 
-    def _give(
-        self, connection: Connection, run: _Run, credits: Sequence[Credit], now_s: float
+    def _credit(
+        self, connection: Connection, run: _Run, credits: dict[int, int], now_s: float
     ) -> None:
-        entry = _entry(run, now_s)
+        """What each account is given by this run, or the purse beside it that is filled."""
         if run.purse == MAIN:
-            give_all(connection, self._log, credits, entry)
-            return
-        for one in credits:
-            said = attrs.evolve(entry, key=one.key, reason=one.reason)
-            self._accounts.into_purse(
-                connection, ADJUSTMENT, one.account, run.purse, one.amount_e4, said
+            into = {account: account for account in credits}
+        else:
+            into = open_purses(connection, credits, run.purse)
+            hold_all(connection, self._log, credits, into)
+        made = [
+            Credit(
+                into[account],
+                amount_e4,
+                f"quota/{run.schedule}/{run.period}/{account}",
+                f"{run.name} {run.period}",
             )
+            for account, amount_e4 in credits.items()
+        ]
+        give_all(connection, self._log, made, _entry(run, now_s))
+        if run.purse == MAIN:
+            for account in credits:
+                self._log.touch("account", account)
 
     def _due(
         self, connection: Connection, now_s: float, name: str | None, believed: bool
@@ -354,17 +368,17 @@ class Schedules:
 
 
 _COLUMNS = (
-    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account,"
-    " purse, whom"
+    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account, whom,"
+    " purse"
 )
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
-    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, purse, whom = row
+    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, whom, purse = row
     rule = Rule(period, day, minute)
     named = rule.name_of(due_at)
-    of = (purse, account_of(whom))
-    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, *of)
+    account = account_of(whom)
+    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, account, purse)
 
 
 def _entry(run: _Run, now_s: float) -> Entry:
@@ -376,84 +390,6 @@ def _entry(run: _Run, now_s: float) -> Entry:
         claimed_at=run.due_at,
         received_at=now_s,
     )
-
-
-def last_run(connection: Connection, account: int) -> Due:
-    """The newest run that ``account`` has had: what is decided now is decided after it."""
-    found = connection.execute(
-        "SELECT due_at, schedule FROM quota_run WHERE finished_at IS NOT NULL OR ? <="
-        " (SELECT done_account FROM schedule WHERE id = quota_run.schedule)"
-        " ORDER BY due_at DESC, schedule DESC LIMIT 1",
-        (account,),
-    ).fetchone()
-    return NO_DUE if found is None else Due(*found)
-
-
-def give_back(
-    connection: Connection,
-    accounts: Accounts,
-    decision: Decision,
-    account: int,
-    amount_e4: int,
-    given: Mapping[int, int],
-    entry: Entry,
-) -> int:
-    """What caps withheld, as far as a charge of ``amount_e4`` would have made room for it.
-
-    Of the runs after the last promise that its decision names, the oldest first; so that
-    purses come out the same whether charge or run was posted first. ``given``: what of it purses
-    gave, by kind: there is room in those alone that paid. How much.
-    """
-    before = parse_due(decision.promise)
-    if before is None or decision.account is None:
-        return 0
-    coming = connection.execute(
-        "SELECT next_at FROM schedule WHERE id = ?", (before.schedule,)
-    ).fetchone()
-    # Our own clock may be wrong; a run that is out of all reach is a broken or lying site's.
-    is_ahead = coming and before.at_s <= max(coming[0], entry.received_at) + LATE_MAX_S
-    if is_ahead and last_run(connection, decision.account) < before:
-        early = (decision.account, before.at_s, before.schedule, entry.key)
-        connection.execute(
-            "INSERT INTO early_charge VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (*early, amount_e4 - sum(given.values())),
-        )
-        for kind, part_e4 in given.items():
-            connection.execute(
-                "INSERT INTO early_purse VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (*early, kind, part_e4),
-            )
-    left = {MAIN: amount_e4 - sum(given.values()), **given}
-    total_e4 = 0
-    for due_at, schedule, period, withheld_e4, over_e4 in connection.execute(
-        "SELECT due_at, schedule, period, left_e4, over_e4 FROM withheld WHERE account = ?"
-        " AND (due_at, schedule) > (?, ?) AND left_e4 > 0 ORDER BY due_at, schedule",
-        (decision.account, before.at_s, before.schedule),
-    ).fetchall():
-        (purse,) = connection.execute(
-            "SELECT purse FROM schedule WHERE id = ?", (schedule,)
-        ).fetchone()
-        if left.get(purse, 0) <= 0 and purse != MAIN:
-            # It paid nothing of it: so nobody gives to a purse that was removed since.
-            continue
-        back = give_back_of(left.get(purse, 0), withheld_e4, over_e4)
-        connection.execute(
-            "UPDATE withheld SET left_e4 = ?, over_e4 = ?"
-            " WHERE account = ? AND due_at = ? AND schedule = ?",
-            (back.left_e4, back.over_e4, decision.account, due_at, schedule),
-        )
-        if back.given_e4:
-            connection.execute(
-                "UPDATE quota_run SET given_back_e4 = given_back_e4 + ?"
-                " WHERE schedule = ? AND period = ?",
-                (back.given_e4, schedule, period),
-            )
-            key = f"withheld/{schedule}/{period}/{account}/{entry.key}"
-            said = attrs.evolve(entry, key=key, forced=False, reason="withheld by the cap")
-            accounts.into_purse(connection, ADJUSTMENT, account, purse, back.given_e4, said)
-            left[purse] -= back.given_e4
-            total_e4 += back.given_e4
-    return total_e4
 
 
 def check_shared(connection: Connection, account: int) -> None:
@@ -473,67 +409,3 @@ def find_shared(connection: Connection, name: str) -> int:
     if len(found) != 1:
         raise NotFound("account", name)
     return int(found[0][0])
-
-
-# What administrators look at.
-
-_SHOWN = (
-    "SELECT name, amount_e4, cap_e4, period, day, minute, whom, next_at, ran_at, last_account > 0"
-    " AS is_running, COALESCE((SELECT name FROM purse_kind WHERE purse_kind.id = schedule.purse),"
-    f" '{MAIN_NAME}') AS purse, (SELECT account.name FROM account WHERE kind = 'shared'"
-    f" AND '{SHARED}' || account.id = whom) AS account FROM schedule WHERE removed = 0"
-)
-
-
-def read_schedules(connection: Connection) -> list[Row]:
-    """All schedules, by name: there are at most 100."""
-    return rows(connection, f"{_SHOWN} ORDER BY name")
-
-
-def read_schedule(connection: Connection, name: str) -> Row:
-    """One schedule with its last runs; raises NotFound."""
-    found = rows(connection, f"{_SHOWN} AND name = ?", name)
-    if not found:
-        raise NotFound("quota", name)
-    found[0]["runs"] = rows(
-        connection,
-        "SELECT quota_run.period, due_at, finished_at, users, credited_e4, withheld_e4,"
-        " given_back_e4 FROM quota_run JOIN schedule ON schedule.id = quota_run.schedule"
-        " WHERE name = ? AND removed = 0 ORDER BY due_at DESC LIMIT 20",
-        name,
-    )
-    return found[0]
-
-
-def read_waiting(connection: Connection, now_s: float) -> list[str]:
-    """Schedules so long overdue that an administrator has to say what becomes of it."""
-    return [
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM schedule WHERE removed = 0 AND last_account = 0 AND next_at < ?"
-            " ORDER BY name",
-            (now_s - LATE_MAX_S,),
-        )
-    ]
-
-
-def verify_quotas(connection: Connection) -> list[str]:
-    """Runs whose transfers are not what they say, and accounts that had one twice."""
-    problems = []
-    for schedule, period, credited_e4, given_e4 in connection.execute(
-        "SELECT schedule, period, credited_e4, given_back_e4 FROM quota_run"
-    ).fetchall():
-        run = f"{schedule}/{period}"
-        for word, said_e4 in (("quota", credited_e4), ("withheld", given_e4)):
-            moved_e4, count, keys = connection.execute(
-                "SELECT COALESCE(SUM(amount_e4), 0), COUNT(*), COUNT(DISTINCT key) FROM transfer"
-                " WHERE key > ? AND key < ?",
-                (f"{word}/{run}/", f"{word}/{run}0"),
-            ).fetchone()
-            if moved_e4 != said_e4:
-                problems.append(
-                    f"quotas: run {run} says {word} {said_e4}, its transfers {moved_e4}"
-                )
-            if count != keys:
-                problems.append(f"quotas: run {run} has credited somebody twice")
-    return problems
