@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from papercutd.commands.tables import plain, shown_at, write_new
 
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
 _COLUMNS = ("at", "who", "place", "operation", "arguments", "was", "became", "outcome", "act")
@@ -59,13 +59,6 @@ def _change(row: dict[str, Any]) -> str:
     return f"\n    was {was}\n    became {became}"
 
 
-def shown_at(at: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
-    except (ValueError, OverflowError):
-        return str(at)
-
-
 def _write_csv(path: str, page: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
     def write(file: TextIO) -> int:
         writer = csv.writer(file)
@@ -86,23 +79,8 @@ def _write_csv(path: str, page: Callable[[dict[str, Any]], Any]) -> dict[str, An
     return {"entries": write_new(path, write), "file": path}
 
 
-def write_new(path: str, write: Callable[[TextIO], int]) -> int:
-    """What ``write`` says, having written into a new file; none is left of one not finished."""
-    with open(path, "x", encoding="utf-8", newline="") as file:
-        try:
-            return write(file)
-        except BaseException:
-            os.unlink(path)
-            raise
-
-
 def _cell(name: str, value: Any) -> str:
     if name == "at":
         return shown_at(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return plain(text)
-
-
-def plain(text: str) -> str:
-    """Nothing that a spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from papercutd.commands.audit import plain, shown_at, write_new
+from papercutd.commands.tables import plain, shown_at, write_new
 from papercutd.domain.money import show_amount
 
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]

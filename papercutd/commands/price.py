@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,6 +70,9 @@ def _set(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
             if paper in prices:
                 raise InvalidValue(paper, "is given twice: write one line")
             prices[paper] = pair.split(",")
+            if any(re.fullmatch(r"0[0-9]+", amount) for amount in prices[paper]):
+                # 0,05 would be two prices, of nothing and of 5.
+                raise InvalidValue(paper, "has a comma within a price: write 0.05, with a point")
         arguments = {"prices": prices, "currency": options.currency}
         return call(options, config, "price.set", arguments)
 

@@ -8,7 +8,10 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from papercutd.commands.tables import plain
 from papercutd.domain.money import show_amount
+
+_BY = ("month", "user", "printer", "account", "site", "group")
 
 
 def add_report_commands(
@@ -19,9 +22,7 @@ def add_report_commands(
     for what in ("pages", "money"):
         one = add(what, f"who has most {what}", _report(operation), report)
         one.set_defaults(what=what)
-        one.add_argument(
-            "--by", default="month", choices=("month", "user", "printer", "account", "site")
-        )
+        one.add_argument("--by", default="month", choices=_BY)
         one.add_argument("--from", dest="since", metavar="MONTH", help="such as 2027-01")
         one.add_argument("--to", dest="until", metavar="MONTH", help="with this one")
         one.add_argument("--count", type=int, default=100, help="rows at most")
@@ -55,11 +56,7 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
         writer.writerow(name.removesuffix("_e4") for name in rows[0])
     for row in rows:
         writer.writerow(
-            show_amount(value) if name.endswith("_e4") else _plain(value)
+            show_amount(value) if name.endswith("_e4") else plain(str(value))
             for name, value in row.items()
         )
     return out.getvalue().rstrip("\n")
-
-
-def _plain(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from papercutd.commands.audit import shown_at
 from papercutd.commands.purse import PURSE_HELP
+from papercutd.commands.tables import shown_at
 from papercutd.domain.money import show_amount
 
 

@@ -30,6 +30,13 @@ def add_voucher_commands(
     one = add("redeem", "credit a user with one", operation("voucher.redeem"), voucher)
     one.add_argument("name", metavar="USER")
     one.add_argument("voucher", help="its serial, as printed")
+    one = add(
+        "unlock",
+        "after too many wrong serials, let a user try again at this server, or everybody",
+        operation("voucher.unlock"),
+        voucher,
+    )
+    one.add_argument("name", metavar="USER", nargs="?", default="")
     one = add("list", "list batches", operation("voucher.list"), voucher)
     one.add_argument("--after", type=int, default=0, metavar="ID", help="go on beyond that one")
     one = add("show", "who redeemed which of a batch", operation("voucher.show"), voucher)

@@ -52,11 +52,14 @@ TEXTS: dict[str, str] = {
     "card-claimed-twice": "Somebody else linked your new card at another place at the same time:"
     " it is nobody's. Link it again, or see the administrator.",
     "card-refused": "The card you linked is another person's: it is not yours.",
+    "voucher-taken-back": "A voucher you redeemed is not good: somebody redeemed it before, or it"
+    " had ended. Its credit was taken back; see the administrator.",
     # What servers say of a run or a job.
     "funds": "There is not enough credit for it.",
     "unknown-user": "The server does not know you. " + _ADMINISTRATOR,
     "capability": "This server cannot decide that now: try again when the site is online.",
-    "account": "It is not known who pays: choose an account that you may charge.",
+    "account": "It is not said who pays: choose an account that you may charge.",
+    "confirm": "It waits for you to see what it costs: release it to have it printed.",
     "printed-before": "It was printed before; the administrator decides what becomes of it.",
     "canceled": "It was canceled.",
     "refused": "It was refused, and is held on.",

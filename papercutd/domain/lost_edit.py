@@ -50,7 +50,7 @@ class Watched:
         return tuple(c for c in columns if c not in (key, *self.shown, *self.ignored))
 
 
-_MONEY = ("kind", "user", "credits_e4", "debits_e4", "pending_e4")
+_MONEY = ("kind", "user", "credits_e4", "debits_e4", "pending_e4", "purses_e4")
 #: What only shared accounts have.
 _SHARED = ("access", "markup_e4", "disabled_until", "shut")
 WATCHED = (
@@ -75,9 +75,11 @@ WATCHED = (
     Watched("site_policy", ("site", "user_group", "knob", "value", "needs"), ignored=("below",)),
     Watched(
         "schedule",
-        ("name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
+        ("name", "amount_e4", "cap_e4", "period", "day", "minute", "whom", "purse"),
         ignored=("next_at", "done_account", "last_account", "ran_at"),
+        later=("purse",),
     ),
+    Watched("new_user_rule", ("credit_e4", "restricted", "overdraft_e4", "account_selection")),
     Watched("secret", ()),
     Watched(
         "account",
@@ -93,11 +95,15 @@ WATCHED = (
     Watched("account_access", ("account", "user", "user_group")),
     Watched("user_group", ("name",), ignored=("folded",)),
     Watched("group_nested", ("parent", "child")),
+    Watched("purse_kind", ("name", "rank")),
     Watched("card", ("user",), is_key_secret=True),
     Watched(
         "user",
-        ("name", "full_name", "disabled", "administrator", "merged_into", "expires_at"),
-        ignored=("folded", "account"),
+        (
+            *("name", "full_name", "disabled", "administrator", "merged_into", "expires_at"),
+            "account_mode",
+        ),
+        ignored=("folded", "account", "needs"),
     ),
     # Names and ends of personal accounts are those of their users.
     Watched(
@@ -107,9 +113,19 @@ WATCHED = (
         condition="kind = 'personal'",
     ),
     Watched("group_member", ("user_group", "user")),
+    # Last: a batch is thousands.
+    Watched(
+        "voucher",
+        ("batch", "place", "amount_e4", "expires_at", "cancelled_at"),
+        # An event of its own where it was at the application server, else the site tells again.
+        ignored=("redeemed_at",),
+        is_key_secret=True,
+    ),
 )
 #: Replicated tables that no administrator edits: what is in them is told again by who knows.
-UNWATCHED = frozenset({"former_name", "notice", "lockout", "stream", "allowance", "reservation"})
+UNWATCHED = frozenset(
+    {"former_name", "notice", "lockout", "stream", "allowance", "reservation", "purse"}
+)
 TABLES_WATCHED = frozenset(watched.table for watched in WATCHED)
 
 

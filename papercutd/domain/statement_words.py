@@ -37,6 +37,27 @@ KINDS = {
     "card-refused": Kind(
         "cards linked at a site that were another's", "they stay the other's", is_conflict=True
     ),
+    "voucher-conflict": Kind(
+        "vouchers that two people redeemed",
+        "the first one's at the application server stands, the other's was taken back",
+        is_conflict=True,
+    ),
+    "voucher-twice": Kind(
+        "vouchers that one user redeemed twice", "credited once", is_conflict=True
+    ),
+    "voucher-expired": Kind(
+        "vouchers redeemed at a site after their end", "taken back", is_conflict=True
+    ),
+    "voucher-cancelled": Kind(
+        "vouchers redeemed at a site that an administrator had cancelled",
+        "taken back",
+        is_conflict=True,
+    ),
+    "voucher-unknown": Kind(
+        "vouchers redeemed at a site of which the application server has none",
+        "not credited: a restore may have lost the batch",
+        is_conflict=True,
+    ),
     "alarm-replica-age": Kind("sites cut for longer than their policy likes", "nothing stopped"),
     "alarm-site-total": Kind("sites that spent more than their policy likes", "nothing stopped"),
     "drill-asked": Kind(
@@ -46,6 +67,10 @@ KINDS = {
     "drill-ended": Kind("drills that ended", "the journal was forwarded"),
     "count-set-aside": Kind(
         "printer counted far more than was analysed", "charged as analysed", is_conflict=True
+    ),
+    "unknown-users-many": Kind(
+        "hours in which more unknown people printed than are made users",
+        "their jobs were held",
     ),
     "beyond-reservation": Kind(
         "more pages than were reserved", "all of them charged", is_conflict=True

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from papercutd.errors import InvalidValue
+from papercutd.errors import InvalidValue, NotFound
 
 SYMBOLS = "23456789ABCDEFGHJKLMNPQRSTVWXYZ"
 LENGTH = 16
 _VALUES = {symbol: value for value, symbol in enumerate(SYMBOLS)}
+
+
+class UnknownSerial(NotFound):
+    """No voucher that is known has that serial: perhaps somebody guesses."""
 
 
 def make_serial(draw: Callable[[int], int]) -> str:
@@ -44,6 +49,30 @@ def show_serial(serial: str) -> str:
 def hash_serial(serial: str) -> str:
     """What is kept of it: nobody finds 74 random bits by trying, so it needs no key."""
     return hashlib.blake2b(serial.encode(), digest_size=24, person=b"voucher").hexdigest()
+
+
+def told_of(hash: str) -> str:
+    """What sites are told of a voucher: a hash of its serial's hash.
+
+    Who shows the hash itself has seen the serial: from what a site knows nobody finds it.
+    """
+    return hashlib.blake2b(hash.encode(), digest_size=24, person=b"voucher-told").hexdigest()
+
+
+def check_worth(
+    redeemed_at: float | None, cancelled_at: float | None, expires_at: float | None, at: float
+) -> None:
+    """Raises InvalidValue, with words for who holds the paper, unless it is good ``at`` then."""
+    if redeemed_at is not None:
+        raise InvalidValue("serial", f"was redeemed before, on {show_day(redeemed_at)}")
+    if cancelled_at is not None:
+        raise InvalidValue("serial", f"was cancelled on {show_day(cancelled_at)}")
+    if expires_at is not None and expires_at <= at:
+        raise InvalidValue("serial", f"has expired: it was good before {show_day(expires_at)}")
+
+
+def show_day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _sum(symbols: str) -> int:

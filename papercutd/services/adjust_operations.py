@@ -7,7 +7,7 @@ group, changes nothing at all. Between two pieces others have the writer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BufferedReader
 from typing import Any
 
@@ -18,10 +18,11 @@ from papercutd.domain.import_lines import Line, LineReader
 from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import check_text, parse_money_e4
 from papercutd.errors import InvalidValue, Rejected, StorageClosed, StorageFull
+from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.storage.allowances import Shortage
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.money_acts import Act, ActState, check_same
-from papercutd.storage.money_store import MoneyStore
 
 _log = Logger()
 _READ_BYTES = 4_096
@@ -62,17 +63,18 @@ class _Wrong:
             self.lines.append({"line": line, "reason": reason})
 
 
-class AdjustOperations:
+class AdjustOperations(MoneyOperations):
     """At the application server."""
 
-    def __init__(self, store: IApplicationStore) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: IApplicationStore,
+        recall: Callable[[Shortage], Awaitable[bool]] | None = None,
+    ) -> None:
+        """``recall``: asks connected sites for what they hold of somebody's money."""
+        super().__init__(store)
+        self._recall = recall
         self._is_busy = False
-
-    @property
-    def _money(self) -> MoneyStore:
-        found: MoneyStore = self._store.money
-        return found
 
     def all(self) -> dict[str, Operation]:
         return {"user.adjust-many": self.adjust_many, "user.transfer": self.transfer}
@@ -115,7 +117,13 @@ class AdjustOperations:
             *([purse] if purse else ()),
         )
         act = Act(given["id"], "transfer", _digest(asked), given["reason"])
-        is_new = await self._money.transfer(act, given["name"], given["to"], amount_e4, purse)
+        asked_for = (act, given["name"], given["to"], amount_e4, purse)
+        is_new = await self._money.transfer(*asked_for, self._recall is not None)
+        if isinstance(is_new, Shortage):
+            # Nobody is refused because their money is parked at a branch: design 4.10.
+            assert self._recall is not None
+            await self._recall(is_new)
+            is_new = await self._money.transfer(*asked_for)
         balances = [
             {"name": row["name"], "balance_e4": row["balance_e4"]}
             for row in [await self._store.user(given[name]) for name in ("name", "to")]

@@ -19,6 +19,7 @@ from papercutd.domain.import_lines import Line, LineReader
 from papercutd.environment import Environment
 from papercutd.errors import DomainError, InvalidValue, Rejected, StorageClosed, StorageFull
 from papercutd.identity.verifiers import Verifiers
+from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.engine import DatabaseFailed
 from papercutd.storage.imports import (
@@ -97,8 +98,10 @@ class ImportOperations:
             arguments,
             "path",
             **{"format": "users", "encoding": "utf-8", "check": False},
-            **{"skip_rejected": False, "keep_balances": False, "now": False},
+            **{"skip_rejected": False, "keep_balances": False, "now": False, "groups": []},
         )
+        groups = names_of_groups(given["groups"])
+        await self._store.new_users.check_groups(groups)
         if given["format"] not in FORMATS:
             raise InvalidValue("format", f"is one of {', '.join(FORMATS)}")
         reader = LineReader(given["encoding"])
@@ -137,9 +140,12 @@ class ImportOperations:
         self, given: dict[str, Any], reader: LineReader, file: BinaryIO, progress: Progress
     ) -> dict[str, Any]:
         format = FORMATS[given["format"]]
-        settings = ImportSettings(given["keep_balances"], given["now"], format.is_of_cards)
+        settings = ImportSettings(
+            given["keep_balances"], given["now"], format.is_of_cards, tuple(given["groups"])
+        )
         counts, rows, id = Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
+        aside: list[WaitingLine] = []
         if not given["check"]:
             await self._people.begin_import(id, format.name, settings)
         try:
@@ -150,10 +156,15 @@ class ImportOperations:
                 users = _read(rows, part, counts)
                 good = await self._plan(users, settings, counts)
                 if not given["check"]:
-                    await self._people.put_aside(id, [await self._proved(p) for p in good])
+                    aside += [await self._proved(p) for p in good]
                     put += len(good)
+                    # A commit for each part that is read would be most of the work.
+                    while len(aside) >= AT_ONCE_MAX:
+                        await self._people.put_aside(id, aside[:AT_ONCE_MAX])
+                        del aside[:AT_ONCE_MAX]
                 done = {"bytes": file.tell(), "of": size, "rejected": len(counts.rejected)}
                 progress({"doing": "checking", "lines": lines, **done})
+            await self._people.put_aside(id, aside)
         except BaseException:
             if not given["check"]:
                 await self.forget(id)
@@ -277,6 +288,8 @@ def told(
 ) -> dict[str, Any]:
     """The result of an import."""
     warnings = [] if reader.is_whole else ["the last line has no end: is the file whole?"]
+    if not counts.rejected and not counts.added + counts.changed + counts.same:
+        warnings.append("the file holds no line with a user")
     return {
         "ok": is_ok,
         "changed_nothing": bool(given["check"]) or not is_ok,

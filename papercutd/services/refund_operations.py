@@ -7,25 +7,16 @@ from typing import Any
 from papercutd.domain.user_fields import check_text, parse_money_e4
 from papercutd.errors import InvalidValue
 from papercutd.services.adjust_operations import REASON_MAX, check_reason
+from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
-from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.money_store import MoneyStore
 
 STATES = ("asked", "approved", "rejected")
 #: Charges written off in one transaction.
 KEYS_MAX = 500
 
 
-class RefundOperations:
+class RefundOperations(MoneyOperations):
     """At the application server."""
-
-    def __init__(self, store: IApplicationStore) -> None:
-        self._store = store
-
-    @property
-    def _money(self) -> MoneyStore:
-        found: MoneyStore = self._store.money
-        return found
 
     def all(self) -> dict[str, Operation]:
         return {

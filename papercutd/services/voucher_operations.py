@@ -7,39 +7,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import check_text, parse_money_e4, parse_until, show_until
-from papercutd.domain.voucher import make_serial, parse_serial, show_serial
+from papercutd.domain.voucher import make_serial, show_serial
 from papercutd.environment import Environment
-from papercutd.errors import InvalidValue, Rejected
-from papercutd.services.attempts import Attempts, LockedOut
+from papercutd.errors import InvalidValue, StorageClosed, StorageFull
+from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.serial_attempts import SerialAttempts
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.money_store import MoneyStore
-from papercutd.storage.vouchers import UnknownSerial
-from protocols.codes import Code
 
 #: Of one batch: its serials are one answer.
 COUNT_MAX = 5_000
+#: Of one transaction.
+AT_ONCE = 500
 NAME_MAX = 63
-#: Serials that are none, typed for one user: so many within a quarter of an hour, or within a
-#: day whatever succeeds in between, lock out.
-MISTYPED_MAX, MISTYPED_DAY_MAX = 5, 50
 
 
-class VoucherOperations:
-    """At the running application server; mistypes are counted in its memory."""
+class VoucherOperations(MoneyOperations):
+    """At the running application server; at a site services/site_voucher_operations.py."""
 
     def __init__(self, store: IApplicationStore, env: Environment) -> None:
-        self._store = store
+        super().__init__(store)
         self._env = env
-        self._mistyped = Attempts(env, MISTYPED_MAX, day_max=MISTYPED_DAY_MAX)
-
-    @property
-    def _money(self) -> MoneyStore:
-        found: MoneyStore = self._store.money
-        return found
+        self._attempts = SerialAttempts(env)
 
     def all(self) -> dict[str, Operation]:
         return {
@@ -48,6 +39,7 @@ class VoucherOperations:
             "voucher.list": self.list,
             "voucher.show": self.show,
             "voucher.cancel": self.cancel,
+            "voucher.unlock": self._attempts.unlock,
         }
 
     async def add(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -65,7 +57,13 @@ class VoucherOperations:
         if expires_at is not None and expires_at <= self._env.wall_s():
             raise InvalidValue("until", "is over already")
         serials = [make_serial(self._env.rng.randrange) for _ in range(given["count"])]
-        currency = await self._money.add_vouchers(name, amount_e4, serials, expires_at)
+        # In pieces: a batch whose making was cut short is known by no serial, and is cancelled.
+        first, rest = serials[:AT_ONCE], serials[AT_ONCE:]
+        currency = await self._money.add_vouchers(name, amount_e4, first, expires_at)
+        while rest:
+            progress({"doing": "making vouchers", "left": len(rest)})
+            await self._money.add_more_vouchers(name, rest[:AT_ONCE])
+            rest = rest[AT_ONCE:]
         return {
             "name": name,
             "amount": show_amount(amount_e4),
@@ -74,18 +72,24 @@ class VoucherOperations:
             "serials": [show_serial(serial) for serial in serials],
         }
 
+    async def resume(self) -> None:
+        """After a start: sites are told of vouchers that an earlier release made."""
+        try:
+            while await self._money.tell_more_vouchers():
+                pass
+        except (StorageFull, StorageClosed):
+            # The next start goes on.
+            return
+
     async def redeem(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit a user with a voucher, once."""
         given = take(arguments, "voucher", "name")
         name = given["name"]
-        try:
-            # Nothing is read for who is locked out.
-            with self._mistyped.trying(fold_user_name(name)):
-                found = await self._redeem(given["voucher"], name)
-        except LockedOut as locked:
-            minutes = -(-round(locked.left_s) // 60)
-            words = f"too many serials of {name} were wrong: again in {minutes} minutes"
-            raise Rejected(Code.LOCKED_OUT, words) from None
+        found = await self._attempts.redeem(
+            *(given["voucher"], name),
+            lambda serial: self._money.redeem_voucher(serial, name),
+            "is that of no voucher",
+        )
         user = await self._store.user(name)
         credited = {
             "name": user["name"],
@@ -115,20 +119,6 @@ class VoucherOperations:
             raise InvalidValue("number", "is that of a voucher: 1 for the first")
         count = await self._money.cancel_vouchers(given["name"], given["number"] or None)
         return {"name": given["name"], "cancelled": count}
-
-    async def _redeem(self, text: str, name: str) -> Any:
-        try:
-            serial = parse_serial(text)
-        except InvalidValue:
-            self._mistyped.failed(fold_user_name(name))
-            raise
-        try:
-            found = await self._money.redeem_voucher(serial, name)
-        except UnknownSerial:
-            self._mistyped.failed(fold_user_name(name))
-            raise InvalidValue("serial", "is that of no voucher") from None
-        self._mistyped.succeeded(fold_user_name(name))
-        return found
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ from papercutd.storage.merging import Merging
 from papercutd.storage.money_store import MoneyStore
 from papercutd.storage.monthly_report import MonthlyStore
 from papercutd.storage.needs import read_lacking
+from papercutd.storage.new_user_store import NewUserStore
 from papercutd.storage.parked import Retried, read_parked, retry_parked
 from papercutd.storage.people import (
     Device,
@@ -69,6 +70,7 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.policies import read_choice_timeout_s
 from papercutd.storage.purse_store import PurseStore
 from papercutd.storage.purses_shown import shown_at_centre
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
@@ -152,6 +154,7 @@ class ApplicationStore(AdministeredStore):
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
         self.shared = SharedAccountStore(self, log, self.directory, wall_s)
+        self.new_users = NewUserStore(self, log, self.directory, self.charging.unknown, wall_s)
         self.schedules = Schedules(log, self.accounts)
         self.money = MoneyStore(self, log, wall_s)
         self.purses = PurseStore(self, log)
@@ -663,4 +666,5 @@ def read_provider_settings(connection: Connection, name: str) -> ProviderSetting
                 " ORDER BY issued_at DESC LIMIT 500"
             )
         ],
+        account_choice_timeout_s=read_choice_timeout_s(connection, "", site),
     )

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import attrs
 import msgspec
 
+from papercutd.domain.account_choice import Settled
 from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
 from papercutd.domain.document import (
     ONE_PAGE,
@@ -29,6 +30,7 @@ from papercutd.domain.job import (
     device_owner,
     is_run,
 )
+from papercutd.domain.policy import UnknownUsers
 from papercutd.domain.pricing import (
     Dearest,
     PriceLine,
@@ -45,19 +47,22 @@ from papercutd.domain.pricing import (
 from papercutd.domain.site_scope import Owner
 from papercutd.errors import Rejected
 from papercutd.storage import askers, runs
+from papercutd.storage.account_settling import payer_alone, settle_here
 from papercutd.storage.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
 from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.engine import Connection
+from papercutd.storage.job_comments import keep_comment
+from papercutd.storage.late_charges import give_back, last_run
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.policies import read_strict
 from papercutd.storage.priced import price_for
-from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
-from papercutd.storage.shared_access import choose, markup_of, most_markup_of
+from papercutd.storage.shared_access import NO_CHOICE, choose, markup_of, most_markup_of
 from papercutd.storage.timeline import is_lost
+from papercutd.storage.unknown_users import Met, UnknownPeople
 
 T = TypeVar("T")
 _ENCODE = msgspec.json.Encoder().encode
@@ -144,6 +149,7 @@ class Charging:
         self._directory = directory
         self._allowances = allowances
         self._wall_s = wall_s
+        self.unknown = UnknownPeople(log, directory, wall_s)
         self._prices: dict[int, PriceList] = {}
         #: Settings read since they were said to stand; None: they may change at any time.
         self._standing: dict[tuple[Any, ...], Any] | None = None
@@ -224,22 +230,34 @@ class Charging:
         waits = check_printer(connection, "", request, site)
         prices = self.prices_now(connection)
         person = self._directory.find_person(connection, request.user_name)
+        met = Met(person)
+        if person is None:
+            met = self.unknown.meet(connection, request, asker.identity)
+            person = met.person
         user = None if person is None else person.id
         lines = price_for(connection, "", request.document, prices, request.printer, user)
         now = self._wall_s()
-        chosen = choose(connection, "", request.account, user, now)
-        lines = with_markup(lines, chosen.markup_e4)
         transfer = account = None
-        verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
+        held = person is None and met.what is UnknownUsers.HOLD
+        verdict, reason = Verdict.HOLD if held else Verdict.DENY, Reason.UNKNOWN_USER
+        settled, chosen = Settled(), NO_CHOICE
+        if person is not None:
+            settled = settle_here(connection, self._setting, request, person)
+            is_own = request.account is not None
+            chosen = choose(connection, "", settled.shared, user, now, is_own)
+            lines = with_markup(lines, chosen.markup_e4)
         if person is not None and person.is_closed(now):
             reason = Reason.CLOSED
         elif person is not None and chosen.refusal is not Reason.NONE:
             reason = chosen.refusal
         elif person is not None and waits:
-            account = self._payer(connection, person.account, request.account)
+            account = self._payer(connection, person.account, settled.shared)
             verdict, reason = Verdict.HOLD, Reason.RELEASE
+        elif person is not None and settled.verdict is not None:
+            account = self._payer(connection, person.account, settled.shared)
+            verdict, reason = settled.verdict, settled.reason
         elif person is not None:
-            account = self._payer(connection, person.account, request.account)
+            account = self._payer(connection, person.account, settled.shared)
             funds = self._accounts.funds(connection, account)
             missing_e4 = total_e4(lines) - funds.spendable_e4
             if may_recall and funds.restricted and missing_e4 > 0:
@@ -271,6 +289,7 @@ class Charging:
             lines=lines,
             position=self._log.position_text,
             promise=last_run(connection, account or 0).text,
+            ask=False if settled.asks and reason is settled.reason else None,
         )
         state = "open" if verdict is Verdict.ALLOW else "refused"
         reserved = decision.amount_e4 if transfer is not None else 0
@@ -279,7 +298,7 @@ class Charging:
         )
         if state == "open":
             askers.hold(connection, key, asker)
-        elif reason is not Reason.RELEASE:
+        elif reason is not Reason.RELEASE and decision.ask is None:
             self.log_job(connection, request, decision, Source(asker.identity))
         return decision
 
@@ -347,6 +366,7 @@ class Charging:
             funds = self._accounts.funds(connection, account)
             forced = funds.restricted and funds.balance_e4 < funds.floor_e4 and amount_e4 > 0
         self._write_charge(connection, completion, decision, lines, account, forced, source)
+        keep_comment(connection, completion)
         self._settle(connection, completion, stored, decision)
         for kind in (*listed, *self._flags(forced, completion, owner_known)):
             self.list_item(connection, kind, key, source.who, "", amount_e4)
@@ -463,7 +483,7 @@ class Charging:
             reason=Reason.UNREACHABLE,
             decider="tracker",
             user=user,
-            account=None if person is None else person.account,
+            account=None if person is None else payer_alone(connection, self._setting, person),
             printer=completion.printer,
             price_version=prices.version,
             lines=price_for(connection, "", completion.document, prices, completion.printer, user),

@@ -14,6 +14,7 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
+from papercutd.storage.member_history import join, left
 from papercutd.storage.nested_groups import read_nested, with_inner
 from papercutd.storage.nesting import Nesting
 from papercutd.storage.site_scopes import sites_in_need, touch_person
@@ -82,7 +83,10 @@ class Groups:
                 connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
                 user = key.partition(".")[2]
                 self._log.touch(table, key, *([("user", int(user))] if user.isdigit() else []))
-                count += table == "group_member"
+                if table == "group_member":
+                    count += 1
+                    left(connection, group, int(user), self._log.number)
+        connection.execute("DELETE FROM new_user_rule WHERE user_group = ?", (group,))
         Nesting(self._log).forget(connection, group)
         # What no name can be: names hold no control characters.
         connection.execute(
@@ -104,13 +108,7 @@ class Groups:
         changed = 0
         for user in add:
             id = self._directory.id_of_user(connection, user)
-            key = f"{group}.{id}"
-            done = connection.execute(
-                "INSERT INTO group_member VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (key, group, id),
-            )
-            changed += done.rowcount
-            self._log.touch("group_member", key)
+            changed += join(connection, self._log, group, id)
             if is_scope:
                 touch_person(connection, self._log, id)
         for user in remove:
@@ -118,6 +116,7 @@ class Groups:
             key = f"{group}.{id}"
             done = connection.execute("DELETE FROM group_member WHERE key = ?", (key,))
             changed += done.rowcount
+            left(connection, group, id, self._log.number)
             self._log.touch("group_member", key, ("user", id))
             if is_scope:
                 touch_person(connection, self._log, id)

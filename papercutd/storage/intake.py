@@ -34,10 +34,13 @@ from papercutd.storage.records import (
     LOST_EDITS,
     REFUSED,
     SUPERSEDED,
+    USER_MET,
+    VOUCHER,
     Record,
     decode_record,
 )
 from papercutd.storage.scope import check_spoken_for
+from papercutd.storage.voucher_claims import VoucherClaims
 
 
 def is_of_the_machine(error: Exception) -> bool:
@@ -86,6 +89,7 @@ class Intake:
         self._claims = claims
         self._lockouts = lockouts
         self._lost_edits = LostEdits(log, wall_s)
+        self._vouchers = VoucherClaims(log, charging, wall_s)
         self._wall_s = wall_s
         #: The demo's deliberate fault: ``drop-ack`` or ``double-post``; empty: none.
         self.sabotage = ""
@@ -376,8 +380,13 @@ class Intake:
             self._claims.decide(connection, claim, asker.name, record.position)
         elif record.kind == LOCKOUT and record.lockout is not None:
             self._lockouts.take(connection, record, record.lockout, asker.name)
+        elif record.kind == VOUCHER and record.voucher is not None:
+            self._vouchers.take(connection, record, record.voucher, asker.name)
         elif record.kind == LOST_EDITS and record.lost is not None:
             self._lost_edits.take(connection, record.key, record.lost, asker.name)
+        elif record.kind == USER_MET and record.met is not None:
+            name = record.met.name
+            self._charging.unknown.met_at_site(connection, name, asker.identity, record.key)
         else:
             raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 

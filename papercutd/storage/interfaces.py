@@ -47,6 +47,7 @@ from papercutd.storage.values import (
     SiteIdentity,
     StreamWelcome,
 )
+from papercutd.storage.vouchers_here import RedeemedHere
 
 Row = dict[str, Any]
 
@@ -309,6 +310,7 @@ class IApplicationStore(IJobStore):
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
     people = Attribute("What is set of users: storage/people_store.py.")
     shared = Attribute("Shared accounts: storage/shared_account_store.py.")
+    new_users = Attribute("Rules for new and unknown users: storage/new_user_store.py.")
     money = Attribute("Adjustments of many, transfers, refunds: storage/money_store.py.")
     purses = Attribute("Purses of the installation: storage/purse_store.py.")
     job_log = Attribute("Jobs as they were booked: storage/job_log.py.")
@@ -443,6 +445,12 @@ class IApplicationStore(IJobStore):
     def add_quota(schedule: Schedule) -> Deferred[int]:
         """Raises InvalidValue, AlreadyExists."""
 
+    def shared_account(name: str) -> Deferred[int]:
+        """The id of an open shared account; raises NotFound."""
+
+    def change_quota(name: str, amount_e4: int | None, cap_e4: int | str | None) -> Deferred[None]:
+        """Other figures from the next run on; raises NotFound, InvalidValue."""
+
     def remove_quota(name: str) -> Deferred[None]:
         """No more runs; raises NotFound, and InvalidValue while one is under way."""
 
@@ -558,6 +566,12 @@ class ISiteStore(IJobStore):
 
     def policy_of(user: int | None) -> Deferred[Effective]:
         """What holds at this site for a user; None: for anybody in no group."""
+
+    def redeem_voucher(id: str, serial: str, name: str) -> Deferred[RedeemedHere]:
+        """Journal that the user called so redeemed it; NotFound, UnknownSerial, InvalidValue."""
+
+    def voucher_state(id: str) -> Deferred[str]:
+        """``provisional`` until the replica knows what was decided of that redemption."""
 
     def rules_not_understood() -> Deferred[list[str]]:
         """Rules that concern this site and that this release cannot evaluate: what they touch

@@ -51,6 +51,7 @@ _NAMED = {
     " (SELECT name FROM {0}.user_group WHERE id = ?3))",
     "site_policy": "SELECT ?3 || COALESCE(' at ' || (SELECT name FROM {0}.site WHERE id = ?1), '')"
     " || COALESCE(' for ' || (SELECT name FROM {0}.user_group WHERE id = ?2), '')",
+    "new_user_rule": "SELECT CASE WHEN ? = 0 THEN 'new users' END",
     "revocation": "SELECT ?1 || ' ' || ?2",
     ADJUSTED: "SELECT name FROM {0}.account WHERE id = ?",
 }
@@ -62,6 +63,7 @@ _NAMED_BY = {
     "shared_account": ("id",),
     "account_access": ("account", "user", "user_group"),
     "site_policy": ("site", "user_group", "knob"),
+    "new_user_rule": ("user_group",),
     "revocation": ("role", "name"),
     ADJUSTED: ("account",),
 }

@@ -13,10 +13,9 @@ import attrs
 from papercutd.domain.money import AMOUNT_LIMIT_E4, show_amount
 from papercutd.domain.purses import MAIN
 from papercutd.errors import InvalidValue
-from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.charging import Charging
-from papercutd.storage.directory import Directory
+from papercutd.storage.accounts import ADJUSTMENT, Entry
+from papercutd.storage.allowances import Shortage
+from papercutd.storage.books import ActsOnMoney
 from papercutd.storage.engine import Connection
 from papercutd.storage.groups import find_group
 from papercutd.storage.listings import PAGE_ROWS
@@ -49,16 +48,8 @@ class ActState:
     total_e4: int
 
 
-class MoneyActs:
+class MoneyActs(ActsOnMoney):
     """At the application server."""
-
-    def __init__(
-        self, log: ChangeLog, accounts: Accounts, directory: Directory, charging: Charging
-    ) -> None:
-        self._log = log
-        self._accounts = accounts
-        self._directory = directory
-        self._charging = charging
 
     def begin(self, connection: Connection, act: Act, at: float) -> None:
         """``put`` says whose accounts it is about."""
@@ -144,12 +135,15 @@ class MoneyActs:
         amount_e4: int,
         entry: Entry,
         purse: str = "",
-    ) -> bool:
+        may_recall: bool = False,
+    ) -> bool | Shortage:
         """Both sides in one transaction; False: it was done before.
 
-        It goes by way of the adjustments, an entry for each side, so that the history of either
-        names the other and a site that knows but one of them hears of that one. ``purse``: of the
-        giver, and it fills the receiver's of that name. Raises NotFound, InvalidValue.
+        With ``may_recall`` nobody is refused while connected sites hold some of what is missing:
+        then nothing is done, and the answer says who they are. It goes by way of the adjustments,
+        an entry for each side, so that the history of either names the other and a site that
+        knows but one of them hears of that one. ``purse``: of the giver, and it fills the
+        receiver's of that name. Raises NotFound, InvalidValue.
         """
         before = check_same(find_act(connection, act.id), act)
         if before is not None:
@@ -163,6 +157,10 @@ class MoneyActs:
             raise InvalidValue("purse", f"{kind.name} is not to be given to others")
         free_e4 = self._free_e4(connection, from_account, kind.id)
         if amount_e4 > free_e4:
+            missing_e4 = amount_e4 - free_e4
+            shortage = self._allowances.shortage(connection, from_account, missing_e4)
+            if may_recall and shortage is not None:
+                return shortage
             left = show_amount(max(0, free_e4))
             raise InvalidValue("amount", f"is more than {giver} may spend now: {left}")
         if not self._has_room(connection, to_account, amount_e4):

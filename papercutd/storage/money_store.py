@@ -9,6 +9,8 @@ from twisted.internet.defer import Deferred
 
 from papercutd.storage import money_acts, refunds, vouchers
 from papercutd.storage.accounts import Accounts, Entry
+from papercutd.storage.allowances import Allowances, Shortage
+from papercutd.storage.books import Books
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
 from papercutd.storage.directory import Directory
@@ -26,6 +28,7 @@ class Parts(Transactions, Protocol):
     accounts: Accounts
     directory: Directory
     charging: Charging
+    allowances: Allowances
 
 
 class MoneyStore:
@@ -34,9 +37,10 @@ class MoneyStore:
     def __init__(self, store: Parts, log: ChangeLog, wall_s: Callable[[], float]) -> None:
         self._store = store
         self._directory = store.directory
-        self._acts = MoneyActs(log, store.accounts, store.directory, store.charging)
-        self._refunds = Refunds(log, store.accounts, store.directory, store.charging)
-        self._vouchers = Vouchers(store.directory, store.charging)
+        books = Books(log, store.accounts, store.directory, store.charging, store.allowances)
+        self._acts = MoneyActs(books)
+        self._refunds = Refunds(books)
+        self._vouchers = Vouchers(books)
         self._wall_s = wall_s
 
     # Adjustments of many, and transfers: storage/money_acts.py.
@@ -83,13 +87,20 @@ class MoneyStore:
         return self._store.read(money_acts.waiting_acts)
 
     def transfer(
-        self, act: Act, giver: str, receiver: str, amount_e4: int, purse: str = ""
-    ) -> Deferred[bool]:
-        """False: it was done before. Raises NotFound, InvalidValue."""
-        entry = self._entry()
-        return self._store.write(
-            lambda c: self._acts.transfer(c, act, giver, receiver, amount_e4, entry, purse)
-        )
+        self,
+        act: Act,
+        giver: str,
+        receiver: str,
+        amount_e4: int,
+        purse: str = "",
+        may_recall: bool = False,
+    ) -> Deferred[bool | Shortage]:
+        """False: it was done before; a Shortage with ``may_recall`` alone.
+
+        Raises NotFound, InvalidValue.
+        """
+        asked = (act, giver, receiver, amount_e4, self._entry(), purse, may_recall)
+        return self._store.write(lambda c: self._acts.transfer(c, *asked))
 
     # Refunds, and what nobody is to pay: storage/refunds.py.
 
@@ -144,6 +155,13 @@ class MoneyStore:
         return self._store.write(
             lambda c: self._vouchers.add(c, name, amount_e4, serials, expires_at, at)
         )
+
+    def add_more_vouchers(self, name: str, serials: Sequence[str]) -> Deferred[None]:
+        """To the batch called so; raises NotFound."""
+        return self._store.write(lambda c: self._vouchers.add_more(c, name, serials))
+
+    def tell_more_vouchers(self) -> Deferred[bool]:
+        return self._store.write(self._vouchers.tell_more)
 
     def redeem_voucher(self, serial: str, user: str) -> Deferred[Redeemed]:
         """Raises UnknownSerial, NotFound, InvalidValue."""

@@ -2,7 +2,8 @@
 
 A charge is never changed, so the sums need nothing of the transaction that posts it: the charges
 of whole changes behind the mark are added later, in one transaction with the mark, and what lies
-beyond the mark is added when a report is read. A charge counts in the month in which it was
+beyond the mark is added when a report is read. By group it counts for each that its user was in at
+its change (storage/member_history.py). A charge counts in the month in which it was
 booked (UTC), so a month that is over stays as it was; one of nobody that is assigned goes over
 to the person, in the month of the charge.
 """
@@ -17,6 +18,7 @@ from typing import Any
 import attrs
 
 from papercutd.storage.engine import Connection
+from papercutd.storage.member_history import groups_at, spans_of
 
 #: Charges that one transaction rolls forward; a change is never divided.
 PIECE_CHARGES = 5_000
@@ -33,11 +35,11 @@ _ADD = (
     " amount_e4 = {}.amount_e4 + excluded.amount_e4"
 )
 _CHARGES = (
-    'SELECT received_at, "user", printer, account, provider, pages, sheets, amount_e4'
+    'SELECT number, received_at, "user", printer, account, provider, pages, sheets, amount_e4'
     " FROM charge WHERE number > ? AND number <= ?"
 )
 _ASSIGNED = (
-    'SELECT c.received_at, a."user", c.pages, c.sheets, c.amount_e4 FROM assigned AS a'
+    'SELECT a.number, c.received_at, a."user", c.pages, c.sheets, c.amount_e4 FROM assigned AS a'
     " JOIN charge AS c ON c.charge_id = a.charge_id WHERE a.number > ? AND a.number <= ?"
 )
 Key = tuple[str, str, str]
@@ -144,20 +146,29 @@ def sum_charges(connection: Connection, after: int, until: int) -> Iterator[Sums
             sum_[place] += figure
 
     for piece in _pieces(connection, after, until):
-        for at, user, printer, account, place, *paper in connection.execute(_CHARGES, piece):
+        charges = connection.execute(_CHARGES, piece).fetchall()
+        spans = spans_of(connection, {user for _, _, user, *_ in charges if user is not None})
+        for number, at, user, printer, account, place, *paper in charges:
             month, figures = month_of(at), (1, *paper)
             add("all", month, "", *figures)
             add("user", month, NOBODY if user is None else str(user), *figures)
             add("printer", month, str(printer), *figures)
             add("account", month, str(account), *figures)
             add("place", month, place, *figures)
+            if user in spans:
+                for group in groups_at(spans[user], number):
+                    add("group", month, str(group), *figures)
         if len(sums) > SUMS_MAX:
             yield sums
             sums = {}
-    for at, user, *paper in connection.execute(_ASSIGNED, (after, until)):
+    assigned = connection.execute(_ASSIGNED, (after, until)).fetchall()
+    spans = spans_of(connection, {user for _, _, user, *_ in assigned})
+    for number, at, user, *paper in assigned:
         month, figures = month_of(at), (1, *paper)
         add("user", month, str(user), *figures)
         add("user", month, NOBODY, *(-figure for figure in figures))
+        for group in groups_at(spans.get(user, []), number):
+            add("group", month, str(group), *figures)
     yield sums
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from papercutd.storage.engine import Connection, is_sqlite
+from papercutd.storage.member_history import grouped, verify_members
 from papercutd.storage.monthly import Rolled, add_sums, read_rolled, sum_charges
 
 _YEAR_10000_S = 253_402_300_800
@@ -30,6 +31,14 @@ _COUNT = (
     " AND m.sheets = sums.sheets AND m.amount_e4 = sums.amount_e4"
     " WHERE sums.jobs <> 0 OR sums.pages <> 0 OR sums.amount_e4 <> 0"
 )
+KINDS = ("all", "user", "printer", "account", "place", "group")
+#: Charges of somebody, by the change that made them theirs.
+_BOOKED = (
+    'SELECT {0} AS month, number, "user", pages, sheets, amount_e4 FROM charge'
+    ' WHERE number <= ? AND "user" IS NOT NULL'
+    ' UNION ALL SELECT {1}, a.number, a."user", c.pages, c.sheets, c.amount_e4'
+    " FROM assigned AS a JOIN charge AS c ON c.charge_id = a.charge_id WHERE a.number <= ?"
+)
 _ACCOUNT, _PRINTER, _PLACE = ("account || ''", ""), ("printer || ''", ""), ("provider", "")
 #: Charges of nobody that are somebody's now.
 _ASSIGNED = (
@@ -42,16 +51,16 @@ _ASSIGNED = (
 
 def verify_monthly(connection: Connection) -> list[str]:
     """Sums that are not those of the charges up to the mark."""
-    rolled = read_rolled(connection)
+    rolled, problems = read_rolled(connection), verify_members(connection)
     if rolled.stale or are_right(connection, rolled.number):
-        return []
-    return _name_wrong(connection, rolled)
+        return problems
+    return problems + _name_wrong(connection, rolled)
 
 
 def are_right(connection: Connection, until: int) -> bool:
     """Whether there are as many sums as there have to be, and each is right: the database says."""
     kept = connection.execute(f"SELECT of, COUNT(*) FROM monthly WHERE {_IS_SOMETHING} GROUP BY of")
-    expected = {**dict.fromkeys(("all", "user", "printer", "account", "place"), 0), **dict(kept)}
+    expected = {**dict.fromkeys(KINDS, 0), **dict(kept)}
     for charges, kinds, places in summed(connection, "''"):
         counts = " UNION ALL ".join(_COUNT.format(of=of, kind=kind) for of, kind in kinds.items())
         for of, sums, right in connection.execute(
@@ -67,7 +76,8 @@ def summed(connection: Connection, no_month: str) -> Iterator[tuple[str, dict[st
     of each kind, and how many times both ask up to which change. ``no_month``: of strange times.
     """
     month = _month_in(connection, "received_at", no_month)
-    again = _ASSIGNED.format(month=_month_in(connection, "c.received_at", no_month))
+    again_month = _month_in(connection, "c.received_at", no_month)
+    again = _ASSIGNED.format(month=again_month)
     for columns, kinds in (
         (
             '"user", account',
@@ -79,6 +89,10 @@ def summed(connection: Connection, no_month: str) -> Iterator[tuple[str, dict[st
         questions = {of: _KIND.format(what=what, more=more) for of, (what, more) in kinds.items()}
         places = 1 + sum(question.count("?") for question in questions.values())
         yield f"WITH charges AS MATERIALIZED ({charges} GROUP BY 1, 2, 3)", questions, places
+    posted, charges = _BOOKED.format(month, again_month), grouped("booked", "s.*")
+    charges = f"SELECT month, user_group, {_SUMS} FROM ({charges}) AS each GROUP BY 1, 2"
+    charges = f"WITH booked AS ({posted}), charges AS MATERIALIZED ({charges})"
+    yield charges, {"group": _KIND.format(what="user_group || ''", more="")}, 2
 
 
 def _month_in(connection: Connection, at: str, no_month: str) -> str:

@@ -23,10 +23,14 @@ from papercutd.storage.seals import one_moment
 #: Places of one report: they are added up by sites.
 GROUPS_MAX = 10_000
 _NAMES_AT_ONCE = 500
+#: The last row of a report by group.
+ALL_ONCE = "(all jobs, each once)"
+_FIGURES = ("jobs", "pages", "sheets", "amount_e4")
 
 #: (id as the sums have it, name).
 _NAMES: dict[str, str] = {
     "user": "SELECT id || '', name FROM \"user\" WHERE id IN ({})",
+    "group": "SELECT id || '', name FROM user_group WHERE id IN ({})",
     "printer": "SELECT id || '', name FROM printer WHERE id IN ({})",
     "account": (
         "SELECT id || '', CASE kind WHEN 'personal' THEN name WHEN 'shared' THEN name"
@@ -45,7 +49,10 @@ def read_report(
 ) -> list[Row]:
     """Sums of the months from ``since`` to ``until``, the most ``order`` first; ``count`` at most.
 
-    ``by``: user, printer, account, site or month (those in their order). ``order``: pages or
+    By group a charge counts for each that its user was in: the last row says what all of them
+    are together, each once.
+
+    ``by``: group, user, printer, account, site or month (those in their order). ``order``: pages or
     amount_e4. Read at one moment, together with what is not rolled forward yet.
     """
     of = {"site": "place", "month": "all"}.get(by, by)
@@ -71,13 +78,14 @@ def read_report(
         ordered = sorted(found.items())
     ordered = [one for one in ordered[:count] if any(one[1])]
     names = _names_of(connection, by, [what for (_, _, what), _ in ordered])
-    return [
-        {
-            by: month or names.get(what, what),
-            **dict(zip(("jobs", "pages", "sheets", "amount_e4"), figures, strict=True)),
-        }
+    rows = [
+        {by: month or names.get(what, what), **dict(zip(_FIGURES, figures, strict=True))}
         for (_, month, what), figures in ordered
     ]
+    if by == "group":
+        months = read_report(connection, "month", since, until, order, GROUPS_MAX)
+        rows.append({by: ALL_ONCE, **{n: sum(one[n] for one in months) for n in _FIGURES}})
+    return rows
 
 
 def _read_sums(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from papercutd.domain.nested_groups import above, check_place
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection
+from papercutd.storage.member_history import nested_anew
 from papercutd.storage.nested_groups import listed_below, read_nested, with_needs
 from papercutd.storage.site_scopes import SCOPE_GROUPS, set_scope
 
@@ -55,6 +56,7 @@ class Nesting:
 
     def _renew(self, connection: Connection, concerned: set[int]) -> None:
         """What is within the ``concerned`` has changed: rules and scopes say so."""
+        nested_anew(connection, self._log.number)
         nested = read_nested(connection)
         for key, group, was, needs in connection.execute(
             "SELECT key, user_group, below, needs FROM site_policy WHERE user_group <> 0"

@@ -12,9 +12,11 @@ from papercutd.storage import imports
 from papercutd.storage.accounts import Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
+from papercutd.storage.client_epochs import begin_epoch
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.exporting import read_export
+from papercutd.storage.group_modes import set_of_group
 from papercutd.storage.importing import Importing, ImportPiece
 from papercutd.storage.imports import PIECE_LINES, ImportSettings, Plan, WaitingLine
 from papercutd.storage.rule_store import Transactions
@@ -51,6 +53,21 @@ class PeopleStore:
             change_settings(connection, self._log, user, account, settings)
 
         return self._store.write(change)
+
+    def log_out(self, name: str, epoch: str) -> Deferred[None]:
+        """What this person's clients were logged in with counts no more; raises NotFound."""
+
+        def begin(connection: Connection) -> None:
+            user, _ = living_user(connection, self._directory, name)
+            begin_epoch(connection, self._log, user, epoch)
+
+        return self._store.write(begin)
+
+    def set_account_modes(
+        self, group: str, mode: str, after: int = 0
+    ) -> Deferred[tuple[int, int | None]]:
+        """Of the next users of a group (storage/account_modes.py); raises as set_of_group does."""
+        return self._store.write(lambda c: set_of_group(c, self._log, group, mode, after))
 
     # Users from a file: storage/imports.py.
 

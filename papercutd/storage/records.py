@@ -34,8 +34,19 @@ ALLOWANCE = "allowance"
 CARD_CLAIM = "card-claim"
 #: Somebody failed to log in too often there, or was let in again. ``key`` is the event's id.
 LOCKOUT = "lockout"
+#: Somebody redeemed a voucher there. ``key`` is the redemption's id.
+VOUCHER = "voucher"
 #: Edits of a history that the application server has lost. ``key`` is the record's own.
 LOST_EDITS = "lost-edits"
+#: Somebody unknown was made a user there. ``key`` is the name, after ``met:``.
+USER_MET = "user-met"
+
+
+@attrs.frozen
+class Met:
+    """Somebody whom the replica did not know."""
+
+    name: str
 
 
 @attrs.frozen
@@ -57,6 +68,18 @@ class Locked:
     #: For how long, by what the site itself had counted.
     lasts_s: float = 0.0
     ended: bool = False
+
+
+@attrs.frozen
+class VoucherShown:
+    """A voucher by the hash of its serial, which nobody has who was not shown the serial."""
+
+    hash: str
+    user: int
+    #: What the site took it for.
+    amount_e4: int
+    #: By the application server's clock, as far as the site could tell.
+    redeemed_at: float
 
 
 @attrs.frozen
@@ -84,6 +107,8 @@ class Record:
     card: Linked | None = None
     lockout: Locked | None = None
     lost: Lost | None = None
+    voucher: VoucherShown | None = None
+    met: Met | None = None
     #: With this record the totals of all users are told, for that timeline; 0: they are not.
     timeline: int = 0
     #: What a release must be able to evaluate to apply it: who lacks it parks the record.

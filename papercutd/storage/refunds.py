@@ -15,10 +15,8 @@ import attrs
 from papercutd.domain.money import show_amount
 from papercutd.domain.purses import MAIN, REASON, give_back
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
-from papercutd.storage.accounts import ADJUSTMENT, REVENUE, UNCOLLECTED, Accounts, Entry
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.charging import Charging
-from papercutd.storage.directory import Directory
+from papercutd.storage.accounts import ADJUSTMENT, REVENUE, UNCOLLECTED, Entry
+from papercutd.storage.books import ActsOnMoney
 from papercutd.storage.engine import Connection, insert_row
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.people import heir_of_user
@@ -42,16 +40,8 @@ class _Charge:
     price_version: int
 
 
-class Refunds:
+class Refunds(ActsOnMoney):
     """At the application server."""
-
-    def __init__(
-        self, log: ChangeLog, accounts: Accounts, directory: Directory, charging: Charging
-    ) -> None:
-        self._log = log
-        self._accounts = accounts
-        self._directory = directory
-        self._charging = charging
 
     def ask(
         self,

@@ -87,14 +87,21 @@ class Replicated:
         )
 
 
-#: Secrets that sites need: of cards and of grants.
-_SECRETS = "name IN ('card-key', 'grant-key')"
+#: Secrets that sites need: of cards and of grants, and which clients were logged out.
+_SECRETS = "(name IN ('card-key', 'grant-key') OR substr(name, 1, 13) = 'client-epoch-')"
+#: Nobody finds a serial, nor what proves one, from what sites are told (docs/decisions/0023).
+_VOUCHERS = (
+    "(SELECT v.told AS hash, b.name AS batch, v.place, b.amount_e4, b.expires_at, v.redeemed_at,"
+    " v.cancelled_at FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
+    " WHERE v.told IS NOT NULL) AS known"
+)
 #: An administrator's verifiers never leave the centre.
 _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
     " CASE WHEN deleted_at IS NULL THEN disabled ELSE 1 END AS disabled,"
     " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
-    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at"
+    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at,"
+    " account_mode, needs"
     " FROM user) AS person"
 )
 #: Purses are accounts at the centre; sites have what each holds.
@@ -128,6 +135,12 @@ TABLES: dict[str, Replicated] = {
             newer=dict.fromkeys(("purses_e4", "access", "markup_e4", "disabled_until", "shut"), 2),
         ),
         Replicated(
+            "purse", "account", ("account", "owner", "user", "kind", "balance_e4"), _PURSES, since=2
+        ),
+        Replicated(
+            "purse_kind", "id", ("id", "name", "rank"), "purse_kind", "removed = 0", since=2
+        ),
+        Replicated(
             "shared_account",
             "id",
             ("id", "pin_hash", "invoice", "comment", "needs"),
@@ -142,20 +155,15 @@ TABLES: dict[str, Replicated] = {
             since=2,
         ),
         Replicated(
-            "purse", "account", ("account", "owner", "user", "kind", "balance_e4"), _PURSES, since=2
-        ),
-        Replicated(
-            "purse_kind", "id", ("id", "name", "rank"), "purse_kind", "removed = 0", since=2
-        ),
-        Replicated(
             "user",
             "id",
             (
                 *("id", "name", "folded", "full_name", "account", "disabled"),
                 *("administrator", "merged_into", "verifier", "pin_verifier", "expires_at"),
+                *("account_mode", "needs"),
             ),
             _USERS,
-            newer={"expires_at": 2},
+            newer={"expires_at": 2, "account_mode": 2, "needs": 2},
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
         Replicated(
@@ -170,8 +178,26 @@ TABLES: dict[str, Replicated] = {
             "site_policy",
             since=2,
         ),
+        Replicated(
+            "new_user_rule",
+            "user_group",
+            ("user_group", "credit_e4", "restricted", "overdraft_e4", "account_selection"),
+            "new_user_rule",
+            "user_group = 0",
+            since=2,
+        ),
         Replicated("card", "hash", ("hash", "user"), "card"),
         Replicated("notice", "id", ("id", "user", "kind", "at"), "notice", since=2),
+        Replicated(
+            "voucher",
+            "hash",
+            (
+                *("hash", "batch", "place", "amount_e4", "expires_at", "redeemed_at"),
+                "cancelled_at",
+            ),
+            _VOUCHERS,
+            since=2,
+        ),
         Replicated(
             "lockout",
             "user",

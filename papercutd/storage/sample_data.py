@@ -37,7 +37,7 @@ _ENTRY = 200
 _TRANSACTION = 20_000
 _TABLES = (
     *("account", "user", "user_name", "card", "group_member", "charge", "decision", "transfer"),
-    *("monthly", "change_log"),
+    *("member_span", "monthly", "change_log"),
 )
 _FIRST = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jan", "Kim", "Lea")
 _LAST = ("Adler", "Berg", "Clark", "Diaz", "Ekman", "Fischer", "Garcia", "Hansen", "Ito", "Jones")
@@ -206,7 +206,7 @@ class SampleData:
         """Users with names, cards, groups, and the transfer that gave them their money."""
         rng, entries = self._rng, self._entries
         key = read_secret(self._connection, "", CARD_KEY) or ""
-        users, names, cards, members, transfers = [], [], [], [], []
+        users, names, cards, members, spans, transfers = [], [], [], [], [], []
         seals: list[Seal] = []
         at = self._since_s
         count = self._plan.users
@@ -215,12 +215,13 @@ class SampleData:
             name = f"sample{number + 1:08}"
             full = f"{rng.choice(_FIRST)} {rng.choice(_LAST)}"
             users.append(
-                (user, name, name, full, account, 0, 0, None, "", "sample", "", None, None),
+                (user, name, name, full, account, 0, 0, None, "", "sample", "", None, None, "", ""),
             )
             names.append((name, user, entries.number, None))
             cards.append((hash_card(f"C{number + 1:09}", key), user, at))
             group = self._groups[number % GROUPS]
             members.append((f"{group}.{user}", group, user))
+            spans.append((user, group, entries.number, None))
             transfer = self._transfer(ADJUSTMENT, account, self._opening_e4, "", 0, at, "")
             transfers.append(transfer)
             seals.append(seal_of("transfer", transfer[0], transfer))
@@ -232,11 +233,13 @@ class SampleData:
                 self._write(
                     {
                         **{"user": users, "user_name": names, "card": sorted(cards)},
-                        **{"group_member": sorted(members), "transfer": transfers},
+                        **{"group_member": sorted(members), "member_span": spans},
+                        "transfer": transfers,
                     }
                 )
                 cards.clear()
                 members.clear()
+                spans.clear()
                 self._progress("users", number + 1, count)
 
     def _make_jobs(self) -> None:

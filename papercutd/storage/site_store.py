@@ -51,7 +51,11 @@ from papercutd.storage.people import (
     find_site_device,
     read_secret,
 )
-from papercutd.storage.policies import rules_not_understood, unsettled_total_e4
+from papercutd.storage.policies import (
+    read_choice_timeout_s,
+    rules_not_understood,
+    unsettled_total_e4,
+)
 from papercutd.storage.prices_here import explain_here, quote_here
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, find_table, read_range
@@ -72,6 +76,7 @@ from papercutd.storage.values import (
     SiteIdentity,
 )
 from papercutd.storage.verifying import Progress, verify_site
+from papercutd.storage.vouchers_here import RedeemedHere, read_state, redeem_here
 from papercutd.storage.writer import BARE, SqliteWriter
 
 T = TypeVar("T")
@@ -301,6 +306,14 @@ class SiteStore:
     def link_card(self, user: int, number: str, claim: str) -> Deferred[str]:
         """Journal that the card is theirs: ``claimed``, or ``already``; Rejected ``card-taken``."""
         return self.write(lambda c: self._deciding.claim_card(c, claim, user, number))
+
+    def redeem_voucher(self, id: str, serial: str, name: str) -> Deferred[RedeemedHere]:
+        """Journal it; raises as ``redeem_here`` does."""
+        dated_s, wall_s = self._dated_s(), self._wall_s()
+        return self.write(lambda c: redeem_here(c, id, serial, name, dated_s, wall_s))
+
+    def voucher_state(self, id: str) -> Deferred[str]:
+        return self.read(lambda c: read_state(c, id))
 
     def notices(self, user: int) -> Deferred[list[str]]:
         return self.read(lambda c: find_notices(c, "replica.", user))
@@ -567,7 +580,8 @@ class SiteStore:
                 connection.execute(
                     "UPDATE decision SET number = ? WHERE key = ? AND number > 0", (number, key)
                 )
-                connection.execute("UPDATE card_claim SET number = ? WHERE id = ?", (number, key))
+                for table in ("card_claim", "voucher_here"):
+                    connection.execute(f"UPDATE {table} SET number = ? WHERE id = ?", (number, key))
             passing("stream-begins")
 
         return self.write(begin)
@@ -720,4 +734,5 @@ def read_provider_settings(connection: Connection, name: str) -> ProviderSetting
                 "SELECT serial FROM replica.revocation WHERE role = 'site' LIMIT 500"
             )
         ],
+        account_choice_timeout_s=read_choice_timeout_s(connection, "replica.", site),
     )

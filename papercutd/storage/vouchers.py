@@ -6,15 +6,14 @@ Each method is one step of the writer's transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import attrs
 
-from papercutd.domain.voucher import hash_serial
+from papercutd.domain.voucher import UnknownSerial, check_worth, hash_serial, show_day, told_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import Entry
-from papercutd.storage.charging import Charging
-from papercutd.storage.directory import Directory, decode_prices
+from papercutd.storage.books import ActsOnMoney
+from papercutd.storage.directory import decode_prices
 from papercutd.storage.engine import Connection, insert_row
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.timeline import next_id
@@ -38,16 +37,8 @@ class Redeemed:
     amount_e4: int
 
 
-class UnknownSerial(NotFound):
-    """No voucher has that serial: perhaps somebody guesses."""
-
-
-class Vouchers:
+class Vouchers(ActsOnMoney):
     """At the application server."""
-
-    def __init__(self, directory: Directory, charging: Charging) -> None:
-        self._directory = directory
-        self._charging = charging
 
     def add(
         self,
@@ -71,22 +62,48 @@ class Vouchers:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (next_id(connection, "voucher_batch"), name, amount_e4, len(serials), expires_at, at),
         )
-        for first in range(0, len(serials), PAGE_ROWS):
-            some = serials[first : first + PAGE_ROWS]
-            places = ", ".join(["(?, ?, ?)"] * len(some))
-            connection.execute(
-                f"INSERT INTO voucher (hash, batch, place) VALUES {places}",
-                [
-                    value
-                    for place, serial in enumerate(some, first + 1)
-                    for value in (hash_serial(serial), batch, place)
-                ],
-            )
+        self._put(connection, batch, 0, serials)
         version = self._directory.newest_prices(connection)
         found = connection.execute(
             "SELECT body FROM price WHERE version = ?", (version,)
         ).fetchone()
         return "" if found is None else decode_prices(found[0]).currency
+
+    def add_more(self, connection: Connection, name: str, serials: Sequence[str]) -> None:
+        """Of the same batch: a large one is made in pieces, between which others write."""
+        batch = find_batch(connection, name)
+        (after,) = connection.execute(
+            "SELECT count FROM voucher_batch WHERE id = ?", (batch,)
+        ).fetchone()
+        connection.execute(
+            "UPDATE voucher_batch SET count = ? WHERE id = ?", (after + len(serials), batch)
+        )
+        self._put(connection, batch, after, serials)
+
+    def _put(self, connection: Connection, batch: int, after: int, serials: Sequence[str]) -> None:
+        for first in range(0, len(serials), PAGE_ROWS):
+            hashes = [hash_serial(serial) for serial in serials[first : first + PAGE_ROWS]]
+            places = ", ".join(["(?, ?, ?, ?)"] * len(hashes))
+            connection.execute(
+                f"INSERT INTO voucher (hash, batch, place, told) VALUES {places}",
+                [
+                    value
+                    for place, hash in enumerate(hashes, after + first + 1)
+                    for value in (hash, batch, place, told_of(hash))
+                ],
+            )
+            for hash in hashes:
+                self._log.touch("voucher", told_of(hash))
+
+    def tell_more(self, connection: Connection) -> bool:
+        """Sites are told of some that an earlier release made; False: of all already."""
+        found = connection.execute(
+            f"SELECT hash FROM voucher WHERE told IS NULL LIMIT {PAGE_ROWS}"
+        ).fetchall()
+        for (hash,) in found:
+            connection.execute("UPDATE voucher SET told = ? WHERE hash = ?", (told_of(hash), hash))
+            self._log.touch("voucher", told_of(hash))
+        return bool(found)
 
     def redeem(self, connection: Connection, serial: str, name: str, entry: Entry) -> Redeemed:
         """Credit the user called ``name``, once; raises UnknownSerial, NotFound, InvalidValue."""
@@ -100,16 +117,12 @@ class Vouchers:
         if found is None:
             raise UnknownSerial("voucher with that serial", "")
         place, redeemed_at, cancelled_at, batch, batch_name, amount_e4, expires_at = found
-        if redeemed_at is not None:
-            raise InvalidValue("serial", f"was redeemed before, on {_day(redeemed_at)}")
-        if cancelled_at is not None:
-            raise InvalidValue("serial", f"was cancelled on {_day(cancelled_at)}")
-        if expires_at is not None and expires_at <= entry.received_at:
-            raise InvalidValue("serial", f"has expired: it was good before {_day(expires_at)}")
+        check_worth(redeemed_at, cancelled_at, expires_at, entry.received_at)
         connection.execute(
             "UPDATE voucher SET user = ?, redeemed_at = ? WHERE hash = ?",
             (user, entry.received_at, hash),
         )
+        self._log.touch("voucher", told_of(hash))
         said = attrs.evolve(
             entry, key=f"voucher:{batch}.{place}", reason=f"voucher {batch_name} {place}"
         )
@@ -124,22 +137,27 @@ class Vouchers:
         """
         batch = find_batch(connection, name)
         if place is None:
-            return connection.execute(
-                "UPDATE voucher SET cancelled_at = ? WHERE batch = ?"
-                " AND redeemed_at IS NULL AND cancelled_at IS NULL",
-                (at, batch),
-            ).rowcount
+            return self._cancel(connection, "batch = ? AND redeemed_at IS NULL", (batch,), at)
         found = connection.execute(
             "SELECT redeemed_at FROM voucher WHERE batch = ? AND place = ?", (batch, place)
         ).fetchone()
         if found is None:
             raise NotFound(f"voucher in batch {name}", str(place))
         if found[0] is not None:
-            raise InvalidValue("number", f"{place} was redeemed on {_day(found[0])}")
+            raise InvalidValue("number", f"{place} was redeemed on {show_day(found[0])}")
+        return self._cancel(connection, "batch = ? AND place = ?", (batch, place), at)
+
+    def _cancel(
+        self, connection: Connection, which: str, values: tuple[int, ...], at: float
+    ) -> int:
+        """Those that were not cancelled before; how many."""
+        which = f"{which} AND cancelled_at IS NULL"
+        for (told,) in connection.execute(
+            f"SELECT told FROM voucher WHERE {which} AND told IS NOT NULL", values
+        ).fetchall():
+            self._log.touch("voucher", told)
         return connection.execute(
-            "UPDATE voucher SET cancelled_at = ? WHERE batch = ? AND place = ?"
-            " AND cancelled_at IS NULL",
-            (at, batch, place),
+            f"UPDATE voucher SET cancelled_at = ? WHERE {which}", (at, *values)
         ).rowcount
 
 
@@ -168,7 +186,3 @@ def read_vouchers(connection: Connection, name: str, after: int) -> list[Row]:
         f" WHERE v.batch = ? AND v.place > ? ORDER BY v.place LIMIT {PAGE_ROWS}",
         *(find_batch(connection, name), after),
     )
-
-
-def _day(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

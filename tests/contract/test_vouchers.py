@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound, Rejected
+from papercutd.services import voucher_operations
 from papercutd.services.attempts import LOCKOUT_S
-from papercutd.services.voucher_operations import MISTYPED_MAX, VoucherOperations
+from papercutd.services.serial_attempts import MISTYPED_MAX
+from papercutd.services.voucher_operations import VoucherOperations
 from tests.contract.test_money_acts import MoneyBase
 from tests.support.engines import on_every_engine
 from tests.support.stores import WALL_S
@@ -98,6 +100,18 @@ class VoucherContract(MoneyBase):
         self.turner.clock.advance(LOCKOUT_S)
         self.redeem(one)
         self.assertEqual(self.balance_e4(), 150_000)
+
+    def test_a_batch_in_pieces(self) -> None:
+        self.patch(voucher_operations, "AT_ONCE", 2)
+        serials = self.add(count=5)
+        for serial in serials[::2]:
+            self.redeem(serial)
+        shown = self.run_operation("voucher.show", name="may")
+        redeemed = [row["number"] for row in shown if row["redeemed_by"] == "anna"]
+        self.assertEqual((len(shown), redeemed), (5, [1, 3, 5]))
+        self.assertEqual(self.run_operation("voucher.list")[0]["count"], 5)
+        self.branch.follow(self.centre)
+        self.assertReplicaIsCentre()
 
     def test_bad_input(self) -> None:
         (one,) = self.add(count=1)

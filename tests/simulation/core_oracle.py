@@ -122,6 +122,11 @@ class CoreOracle:
                 del self._decided[key]
             self._answers.pop(node.name, None)
 
+    @property
+    def struck(self) -> frozenset[str]:
+        """Nodes that were restored or copied."""
+        return frozenset(self._struck)
+
     def copied(self, node: Node) -> None:
         """See restores.Judge."""
         self._struck.add(node.name)

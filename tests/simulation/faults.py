@@ -384,5 +384,6 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("F66", "1970 or 2099 at a handshake", "link", (5, 60), odd_year, _ODD_YEARS),
         FaultKind("F67", "a held document vanishes", "none", (1, 10)),
         FaultKind("F68", "cupsd killed", "none", (1, 15)),
+        FaultKind("F69", "voucher redeemed at two cut sites", "none", (5, 40)),
     )
 }

@@ -35,8 +35,12 @@ class Profile:
     funds: float = 0.5
     #: There are shared accounts; wants ``has_devices``.
     has_shared: bool = False
+    #: Some users are asked who pays, and answer or not.
+    has_choices: bool = False
     #: Some users come and go.
     has_people: bool = False
+    #: People whom nobody knows print too (core_newcomers.py).
+    has_newcomers: bool = False
     #: Of both sites.
     policy: str = "capped"
     #: A run's own factor on all rates is drawn between these.
@@ -116,8 +120,23 @@ DISKS = _restoring(
 APP_RESTORE_CLONE = _restoring("app-restore-clone", {"F32": 1.0})
 #: People are merged, renamed and deleted, providers revoked.
 PEOPLE = attrs.evolve(
-    _restoring("people", {"F43": 1.0, "F49": 0.7, "F53": 0.7, "F54": 1.0, "F55": 1.5, "F42": 1.0}),
+    _restoring(
+        "people",
+        {"F43": 1.0, "F49": 0.7, "F53": 0.7, "F54": 1.0, "F55": 1.5, "F42": 1.0},
+    ),
     has_people=True,
+)
+#: Vouchers are redeemed at both cut sites at once, while servers go back and people are merged.
+VOUCHERS = attrs.evolve(
+    _restoring("vouchers", {"F26": 0.6, "F30": 0.4, "F31": 0.4, "F55": 0.7, "F69": 3.0}),
+    has_people=True,
+)
+#: People whom no server knows, while sites are cut, prices change and quotas run.
+NEWCOMERS = attrs.evolve(
+    BASE,
+    name="newcomers",
+    has_newcomers=True,
+    rates={**_HALF, "F5": 2.0, "F6": 1.0, "F7": 1.0, "F42": 1.0, "F53": 1.0},
 )
 #: Sites spend what they were granted, and nothing else.
 STRICT = attrs.evolve(
@@ -151,6 +170,8 @@ GONE = attrs.evolve(
     swarm=1.0,
     rates={"F5": 4.0, "F6": 2.0, "F7": 2.0, "F33": 3.0},
 )
+#: People are asked who pays what they print.
+CHOICES = attrs.evolve(BASE, name="choices", jobs=8, has_choices=True)
 #: Everybody is of the release before, until each is upgraded.
 UPGRADE = attrs.evolve(BASE, name="upgrade", rates={**_HALF, "F20": 3.0})
 #: Fourteen days cut: see fortnight.py, which makes what happens.
@@ -163,6 +184,8 @@ _ALL = (
         DISKS,
         APP_RESTORE_CLONE,
         PEOPLE,
+        NEWCOMERS,
+        VOUCHERS,
         STRICT,
         STRICT_RESTORE,
         POLICY,
@@ -172,6 +195,7 @@ _ALL = (
         GONE,
         UPGRADE,
         FORTNIGHT,
+        CHOICES,
     ),
 )
 

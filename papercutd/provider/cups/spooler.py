@@ -70,6 +70,7 @@ _STATES = {
         "account-info-needed",
         "an account has to be chosen that this user may charge",
     ),
+    Reason.CONFIRM.value: ("account-info-needed", "its cost has to be confirmed"),
     Reason.PRINTED_BEFORE.value: ("account-info-needed", "it may have been printed before"),
 }
 _OTHERWISE = ("account-info-needed", "it waits for a decision")

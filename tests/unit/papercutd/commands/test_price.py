@@ -54,6 +54,13 @@ class PriceCommandTests(SynchronousTestCase):
         self.run_command("price", "test", str(path))
         self.assertEqual(self.asked[0][1]["groups"], [["A4", 2, 0]])
 
+    def test_a_comma_within_a_price(self) -> None:
+        for words in (("A4=0,05,0,20", "*=1,2"), ("A4=1,2", "*=0,05,0.40")):
+            options = main.parser().parse_args(["price", "set", *words])
+            with self.assertRaisesRegex(InvalidValue, "comma within a price"):
+                options.run(options, None)
+        self.assertEqual(self.asked, [])
+
     def test_a_file_of_prices(self) -> None:
         path = Path(self.mktemp())
         line = {"lines": {"*": ["1", "2"]}}
