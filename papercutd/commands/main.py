@@ -20,6 +20,7 @@ from papercutd.commands.migrate_store import add_migrate_store_command
 from papercutd.commands.money import add_money_commands, add_refund_commands
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.price import add_price_commands
+from papercutd.commands.purse import PURSE_HELP, add_purse_commands
 from papercutd.commands.quota import add_quota_commands
 from papercutd.commands.report import add_report_commands
 from papercutd.commands.sample_data import add_sample_data_command
@@ -113,6 +114,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     one.add_argument("amount", help="such as 5.00 or -5.00")
     one.add_argument("--reason", default="")
+    one.add_argument("--purse", default="", help=PURSE_HELP)
     add_money_commands(add, user, _call)
 
     one = add("merge", "a user becomes another one, for ever", _operation("user.merge"), user)
@@ -189,6 +191,7 @@ def parser() -> argparse.ArgumentParser:
     add_voucher_commands(add, group, _operation, _call)
 
     add_price_commands(add, group, _operation, _call)
+    add_purse_commands(add, group, _operation)
     add_quota_commands(add, group, _operation)
     add_report_commands(add, group, _operation)
     add_sample_data_command(add)

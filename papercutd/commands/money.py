@@ -43,6 +43,7 @@ def add_money_commands(
     one.add_argument("name", metavar="FROM")
     one.add_argument("to", metavar="TO")
     one.add_argument("amount", help="such as 5.00: within what FROM may spend")
+    one.add_argument("--purse", default="", help="of FROM, and it fills TO's of that name")
     one.add_argument("--reason", required=True, help=REASON_HELP)
     _add_id(one)
 
@@ -115,7 +116,7 @@ def _adjust_many(call: Call) -> Run:
 
 def _with_id(call: Call, name: str) -> Run:
     def run(options: argparse.Namespace, config: Any) -> Any:
-        given = {key: getattr(options, key) for key in ("name", "to", "amount", "reason")}
+        given = {key: getattr(options, key) for key in ("name", "to", "amount", "reason", "purse")}
         return call(options, config, name, {**given, "id": _id_of(options)})
 
     return run

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from papercutd.commands.purse import PURSE_HELP
 from papercutd.commands.tables import shown_at
 from papercutd.domain.money import show_amount
 
@@ -24,6 +25,8 @@ def add_transaction_commands(
             under,
         )
         one.add_argument("name")
+        if word == "user":
+            one.add_argument("--purse", default="", help=PURSE_HELP)
         one.add_argument("--before", metavar="PLACE", help="the next page: what `next` said")
         one.set_defaults(readable=as_text)
 

@@ -159,6 +159,10 @@ class Console:
             if person.available_e4 is None
             else person.available_e4 - visit.spent_e4,
             "promised_e4": person.promised_e4,
+            # As the server said: what was spent since is in the balance alone.
+            "purses": []
+            if visit.spent_e4
+            else [{"name": one.name, "balance_e4": one.balance_e4} for one in person.purses],
             "held": person.held,
             "state": person.state,
             "told": person.notices,

@@ -25,6 +25,8 @@ def _show_person(result: Result) -> str:
     lines = [
         f"{result['full_name'] or result['user_name']}: balance {show_amount(result['balance_e4'])}"
     ]
+    for purse in result.get("purses", ()):
+        lines.append(f"  {purse['name']}: {show_amount(purse['balance_e4'])}")
     if result["available_e4"] is not None:
         lines.append(f"available here: {show_amount(result['available_e4'])}")
     if result.get("promised_e4"):

@@ -98,15 +98,22 @@ class Funds:
     pending_e4: int
     #: The least balance that reservations may leave; an overdraft makes it negative.
     floor_e4: int
+    #: What the person's other purses hold.
+    purses_e4: int = 0
+
+    @property
+    def own_e4(self) -> int:
+        """What is in the account itself, the main purse."""
+        return self.credits_e4 - self.debits_e4
 
     @property
     def balance_e4(self) -> int:
-        return self.credits_e4 - self.debits_e4
+        return self.own_e4 + self.purses_e4
 
     @property
     def spendable_e4(self) -> int:
         """What a new reservation may take."""
-        return self.credits_e4 - self.floor_e4 - self.debits_e4 - self.pending_e4
+        return self.balance_e4 - self.floor_e4 - self.pending_e4
 
 
 @attrs.frozen

@@ -29,6 +29,7 @@ OWNED_BY_USER = {
     "notice": "user",
     "lockout": "user",
     "allowance": "user",
+    "purse": "user",
 }
 #: The event of a charge: it is for those whose account it is, and for who decided it.
 CHARGE = "charge"
@@ -78,7 +79,7 @@ def whose(rows: Iterable[Row], owners: Mapping[tuple[str, Key], Iterable[Owner]]
         was = list(owners.get((table, key), ()))
         if table == "stream" and columns is not None and columns["state"] == "live":
             found.sites.setdefault(columns["site"], []).append(place)
-        elif table in ("account", "reservation", "allowance") and columns is not None:
+        elif table in ("account", "reservation", "allowance", "purse") and columns is not None:
             if columns.get("kind") == "shared":
                 assert isinstance(key, int)
                 found.everybody.append(place)

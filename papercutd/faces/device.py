@@ -218,6 +218,7 @@ class DeviceFace:
             state=state,
             notices=visit.notices,
             promised_e4=purse.promised_e4,
+            purses=[messages.PurseLine(*line) for line in purse.purses],
         )
 
     async def _link(

@@ -188,17 +188,19 @@ class SiteLinkFace:
         assert session.hello is not None
         known = wire.position_in(session.hello.position)
         name = conversation.asker.name
-        resume, grouped = message.resume, message.grouped
-        kept = await self._service.snapshot(session, name, resume, known, grouped)
+        resume, forms = message.resume, (message.grouped, message.growing)
+        kept = await self._service.snapshot(session, name, resume, known, *forms)
         position = _wire_position(kept.image.position)
-        return site.SnapshotOffer(kept.id, position, len(kept.image.chunks))
+        growing = not kept.making.is_over
+        return site.SnapshotOffer(kept.id, position, len(kept.image.chunks), growing)
 
     async def _chunk(
         self, session: Session, conversation: _Conversation, message: site.Chunk
     ) -> Any:
-        chunk = self._service.snapshots.chunk(session, message.snapshot, message.index)
+        chunks = self._service.snapshots
+        chunk, is_last = await chunks.chunk(session, message.snapshot, message.index)
         # As it was made: it is JSON already.
-        return site.ChunkRows(msgspec.Raw(chunk))  # type: ignore[arg-type]
+        return site.ChunkRows(msgspec.Raw(chunk), is_last)  # type: ignore[arg-type]
 
     async def _return(
         self, session: Session, conversation: _Conversation, message: site.Return

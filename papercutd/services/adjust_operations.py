@@ -103,14 +103,21 @@ class AdjustOperations(MoneyOperations):
 
     async def transfer(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Money of one user becomes another one's: within what the giver may spend."""
-        given = take(arguments, *("id", "name", "to", "amount", "reason"))
+        given = take(arguments, *("id", "name", "to", "amount", "reason"), purse="")
         amount_e4 = parse_money_e4("amount", given["amount"])
         if amount_e4 <= 0:
             raise InvalidValue("amount", "is above zero: the other way round, swap the users")
         check_id(given["id"]), check_reason(given["reason"])
-        asked = (given["name"], given["to"], amount_e4, given["reason"])
+        purse = given["purse"]
+        asked = (
+            given["name"],
+            given["to"],
+            amount_e4,
+            given["reason"],
+            *([purse] if purse else ()),
+        )
         act = Act(given["id"], "transfer", _digest(asked), given["reason"])
-        asked_for = (act, given["name"], given["to"], amount_e4)
+        asked_for = (act, given["name"], given["to"], amount_e4, purse)
         is_new = await self._money.transfer(*asked_for, self._recall is not None)
         if isinstance(is_new, Shortage):
             # Nobody is refused because their money is parked at a branch: design 4.10.

@@ -38,6 +38,7 @@ from papercutd.services.policy_operations import (
     site_alarms,
 )
 from papercutd.services.price_operations import PriceFileOperations, QuoteOperations, check_simple
+from papercutd.services.purse_operations import PurseOperations
 from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.refund_operations import RefundOperations
 from papercutd.services.reports import ReportOperations
@@ -138,6 +139,7 @@ class StoreOperations:
             **GroupOperations(self.store.rules).all(),
             **PolicyOperations(self.store.rules).all(),
             **AllowanceOperations(self.store).all(),
+            **PurseOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
             **AdjustOperations(self.store).all(),
             **RefundOperations(self.store).all(),
@@ -188,9 +190,9 @@ class StoreOperations:
 
     async def user_adjust(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit or debit a user's account."""
-        given = take(arguments, "name", "amount", reason="")
+        given = take(arguments, "name", "amount", reason="", purse="")
         amount_e4 = parse_money_e4("amount", given["amount"])
-        await self.store.adjust(given["name"], amount_e4, given["reason"])
+        await self.store.adjust(given["name"], amount_e4, given["reason"], given["purse"])
         return await self.user_show({"name": given["name"]}, progress)
 
     async def user_merge(self, arguments: dict[str, Any], progress: Progress) -> Any:

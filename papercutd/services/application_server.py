@@ -44,8 +44,8 @@ _log = Logger()
 UNSEEN_INTERVAL_S = 60.0
 #: Batches of journals that are with the store at once, and that wait for it, mostly 16 KiB each:
 #: a request that people wait for stands behind the former only. Beyond both, sites come again.
-JOURNALS_APPLIED_MAX = 8
-JOURNALS_WAITING_MAX = 56
+JOURNALS_APPLIED_MAX = 2
+JOURNALS_WAITING_MAX = 62
 JOURNAL_RETRY_AFTER_S = 2.0
 #: A change of these reaches providers as CONFIG.
 SETTINGS_TABLES = frozenset(
@@ -275,11 +275,17 @@ class ApplicationServer:
         return self.position
 
     async def snapshot(
-        self, session: Session, site: str, resume: str, known: Position | None, grouped: bool
+        self,
+        session: Session,
+        site: str,
+        resume: str,
+        known: Position | None,
+        grouped: bool,
+        growing: bool,
     ) -> KeptSnapshot:
         """What ``site`` loads; raises Refusal ``busy`` as Snapshots.offer does."""
         scope = await self.store.scope(site)
-        return await self.snapshots.offer(session, resume, known, scope, grouped)
+        return await self.snapshots.offer(session, resume, known, scope, grouped, growing)
 
     async def digests(
         self, session: Session, site: str, query: tuple[str, Key, Key, int]

@@ -30,12 +30,14 @@ READS = frozenset(
         *("site.allowances", "site.list", "statement", "status", "uncollected.list"),
         *("user.export", "user.list", "user.show", "verify", "verify.signed"),
         *("account.transactions", "user.transactions", "job-log", "explain", "price.test"),
-        *("price.export", "refund.list", "voucher.list", "voucher.show"),
+        *("price.export", "purse.list", "refund.list", "voucher.list", "voucher.show"),
     )
 )
 #: Arguments that name the object of an operation, beside its word before the dot.
 _NAMES = ("name", "into")
-_KINDS = frozenset(("user", "site", "provider", "printer", "device", "group", "quota", "account"))
+_KINDS = frozenset(
+    ("user", "site", "provider", "printer", "device", "group", "quota", "account", "purse")
+)
 _NAME_MAX = 255
 
 

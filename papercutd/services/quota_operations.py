@@ -35,13 +35,16 @@ class QuotaOperations:
 
     async def add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A new quota; its first run is the first that is due from now on."""
-        given = take(arguments, *("name", "amount", "period"), day="", time="00:00", cap=None)
+        given = take(
+            arguments, *("name", "amount", "period"), day="", time="00:00", cap=None, purse=""
+        )
         cap = given["cap"]
         schedule = Schedule(
             given["name"],
             parse_amount_e4(given["amount"]),
             parse_rule(given["period"], given["day"], given["time"]),
             None if cap is None else parse_amount_e4(cap, field="cap"),
+            purse=given["purse"],
         )
         await self._store.add_quota(schedule)
         return _shown(await self._store.quota(schedule.name))
@@ -110,6 +113,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "cap_e4": row["cap_e4"],
         "when": f"{row['period']}{day} at {row['minute'] // 60:02d}:{row['minute'] % 60:02d} UTC",
         "whom": row["whom"],
+        "purse": row["purse"],
         "next_run": _moment(row["next_at"]),
         "last_run": _moment(row["ran_at"]) if row["ran_at"] else None,
         "is_running": bool(row["is_running"]),

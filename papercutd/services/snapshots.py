@@ -1,11 +1,16 @@
-"""Snapshots for sites: made once for many, kept for those interrupted, loaded by few at once."""
+"""Snapshots for sites: made once for many, kept for those interrupted, loaded by few at once.
+
+A site begins with the first chunk while the others are made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
 import attrs
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from papercutd.domain.chain import Position
 from papercutd.environment import Environment
@@ -14,6 +19,8 @@ from papercutd.services.admission import Places
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.site_scopes import EVERYBODY, SiteScope
 from papercutd.storage.snapshot import SnapshotImage
+
+_log = Logger()
 
 #: Snapshots kept for sites that load them, and for how long.
 SNAPSHOTS_MAX = 4
@@ -28,6 +35,29 @@ RETRY_AFTER_S = 5.0
 IDLE_MAX_S = 30.0
 
 
+@attrs.define
+class Making:
+    """Whether all chunks of a snapshot are there; who waits for more is told."""
+
+    is_over: bool = False
+    _waiting: list[Deferred[None]] = attrs.field(factory=list)
+
+    def wait(self) -> Deferred[None]:
+        """Until more is there, or no more comes."""
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        return done
+
+    def grew(self) -> None:
+        told, self._waiting = self._waiting, []
+        for done in told:
+            done.callback(None)
+
+    def end(self) -> None:
+        self.is_over = True
+        self.grew()
+
+
 @attrs.frozen
 class KeptSnapshot:
     """A snapshot that sites may load chunk by chunk."""
@@ -38,6 +68,7 @@ class KeptSnapshot:
     scope: SiteScope
     #: Rows of one table are together.
     grouped: bool = True
+    making: Making = attrs.field(factory=Making, eq=False)
 
 
 class Snapshots:
@@ -58,8 +89,11 @@ class Snapshots:
         known: Position | None,
         scope: SiteScope = EVERYBODY,
         grouped: bool = True,
+        growing: bool = False,
     ) -> KeptSnapshot:
         """The snapshot ``resume`` if it is kept, else one that is not before ``known``.
+
+        It may be in the making where it may be ``growing``, else it is whole.
 
         Sites with a scope of their own have snapshots of their own, and so have those of an
         older release, whose rows come one by one.
@@ -68,33 +102,52 @@ class Snapshots:
         self.places.take(who)
         self._forget_old()
         kept = self._kept.get(resume)
-        if kept is not None and _is_for(kept, scope, grouped):
-            return kept
-        await self._making.acquire()
-        try:
-            return self._young(known, scope, grouped) or await self._make(scope, grouped)
-        finally:
-            self._making.release()
+        if kept is None or not _is_for(kept, scope, grouped):
+            await self._making.acquire()
+            try:
+                kept = self._young(known, scope, grouped) or await self._make(scope, grouped)
+            finally:
+                self._making.release()
+        while not growing and not kept.making.is_over:
+            await kept.making.wait()
+            if kept.id not in self._kept:
+                raise Rejected("snapshot-gone")
+        return kept
 
-    def chunk(self, who: Hashable, snapshot: str, index: int) -> bytes:
-        """Raises Rejected ``snapshot-gone``, or Refusal ``busy`` as ``offer`` does."""
+    async def chunk(self, who: Hashable, snapshot: str, index: int) -> tuple[bytes, bool]:
+        """A chunk, when it is there, and whether it is the last.
+
+        Raises Rejected ``snapshot-gone``, or Refusal ``busy`` as ``offer`` does.
+        """
         kept = self._kept.get(snapshot)
+        if kept is not None:
+            self.places.take(who)
+        # The last is known by the end of the making.
+        while kept is not None and index + 1 >= len(kept.image.chunks) and not kept.making.is_over:
+            await kept.making.wait()
+            kept = self._kept.get(snapshot)
         if kept is None or index >= len(kept.image.chunks):
             raise Rejected("snapshot-gone")
-        self.places.take(who)
-        if index == len(kept.image.chunks) - 1:
+        is_last = kept.making.is_over and index == len(kept.image.chunks) - 1
+        if is_last:
             self.places.leave(who)
-        return kept.image.chunks[index]
+        return kept.image.chunks[index], is_last
 
     def begin_timeline(self, timeline: int) -> None:
         """What is kept is of a history that is not ours any more."""
         self._timeline = timeline
-        self._kept.clear()
+        for kept in list(self._kept.values()):
+            self._forget(kept)
 
     def _forget_old(self) -> None:
         now = self._env.now()
         for old in [s for s in self._kept.values() if now - s.made_at > SNAPSHOT_KEPT_S]:
-            del self._kept[old.id]
+            self._forget(old)
+
+    def _forget(self, kept: KeptSnapshot) -> None:
+        """It is kept no more; who waits for its next chunk is told so."""
+        self._kept.pop(kept.id, None)
+        kept.making.end()
 
     def _young(
         self, known: Position | None, scope: SiteScope, grouped: bool
@@ -111,13 +164,43 @@ class Snapshots:
         return None
 
     async def _make(self, scope: SiteScope, grouped: bool) -> KeptSnapshot:
-        image = await self._store.snapshot(scope, grouped)
-        kept = KeptSnapshot(self._env.new_id(), image, self._env.now(), scope, grouped)
-        if image.position.timeline >= self._timeline:
+        """One that has begun: its position is known."""
+        begun: Deferred[KeptSnapshot] = Deferred()
+        ours: KeptSnapshot | None = None
+
+        def grew(image: SnapshotImage) -> None:
+            nonlocal ours
+            if ours is None:
+                ours = KeptSnapshot(self._env.new_id(), image, self._env.now(), scope, grouped)
+                self._keep(ours)
+                begun.callback(ours)
+            elif ours.image is image:
+                ours.making.grew()
+            else:
+                # The database was lost in the midst of it, and is read anew.
+                self._forget(ours)
+
+        def made(image: SnapshotImage) -> None:
+            # Perhaps before all that is told on the way.
+            grew(image)
+            assert ours is not None
+            ours.making.end()
+
+        def failed(failure: Failure) -> None:
+            if ours is None:
+                begun.errback(failure)
+                return
+            self._forget(ours)
+            _log.error("a snapshot was not made: {why}", why=failure.getErrorMessage())
+
+        self._store.snapshot(scope, grouped, grew).addCallbacks(made, failed)
+        return await begun
+
+    def _keep(self, kept: KeptSnapshot) -> None:
+        if kept.image.position.timeline >= self._timeline:
             while len(self._kept) >= SNAPSHOTS_MAX:
-                del self._kept[next(iter(self._kept))]
+                self._forget(next(iter(self._kept.values())))
             self._kept[kept.id] = kept
-        return kept
 
 
 def _is_for(kept: KeptSnapshot, scope: SiteScope, grouped: bool) -> bool:

@@ -25,8 +25,11 @@ class TransactionOperations:
 
     async def of_user(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A page of a user's transactions with the balance after each, the newest first."""
-        name, after = _asked(arguments)
-        return await _shown(name, self._store.transactions.of_user(name, after))
+        purse = arguments.get("purse") or ""
+        name, after = _asked({k: v for k, v in arguments.items() if k != "purse"})
+        if not isinstance(purse, str):
+            raise InvalidValue("purse", "is not str")
+        return await _shown(name, self._store.transactions.of_user(name, after, purse))
 
     async def of_account(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """The same of a shared account."""

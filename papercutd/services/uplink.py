@@ -416,24 +416,25 @@ class Uplink:
 
     async def _load_snapshot(self, session: Session) -> None:
         resume, next_chunk = await self._store.begin_snapshot()
-        offer = await self._patiently(session, site.Snapshot(resume, grouped=True))
+        offer = await self._patiently(session, site.Snapshot(resume, True, True))
         if offer.snapshot != resume and (resume or next_chunk):
             await self._store.restart_snapshot()
             next_chunk = 0
         _log.info(
             "loading a snapshot of {chunks} chunks from {next}",
-            chunks=offer.chunks,
+            chunks="growing" if offer.growing else offer.chunks,
             next=next_chunk,
         )
 
-        async def ask(index: int) -> list[Any]:
+        async def ask(index: int) -> tuple[list[Any], bool]:
             chunk = await self._patiently(session, site.Chunk(offer.snapshot, index))
-            return list(chunk.rows)
+            return list(chunk.rows), chunk.last
 
         async def load(index: int, rows: list[Any]) -> None:
             await self._store.load_chunk(offer.snapshot, index, rows)
 
-        await ChunkLoader(self._env, ask, load).run(next_chunk, offer.chunks)
+        count = None if offer.growing else offer.chunks
+        await ChunkLoader(self._env, ask, load).run(next_chunk, count)
         position = wire.position_in(offer.position)
         assert position is not None
         common = None

@@ -2,6 +2,9 @@
 
 A pending transfer reserves; it resolves once, by a post or a void. A direct
 transfer moves at once. Each function is one step of a transaction.
+
+What is paid empties a person's purses in the order of spending (domain/purses.py), each by a
+transfer of its own beside that of the account.
 """
 
 from __future__ import annotations
@@ -9,8 +12,10 @@ from __future__ import annotations
 import attrs
 
 from papercutd.domain.decision import Funds
+from papercutd.domain.purses import MAIN, REASON, spend
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection, insert_row
+from papercutd.storage.purses import by_kind, open_purse, parts_of, read_purses
 
 #: Accounts that every installation has.
 REVENUE = 1
@@ -37,12 +42,14 @@ class Accounts:
 
     def __init__(self, log: ChangeLog) -> None:
         self._log = log
+        #: The id of the transfer that was written last.
+        self.last = 0
 
     def funds(self, connection: Connection, account: int) -> Funds:
         """The figures of ``account``."""
         restricted, *figures = connection.execute(
-            "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4 FROM account"
-            " WHERE id = ?",
+            "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4, purses_e4"
+            " FROM account WHERE id = ?",
             (account,),
         ).fetchone()
         return Funds(bool(restricted), *figures)
@@ -65,7 +72,7 @@ class Accounts:
         guarded = connection.execute(
             "UPDATE account SET pending_e4 = pending_e4 + ?1 WHERE id = ?2 AND closed = 0"
             " AND (restricted = 0 OR ?1 = 0"
-            " OR debits_e4 + pending_e4 + ?1 <= credits_e4 - floor_e4)",
+            " OR debits_e4 + pending_e4 + ?1 <= credits_e4 + purses_e4 - floor_e4)",
             (amount_e4, account),
         )
         if guarded.rowcount != 1:
@@ -98,14 +105,21 @@ class Accounts:
         reserved_e4: int,
         amount_e4: int,
         entry: Entry,
-    ) -> None:
-        """Resolve a reservation: up to ``reserved_e4`` by its post, the excess beside it."""
-        within_e4 = min(amount_e4, reserved_e4)
+    ) -> dict[int, int]:
+        """Resolve a reservation: up to ``reserved_e4`` by its post, the excess beside it.
+
+        What purses gave, by kind; the rest is the account's own.
+        """
+        given = self._spend_purses(connection, account, REVENUE, amount_e4, entry)
+        own_e4 = amount_e4 - sum(given.values())
+        excess_e4 = min(own_e4, max(0, amount_e4 - reserved_e4))
+        within_e4 = own_e4 - excess_e4
         self._move(connection, account, REVENUE, within_e4, released_e4=reserved_e4)
         self._write(connection, "post", pending, account, REVENUE, within_e4, entry)
-        if amount_e4 > reserved_e4:
+        if excess_e4:
             excess = attrs.evolve(entry, reason="excess")
-            self.transfer(connection, account, REVENUE, amount_e4 - reserved_e4, excess)
+            self.transfer(connection, account, REVENUE, excess_e4, excess)
+        return given
 
     def void(
         self,
@@ -137,6 +151,111 @@ class Accounts:
         self._move(connection, debit, credit, amount_e4)
         return self._write(connection, "direct", None, debit, credit, amount_e4, entry)
 
+    def pay(
+        self,
+        connection: Connection,
+        account: int,
+        credit: int,
+        amount_e4: int,
+        entry: Entry,
+    ) -> dict[int, int]:
+        """Money leaves for good: from the purses in their order, the rest from ``account``.
+
+        What purses gave, by kind.
+        """
+        given = self._spend_purses(connection, account, credit, amount_e4, entry)
+        own_e4 = amount_e4 - sum(given.values())
+        if own_e4 or not given:
+            self.transfer(connection, account, credit, own_e4, entry)
+        return given
+
+    def from_purse(
+        self,
+        connection: Connection,
+        account: int,
+        kind: int,
+        credit: int,
+        amount_e4: int,
+        entry: Entry,
+    ) -> int:
+        """Move out of one purse of the person whose ``account`` it is; the transfer's id.
+
+        The caller has seen that it holds so much.
+        """
+        if kind == MAIN:
+            return self.transfer(connection, account, credit, amount_e4, entry)
+        purse = open_purse(connection, account, kind)
+        return self._move_purse(connection, (account, purse), purse, credit, amount_e4, entry)
+
+    def into_purse(
+        self,
+        connection: Connection,
+        debit: int,
+        account: int,
+        kind: int,
+        amount_e4: int,
+        entry: Entry,
+    ) -> int:
+        """Move into one purse of the person whose ``account`` it is; the transfer's id."""
+        if kind == MAIN:
+            return self.transfer(connection, debit, account, amount_e4, entry)
+        purse = open_purse(connection, account, kind)
+        return self._move_purse(connection, (account, purse), debit, purse, amount_e4, entry)
+
+    def move_purses(self, connection: Connection, old: int, heir: int, entry: Entry) -> None:
+        """All that the purses of ``old`` hold is in those of ``heir``, kind by kind."""
+        for purse in read_purses(connection, old):
+            if purse.balance_e4:
+                into = open_purse(connection, heir, purse.kind)
+                for owner, own in ((old, purse.account), (heir, into)):
+                    sign = 1 if own == into else -1
+                    self._hold(connection, owner, own, sign * purse.balance_e4)
+                sides = (purse.account, into)
+                self._move(connection, *sides, purse.balance_e4, untouched=sides)
+                self._write(connection, "direct", None, *sides, purse.balance_e4, entry)
+
+    def _spend_purses(
+        self, connection: Connection, account: int, credit: int, amount_e4: int, entry: Entry
+    ) -> dict[int, int]:
+        own_e4, purses_e4 = connection.execute(
+            "SELECT credits_e4 - debits_e4, purses_e4 FROM account WHERE id = ?", (account,)
+        ).fetchone()
+        if not purses_e4 or amount_e4 <= 0:
+            return {}
+        purses = {purse.kind: purse for purse in read_purses(connection, account)}
+        order = [(purse.kind, purse.rank) for purse in purses.values()]
+        held = parts_of({kind: one.balance_e4 for kind, one in purses.items()}, order, own_e4)
+        given = by_kind(spend(amount_e4, held), order)
+        for kind, part_e4 in given.items():
+            purse = purses[kind]
+            said = attrs.evolve(entry, reason=f"{REASON}{purse.name}")
+            self._move_purse(
+                connection, (account, purse.account), purse.account, credit, part_e4, said
+            )
+        return given
+
+    def _move_purse(
+        self,
+        connection: Connection,
+        purse: tuple[int, int],
+        debit: int,
+        credit: int,
+        amount_e4: int,
+        entry: Entry,
+    ) -> int:
+        """``purse``: (the personal account, the purse), of which the latter is a side."""
+        owner, own = purse
+        self._hold(connection, owner, own, amount_e4 if credit == own else -amount_e4)
+        self._move(connection, debit, credit, amount_e4, untouched=(own,))
+        return self._write(connection, "direct", None, debit, credit, amount_e4, entry)
+
+    def _hold(self, connection: Connection, owner: int, purse: int, more_e4: int) -> None:
+        connection.execute(
+            "UPDATE account SET purses_e4 = purses_e4 + ? WHERE id = ?", (more_e4, owner)
+        )
+        self._log.touch("account", owner)
+        self._log.touch("purse", purse)
+
     def _move(
         self,
         connection: Connection,
@@ -144,7 +263,9 @@ class Accounts:
         credit: int,
         amount_e4: int,
         released_e4: int = 0,
+        untouched: tuple[int, ...] = (),
     ) -> None:
+        """``untouched``: purses, which no site has among the accounts."""
         connection.execute(
             "UPDATE account SET debits_e4 = debits_e4 + ?, pending_e4 = pending_e4 - ?"
             " WHERE id = ?",
@@ -155,7 +276,7 @@ class Accounts:
         )
         for account in (debit, credit):
             # No site has the installation's own.
-            if account > UNCOLLECTED:
+            if account > UNCOLLECTED and account not in untouched:
                 self._log.touch("account", account)
 
     def _write(
@@ -168,7 +289,7 @@ class Accounts:
         amount_e4: int,
         entry: Entry,
     ) -> int:
-        return insert_row(
+        self.last = insert_row(
             connection,
             "INSERT INTO transfer (kind, refers, debit, credit, amount_e4, key, price_version,"
             " who, place, claimed_at, received_at, forced, reason, number)"
@@ -179,6 +300,7 @@ class Accounts:
                 *(int(entry.forced), entry.reason, self._log.number),
             ),
         )
+        return self.last
 
 
 def verify_accounts(connection: Connection) -> list[str]:

@@ -26,6 +26,7 @@ from papercutd.storage.explaining import read_explanation
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
 from papercutd.storage.price_drafts import find_prices, read_draft
+from papercutd.storage.purses import find_kind
 from papercutd.storage.quoting import read_quote
 from papercutd.storage.schedules import (
     QuotaPiece,
@@ -90,13 +91,14 @@ class AdministeredStore:
 
         return self.write(add)
 
-    def adjust(self, user: str, amount_e4: int, reason: str) -> Deferred[None]:
-        """Credit or debit a user's personal account."""
+    def adjust(self, user: str, amount_e4: int, reason: str, purse: str = "") -> Deferred[None]:
+        """Credit or debit a user's personal account, or that purse beside it."""
         entry = self.admin_entry(reason)
 
         def adjust(connection: Connection) -> None:
             account = self.directory.account_of_user(connection, user)
-            self.directory.adjust(connection, account, amount_e4, entry)
+            kind = find_kind(connection, purse).id
+            self.directory.adjust(connection, account, amount_e4, entry, kind)
             self.charging.refill(connection, self.directory.id_of_user(connection, user))
 
         return self.write(adjust)

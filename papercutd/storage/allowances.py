@@ -9,6 +9,7 @@ goes by all rows of the person.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -16,7 +17,8 @@ import attrs
 from papercutd.domain.allowance import target_e4
 from papercutd.domain.decision import APPLICATION
 from papercutd.errors import Rejected
-from papercutd.storage.accounts import REVENUE, Accounts, Entry
+from papercutd.storage import purse_lent
+from papercutd.storage.accounts import Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection
 from papercutd.storage.listed import list_item
@@ -146,22 +148,26 @@ class Allowances:
         user: int,
         amount_e4: int,
         entry: Entry,
-    ) -> int:
-        """Pay ``amount_e4`` of what ``stream`` decided for ``user``; how much it had.
+    ) -> tuple[int, dict[int, int]]:
+        """Pay ``amount_e4`` of what ``stream`` decided for ``user``; how much it had, and what of
+        that purses had lent, by kind.
 
         The rest is the caller's to charge. A stream that has not told its totals since a
         restore may have been granted more than we remember: then it is made up for later.
         """
-        paid_e4 = self._spend(
-            connection, stream, user, amount_e4, "settled_e4", lambda row: REVENUE, entry
-        )
+        lent: Counter[int] = Counter()
+
+        def pay(row: Allowance, part_e4: int) -> None:
+            lent.update(purse_lent.pay(connection, self._accounts, row, part_e4, entry))
+
+        paid_e4 = self._spend(connection, stream, user, amount_e4, "settled_e4", pay)
         if paid_e4 < amount_e4 and self._is_unreported(connection, stream):
             row = self._row(connection, stream, user) or self._new_row(connection, stream, user)
             connection.execute(
                 "UPDATE allowance SET ahead_e4 = ahead_e4 + ? WHERE id = ?",
                 (amount_e4 - paid_e4, row.id),
             )
-        return paid_e4
+        return paid_e4, dict(lent)
 
     def take_totals(
         self,
@@ -254,7 +260,8 @@ class Allowances:
         )
         row = self._row(connection, stream, user) or self._new_row(connection, stream, user)
         personal = self._owner(connection, user)
-        self._accounts.transfer(connection, personal, row.account, amount_e4, entry)
+        given = self._accounts.pay(connection, personal, row.account, amount_e4, entry)
+        purse_lent.lend(connection, row.id, given)
         self._count(connection, row, "granted_e4", amount_e4)
         if forced:
             list_item(
@@ -267,9 +274,11 @@ class Allowances:
     ) -> int:
         entry = attrs.evolve(entry, key=f"allowance/{stream}/{user}", reason="returned")
         owner = self._owner(connection, user)
-        return self._spend(
-            connection, stream, user, amount_e4, "returned_e4", lambda row: owner, entry
-        )
+
+        def back(row: Allowance, part_e4: int) -> None:
+            purse_lent.give_back(connection, self._accounts, row, owner, part_e4, entry)
+
+        return self._spend(connection, stream, user, amount_e4, "returned_e4", back)
 
     def _make_up(self, connection: Connection, stream: str, user: int, entry: Entry) -> None:
         """What the person paid while we did not know of the granting was the stream's to pay."""
@@ -277,10 +286,12 @@ class Allowances:
             entry, key=f"allowance/{stream}/{user}", reason="paid before", forced=True
         )
         owner = self._owner(connection, user)
+
+        def back(row: Allowance, part_e4: int) -> None:
+            purse_lent.give_back(connection, self._accounts, row, owner, part_e4, entry)
+
         for row in self._rows_at(connection, stream, user):
-            made_up_e4 = self._spend(
-                connection, stream, user, row.ahead_e4, "settled_e4", lambda row: owner, entry
-            )
+            made_up_e4 = self._spend(connection, stream, user, row.ahead_e4, "settled_e4", back)
             connection.execute(
                 "UPDATE allowance SET ahead_e4 = ahead_e4 - ? WHERE id = ?", (made_up_e4, row.id)
             )
@@ -292,8 +303,7 @@ class Allowances:
         user: int,
         amount_e4: int,
         column: str,
-        to: Callable[[Allowance], int],
-        entry: Entry,
+        move: Callable[[Allowance, int], None],
     ) -> int:
         """Take ``amount_e4`` from the person's rows at ``stream``, ``user``'s own first; how much
         there was."""
@@ -303,7 +313,7 @@ class Allowances:
         for row in rows:
             part_e4 = min(left_e4, row.escrow_e4)
             if part_e4 > 0:
-                self._accounts.transfer(connection, row.account, to(row), part_e4, entry)
+                move(row, part_e4)
                 self._count(connection, row, column, part_e4)
                 left_e4 -= part_e4
         return amount_e4 - left_e4

@@ -7,6 +7,7 @@ turns each call into an operation of the one group-committing writer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -69,6 +70,8 @@ from papercutd.storage.people import (
     read_secret,
 )
 from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.purse_store import PurseStore
+from papercutd.storage.purses_shown import shown_at_centre
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
 from papercutd.storage.rule_store import RuleStore
 from papercutd.storage.schedules import Schedules
@@ -149,6 +152,7 @@ class ApplicationStore(AdministeredStore):
         self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
         self.schedules = Schedules(log, self.accounts)
         self.money = MoneyStore(self, log, wall_s)
+        self.purses = PurseStore(self, log)
 
     def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """Run an administrator's operation in the writer's next transaction."""
@@ -397,9 +401,13 @@ class ApplicationStore(AdministeredStore):
         return self.read(lambda c: read_changes(c, number, entries_max, bytes_max))
 
     def snapshot(
-        self, scope: SiteScope = EVERYBODY, grouped: bool = True
+        self,
+        scope: SiteScope = EVERYBODY,
+        grouped: bool = True,
+        grew: Callable[[SnapshotImage], None] = lambda image: None,
     ) -> Deferred[SnapshotImage]:
-        return self.read_long(lambda c: read_snapshot(c, scope, grouped))
+        told = partial(self._long_reader.tell, grew)
+        return self.read_long(lambda c: read_snapshot(c, scope, grouped, told))
 
     def scope(self, site: str) -> Deferred[SiteScope]:
         """Which people ``site`` is sent."""
@@ -518,7 +526,9 @@ class ApplicationStore(AdministeredStore):
             funds = self.accounts.funds(connection, account)
             escrow_e4 = self.allowances.escrow_of(connection, account)
             spendable_e4 = funds.spendable_e4 + escrow_e4 if funds.restricted else None
-            return Purse(funds.balance_e4 + escrow_e4, spendable_e4)
+            balance_e4 = funds.balance_e4 + escrow_e4
+            purses = shown_at_centre(connection, account, balance_e4)
+            return Purse(balance_e4, spendable_e4, purses=purses)
 
         return self.read(read)
 

@@ -6,6 +6,7 @@ to 4.4; the money itself moves in storage/accounts.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -320,20 +321,23 @@ class Charging:
             received_at=self._wall_s(),
             forced=forced,
         )
-        if opened and stored is not None and stored.transfer is not None:
-            assert stored.account is not None
+        pending = stored.transfer if opened and stored is not None else None
+        if pending is not None and stored is not None and stored.account is not None:
+            reserved_e4 = stored.reserved_e4
             if stored.account == account and not decision.allowance:
-                self._accounts.post(
-                    connection, stored.transfer, account, stored.reserved_e4, amount_e4, entry
+                paid = self._accounts.post(
+                    connection, pending, account, reserved_e4, amount_e4, entry
                 )
             else:
-                self._accounts.void(
-                    connection, stored.transfer, stored.account, stored.reserved_e4, entry
+                self._accounts.void(connection, pending, stored.account, reserved_e4, entry)
+                beyond, paid = self._pay(
+                    connection, account, amount_e4, completion, decision, entry
                 )
-                forced |= self._pay(connection, account, amount_e4, completion, decision, entry)
+                forced |= beyond
         else:
-            forced |= self._pay(connection, account, amount_e4, completion, decision, entry)
-        give_back(connection, self._accounts, decision, account, amount_e4, entry)
+            beyond, paid = self._pay(connection, account, amount_e4, completion, decision, entry)
+            forced |= beyond
+        give_back(connection, self._accounts, decision, account, amount_e4, paid, entry)
         if owner_known and not forced:
             funds = self._accounts.funds(connection, account)
             forced = funds.restricted and funds.balance_e4 < funds.floor_e4 and amount_e4 > 0
@@ -579,37 +583,40 @@ class Charging:
         completion: Completion,
         decision: Decision,
         entry: Entry,
-    ) -> bool:
-        """Pay what was printed, from the decider's escrow where it decided so; whether forced.
+    ) -> tuple[bool, dict[int, int]]:
+        """Pay what was printed, from the decider's escrow where it decided so; whether forced,
+        and what purses gave.
 
         Under STRICT pages beyond the reservation are paid as far as the account admits,
         the rest by nobody (design 4.4).
         """
         if not decision.allowance or decision.user is None:
-            self._accounts.transfer(connection, account, REVENUE, amount_e4, entry)
-            return False
+            return False, self._accounts.pay(connection, account, REVENUE, amount_e4, entry)
         within_e4 = min(amount_e4, decision.amount_e4)
         paid_e4 = 0
+        given: Counter[int] = Counter()
         if self._is_own_stream(connection, decision.decider, completion.provider):
-            paid_e4 = self._allowances.settle(
+            paid_e4, lent = self._allowances.settle(
                 connection, decision.decider, decision.user, within_e4, entry
             )
+            given.update(lent)
         if paid_e4 < within_e4 or not amount_e4:
             forced = attrs.evolve(entry, forced=paid_e4 < within_e4)
-            self._accounts.transfer(connection, account, REVENUE, within_e4 - paid_e4, forced)
+            rest_e4 = within_e4 - paid_e4
+            given.update(self._accounts.pay(connection, account, REVENUE, rest_e4, forced))
         excess_e4 = amount_e4 - within_e4
         if excess_e4 > 0:
             funds = self._accounts.funds(connection, account)
             own_e4 = min(excess_e4, max(0, funds.spendable_e4)) if funds.restricted else excess_e4
             entry = attrs.evolve(entry, reason="excess")
-            self._accounts.transfer(connection, account, REVENUE, own_e4, entry)
+            given.update(self._accounts.pay(connection, account, REVENUE, own_e4, entry))
             if own_e4 < excess_e4:
                 rest_e4 = excess_e4 - own_e4
                 self._accounts.transfer(connection, UNCOLLECTED, REVENUE, rest_e4, entry)
                 self.list_item(
                     connection, "uncollected", entry.key, entry.who, "beyond an allowance", rest_e4
                 )
-        return paid_e4 < within_e4
+        return paid_e4 < within_e4, dict(given)
 
     @staticmethod
     def _is_own_stream(connection: Connection, stream: str, owner: str) -> bool:

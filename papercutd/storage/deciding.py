@@ -45,6 +45,7 @@ from papercutd.storage.people import find_user, has_expired, heir_of_user, merge
 from papercutd.storage.policies import read_effective
 from papercutd.storage.priced import price_for
 from papercutd.storage.promises import read_promised, with_promised
+from papercutd.storage.purses_shown import shown_here
 from papercutd.storage.records import (
     ALLOWANCE,
     CANCELED,
@@ -431,4 +432,6 @@ def read_purse(connection: Connection, account: int, dated_s: float) -> Purse:
     here = with_vouchers(connection, here, account, money.policy)
     cut_e4 = available_cut_e4(here.funds, money) if policy.can_decide else 0
     spendable_e4 = funds.spendable_e4 + overlay.escrow_e4 if funds.restricted else None
-    return Purse(funds.balance_e4 + overlay.escrow_e4, spendable_e4, cut_e4, promised.amount_e4)
+    balance_e4 = funds.balance_e4 + overlay.escrow_e4
+    purses = shown_here(connection, account, balance_e4, overlay.settled_e4)
+    return Purse(balance_e4, spendable_e4, cut_e4, promised.amount_e4, purses)

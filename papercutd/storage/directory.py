@@ -14,6 +14,7 @@ from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
 from papercutd.domain.price_check import check_prices
 from papercutd.domain.pricing import PriceList
+from papercutd.domain.purses import MAIN
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Rejected
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
@@ -26,6 +27,7 @@ from papercutd.storage.people import (
     heir_of_user,
     read_secret,
 )
+from papercutd.storage.purses import check_purse
 from papercutd.storage.scope import note_stood
 from papercutd.storage.timeline import is_lost, next_id
 
@@ -230,13 +232,31 @@ class Directory:
             self.adjust(connection, account, balance_e4, entry)
         return user
 
-    def adjust(self, connection: Connection, account: int, amount_e4: int, entry: Entry) -> None:
-        """Credit (or, negative, debit) ``account`` by an administrator's word."""
+    def adjust(
+        self,
+        connection: Connection,
+        account: int,
+        amount_e4: int,
+        entry: Entry,
+        kind: int = MAIN,
+    ) -> None:
+        """Credit (or, negative, debit) ``account`` by an administrator's word.
+
+        ``kind``: of the person's purse that is meant. No other than the main one goes below zero:
+        raises InvalidValue.
+        """
         check_amount_e4(amount_e4)
         if amount_e4 == 0:
             raise InvalidValue("amount", "is zero")
-        sides = (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
-        transfer = self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
+        if amount_e4 > 0:
+            transfer = self._accounts.into_purse(
+                connection, ADJUSTMENT, account, kind, amount_e4, entry
+            )
+        else:
+            check_purse(connection, account, kind, -amount_e4)
+            transfer = self._accounts.from_purse(
+                connection, account, kind, ADJUSTMENT, -amount_e4, entry
+            )
         self._log.adjusted(transfer, account, amount_e4, entry.reason, entry.received_at)
 
     def add_account(

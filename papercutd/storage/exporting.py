@@ -20,7 +20,7 @@ def read_export(
     details = ", ".join(f"COALESCE({detail}, '')" for detail in DETAILS)
     found = connection.execute(
         "SELECT user.folded, user.name, full_name, restricted,"
-        f" credits_e4 - debits_e4 + {AT_SITES}, {details}"
+        f" credits_e4 - debits_e4 + purses_e4 + {AT_SITES}, {details}"
         " FROM user JOIN account ON account.id = user.account"
         " LEFT JOIN user_detail ON user_detail.user = user.id"
         " WHERE user.folded > ? AND user.merged_into IS NULL AND deleted_at IS NULL"

@@ -97,7 +97,7 @@ _ENCODE = msgspec.json.Encoder().encode
 _DECODE_LINE = msgspec.json.Decoder(WaitingLine).decode
 _KNOWN = (
     "SELECT user.id, user.folded, user.name, full_name, user.account, restricted,"
-    f" credits_e4 - debits_e4 + {AT_SITES}, verifier, pin_verifier,"
+    f" credits_e4 - debits_e4 + purses_e4 + {AT_SITES}, verifier, pin_verifier,"
     f" {', '.join(f'COALESCE({detail}, {chr(39) * 2})' for detail in DETAILS)}"
     " FROM user JOIN account ON account.id = user.account"
     " LEFT JOIN user_detail ON user_detail.user = user.id WHERE user.folded IN ({})"

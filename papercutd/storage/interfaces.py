@@ -220,8 +220,15 @@ class IApplicationStore(IJobStore):
     def resend(table: str, keys: Sequence[int | str]) -> Deferred[Position]:
         """Send these rows again as changes, all of them at the position or before."""
 
-    def snapshot(scope: SiteScope = EVERYBODY, grouped: bool = True) -> Deferred[SnapshotImage]:
-        """All replicated rows within ``scope`` at one position; ``grouped``: by table."""
+    def snapshot(
+        scope: SiteScope = EVERYBODY,
+        grouped: bool = True,
+        grew: Callable[[SnapshotImage], None] = lambda image: None,
+    ) -> Deferred[SnapshotImage]:
+        """All replicated rows within ``scope`` at one position; ``grouped``: by table.
+
+        ``grew`` is called with the image while it is made, first when it has its position.
+        """
 
     def scope(site: str) -> Deferred[SiteScope]:
         """Which people ``site`` is sent."""
@@ -297,6 +304,7 @@ class IApplicationStore(IJobStore):
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
     people = Attribute("What is set of users: storage/people_store.py.")
     money = Attribute("Adjustments of many, transfers, refunds: storage/money_store.py.")
+    purses = Attribute("Purses of the installation: storage/purse_store.py.")
     job_log = Attribute("Jobs as they were booked: storage/job_log.py.")
     transactions = Attribute("Money that came and went: storage/transactions.py.")
     audit = Attribute("What administrators did: storage/audit.py.")
@@ -311,7 +319,7 @@ class IApplicationStore(IJobStore):
     def import_users(users: Sequence[Mapping[str, Any]]) -> Deferred[int]:
         """Those who are not there yet, all or nobody; how many."""
 
-    def adjust(user: str, amount_e4: int, reason: str) -> Deferred[None]:
+    def adjust(user: str, amount_e4: int, reason: str, purse: str = "") -> Deferred[None]:
         """Credit or debit a personal account; NotFound."""
 
     def set_verifier(user: str, kind: str, verifier: str) -> Deferred[None]:

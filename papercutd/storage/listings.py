@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
+from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import DETAILS
 from papercutd.errors import NotFound
 from papercutd.storage.engine import Connection
 from papercutd.storage.lost_edits import count_lost_edits
 from papercutd.storage.people import merged_users
+from papercutd.storage.purses_shown import shown_at_centre
 
 #: Rows of one page of a list.
 PAGE_ROWS = 500
@@ -22,7 +24,7 @@ AT_SITES = (
 _USER = (
     "SELECT user.id, user.name, full_name, restricted, disabled, administrator,"
     " expires_at,"
-    f" credits_e4 - debits_e4 + {AT_SITES} AS balance_e4, {AT_SITES} AS at_sites_e4,"
+    f" credits_e4 - debits_e4 + purses_e4 + {AT_SITES} AS balance_e4, {AT_SITES} AS at_sites_e4,"
     " pending_e4, -floor_e4 AS overdraft_e4"
     " FROM user JOIN account ON account.id = user.account"
 )
@@ -51,6 +53,11 @@ def read_user(connection: Connection, user: int) -> Row:
         raise NotFound("user", str(user))
     mine = merged_users(connection, "", user)
     places = ", ".join("?" * len(mine))
+    (account,) = connection.execute("SELECT account FROM user WHERE id = ?", (user,)).fetchone()
+    found[0]["purses"] = [
+        {"name": name, "balance_e4": amount_e4, "balance": show_amount(amount_e4)}
+        for name, amount_e4 in shown_at_centre(connection, account, found[0]["balance_e4"])
+    ]
     found[0]["deleted"] = _is_deleted(connection, user)
     found[0].update(read_details(connection, user))
     found[0]["merged"] = _column(

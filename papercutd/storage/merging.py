@@ -49,10 +49,11 @@ class Merging:
             raise InvalidValue("into", "is the same user")
         entry = attrs.evolve(entry, reason=f"{old.name} merged into {heir.name}")
         self._move_reservations(connection, old, heir, entry)
-        balance_e4 = self._accounts.funds(connection, old.account).balance_e4
-        if balance_e4:
-            sides = (old.account, heir.account) if balance_e4 > 0 else (heir.account, old.account)
-            self._accounts.transfer(connection, *sides, abs(balance_e4), entry)
+        own_e4 = self._accounts.funds(connection, old.account).own_e4
+        if own_e4:
+            sides = (old.account, heir.account) if own_e4 > 0 else (heir.account, old.account)
+            self._accounts.transfer(connection, *sides, abs(own_e4), entry)
+        self._accounts.move_purses(connection, old.account, heir.account, entry)
         connection.execute(
             "UPDATE account SET closed = 1, merged_into = ? WHERE id = ?",
             (heir.account, old.account),
@@ -160,8 +161,10 @@ class Merging:
                 forced=True,
             )
             account = self._accounts.heir(connection, person.account)
-            paid = self._accounts.transfer(connection, account, UNCOLLECTED, amount_e4, entry)
-            self._log.adjusted(paid, account, -amount_e4, entry.reason, entry.received_at)
+            self._accounts.pay(connection, account, UNCOLLECTED, amount_e4, entry)
+            self._log.adjusted(
+                self._accounts.last, account, -amount_e4, entry.reason, entry.received_at
+            )
         return int(amount_e4)
 
     def _move_reservations(

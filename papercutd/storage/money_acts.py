@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import attrs
 
 from papercutd.domain.money import AMOUNT_LIMIT_E4, show_amount
+from papercutd.domain.purses import MAIN
 from papercutd.errors import InvalidValue
 from papercutd.storage.accounts import ADJUSTMENT, Entry
 from papercutd.storage.allowances import Shortage
@@ -20,6 +21,7 @@ from papercutd.storage.groups import find_group
 from papercutd.storage.listings import PAGE_ROWS
 from papercutd.storage.nested_groups import with_inner
 from papercutd.storage.people import heir_of_user
+from papercutd.storage.purses import find_kind, read_purses
 from papercutd.storage.user_settings import living_user
 
 #: Accounts adjusted in one transaction: what others who write wait for at the most.
@@ -132,14 +134,16 @@ class MoneyActs(ActsOnMoney):
         receiver: str,
         amount_e4: int,
         entry: Entry,
-        may_recall: bool,
+        purse: str = "",
+        may_recall: bool = False,
     ) -> bool | Shortage:
         """Both sides in one transaction; False: it was done before.
 
         With ``may_recall`` nobody is refused while connected sites hold some of what is missing:
         then nothing is done, and the answer says who they are. It goes by way of the adjustments,
         an entry for each side, so that the history of either names the other and a site that
-        knows but one of them hears of that one. Raises NotFound, InvalidValue.
+        knows but one of them hears of that one. ``purse``: of the giver, and it fills the
+        receiver's of that name. Raises NotFound, InvalidValue.
         """
         before = check_same(find_act(connection, act.id), act)
         if before is not None:
@@ -148,7 +152,10 @@ class MoneyActs(ActsOnMoney):
         to_user, to_account = living_user(connection, self._directory, receiver)
         if from_account == to_account:
             raise InvalidValue("to", "is the same user")
-        free_e4 = self._free_e4(connection, from_account)
+        kind = find_kind(connection, purse)
+        if not kind.transferable:
+            raise InvalidValue("purse", f"{kind.name} is not to be given to others")
+        free_e4 = self._free_e4(connection, from_account, kind.id)
         if amount_e4 > free_e4:
             missing_e4 = amount_e4 - free_e4
             shortage = self._allowances.shortage(connection, from_account, missing_e4)
@@ -169,18 +176,22 @@ class MoneyActs(ActsOnMoney):
             (to_account, 1, f"from {giver}{words}"),
         ):
             said = attrs.evolve(entry, key=f"transfer:{act.id}", reason=reason)
-            self._directory.adjust(connection, account, sign * amount_e4, said)
+            self._directory.adjust(connection, account, sign * amount_e4, said, kind.id)
         for user in (from_user, to_user):
             self._charging.refill(connection, user)
         return True
 
-    def _free_e4(self, connection: Connection, account: int) -> int:
-        """What may be given away: as a reservation may take; who is not restricted gives what is
-        there, since nobody gives money that there is none of."""
+    def _free_e4(self, connection: Connection, account: int, kind: int) -> int:
+        """What may be given away of that purse: as a reservation may take; who is not restricted
+        gives what is there, since nobody gives money that there is none of."""
         funds = self._accounts.funds(connection, account)
-        if funds.restricted:
-            return funds.spendable_e4
-        return funds.balance_e4 - funds.pending_e4
+        is_bounded = funds.restricted
+        free_e4 = funds.spendable_e4 if is_bounded else funds.balance_e4 - funds.pending_e4
+        if kind == MAIN:
+            # What is reserved is paid from the other purses as far as they go.
+            return min(free_e4, funds.own_e4 - (funds.floor_e4 if is_bounded else 0))
+        held = {one.kind: one.balance_e4 for one in read_purses(connection, account)}
+        return min(free_e4, held.get(kind, 0))
 
     def _has_room(self, connection: Connection, account: int, amount_e4: int) -> bool:
         """Whether neither side of an adjustment comes to the limit of any amount."""

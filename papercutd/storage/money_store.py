@@ -87,7 +87,13 @@ class MoneyStore:
         return self._store.read(money_acts.waiting_acts)
 
     def transfer(
-        self, act: Act, giver: str, receiver: str, amount_e4: int, may_recall: bool = False
+        self,
+        act: Act,
+        giver: str,
+        receiver: str,
+        amount_e4: int,
+        purse: str = "",
+        may_recall: bool = False,
     ) -> Deferred[bool | Shortage]:
         """False: it was done before; a Shortage with ``may_recall`` alone.
 
@@ -95,7 +101,9 @@ class MoneyStore:
         """
         entry = self._entry()
         return self._store.write(
-            lambda c: self._acts.transfer(c, act, giver, receiver, amount_e4, entry, may_recall)
+            lambda c: self._acts.transfer(
+                c, act, giver, receiver, amount_e4, entry, purse, may_recall
+            )
         )
 
     # Refunds, and what nobody is to pay: storage/refunds.py.

@@ -243,7 +243,7 @@ def _overspend(connection: Connection, outage: Outage, last: int) -> dict[str, A
         bound_e4 = None if bound_e4 is None or None in caps else bound_e4 + max(caps, default=0)
     over = connection.execute(
         "SELECT name, over_e4 FROM (SELECT account.name, MIN(spent.amount_e4, account.floor_e4"
-        " - account.credits_e4 + account.debits_e4) AS over_e4"
+        " - account.credits_e4 + account.debits_e4 - account.purses_e4) AS over_e4"
         " FROM (SELECT account, SUM(amount_e4) AS amount_e4"
         " FROM charge WHERE number >= ? AND number <= ? AND decider NOT IN"
         " ('application', 'tracker') GROUP BY account) AS spent"

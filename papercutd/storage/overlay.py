@@ -23,6 +23,8 @@ class Overlay:
     unsettled_e4: int
     #: What sites hold of it in escrow: it belongs to the person, and is none of ``funds``.
     escrow_e4: int = 0
+    #: Of the unsettled debits those that were printed.
+    settled_e4: int = 0
 
 
 def replicated_mark(connection: Connection) -> int:
@@ -52,13 +54,13 @@ def read_overlay(connection: Connection, account: int) -> Overlay | None:
     What was decided here for those that were merged into it since is its own.
     """
     found = connection.execute(
-        "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4"
+        "SELECT restricted, credits_e4, debits_e4, pending_e4, floor_e4, purses_e4"
         " FROM replica.account WHERE id = ?",
         (account,),
     ).fetchone()
     if found is None:
         return None
-    restricted, credits_e4, debits_e4, pending_e4, floor_e4 = found
+    restricted, credits_e4, debits_e4, pending_e4, floor_e4, purses_e4 = found
     mark = replicated_mark(connection)
     mine = merged_accounts(connection, account)
     places = ", ".join("?" * len(mine))
@@ -88,8 +90,10 @@ def read_overlay(connection: Connection, account: int) -> Overlay | None:
         debits_e4=debits_e4 + settled_e4,
         pending_e4=pending_e4 - twice_e4 + open_e4,
         floor_e4=floor_e4,
+        purses_e4=purses_e4,
     )
-    return Overlay(funds, settled_e4 + open_e4, _escrow(connection, mine, mark))
+    escrow_e4 = _escrow(connection, mine, mark)
+    return Overlay(funds, settled_e4 + open_e4, escrow_e4, settled_e4)
 
 
 def _escrow(connection: Connection, accounts: list[int], mark: int) -> int:

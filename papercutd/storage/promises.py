@@ -11,9 +11,11 @@ import attrs
 import msgspec
 
 from papercutd.domain.decision import Policy
+from papercutd.domain.purses import MAIN, spend
 from papercutd.domain.schedule import NO_DUE, PERIODS, Due, Rule, credit_of, parse_due
 from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import Overlay, merged_accounts, replicated_mark
+from papercutd.storage.purses import by_kind, parts_of, read_purses_here
 from papercutd.storage.schedules import IS_RESTRICTED, RESTRICTED
 
 #: Runs of one schedule that are counted ahead at the most.
@@ -44,13 +46,15 @@ class _Coming:
     amount_e4: int
     cap_e4: int | None
     is_for_us: bool
+    #: Which kind of purse it fills.
+    purse: int
 
 
 def read_promised(connection: Connection, account: int, dated_s: float) -> Promised:
     """What runs that are due, and not in the replica, will credit ``account``.
 
-    Each cap is applied to the balance as it will have been: with what was decided here
-    before that run.
+    Each cap is applied to its purse as it will have been: with what was decided here before that
+    run, paid from the purses in the order of spending.
     """
     last, coming = _due_runs(connection, account, dated_s)
     found = connection.execute(
@@ -64,12 +68,23 @@ def read_promised(connection: Connection, account: int, dated_s: float) -> Promi
         return Promised(0, last)
     (balance_e4,) = found
     ours = _unsettled(connection, account) if any(one.cap_e4 is not None for one in coming) else []
+    ours.sort(key=lambda one: one[0])
+    order, holds = _purses(connection, account)
+    holds[MAIN] = balance_e4
     promised_e4 = 0
     for one in coming:
         if not one.is_for_us:
             continue
-        before_e4 = sum(amount_e4 for due, amount_e4 in ours if due < one.due)
-        credit = credit_of(one.amount_e4, one.cap_e4, balance_e4 + promised_e4 - before_e4)
+        before_e4 = 0
+        while ours and ours[0][0] < one.due:
+            before_e4 += ours.pop(0)[1]
+        if before_e4:
+            paid = spend(before_e4, parts_of(holds, order, holds[MAIN]))
+            holds[MAIN] -= paid.main_e4
+            for kind, part_e4 in by_kind(paid, order).items():
+                holds[kind] -= part_e4
+        credit = credit_of(one.amount_e4, one.cap_e4, holds.get(one.purse, 0))
+        holds[one.purse] = holds.get(one.purse, 0) + credit.credit_e4
         promised_e4 += credit.credit_e4
     return Promised(promised_e4, last)
 
@@ -97,9 +112,10 @@ def _due_runs(connection: Connection, account: int, dated_s: float) -> tuple[Due
         done,
         until,
         ran_at,
+        purse,
     ) in connection.execute(
         "SELECT id, amount_e4, cap_e4, period, day, minute, whom, next_at, done_account,"
-        " last_account, ran_at FROM replica.schedule ORDER BY id"
+        " last_account, ran_at, purse FROM replica.schedule ORDER BY id"
     ):
         if ran_at:
             last = max(last, Due(ran_at, number))
@@ -117,10 +133,19 @@ def _due_runs(connection: Connection, account: int, dated_s: float) -> tuple[Due
                 break
             due = Due(due_at, number)
             last = max(last, due)
-            coming.append(_Coming(due, amount_e4, cap_e4, whom == RESTRICTED))
+            coming.append(_Coming(due, amount_e4, cap_e4, whom == RESTRICTED, purse))
             due_at = rule.next_due(due_at)
     coming.sort(key=lambda one: one.due)
     return last, coming
+
+
+def _purses(connection: Connection, account: int) -> tuple[list[tuple[int, int]], dict[int, int]]:
+    """(kind, rank) of each purse but the main one, and what of those the person has."""
+    order = connection.execute(
+        "SELECT id, rank FROM replica.purse_kind WHERE id <> ? ORDER BY rank, id", (MAIN,)
+    ).fetchall()
+    held = read_purses_here(connection, account)
+    return order, {purse.kind: purse.balance_e4 for purse in held}
 
 
 def _unsettled(connection: Connection, account: int) -> list[tuple[Due, int]]:

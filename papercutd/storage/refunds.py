@@ -1,7 +1,8 @@
 """Money given back for a charge, and charges that nobody is to pay: transfers of their own.
 
 What may be given back of a charge is what was really paid for it, less what was given back
-before: of one that was booked to nobody, or beyond an allowance, that part was never paid.
+before: of one that was booked to nobody, or beyond an allowance, that part was never paid. It goes
+where it came from: to the purses what they gave, last spent first, the rest to the account.
 Each method is one step of the writer's transaction.
 """
 
@@ -12,12 +13,14 @@ from collections.abc import Sequence
 import attrs
 
 from papercutd.domain.money import show_amount
+from papercutd.domain.purses import MAIN, REASON, give_back
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, REVENUE, UNCOLLECTED, Entry
 from papercutd.storage.books import ActsOnMoney
 from papercutd.storage.engine import Connection, insert_row
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.people import heir_of_user
+from papercutd.storage.purses import by_kind, gave_for, parts_of, read_kinds
 from papercutd.storage.timeline import next_id
 
 ADMINISTRATOR = "administrator"
@@ -85,7 +88,8 @@ class Refunds(ActsOnMoney):
         charge = self._find(connection, key)
         amount_e4 = asked_e4 if amount_e4 is None else amount_e4
         _check(amount_e4, asked_e4, "was asked for")
-        _check(amount_e4, self._left_e4(connection, charge, key), "is left of it to give back")
+        left_e4 = self._left_e4(connection, charge, key)
+        _check(amount_e4, left_e4, "is left of it to give back")
         account = self._accounts.heir(connection, charge.account)
         entry = attrs.evolve(
             entry,
@@ -93,8 +97,8 @@ class Refunds(ActsOnMoney):
             price_version=charge.price_version,
             reason=f"refund {id}: {answer or words}",
         )
-        moved = self._accounts.transfer(connection, REVENUE, account, amount_e4, entry)
-        self._log.adjusted(moved, account, amount_e4, entry.reason, entry.received_at)
+        self._move(connection, charge, account, amount_e4, left_e4, entry)
+        self._log.adjusted(self._accounts.last, account, amount_e4, entry.reason, entry.received_at)
         self._answer(connection, id, "approved", amount_e4, answer, entry.received_at)
         if charge.user is not None:
             self._charging.refill(connection, heir_of_user(connection, "", charge.user))
@@ -155,8 +159,36 @@ class Refunds(ActsOnMoney):
         ).fetchone()
         return attrs.evolve(charge, account=account)
 
+    def _move(
+        self,
+        connection: Connection,
+        charge: _Charge,
+        account: int,
+        amount_e4: int,
+        left_e4: int,
+        entry: Entry,
+    ) -> None:
+        """``left_e4``: what may come back in all, of which the purses gave a part."""
+        kinds = {kind.id: kind for kind in read_kinds(connection)}
+        order = [(kind.id, kind.rank) for kind in kinds.values() if kind.id != MAIN]
+        gave = {
+            kind: part_e4
+            for kind, part_e4 in gave_for(connection, charge.id).items()
+            if kinds[kind].refundable
+        }
+        held_e4 = self._accounts.funds(connection, account).own_e4
+        back = give_back(amount_e4, parts_of(gave, order, left_e4 - sum(gave.values())), held_e4)
+        for kind, part_e4 in by_kind(back, order).items():
+            said = attrs.evolve(entry, reason=f"{REASON}{kinds[kind].name}")
+            self._accounts.into_purse(connection, REVENUE, account, kind, part_e4, said)
+        if back.main_e4:
+            self._accounts.transfer(connection, REVENUE, account, back.main_e4, entry)
+
     def _left_e4(self, connection: Connection, charge: _Charge, key: str) -> int:
-        """What was paid for it and not given back; raises InvalidValue where there is nothing."""
+        """What was paid for it and not given back; raises InvalidValue where there is nothing.
+
+        What a purse gave that may not be refunded is left out.
+        """
         (paid_e4,) = connection.execute(
             "SELECT COALESCE(SUM(amount_e4), 0) FROM transfer"
             " WHERE key IN (?, ?) AND kind IN ('post', 'direct') AND debit <> ?"
@@ -166,6 +198,9 @@ class Refunds(ActsOnMoney):
         (given_e4,) = connection.execute(
             "SELECT COALESCE(SUM(granted_e4), 0) FROM refund WHERE charge_id = ?", (charge.id,)
         ).fetchone()
+        for kind in read_kinds(connection):
+            if not kind.refundable:
+                paid_e4 -= gave_for(connection, charge.id).get(kind.id, 0)
         left_e4 = int(paid_e4 - given_e4)
         if left_e4 > 0:
             return left_e4

@@ -103,6 +103,11 @@ _USERS = (
     " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at"
     " FROM user) AS person"
 )
+#: Purses are accounts at the centre; sites have what each holds.
+_PURSES = (
+    "(SELECT id AS account, parent AS owner, user, purse AS kind,"
+    " credits_e4 - debits_e4 AS balance_e4 FROM account WHERE kind = 'purse') AS held"
+)
 
 TABLES: dict[str, Replicated] = {
     spec.table: spec
@@ -112,10 +117,17 @@ TABLES: dict[str, Replicated] = {
             "id",
             (
                 *("id", "kind", "name", "user", "restricted", "floor_e4", "credits_e4"),
-                *("debits_e4", "pending_e4", "closed", "merged_into"),
+                *("debits_e4", "pending_e4", "closed", "merged_into", "purses_e4"),
             ),
             "account",
             "kind IN ('personal', 'shared')",
+            newer={"purses_e4": 2},
+        ),
+        Replicated(
+            "purse", "account", ("account", "owner", "user", "kind", "balance_e4"), _PURSES, since=2
+        ),
+        Replicated(
+            "purse_kind", "id", ("id", "name", "rank"), "purse_kind", "removed = 0", since=2
         ),
         Replicated(
             "user",
@@ -189,7 +201,7 @@ TABLES: dict[str, Replicated] = {
             "id",
             (
                 *("id", "name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
-                *("next_at", "done_account", "last_account", "ran_at"),
+                *("next_at", "done_account", "last_account", "ran_at", "purse"),
             ),
             "schedule",
             "removed = 0",

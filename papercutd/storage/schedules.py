@@ -8,17 +8,20 @@ or restarts in between.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from papercutd.domain.decision import Decision
+from papercutd.domain.purses import MAIN, MAIN_NAME
 from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, give_back_of, parse_due
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row, rows
+from papercutd.storage.purses import find_kind
 from papercutd.storage.timeline import next_id
 
 #: Accounts of one piece: what an interactive request waits for at the most.
@@ -34,16 +37,31 @@ AMOUNT_MAX_E4 = 10**9
 RESTRICTED = "restricted"
 #: The same at a site, of the replica's accounts.
 IS_RESTRICTED = "kind = 'personal' AND restricted = 1 AND closed = 0 AND merged_into IS NULL"
-#: A person's money, whichever account of theirs it is in.
+#: What purses lent to sites.
+_LENT = (
+    "COALESCE((SELECT SUM(left_e4) FROM purse_lent JOIN allowance"
+    " ON allowance.id = purse_lent.allowance"
+    " WHERE allowance.user = account.user{}), 0)"
+)
+#: A person's money in the purse that is filled, whichever account of theirs it is in: the main
+#: one, or that of kind ?6.
 _BALANCE = (
     "credits_e4 - debits_e4 + COALESCE((SELECT SUM(escrow.credits_e4 - escrow.debits_e4)"
     " FROM account AS escrow WHERE escrow.kind = 'escrow' AND escrow.user = account.user), 0)"
+    f" - {_LENT.format('')}"
+)
+_PURSE = (
+    "COALESCE((SELECT held.credits_e4 - held.debits_e4 FROM account AS held"
+    " WHERE held.kind = 'purse' AND held.parent = account.id AND held.purse = ?6), 0)"
+    f" + {_LENT.format(' AND purse_lent.purse = ?6')}"
 )
 #: What came in before run (?1, ?2) and was decided after it.
 _EARLY = (
-    "COALESCE((SELECT SUM(amount_e4) FROM early_charge WHERE early_charge.account = account.id"
-    " AND (due_at, schedule) >= (?1, ?2)), 0)"
+    "COALESCE((SELECT SUM(amount_e4) FROM {0} WHERE {0}.account = account.id"
+    " AND (due_at, schedule) >= (?1, ?2){1}), 0)"
 )
+_OF_MAIN = f"{_BALANCE} + {_EARLY.format('early_charge', '')}"
+_OF_PURSE = f"{_PURSE} + {_EARLY.format('early_purse', ' AND early_purse.purse = ?6')}"
 
 
 @attrs.frozen
@@ -55,6 +73,8 @@ class Schedule:
     rule: Rule
     cap_e4: int | None = None
     whom: str = RESTRICTED
+    #: The name of the purse that it fills; empty: the main one.
+    purse: str = ""
 
     def check(self) -> None:
         """Raise InvalidValue for what no quota is."""
@@ -94,6 +114,7 @@ class _Run:
     done_account: int
     last_account: int
     period: str
+    purse: int
 
 
 class Schedules:
@@ -117,14 +138,19 @@ class Schedules:
         (count,) = connection.execute("SELECT COUNT(*) FROM schedule WHERE removed = 0").fetchone()
         if count >= SCHEDULES_MAX:
             raise InvalidValue("name", f"there are {SCHEDULES_MAX} quotas already: remove one")
+        purse = find_kind(connection, schedule.purse).id
+        is_small = schedule.cap_e4 is not None and schedule.cap_e4 < schedule.amount_e4
+        if purse != MAIN and is_small:
+            # A late charge would have more back than it made room for: that purse owes nothing.
+            raise InvalidValue("cap", "is less than the amount: nobody would ever get all of it")
         number = next_id(connection, "schedule")
         rule = schedule.rule
         connection.execute(
-            "INSERT INTO schedule (id, name, amount_e4, cap_e4, period, day, minute, whom, next_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO schedule (id, name, amount_e4, cap_e4, period, day, minute, whom, next_at,"
+            " purse) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(number, schedule.name, schedule.amount_e4, schedule.cap_e4, rule.period),
-                *(rule.day, rule.minute, schedule.whom, rule.next_due(now_s)),
+                *(rule.day, rule.minute, schedule.whom, rule.next_due(now_s), purse),
             ),
         )
         self._log.touch("schedule", number)
@@ -169,16 +195,21 @@ class Schedules:
         if not run.last_account:
             run = self._begin(connection, run, now_s)
         found = connection.execute(
-            f"SELECT id, {_BALANCE} + {_EARLY} FROM account WHERE id > ?3 AND id <= ?4"
-            f" AND {IS_RESTRICTED} ORDER BY id LIMIT ?5",
-            (run.due_at, run.schedule, run.done_account, run.last_account, PIECE_ACCOUNTS),
+            f"SELECT id, {_OF_MAIN if run.purse == MAIN else _OF_PURSE} FROM account"
+            f" WHERE id > ?3 AND id <= ?4 AND {IS_RESTRICTED} AND ?6 > 0 ORDER BY id LIMIT ?5",
+            (
+                *(run.due_at, run.schedule, run.done_account, run.last_account),
+                *(PIECE_ACCOUNTS, run.purse),
+            ),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
         for account, balance_e4 in found:
             done = credit_of(run.amount_e4, run.cap_e4, balance_e4)
             if done.credit_e4:
                 entry = _entry(run, account, now_s)
-                self._accounts.transfer(connection, ADJUSTMENT, account, done.credit_e4, entry)
+                self._accounts.into_purse(
+                    connection, ADJUSTMENT, account, run.purse, done.credit_e4, entry
+                )
             if done.withheld_e4:
                 connection.execute(
                     "INSERT INTO withheld VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -195,11 +226,12 @@ class Schedules:
             "DELETE FROM withheld WHERE account > ? AND account <= ? AND due_at < ?",
             (run.done_account, upto, run.due_at - KEPT_S),
         )
-        connection.execute(
-            "DELETE FROM early_charge WHERE account > ? AND account <= ?"
-            " AND (due_at, schedule) <= (?, ?)",
-            (run.done_account, upto, run.due_at, run.schedule),
-        )
+        for early in ("early_charge", "early_purse"):
+            connection.execute(
+                f"DELETE FROM {early} WHERE account > ? AND account <= ?"
+                " AND (due_at, schedule) <= (?, ?)",
+                (run.done_account, upto, run.due_at, run.schedule),
+            )
         connection.execute(
             "UPDATE quota_run SET users = users + ?, credited_e4 = credited_e4 + ?,"
             " withheld_e4 = withheld_e4 + ?, finished_at = ? WHERE schedule = ? AND period = ?",
@@ -256,14 +288,16 @@ class Schedules:
         return _run(found)
 
 
-_COLUMNS = "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account"
+_COLUMNS = (
+    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account, purse"
+)
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
-    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last = row
+    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, purse = row
     rule = Rule(period, day, minute)
     named = rule.name_of(due_at)
-    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named)
+    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, purse)
 
 
 def _entry(run: _Run, account: int, now_s: float) -> Entry:
@@ -295,12 +329,14 @@ def give_back(
     decision: Decision,
     account: int,
     amount_e4: int,
+    given: Mapping[int, int],
     entry: Entry,
 ) -> int:
     """What caps withheld, as far as a charge of ``amount_e4`` would have made room for it.
 
     Of the runs after the last promise that its decision names, the oldest first; so that
-    purses come out the same whether charge or run was posted first. How much.
+    purses come out the same whether charge or run was posted first. ``given``: what of it purses
+    gave, by kind: there is room in those alone that paid. How much.
     """
     before = parse_due(decision.promise)
     if before is None or decision.account is None:
@@ -311,17 +347,27 @@ def give_back(
     # Our own clock may be wrong; a run that is out of all reach is a broken or lying site's.
     is_ahead = coming and before.at_s <= max(coming[0], entry.received_at) + LATE_MAX_S
     if is_ahead and last_run(connection, decision.account) < before:
+        early = (decision.account, before.at_s, before.schedule, entry.key)
         connection.execute(
             "INSERT INTO early_charge VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (decision.account, before.at_s, before.schedule, entry.key, amount_e4),
+            (*early, amount_e4 - sum(given.values())),
         )
-    left_e4 = amount_e4
+        for kind, part_e4 in given.items():
+            connection.execute(
+                "INSERT INTO early_purse VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (*early, kind, part_e4),
+            )
+    left = {MAIN: amount_e4 - sum(given.values()), **given}
+    total_e4 = 0
     for due_at, schedule, period, withheld_e4, over_e4 in connection.execute(
         "SELECT due_at, schedule, period, left_e4, over_e4 FROM withheld WHERE account = ?"
         " AND (due_at, schedule) > (?, ?) AND left_e4 > 0 ORDER BY due_at, schedule",
         (decision.account, before.at_s, before.schedule),
     ).fetchall():
-        back = give_back_of(left_e4, withheld_e4, over_e4)
+        (purse,) = connection.execute(
+            "SELECT purse FROM schedule WHERE id = ?", (schedule,)
+        ).fetchone()
+        back = give_back_of(left.get(purse, 0), withheld_e4, over_e4)
         connection.execute(
             "UPDATE withheld SET left_e4 = ?, over_e4 = ?"
             " WHERE account = ? AND due_at = ? AND schedule = ?",
@@ -334,17 +380,20 @@ def give_back(
                 (back.given_e4, schedule, period),
             )
             key = f"withheld/{schedule}/{period}/{account}/{entry.key}"
-            given = attrs.evolve(entry, key=key, forced=False, reason="withheld by the cap")
-            accounts.transfer(connection, ADJUSTMENT, account, back.given_e4, given)
-            left_e4 -= back.given_e4
-    return amount_e4 - left_e4
+            said = attrs.evolve(entry, key=key, forced=False, reason="withheld by the cap")
+            accounts.into_purse(connection, ADJUSTMENT, account, purse, back.given_e4, said)
+            left[purse] -= back.given_e4
+            total_e4 += back.given_e4
+    return total_e4
 
 
 # What administrators look at.
 
 _SHOWN = (
     "SELECT name, amount_e4, cap_e4, period, day, minute, whom, next_at, ran_at, last_account > 0"
-    " AS is_running FROM schedule WHERE removed = 0"
+    " AS is_running, COALESCE((SELECT name FROM purse_kind WHERE purse_kind.id = schedule.purse),"
+    f" '{MAIN_NAME}') AS purse"
+    " FROM schedule WHERE removed = 0"
 )
 
 

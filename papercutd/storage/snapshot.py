@@ -24,16 +24,21 @@ _Encode = Callable[[tuple[Any, ...]], bytes]
 
 @attrs.frozen
 class SnapshotImage:
-    """``chunks`` are JSON arrays, made in one read; see ``read_snapshot``."""
+    """``chunks`` are JSON arrays, made in one read, and more while it goes on."""
 
     position: Position
     chunks: list[bytes]
 
 
 def read_snapshot(
-    connection: Connection, scope: SiteScope = EVERYBODY, grouped: bool = True
+    connection: Connection,
+    scope: SiteScope = EVERYBODY,
+    grouped: bool = True,
+    grew: Callable[[SnapshotImage], None] = lambda image: None,
 ) -> SnapshotImage:
     """All replicated rows within ``scope`` at the head, in one read transaction.
+
+    ``grew`` is told the image before its first chunk, and after each.
 
     ``grouped``: those of one table together, ``[table, [column, ...], [[value, ...], ...]]``;
     else each by itself, ``[table, key, {column: value}]``, for who does not know the other way.
@@ -45,7 +50,12 @@ def read_snapshot(
         position = read_head(connection)
         specs = [within(spec, scope) for spec in TABLES.values()]
         rows = _together(connection, specs) if grouped else _alone(connection, specs)
-        return SnapshotImage(position, list(rows))
+        image = SnapshotImage(position, [])
+        grew(image)
+        for chunk in rows:
+            image.chunks.append(chunk)
+            grew(image)
+        return image
     finally:
         if own:
             connection.execute("ROLLBACK")

@@ -21,13 +21,15 @@ _TABLES = {
     "device": "device",
     "group": "user_group",
     "quota": "schedule",
+    "purse": "purse_kind",
     "account": "account",
 }
 _SHARED = " AND kind = 'shared'"
 _LIVING = " AND removed = 0"
-_HAS_REMOVED = frozenset(("site", "provider", "printer", "device", "schedule"))
+_HAS_REMOVED = frozenset(("site", "provider", "printer", "device", "schedule", "purse_kind"))
 _ACCOUNT = (
-    "SELECT restricted, closed, floor_e4, credits_e4 - debits_e4 AS balance_e4, pending_e4"
+    "SELECT restricted, closed, floor_e4, credits_e4 - debits_e4 + purses_e4 AS balance_e4,"
+    " pending_e4"
     " FROM account WHERE id = ?"
 )
 #: What is shown as set or not.

@@ -13,11 +13,13 @@ from itertools import islice
 import attrs
 from twisted.internet.defer import Deferred
 
+from papercutd.domain.purses import MAIN
 from papercutd.errors import NotFound
 from papercutd.storage.accounts import UNCOLLECTED
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
+from papercutd.storage.purses import find_kind, read_purses
 from papercutd.storage.rule_store import Transactions
 from papercutd.storage.seals import one_moment
 
@@ -89,15 +91,20 @@ class TransactionStore:
         self._store = store
         self._directory = directory
 
-    def of_user(self, name: str, after: Place | None) -> Deferred[Page]:
-        """Of a personal account; raises NotFound."""
+    def of_user(self, name: str, after: Place | None, purse: str = "") -> Deferred[Page]:
+        """Of a personal account, or of that purse beside it; raises NotFound."""
 
-        def find(connection: Connection) -> int:
-            user = self._directory.id_of_user(connection, name)
-            query = "SELECT account FROM user WHERE id = ?"
-            return int(connection.execute(query, (user,)).fetchone()[0])
+        def read(connection: Connection) -> Page:
+            account = self._directory.account_of_user(connection, name)
+            kind = find_kind(connection, purse).id
+            if kind != MAIN:
+                held = {one.kind: one.account for one in read_purses(connection, account)}
+                if kind not in held:
+                    return Page([], None)
+                account = held[kind]
+            return _at_one_moment(connection, account, after)
 
-        return self._store.read(lambda c: _at_one_moment(c, find(c), after))
+        return self._store.read(read)
 
     def of_account(self, name: str, after: Place | None) -> Deferred[Page]:
         """Of a shared account; raises NotFound."""

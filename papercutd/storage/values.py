@@ -86,3 +86,6 @@ class Purse:
     cut_e4: int | None = None
     #: At a site: what quotas that are due will credit, and is not in the balance yet.
     promised_e4: int = 0
+    #: (name, balance) of the purses that the balance is made of, in the order of spending; none
+    #: where there is but the one.
+    purses: tuple[tuple[str, int], ...] = ()

@@ -14,6 +14,7 @@ from papercutd.storage.allowances import verify_allowances
 from papercutd.storage.change_log import verify_chain
 from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.monthly_check import verify_monthly
+from papercutd.storage.purses import verify_purses
 from papercutd.storage.replica import IN_FORCE
 from papercutd.storage.schedules import verify_quotas
 from papercutd.storage.seals import legible, verify_ledger, verify_replica
@@ -51,7 +52,7 @@ def verify_books(connection: Connection, progress: Progress = lambda figures: No
         ("the chain of the change log", 3, verify_chain),
         ("rows against their seals", 50, verify_ledger),
         ("accounts against their transfers", 5, _untold(verify_accounts)),
-        ("allowances", 1, _untold(verify_allowances)),
+        ("allowances and purses", 1, _untold(lambda c: verify_allowances(c) + verify_purses(c))),
         ("charges against their transfers", 11, _untold(_verify_charges)),
         ("quotas", 1, _untold(verify_quotas)),
         ("monthly sums", 29, _untold(verify_monthly)),

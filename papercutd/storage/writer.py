@@ -296,6 +296,10 @@ class ThreadWriter:
         finally:
             self._call(self._closed)
 
+    def tell(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call ``function`` in the reactor's thread; for an operation that is under way."""
+        self._call(function, *arguments)
+
     def _checkpoint(self) -> None:
         # By this thread: SQLite before 3.51.3 may lose a commit that meets a checkpoint elsewhere.
         self._logged = 0
@@ -355,6 +359,10 @@ class InlineWriter:
         self._clock.callLater(0, self._finish, done)
         return done
 
+    def tell(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call ``function`` in a turn of its own, as a writer with a thread has it called."""
+        self._clock.callLater(0, function, *arguments)
+
     def _finish(self, done: Deferred[None]) -> None:
         while self._queue:
             self._run()
@@ -395,6 +403,9 @@ class ThreadReader:
     def read(self, operation: Operation[T]) -> Deferred[T]:
         return self._writer.submit(operation, BARE)
 
+    def tell(self, function: Callable[..., object], *arguments: object) -> None:
+        self._writer.tell(function, *arguments)
+
     def close(self) -> Deferred[None]:
         return self._writer.close()
 
@@ -412,6 +423,9 @@ class InlineReader:
     def read(self, operation: Operation[T]) -> Deferred[T]:
         return self._writer.submit(operation, BARE)
 
+    def tell(self, function: Callable[..., object], *arguments: object) -> None:
+        self._writer.tell(function, *arguments)
+
     def close(self) -> Deferred[None]:
         done: Deferred[None] = Deferred()
         done.callback(None)
@@ -422,6 +436,10 @@ class Reader(Protocol):
     """What stores need of a reader."""
 
     def read(self, operation: Operation[T]) -> Deferred[T]: ...
+
+    def tell(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call ``function`` in the reactor's thread; for an operation that is under way."""
+
     def close(self) -> Deferred[None]: ...
 
 

@@ -28,6 +28,14 @@ is_secret = and_(max_len(256), matches_re(TEXT_PATTERN))
 
 
 @attrs.frozen
+class PurseLine:
+    """One of the purses that a balance is made of."""
+
+    name: str = attrs.field(validator=is_name)
+    balance_e4: int = attrs.field(validator=is_amount_e4)
+
+
+@attrs.frozen
 class Person:
     """The answer to ``LOGIN``: who it is, and what is there to spend."""
 
@@ -47,6 +55,8 @@ class Person:
     notices: list[str] = attrs.field(factory=list, validator=max_len(8))
     #: Of quotas that are due and not in the balance yet: a cut site knows them ahead.
     promised_e4: int = attrs.field(default=0, validator=is_amount_e4)
+    #: What the balance is made of, in the order of spending; empty: it is all one.
+    purses: list[PurseLine] = attrs.field(factory=list, validator=max_len(20))
 
 
 @attrs.frozen

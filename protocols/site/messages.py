@@ -85,24 +85,30 @@ class Subscribe:
 
 @attrs.frozen
 class SnapshotOffer:
-    """The answer to ``SNAPSHOT``: ``chunks`` chunks, numbered from 0, at ``position``."""
+    """The answer to ``SNAPSHOT``: ``chunks`` chunks, numbered from 0, at ``position``.
+
+    Of one that is ``growing`` so many are there by now; the last chunk says that it is.
+    """
 
     snapshot: str
     position: Position
     chunks: int = attrs.field(validator=is_number)
+    growing: bool = False
 
 
 @attrs.frozen
 class Snapshot:
-    """``TAG SNAPSHOT {resume, grouped}``: begin one, or go on with ``resume`` if it is kept.
+    """``TAG SNAPSHOT {resume, grouped, growing}``: begin one, or go on with ``resume`` if kept.
 
-    ``grouped``: the rows of one table may come together.
+    ``grouped``: the rows of one table may come together. ``growing``: it may be offered before
+    all its chunks are made.
     """
 
     VERB: ClassVar[str] = "SNAPSHOT"
     ANSWER: ClassVar[type] = SnapshotOffer
     resume: str = attrs.field(default="", validator=max_len(64))
     grouped: bool = False
+    growing: bool = False
 
 
 @attrs.frozen
@@ -110,9 +116,11 @@ class ChunkRows:
     """Rows of a chunk: each ``[table, key, {column: value}]``.
 
     Of a snapshot that is ``grouped`` they are ``[table, [column, ...], [[value, ...], ...]]``.
+    ``last``: no chunk follows.
     """
 
     rows: list[Any]
+    last: bool = False
 
 
 @attrs.frozen

@@ -118,9 +118,10 @@ def measure_quickly(names: list[str], notes: Notes) -> list[Row]:
             begun += len(lane)
         for process in running:
             process.wait()
-        for lane, file in zip(lanes, files, strict=True):
+        for lane, file, process in zip(lanes, files, running, strict=True):
             if not file.exists():
-                rows[lane[0]] = [Row(name, None, "", note="it ended", failed=True) for name in lane]
+                why = f"its process ended with {process.returncode}"
+                rows[lane[0]] = [Row(name, None, "", note=why, failed=True) for name in lane]
                 continue
             told = json.loads(file.read_text())
             rows[lane[0]] = [Row.from_json(row) for row in told["rows"]]

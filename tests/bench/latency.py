@@ -30,6 +30,7 @@ def rows(quick: bool, notes: Notes) -> list[Row]:
 def _peak(engine: str, server: Server, quick: bool, notes: Notes) -> float:
     best = 0.0
     if quick and engine in notes.peaks:
+        notes.point("throughput", engine, STEPS[-1], notes.peaks[engine])
         return notes.peaks[engine]
     for connections in STEPS[-1:] if quick else STEPS:
         per_s = server.load("jobs", 2.0 if quick else 5.0, connections=connections).per_s

@@ -32,6 +32,8 @@ from tests.bench.talk import KINDS, Slot, Talk
 reactor: Any = _reactor
 #: Waits of one load that are told: enough for its 99.9th percentile.
 WAITS_MAX = 20_000
+#: Requests of a paced load in flight on each connection; a server refuses more than 32.
+IN_FLIGHT_MAX = 8
 
 
 class Line(LineOnlyReceiver):
@@ -142,11 +144,14 @@ def paced(lines: list[Line], tally: Tally, rate_per_s: float) -> None:
         nonlocal number
         now = time.monotonic()
         while number < (now - began) * rate_per_s and now < tally.until:
+            if tally.left > IN_FLIGHT_MAX * len(lines):
+                # It cannot follow: what is reached is less, and told.
+                break
             tally.left += 1
             lines[number % len(lines)].run(Slot(again=False))
             number += 1
         if now < tally.until:
-            reactor.callLater(max(0.0, began + number / rate_per_s - now), turn)
+            reactor.callLater(max(0.001, began + number / rate_per_s - now), turn)
         else:
             # The last may be over already.
             tally.ended(Slot())

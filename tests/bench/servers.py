@@ -72,7 +72,8 @@ class Measured:
                 raise
         found = json.loads(out or "{}")
         if not found.get("count") or found["failed"]:
-            raise SystemExit(f"the load failed: {out[:800]}{err[-800:]}")
+            why = found.get("failed") or found.get("error") or err[-800:]
+            raise SystemExit(f"the load failed: {why}")
         del found["failed"]
         return Load(**found)
 

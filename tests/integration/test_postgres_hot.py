@@ -63,6 +63,12 @@ class Case(SynchronousTestCase):
         centre = Centre(self.turner, engine)
         for number in range(8):
             centre.user(f"u{number}", self.balance_e4)
+        for place, purse in enumerate(("quota", "cash", "gift"), 1):
+            if purse != "cash":
+                self.turner.result(centre.store.purses.add(purse, place, True, True))
+                for number in range(0, 8, place):
+                    found = centre.store.adjust(f"u{number}", 1_200, "", purse)
+                    self.turner.result(found)
         return centre
 
     def authorize(self, asked: list[Any]) -> list[Any]:

@@ -22,6 +22,7 @@ from tests.simulation.core_lost_edits import Edits
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
+from tests.simulation.core_purses import top_up
 from tests.simulation.core_strict import StrictFaults
 from tests.simulation.core_upgrades import Upgrades
 from tests.simulation.core_vouchers import VoucherFaults
@@ -93,6 +94,8 @@ class CoreScenario:
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._print)
         for _ in range(round(ADJUSTMENTS * self._profile.funds)):
             self.world.later(rng.uniform(6.0, self._profile.chaos_s), self._adjust)
+        pursed = self.world.random("purses")
+        top_up(self.installation, self._stage, pursed, self._profile.chaos_s)
         if {"F30", "F31"} & self._profile.rates.keys():
             Edits(self.installation, self.world.random("edits")).start(self._profile.chaos_s)
         if self._profile.has_devices:

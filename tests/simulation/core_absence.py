@@ -6,6 +6,7 @@ import random
 import sqlite3
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from papercutd.domain.schedule import Rule
@@ -13,6 +14,7 @@ from papercutd.services.quotas import run_due
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.schedules import Schedule, verify_quotas
 from tests.simulation.core_nodes import APPLICATION, SITES, USERS, CoreInstallation
+from tests.simulation.core_purses import EVERY
 from tests.simulation.stage import End, Fault, Stage
 
 QUOTA_E4, QUOTA_CAP_E4 = 5_000, 12_000
@@ -51,6 +53,8 @@ class Absence:
         if node.clock is not None and server is not None:
             self._quotas += 1
             quota, wait_s = quota_due_soon(f"quota-{self._quotas}", node.wall_s())
+            if self._quotas % EVERY == 0:
+                quota = attrs.evolve(quota, purse="quota")
             clock, store = node.clock, server.store
 
             def add() -> None:

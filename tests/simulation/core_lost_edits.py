@@ -120,7 +120,10 @@ class LostEditChecks:
             for table, key, *_ in json.loads(body)
         }
         self._adjusted = centre.execute(
-            "SELECT id, MAX(debit, credit), CASE debit WHEN 2 THEN amount_e4 ELSE -amount_e4 END,"
+            # Of a purse it is told of the account beside which it is.
+            "SELECT id, COALESCE((SELECT parent FROM account WHERE account.id = MAX(debit, credit)"
+            " AND kind = 'purse'), MAX(debit, credit)),"
+            " CASE debit WHEN 2 THEN amount_e4 ELSE -amount_e4 END,"
             " number FROM transfer WHERE kind = 'direct' AND who = 'administrator'"
             " AND (debit = 2 OR credit = 2)"
         ).fetchall()

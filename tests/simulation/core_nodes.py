@@ -55,6 +55,8 @@ PROVIDERS = {"north-provider": "north", "south-provider": "south"}
 PRICES = PriceList(0, 0.0, "EUR", (PagePrice("A4", 500, 2_000),), PagePrice("", 1_000, 4_000))
 #: Restricted users and what they have; the last is never refused.
 USERS = {"anna": 60_000, "ben": 20_000, "cleo": 5_000, "dora": 400_000}
+#: Of whom else than in cash: a quota, spent first, and what is spent last.
+PURSES = {"anna": {"quota": 4_000}, "ben": {"quota": 9_000, "gift": 3_000}, "dora": {"gift": 5_000}}
 CAP_E4 = 20_000
 #: Of an installation with people who come and go; everybody may find these.
 VOUCHER_E4, VOUCHERS = 5_000, [make_serial(random.Random(n).randrange) for n in range(8)]
@@ -153,6 +155,7 @@ class CoreInstallation:
         self.policy = policy
         self.funds = funds
         self.people = dict(people or {})
+        self.purses = PURSES
         self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
@@ -208,6 +211,11 @@ class CoreInstallation:
             store.add_user(name, balance_e4=balance_e4)
         if self.people:
             store.money.add_vouchers("simulated", VOUCHER_E4, VOUCHERS, None)
+        store.purses.add("quota", None, True, True)
+        store.purses.add("gift", 3, True, True)
+        for name, purses in self.purses.items():
+            for purse, balance_e4 in purses.items():
+                store.adjust(name, balance_e4, "", purse)
 
         def objects(c: Any) -> None:
             for name in SITES:

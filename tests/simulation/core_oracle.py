@@ -26,6 +26,7 @@ from tests.simulation.core_nodes import (
     CoreInstallation,
 )
 from tests.simulation.core_people import RevokedChecks
+from tests.simulation.core_purses import PurseChecks
 from tests.simulation.core_records import ProviderJob, Records, account_of, jobs_of, price_e4
 from tests.simulation.core_refusals import Refusals
 from tests.simulation.core_running import RunningChecks
@@ -59,6 +60,7 @@ class CoreOracle:
         #: Each restore or copy of a site is one site more that can spend up to its cap.
         self._sites_more = 0
         self._strict = StrictChecks(installation, self._struck)
+        self._purses = PurseChecks(installation)
         self.refusals = Refusals(installation, self._struck)
         self._lost_edits = LostEditChecks(installation, self._struck)
         for node in self._world.nodes.values():
@@ -86,6 +88,7 @@ class CoreOracle:
         self._running.committed(commit)
         self._revoked.committed(commit)
         self._strict.committed(commit)
+        self._purses.committed(commit)
         self.refusals.committed(commit)
 
     # Restores and copies.
@@ -129,6 +132,7 @@ class CoreOracle:
         self._struck.add(node.name)
         self._running.struck(node.name)
         self._strict.restored(node.name)
+        self._purses.restored(node.name)
         if node.role == "site":
             self._sites_more += 1
 
@@ -156,9 +160,9 @@ class CoreOracle:
     def _check_caps(self, connection: sqlite3.Connection) -> None:
         """Overspend of a user: at most the sum of the caps, what nobody decided apart."""
         for name, account, beyond_e4 in connection.execute(
-            "SELECT name, id, floor_e4 - (credits_e4 - debits_e4) FROM account"
+            "SELECT name, id, floor_e4 - (credits_e4 - debits_e4 + purses_e4) FROM account"
             " WHERE restricted = 1 AND kind = 'personal'"
-            " AND credits_e4 - debits_e4 < floor_e4"
+            " AND credits_e4 - debits_e4 + purses_e4 < floor_e4"
         ).fetchall():
             # What was merged into it could be spent at each site by each of them.
             merged = (

@@ -45,8 +45,8 @@ class Refusals:
     def _note(self, centre: sqlite3.Connection) -> None:
         now = self._world.now
         for user, spendable_e4 in centre.execute(
-            "SELECT user.id, credits_e4 - debits_e4 - pending_e4 - floor_e4 FROM account"
-            " JOIN user ON user.account = account.id WHERE account.kind = 'personal'"
+            "SELECT user.id, credits_e4 - debits_e4 + purses_e4 - pending_e4 - floor_e4"
+            " FROM account JOIN user ON user.account = account.id WHERE account.kind = 'personal'"
         ):
             found = self._had.setdefault(user, collections.deque(maxlen=64))
             if not found or found[-1][1] != spendable_e4:

@@ -211,9 +211,9 @@ class StrictChecks:
         """I6: nobody is below the floor by a decision; I6b: by what was spent twice at most."""
         self._checked("I6", "I6b")
         for name, account, user, below_e4 in centre.execute(
-            "SELECT name, id, user, floor_e4 - (credits_e4 - debits_e4) FROM account"
+            "SELECT name, id, user, floor_e4 - (credits_e4 - debits_e4 + purses_e4) FROM account"
             " WHERE restricted = 1 AND kind = 'personal'"
-            " AND credits_e4 - debits_e4 < floor_e4"
+            " AND credits_e4 - debits_e4 + purses_e4 < floor_e4"
         ).fetchall():
             # An administrator may take more than there is.
             (apart_e4,) = centre.execute(

@@ -101,6 +101,7 @@ INVARIANTS: dict[str, Invariant] = {
         _invariant(
             "I20", "an acknowledgement counts only in its own history", When.ACKNOWLEDGEMENT
         ),
+        _invariant("I24", "purses are spent in their order, and never below zero", When.COMMIT),
     )
 }
 

@@ -87,6 +87,10 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
     "SELECT due_at, schedule FROM quota_run WHERE finished_at IS NOT NULL OR ? <="
     " (SELECT done_account FROM schedule WHERE id = quota_run.schedule)"
     " ORDER BY due_at DESC, schedule DESC LIMIT 1": (),
+    # purses.read_purses: the kinds are read whole.
+    "SELECT a.id, a.purse, k.name, k.rank, a.credits_e4 - a.debits_e4 FROM account AS a"
+    " JOIN purse_kind AS k ON k.id = a.purse WHERE a.parent = ? AND a.kind = 'purse'"
+    " ORDER BY k.rank, k.id": (Need("account", "purses of"),),
     # policies.is_strict
     "SELECT knob, value, site, user_group, needs, below FROM site_policy"
     " WHERE site IN (?, ?) AND knob = ?": (

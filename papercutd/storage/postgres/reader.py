@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -46,6 +47,10 @@ class PostgresReader:
             link = Deferred()
             self._waiting.append(link)
         return link.addCallback(self._run, operation)
+
+    def tell(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call ``function``: an operation is in the reactor's thread already."""
+        function(*arguments)
 
     def _run(self, link: ReactorLink, operation: Operation[T]) -> Deferred[T]:
         def done(result: Any) -> Any:

@@ -42,7 +42,7 @@ _WRITTEN = {
 #: Of which rows are deleted as well.
 _DELETED = ("hold", "run")
 #: Of which all rows are read: at most a hundred.
-_WHOLE = ("schedule",)
+_WHOLE = ("schedule", "purse_kind")
 _SCHEMA = "application"
 _WRITE = "SELECT write_set(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: Of the prices, so many newest versions are read: the one in force is among them.
@@ -215,7 +215,9 @@ class Workspace(sqlite3.Connection):
             ("user", "id"): people,
             ("user", "folded"): names,
             ("group_member", "user"): people,
-            ("account", "id"): purses,
+            # With the purses of those that were asked for.
+            ("account", "id"): purses | {row["id"] for row in read["account"] or ()},
+            ("account", "purses of"): purses,
             ("withheld", "account"): purses,
             ("printer", "id"): frozenset(asked["printers"]),
             ("provider", "name"): frozenset(asked["owners"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,13 +12,15 @@ from papercutd.domain.chain import CHAIN_START, MARK_START, next_chain
 from papercutd.services import snapshots, uplink
 from papercutd.services.comeback import LONGEST_S
 from papercutd.storage.replicated import TABLES
-from papercutd.storage.site_scopes import EVERYBODY, SiteScope
+from papercutd.storage.site_scopes import SiteScope
 from papercutd.storage.snapshot import SnapshotImage
 from protocols.codes import Code
 from protocols.errors import Refusal
 from protocols.site import messages
 from tests.support.stores import Branch
 from tests.unit.papercutd.services.test_runs import RunCase
+
+Grew = Callable[[SnapshotImage], None]
 
 
 class Called:
@@ -161,9 +164,9 @@ class OfferTests(RunCase):
         self.made = 0
         make = self.centre.store.snapshot
 
-        def snapshot(scope: SiteScope = EVERYBODY, grouped: bool = True) -> Deferred[SnapshotImage]:
+        def snapshot(scope: SiteScope, grouped: bool, grew: Grew) -> Deferred[SnapshotImage]:
             self.made += 1
-            return make(scope, grouped)
+            return make(scope, grouped, grew)
 
         self.patch(self.centre.store, "snapshot", snapshot)
         self.snapshots = snapshots.Snapshots(self.turner.environment(), self.centre.store)
@@ -176,7 +179,7 @@ class OfferTests(RunCase):
 
     def load(self, who: str, kept: snapshots.KeptSnapshot) -> None:
         for index in range(len(kept.image.chunks)):
-            self.snapshots.chunk(who, kept.id, index)
+            self.turner.run(self.snapshots.chunk(who, kept.id, index))
 
     def test_one_for_many(self) -> None:
         waiting = [
@@ -233,6 +236,6 @@ class OfferTests(RunCase):
             self.offer("one more")
         self.assertIs(caught.exception.code, Code.BUSY)
         with self.assertRaises(Refusal):
-            self.snapshots.chunk("one more", kept[0].id, 0)
+            self.turner.run(self.snapshots.chunk("one more", kept[0].id, 0))
         self.load("site 3", kept[3])
         self.assertEqual(self.offer("one more", resume=kept[0].id).id, kept[0].id)

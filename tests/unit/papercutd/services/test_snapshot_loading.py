@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from papercutd.errors import Rejected
 from papercutd.services.snapshot_loading import WINDOW_MAX, ChunkLoader
 from tests.support.stores import Turner
 
@@ -16,6 +17,7 @@ class ChunkLoaderTests(SynchronousTestCase):
         self.turner = Turner()
         self.asked: dict[int, Deferred[Any]] = {}
         self.most = 0
+        self.last: int | None = None
         self.loads: list[tuple[int, list[Any]]] = []
         self.writing: Deferred[None] | None = None
         self.loader = ChunkLoader(self.turner.environment(), self.ask, self.load)
@@ -34,7 +36,7 @@ class ChunkLoaderTests(SynchronousTestCase):
         """All chunks that were asked for, the last one first."""
         self.turner.clock.advance(took_s)
         for index in sorted(self.asked, reverse=True):
-            self.asked.pop(index).callback([f"row {index}"])
+            self.asked.pop(index).callback(([f"row {index}"], index == self.last))
 
     def run_to_end(self, took_s: float, first: int = 0, count: int = 100) -> None:
         done = Deferred.fromCoroutine(self.loader.run(first, count))
@@ -94,6 +96,23 @@ class ChunkLoaderTests(SynchronousTestCase):
             self.asked.pop(index).errback(ConnectionError())
         self.failureResultOf(done, ConnectionError)
         # Those nobody waited for any more are not logged as lost.
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_one_that_grows(self) -> None:
+        """How many there are is told by the last of them; what was asked for beyond is nothing."""
+        self.last = 30
+        done = Deferred.fromCoroutine(self.loader.run(4, None))
+        while not done.called:
+            self.turner.clock.advance(0.001)
+            for index in sorted(self.asked):
+                asked = self.asked.pop(index)
+                if index > self.last:
+                    asked.errback(Rejected("snapshot-gone"))
+                else:
+                    asked.callback(([f"row {index}"], index == self.last))
+        self.successResultOf(done)
+        self.check_whole(4, 31)
+        self.assertEqual(self.most, WINDOW_MAX)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_nothing_left(self) -> None:
