@@ -72,6 +72,7 @@ setup(
             "papercutd = papercutd.commands.main:run",
             "papercut-lp = papercutd.commands.submit:main",
             "papercut-device = papercutd.commands.device:run",
+            "papercut-client = papercutd.commands.client:run",
         ]
     },
     zip_safe=False,

@@ -14,7 +14,8 @@ class UserRecord:
 
     name: str
     full_name: str = ""
-    restricted: bool = True
+    #: None: it does not say.
+    restricted: bool | None = None
     groups: tuple[str, ...] = ()
 
 

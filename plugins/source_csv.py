@@ -20,7 +20,7 @@ from papercutd.interfaces import IUserSource, RejectedRow, SourceUsers, UserReco
 COLUMNS = ("name", "full_name", "restricted", "groups")
 COLUMNS_MAX = 100
 FILE_MAX_BYTES = 200_000_000
-_TRUTH = {"": True, "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_TRUTH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
 @implementer(IUserSource)
@@ -90,8 +90,9 @@ def _user(row: list[str], header: list[str]) -> UserRecord | str:
     name = given["name"]
     if not fold_user_name(name) or len(name) > 255 or not name.isprintable():
         return "the name is empty, too long or holds control characters"
-    restricted = _TRUTH.get(given.get("restricted", "").lower())
-    if restricted is None:
+    said = given.get("restricted", "").lower()
+    restricted = _TRUTH.get(said)
+    if said and restricted is None:
         return "restricted is yes or no"
     groups = tuple(g.strip() for g in given.get("groups", "").split(";") if g.strip())
     return UserRecord(name, given.get("full_name", ""), restricted, groups)

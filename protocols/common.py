@@ -161,3 +161,6 @@ class Decision:
     allowance: bool = False
     #: The last promise of a quota that was due; empty: not known.
     promise: Word = ""
+    #: Of a hold: its person is asked (true), or should be and cannot be reached (false); null:
+    #: nobody is asked. Since version 2.
+    ask: bool | None = None

@@ -46,7 +46,7 @@ class Hello:
 
     VERB: ClassVar[str] = "HELLO"
     versions: list[int] = attrs.field(validator=max_len(VERSIONS_LISTED_MAX))
-    role: str = attrs.field(validator=in_(("provider", "site", "device")))
+    role: str = attrs.field(validator=in_(("provider", "site", "device", "client")))
     name: str = attrs.field(validator=is_name)
     #: The id of this incarnation of the journal; a site's is its stream id.
     journal: str = attrs.field(validator=is_id)

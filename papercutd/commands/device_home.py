@@ -11,7 +11,7 @@ import attrs
 import msgspec
 from twisted.internet import reactor
 
-from papercutd.commands.setup import run_coroutine
+from papercutd.commands.once import run_coroutine
 from papercutd.errors import ConfigError, InvalidValue
 from papercutd.identity.join_client import join
 from papercutd.identity.names import APPLICATION, check_name

@@ -12,12 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from papercutd.commands.account import add_account_commands
 from papercutd.commands.audit import add_audit_command
+from papercutd.commands.clients import add_client_commands
 from papercutd.commands.control_client import ControlError, call
 from papercutd.commands.job_log import add_job_log_command
 from papercutd.commands.lost_edits import add_lost_edit_commands
 from papercutd.commands.migrate_store import add_migrate_store_command
 from papercutd.commands.money import add_money_commands, add_refund_commands
+from papercutd.commands.new_users import add_new_user_commands
 from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.price import add_price_commands
 from papercutd.commands.purse import PURSE_HELP, add_purse_commands
@@ -102,9 +105,12 @@ def parser() -> argparse.ArgumentParser:
     one = add("add", "add a user", _operation("user.add"), user)
     one.add_argument("name")
     one.add_argument("--full-name", default="")
-    one.add_argument("--balance", default="0", help="opening balance, such as 20.00")
-    one.add_argument("--overdraft", default="0", help="how far below zero the balance may go")
-    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
+    as_rules = "; without: as the new-user rules say"
+    one.add_argument("--balance", help=f"opening balance, such as 20.00{as_rules}")
+    one.add_argument("--overdraft", help=f"how far below zero the balance may go{as_rules}")
+    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=None)
+    one.add_argument("--restricted", action="store_true", default=None)
+    one.add_argument("--group", dest="groups", action="append", help="may be repeated")
     one.add_argument("--administrator", action="store_true")
     one.add_argument("--until", default="never", metavar="2027-01-31", help=UNTIL_HELP)
     one.add_argument("--now", action="store_true", help=NOW_HELP)
@@ -131,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
         add(word, what, _operation(f"user.{word}"), user).add_argument("name")
 
     add_user_settings_commands(add, user, _operation)
+    add_client_commands(add, group, user, _operation)
     one = add("import", "add the users of the configured source", _import, user)
     one.add_argument("--file", help="a file, instead of the configured source; - with a format")
     add_user_file_commands(add, user, one, _import, _call)
@@ -173,13 +180,7 @@ def parser() -> argparse.ArgumentParser:
     add("list", "list devices", _operation("device.list"), device)
     add("token", "a new join token", _token("device"), device).add_argument("name")
 
-    account = group("account", "shared accounts: departments, projects, cost centres")
-    one = add("add", "add a shared account", _operation("account.add"), account)
-    one.add_argument("name")
-    one.add_argument("--balance", default="0", help="opening balance, such as 200.00")
-    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
-    add("list", "list shared accounts", _operation("account.list"), account)
-
+    account = add_account_commands(add, group, _operation, _call)
     add_transaction_commands(add, {"user": user, "account": account}, _operation)
 
     uncollected = group("uncollected", "what was printed and nobody pays yet")
@@ -193,6 +194,7 @@ def parser() -> argparse.ArgumentParser:
     add_price_commands(add, group, _operation, _call)
     add_purse_commands(add, group, _operation)
     add_quota_commands(add, group, _operation)
+    add_new_user_commands(add, group, _operation)
     add_report_commands(add, group, _operation)
     add_sample_data_command(add)
     add_migrate_store_command(add)
@@ -203,11 +205,13 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--host", default="", help="where providers reach it")
     one.add_argument("--port", type=int, default=9195)
     one.add_argument("--device-port", type=int, default=9193, help="where devices reach it")
+    one.add_argument("--https-port", type=int, default=9192, help="where people's clients do")
     one = add("set", "change a site", _operation("site.set"), site)
     one.add_argument("name")
     one.add_argument("--host")
     one.add_argument("--port", type=int)
     one.add_argument("--device-port", type=int)
+    one.add_argument("--https-port", type=int)
     one.add_argument("--policy", choices=("capped", "strict", "closed"), help="of money while cut")
     one.add_argument("--cap", help="for each user while cut: an amount, default or none")
     one.add_argument("--deny-beyond-cap", type=lambda text: text == "yes", metavar="yes|no")
@@ -513,7 +517,10 @@ def _import(options: argparse.Namespace, config: Any) -> Any:
         rows = [{"line": row.line, "reason": row.reason} for row in found.rejected]
         return {"ok": False, "added": 0, "rejected": rows}
     users = [
-        {"name": u.name, "full_name": u.full_name, "restricted": u.restricted, "source": name}
+        {
+            **{"name": u.name, "full_name": u.full_name, "restricted": u.restricted},
+            **{"source": name, "groups": list(u.groups)},
+        }
         for u in found.users
     ]
     # In parts, each whole: what is interrupted is finished by the same command again.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,6 +53,7 @@ def add_price_commands(
     one.add_argument("--duplex", action="store_true", help="on both sides of the paper")
     one.add_argument("--user", default="", help="whose job it is")
     one.add_argument("--printer", default="", help="where")
+    one.add_argument("--account", default="", help="the shared account that is to pay")
     one.set_defaults(readable=quote_text)
     one = add(
         "explain", "how a charge came about, line by line, or those of a job", operation("explain")
@@ -68,6 +70,9 @@ def _set(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
             if paper in prices:
                 raise InvalidValue(paper, "is given twice: write one line")
             prices[paper] = pair.split(",")
+            if any(re.fullmatch(r"0[0-9]+", amount) for amount in prices[paper]):
+                # 0,05 would be two prices, of nothing and of 5.
+                raise InvalidValue(paper, "has a comma within a price: write 0.05, with a point")
         arguments = {"prices": prices, "currency": options.currency}
         return call(options, config, "price.set", arguments)
 
@@ -126,7 +131,8 @@ def _test(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
             groups = [[options.paper, options.pages, options.colour]]
         else:
             groups = look_into(options.file)
-        asked = {name: getattr(options, name) for name in ("copies", "duplex", "user", "printer")}
+        names = ("copies", "duplex", "user", "printer", "account")
+        asked = {name: getattr(options, name) for name in names}
         return call(options, config, "price.test", {"groups": groups, **asked})
 
     return run
@@ -162,6 +168,14 @@ def _lines_text(lines: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+#: Why a shared account cannot be charged.
+_REFUSED = {
+    "account": "this user may not",
+    "closed": "it is closed or disabled",
+    "capability": "a newer release is needed to tell who may",
+}
+
+
 def quote_text(found: dict[str, Any]) -> str:
     """A quote as a person reads it."""
     told = [
@@ -173,7 +187,10 @@ def quote_text(found: dict[str, Any]) -> str:
     ]
     if found.get("spendable_e4") is not None:
         enough = "enough" if found["spendable_e4"] >= found["amount_e4"] else "not enough"
-        told.append(f"{found['user']} can spend {show_amount(found['spendable_e4'])}: {enough}")
+        whose = found.get("account") or found["user"]
+        told.append(f"{whose} can spend {show_amount(found['spendable_e4'])}: {enough}")
+    if found.get("refused"):
+        told.append(f"{found['account']} cannot be charged: {_REFUSED[found['refused']]}")
     return "\n".join(told)
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
+from papercutd.commands.once import run_coroutine
 from papercutd.config.model import AppConfig, SiteConfig
 from papercutd.domain.pricing import PagePrice, PriceList
 from papercutd.environment import real_environment
@@ -156,21 +155,3 @@ def join(config: Any, token: str, server: str) -> dict[str, Any]:
         path.unlink()
     del answer
     return {"data_dir": str(data), "journals_kept": moved, "next": "start this role with twistd"}
-
-
-def run_coroutine(work: Any) -> Any:
-    """The result of one coroutine on the reactor, which then stops: once in a process."""
-    results: list[Any] = []
-
-    def done(result: Any) -> None:
-        results.append(result)
-        reactor.stop()
-
-    def begin() -> None:
-        Deferred.fromCoroutine(work).addBoth(done)
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    return results[0]

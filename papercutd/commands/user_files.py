@@ -41,12 +41,20 @@ def add_user_file_commands(
         "--now", action="store_true", help="even names that were somebody else's lately"
     )
 
+    one.add_argument(
+        "--group",
+        dest="groups",
+        action="append",
+        default=[],
+        help="new users are put into it, and begin as its new-user rule says; may be repeated",
+    )
+
     def run(options: argparse.Namespace, config: Any) -> Any:
         return source(options, config) if options.format == "csv" else _import(options, config)
 
     def _import(options: argparse.Namespace, config: Any) -> Any:
         """The server reads a copy in its own folder, whoever may read the original."""
-        given = ("format", "encoding", "check", "skip_rejected", "keep_balances", "now")
+        given = ("format", "encoding", "check", "skip_rejected", "keep_balances", "now", "groups")
         arguments = {name: getattr(options, name) for name in given}
         with copied(config.data_dir, options.file) as path:
             return call(options, config, "user.import-file", {"path": path, **arguments})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from papercutd.domain.account_mode import WORDS
+
 UNTIL_HELP = "the last day (or day and time, UTC) on which a temporary user prints, or never"
 
 
@@ -13,7 +15,9 @@ def add_user_settings_commands(
 ) -> None:
     """``add``, ``user`` and ``operation`` are those of commands/main.py."""
     one = add("set", "change what is known of a user", operation("user.set"), user)
-    one.add_argument("name")
+    one.add_argument("name", nargs="?")
+    one.add_argument("--group", help="in place of a name: --account-mode for everybody in it")
+    one.add_argument("--account-mode", metavar="MODE", help=f"who pays: {WORDS}; or default")
     one.add_argument("--full-name")
     one.add_argument("--until", metavar="2027-01-31", help=UNTIL_HELP)
     one.add_argument("--restricted", type=lambda text: text == "yes", metavar="yes|no")

@@ -41,6 +41,7 @@ list                        your held jobs
 release N|JOB|all           print a held job, by its number (copies K, duplex, simplex, account N)
 delete N|JOB                delete a held job
 account list [TEXT]         shared accounts you may charge
+account pin PIN             the shared account of that PIN
 copy PAGES [WORDS]          colour, duplex, paper SIZE, account N, uncounted, background
 scan PAGES [WORDS]          the same
 cancel                      stop after the page that is in the machine
@@ -219,9 +220,12 @@ class Console:
         return _answered([{"job": job, **attrs.asdict(answer)}], "discarded")
 
     async def _account(self, words: list[str]) -> Result:
-        if words[:1] != ["list"] or len(words) > 2:
+        if words[:1] == ["pin"] and len(words) == 2:
+            found = await self.device.accounts(pin=words[1])
+        elif words[:1] == ["list"] and len(words) <= 2:
+            found = await self.device.accounts(*words[1:])
+        else:
             raise BadInput("usage")
-        found = await self.device.accounts(words[1] if len(words) == 2 else "")
         return {"accounts": [attrs.asdict(one) for one in found]}
 
     # Paper.

@@ -194,12 +194,15 @@ class Device:
             # It ends there by itself: with the session, or after its idle time.
             _log.info("the log-out was not answered: {code}", code=error.code)
 
-    async def accounts(self, find: str = "") -> list[messages.ChargeableAccount]:
-        """Shared accounts that may be charged, by name; raises DeviceError."""
+    async def accounts(self, find: str = "", pin: str = "") -> list[messages.ChargeableAccount]:
+        """Shared accounts that may be charged, by name; with ``pin`` the one of that PIN alone.
+
+        Raises DeviceError.
+        """
         found: list[messages.ChargeableAccount] = []
         for _ in range(LIST_PAGES_MAX):
             after = found[-1].name if found else ""
-            asked = partial(messages.Accounts, find=find, after=after)
+            asked = partial(messages.Accounts, find=find, after=after, pin=pin)
             page = await self._ask_here(asked)
             found += page.accounts
             if page.last or not page.accounts:

@@ -19,7 +19,18 @@ PRICE_MODELS = "price-models"
 #: Rules for a group that has groups within it.
 NESTED_GROUPS = "nested-groups"
 
-CAPABILITIES = frozenset({DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS})
+#: Shared accounts that some may charge and others not, that add to a price, or are disabled.
+ACCOUNT_RULES = "account-rules"
+
+#: Users who are asked who pays a job, or whose jobs a shared account pays.
+ACCOUNT_MODES = "account-modes"
+
+#: Unknown users made at a cut site, and records of a journal that tell of them.
+USERS_MET = "users-met"
+
+CAPABILITIES = frozenset(
+    {ACCOUNT_MODES, ACCOUNT_RULES, DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS, USERS_MET}
+)
 
 
 def lacking(needs: Iterable[str], known: Iterable[str] = CAPABILITIES) -> list[str]:

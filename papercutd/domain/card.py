@@ -23,6 +23,16 @@ def normalise_card(number: str) -> str:
     return plain
 
 
+def hash_pin(pin: str, key: str) -> str:
+    """The keyed hash of a shared account's PIN, which is no card's; raises InvalidValue."""
+    try:
+        plain = normalise_card(pin).encode()
+    except InvalidValue:
+        raise InvalidValue("pin", f"is not 1 to {CARD_LENGTH_MAX} letters and digits") from None
+    hashed = blake2b(plain, key=bytes.fromhex(key), digest_size=32, person=b"account pin")
+    return hashed.hexdigest()
+
+
 def hash_card(number: str, key: str) -> str:
     """The keyed hash under which ``number`` is looked up; ``key`` is hexadecimal."""
     plain = normalise_card(number).encode()

@@ -39,14 +39,20 @@ class Reason(enum.Enum):
     RELEASE = "release"
     #: For a reason that a newer release knows.
     HELD = "held"
-    #: Nobody can be asked who pays: it waits for an account to be chosen at a printer.
+    #: It waits for its person to say who pays, or to choose another account than one that they
+    #: may not charge.
     ACCOUNT = "account"
+    #: It waits for its person to say that it is to be printed at that price.
+    CONFIRM = "confirm"
 
 
 #: Reasons for which a second opinion is worth a wait (design 4.1): the server asked
 #: second, or a cut site, may only not know enough.
 SOFT_REASONS = frozenset(
-    {Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED, Reason.ACCOUNT, Reason.CAPABILITY}
+    {
+        *(Reason.FUNDS, Reason.UNKNOWN_USER, Reason.CLOSED, Reason.CAPABILITY),
+        *(Reason.ACCOUNT, Reason.CONFIRM),
+    }
 )
 
 
@@ -69,6 +75,8 @@ class Decision:
     allowance: bool = False
     #: The last promise of a quota that was due (domain/schedule.py); empty: not known.
     promise: str = ""
+    #: Of a hold: its person is to be asked (True), and cannot be (False); None: nobody is.
+    ask: bool | None = None
 
     @property
     def amount_e4(self) -> int:

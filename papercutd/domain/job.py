@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 
 from papercutd.domain.chain import Mark, Position
@@ -43,6 +45,10 @@ class Request:
     host: str = ""
     account: int | None = None
     submitted_at: float = 0.0
+    #: Its person has said who pays: ``account``, None for their own.
+    chosen: bool = False
+    #: They were asked and have not answered: the policy decides.
+    unanswered: bool = False
 
     @property
     def key(self) -> str:
@@ -72,6 +78,8 @@ class Completion:
     title: str = ""
     host: str = ""
     completed_at: float = 0.0
+    #: What its person said of it when asked who pays.
+    comment: str = ""
 
     @property
     def key(self) -> str:
@@ -128,6 +136,7 @@ def owner_identity(owner: str) -> str:
     return owner if owner.startswith(_DEVICE) else f"provider:{owner}"
 
 
+@lru_cache(maxsize=4096)
 def fold_user_name(name: str) -> str:
     """The one form under which a user name is looked up.
 

@@ -40,6 +40,8 @@ class Watched:
     #: named as changed, and never shown: a column of a later release too.
     ignored: tuple[str, ...] = ()
     condition: str = "1 = 1"
+    #: What of ``shown`` an older release does not tell.
+    later: tuple[str, ...] = ()
     #: The key itself is nobody's to see.
     is_key_secret: bool = False
 
@@ -48,7 +50,9 @@ class Watched:
         return tuple(c for c in columns if c not in (key, *self.shown, *self.ignored))
 
 
-_MONEY = ("kind", "user", "credits_e4", "debits_e4", "pending_e4")
+_MONEY = ("kind", "user", "credits_e4", "debits_e4", "pending_e4", "purses_e4")
+#: What only shared accounts have.
+_SHARED = ("access", "markup_e4", "disabled_until", "shut")
 WATCHED = (
     Watched("price", ("effective_from", "body", "needs")),
     Watched("revocation", ("role", "name", "revoked_at")),
@@ -71,28 +75,41 @@ WATCHED = (
     Watched("site_policy", ("site", "user_group", "knob", "value", "needs"), ignored=("below",)),
     Watched(
         "schedule",
-        ("name", "amount_e4", "cap_e4", "period", "day", "minute", "whom"),
+        ("name", "amount_e4", "cap_e4", "period", "day", "minute", "whom", "purse"),
         ignored=("next_at", "done_account", "last_account", "ran_at"),
+        later=("purse",),
     ),
+    Watched("new_user_rule", ("credit_e4", "restricted", "overdraft_e4", "account_selection")),
     Watched("secret", ()),
     Watched(
         "account",
-        ("name", "restricted", "floor_e4", "closed", "merged_into"),
+        (
+            *("name", "restricted", "floor_e4", "closed", "merged_into"),
+            *_SHARED,
+        ),
         ignored=_MONEY,
         condition="kind = 'shared'",
+        later=_SHARED,
     ),
+    Watched("shared_account", ("invoice", "comment"), ignored=("needs",)),
+    Watched("account_access", ("account", "user", "user_group")),
     Watched("user_group", ("name",), ignored=("folded",)),
+    Watched("group_nested", ("parent", "child")),
+    Watched("purse_kind", ("name", "rank")),
     Watched("card", ("user",), is_key_secret=True),
     Watched(
         "user",
-        ("name", "full_name", "disabled", "administrator", "merged_into", "expires_at"),
-        ignored=("folded", "account"),
+        (
+            *("name", "full_name", "disabled", "administrator", "merged_into", "expires_at"),
+            "account_mode",
+        ),
+        ignored=("folded", "account", "needs"),
     ),
     # Names and ends of personal accounts are those of their users.
     Watched(
         "account",
         ("restricted", "floor_e4"),
-        ignored=(*_MONEY, "name", "closed", "merged_into"),
+        ignored=(*_MONEY, "name", "closed", "merged_into", *_SHARED),
         condition="kind = 'personal'",
     ),
     Watched("group_member", ("user_group", "user")),
@@ -106,7 +123,9 @@ WATCHED = (
     ),
 )
 #: Replicated tables that no administrator edits: what is in them is told again by who knows.
-UNWATCHED = frozenset({"former_name", "notice", "lockout", "stream", "allowance", "reservation"})
+UNWATCHED = frozenset(
+    {"former_name", "notice", "lockout", "stream", "allowance", "reservation", "purse"}
+)
 TABLES_WATCHED = frozenset(watched.table for watched in WATCHED)
 
 
@@ -150,6 +169,6 @@ def watched_of(table: str, was: Mapping[str, Value] | None) -> Watched | None:
     """Who says what of a row of ``table`` is shown; of accounts by the columns told."""
     found = [one for one in WATCHED if one.table == table]
     for one in found:
-        if was is None or set(one.shown) <= set(was):
+        if was is None or set(one.shown) - set(one.later) <= set(was):
             return one
     return found[-1] if found else None

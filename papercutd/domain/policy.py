@@ -17,7 +17,8 @@ from typing import Any
 
 import attrs
 
-from papercutd.domain.capabilities import CAPABILITIES
+from papercutd.domain.account_mode import Mode, parse_mode
+from papercutd.domain.capabilities import ACCOUNT_MODES, CAPABILITIES
 from papercutd.domain.decision import Policy, SiteMoney
 from papercutd.domain.money import AMOUNT_LIMIT_E4
 
@@ -28,6 +29,9 @@ CAP_DEFAULT_PAGES = 200
 CAP_PAGES_MAX = 1_000_000
 DAY_S = 86_400
 SECONDS_MAX = 366 * DAY_S
+#: Seconds for which a person is waited for who is asked about a job, and bounds of them.
+CHOICE_TIMEOUT_S = 300
+CHOICE_TIMEOUT_MIN_S, CHOICE_TIMEOUT_MAX_S = 10, DAY_S
 
 
 class Knob(enum.Enum):
@@ -39,16 +43,27 @@ class Knob(enum.Enum):
     STALE_AFTER = "stale-after"
     PASSWORDS = "passwords"
     ACCOUNT = "account"
+    ACCOUNT_MODE = "account-mode"
+    ACCOUNT_CHOICE_TIMEOUT = "account-choice-timeout"
     UNKNOWN_USERS = "unknown-users"
     ALARM_TOTAL = "alarm-total"
     ALARM_AGE = "alarm-age"
 
 
 #: Knobs of a site as a whole: no group's.
-SITE_ONLY = frozenset({Knob.UNKNOWN_USERS, Knob.ALARM_TOTAL, Knob.ALARM_AGE})
+SITE_ONLY = frozenset(
+    {Knob.UNKNOWN_USERS, Knob.ALARM_TOTAL, Knob.ALARM_AGE, Knob.ACCOUNT_CHOICE_TIMEOUT}
+)
+#: Knobs that are the same at the application server and at every site.
+EVERYWHERE_ONLY = frozenset({Knob.ACCOUNT_MODE})
+#: Capabilities that whoever evaluates a rule of these must have.
+NEEDED_FOR = {Knob.ACCOUNT_MODE: ACCOUNT_MODES}
 #: Knobs without which a site cannot say whether somebody may print.
 _OF_PRINTING = frozenset(
-    {Knob.POLICY.value, Knob.CAP.value, Knob.BEYOND_CAP.value, Knob.ACCOUNT.value}
+    {
+        *(Knob.POLICY.value, Knob.CAP.value, Knob.BEYOND_CAP.value, Knob.ACCOUNT.value),
+        Knob.ACCOUNT_MODE.value,
+    }
 )
 _OF_PASSWORDS = frozenset({Knob.PASSWORDS.value, Knob.STALE_AFTER.value})
 _KNOWN = frozenset(knob.value for knob in Knob)
@@ -61,10 +76,12 @@ class UnknownUsers(enum.Enum):
     DENY = "deny"
     #: Printed, and booked to nobody until an administrator assigns it.
     UNCOLLECTED = "uncollected"
+    #: Made a user there and then, who begins as new users do.
+    CREATE = "create"
 
 
 class Payer(enum.Enum):
-    """Who pays a job that names no account while nobody can be asked."""
+    """Who pays a job that names no account while nobody can be asked, or nobody answers."""
 
     PERSONAL = "personal"
     SHARED = "shared"
@@ -117,6 +134,10 @@ class Effective:
     #: Cached passwords are taken while cut, until stale.
     passwords: bool = True
     account: Account = Account()
+    #: Of users who have none of their own; None: no rule says so.
+    account_mode: Mode | None = None
+    #: How long somebody who is asked about a job is waited for.
+    choice_timeout_s: int = CHOICE_TIMEOUT_S
     unknown_users: UnknownUsers = UnknownUsers.HOLD
     #: Unsettled money at this site, and age of the replica, that raise an alarm; None: never.
     alarm_total_e4: int | None = None
@@ -134,6 +155,15 @@ class Effective:
     @property
     def can_decide_unknown(self) -> bool:
         return self.can_decide and Knob.UNKNOWN_USERS.value not in self.unevaluable
+
+    @property
+    def creates_unknown(self) -> bool:
+        """Whether somebody unknown is made a user."""
+        return (
+            self.unknown_users is UnknownUsers.CREATE
+            and self.can_decide_unknown
+            and self.policy is not Policy.CLOSED
+        )
 
     @property
     def takes_passwords(self) -> bool:
@@ -187,6 +217,17 @@ def _seconds(text: str, grey_a4_e4: int) -> float | None:
     return None if text == "never" else float(_number(text, SECONDS_MAX))
 
 
+def _mode(text: str, grey_a4_e4: int) -> Mode:
+    return parse_mode(text)
+
+
+def _choice_timeout(text: str, grey_a4_e4: int) -> int:
+    seconds = _number(text, CHOICE_TIMEOUT_MAX_S)
+    if seconds < CHOICE_TIMEOUT_MIN_S:
+        raise ValueError(text)
+    return seconds
+
+
 def _account(text: str, grey_a4_e4: int) -> Account:
     kind, _, number = text.partition(":")
     if kind == "shared":
@@ -202,7 +243,7 @@ def _least(value: float | None) -> float:
 
 _POLICIES = [Policy.CLOSED, Policy.STRICT, Policy.CAPPED]
 _PAYERS = [Payer.HOLD, Payer.DENY, Payer.SHARED, Payer.PERSONAL]
-_UNKNOWN = [UnknownUsers.HOLD, UnknownUsers.DENY, UnknownUsers.UNCOLLECTED]
+_UNKNOWN = [*(UnknownUsers.HOLD, UnknownUsers.DENY), UnknownUsers.CREATE, UnknownUsers.UNCOLLECTED]
 _KINDS: dict[str, _Kind] = {
     Knob.POLICY.value: _Kind("policy", _word({p.value: p for p in Policy}), _POLICIES.index),
     Knob.CAP.value: _Kind("cap_user_e4", _money, _least),
@@ -212,6 +253,8 @@ _KINDS: dict[str, _Kind] = {
     Knob.ACCOUNT.value: _Kind(
         "account", _account, lambda a: (_PAYERS.index(a.payer), a.shared or 0)
     ),
+    Knob.ACCOUNT_MODE.value: _Kind("account_mode", _mode, lambda mode: mode.caution),
+    Knob.ACCOUNT_CHOICE_TIMEOUT.value: _Kind("choice_timeout_s", _choice_timeout, int),
     Knob.UNKNOWN_USERS.value: _Kind(
         "unknown_users", _word({u.value: u for u in UnknownUsers}), _UNKNOWN.index
     ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from papercutd.domain.account_mode import WORDS as MODES
+from papercutd.domain.account_mode import read_mode, show_mode
 from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.policy import CAP_PAGES_MAX, DAY_S, SECONDS_MAX, Knob, check_value
 from papercutd.errors import InvalidValue
@@ -12,6 +14,7 @@ from papercutd.errors import InvalidValue
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": DAY_S}
 _PAGES = re.compile(r"(\d{1,7}) ?p(?:ages?)?", re.ASCII)
 _TIME = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_TIMES = (Knob.STALE_AFTER, Knob.ALARM_AGE, Knob.ACCOUNT_CHOICE_TIMEOUT)
 #: What may be written, for errors and help.
 WORDS: dict[Knob, str] = {
     Knob.POLICY: "capped, strict or closed",
@@ -20,7 +23,9 @@ WORDS: dict[Knob, str] = {
     Knob.STALE_AFTER: "a time such as 30m, 12h or 7d, at most 366d, or never",
     Knob.PASSWORDS: "until-stale or never",
     Knob.ACCOUNT: "personal, hold, deny, or shared:NAME of a shared account",
-    Knob.UNKNOWN_USERS: "hold, deny or uncollected",
+    Knob.ACCOUNT_MODE: MODES,
+    Knob.ACCOUNT_CHOICE_TIMEOUT: "a time from 10s to 1d, such as 5m",
+    Knob.UNKNOWN_USERS: "hold, deny, create or uncollected",
     Knob.ALARM_TOTAL: "pages such as 10000pages, an amount such as 500.00, or none",
     Knob.ALARM_AGE: "a time such as 24h, or never",
 }
@@ -54,11 +59,13 @@ def _parse(knob: Knob, text: str, shared: Mapping[str, int]) -> str:
             return f"e4:{parse_amount_e4(text)}"
         except InvalidValue:
             raise ValueError(text) from None
-    if knob in (Knob.STALE_AFTER, Knob.ALARM_AGE) and text != "never":
+    if knob in _TIMES and text != "never":
         time = _TIME.fullmatch(text)
         if time is None or int(time[1]) * _UNITS[time[2]] > SECONDS_MAX:
             raise ValueError(text)
         return str(int(time[1]) * _UNITS[time[2]])
+    if knob is Knob.ACCOUNT_MODE:
+        return read_mode(text, shared).text
     if knob is Knob.ACCOUNT and text.startswith("shared:"):
         name = text.removeprefix("shared:")
         return f"shared:{shared[name]}"
@@ -73,7 +80,9 @@ def show_value(knob: str, value: str, shared: Mapping[int, str]) -> str:
     except ValueError:
         return value
     kind, _, number = value.partition(":")
-    if known in (Knob.STALE_AFTER, Knob.ALARM_AGE) and value != "never":
+    if known is Knob.ACCOUNT_MODE:
+        return show_mode(value, shared)
+    if known in _TIMES and value != "never":
         return show_time(int(value))
     if kind == "pages":
         return f"{number}pages"

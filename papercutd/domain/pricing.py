@@ -2,7 +2,7 @@
 
 Rounding occurs in unit prices alone (domain/price_table.py): every line of a charge is a whole
 number of sides times a whole number of 1/10000. A fee is a line too, of quantity 1, and counts
-no side.
+no side; so is the mark-up of a shared account (domain/markup.py), the last one of all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import attrs
 
 from papercutd.domain.capabilities import DUPLEX_PRICES, PRICE_MODELS
 from papercutd.domain.document import RUN_FORMATS, UNPRICED_FORMATS, Document
+from papercutd.domain.markup import markup_e4, markup_name, rate_of_name
 from papercutd.domain.price_table import (
     NO_RULES,
     WHOLE,
@@ -134,7 +135,36 @@ def total_e4(lines: Sequence[PriceLine]) -> int:
 
 def total_pages(lines: Sequence[PriceLine]) -> int:
     """The sides that ``lines`` charge for."""
-    return sum(line.quantity for line in lines if line.what not in FEES)
+    return sum(line.quantity for line in lines if not _is_fee(line.what))
+
+
+def markup_rate(lines: Sequence[PriceLine]) -> int:
+    """The rate of the mark-up among ``lines``, in 1/10000; 0 where there is none."""
+    return next((rate for line in lines if (rate := rate_of_name(line.what)) is not None), 0)
+
+
+def with_markup(lines: Sequence[PriceLine], rate_e4: int) -> tuple[PriceLine, ...]:
+    """``lines`` of which none is a mark-up, with one of that rate where anything is printed."""
+    if not rate_e4 or not total_pages(lines):
+        return tuple(lines)
+    unit_e4 = markup_e4(total_e4(lines), rate_e4)
+    return (*lines, PriceLine(markup_name(rate_e4), 1, unit_e4))
+
+
+def page_e4(lines: Sequence[PriceLine]) -> int:
+    """What one more page of a run costs, its mark-up with it."""
+    if not lines:
+        return 0
+    unit_e4 = lines[0].unit_e4
+    return unit_e4 + markup_e4(unit_e4, markup_rate(lines))
+
+
+def _is_fee(what: str) -> bool:
+    return what in FEES or (what.startswith("mark-up ") and rate_of_name(what) is not None)
+
+
+def _without_markup(lines: Sequence[PriceLine]) -> list[PriceLine]:
+    return [line for line in lines if rate_of_name(line.what) is None]
 
 
 def price_document(
@@ -182,35 +212,46 @@ def _with_fees(sides: Sequence[PriceLine], first_e4: int, minimum_e4: int) -> li
 
 def are_possible(lines: Sequence[PriceLine], sides_max: int) -> bool:
     """Whether any list at all can give ``lines``: no amount is negative, each fee is there once
-    at the most, and not without a side."""
-    fees = Counter(line.what for line in lines if line.what in FEES)
+    at the most, and not without a side; a mark-up is what its rate says."""
+    fees = Counter(line.what for line in lines if _is_fee(line.what))
+    plain = _without_markup(lines)
     return (
         all(0 <= line.quantity <= sides_max and line.unit_e4 >= 0 for line in lines)
-        and all(line.quantity == 1 for line in lines if line.what in FEES)
+        and all(line.quantity == 1 for line in lines if _is_fee(line.what))
         and all(count == 1 for count in fees.values())
         and (not fees or total_pages(lines) > 0)
+        and (len(plain) == len(lines) or with_markup(plain, markup_rate(lines)) == tuple(lines))
     )
 
 
 def exceed(lines: Sequence[PriceLine], dearest: Dearest) -> bool:
-    """Whether any of ``lines`` is dearer than what nothing exceeds."""
+    """Whether any of ``lines`` is dearer than what nothing exceeds; of a mark-up its account
+    says it."""
     limits = {FIRST_PAGE: dearest.first_page_e4, MINIMUM: dearest.minimum_e4}
-    return any(line.unit_e4 > limits.get(line.what, dearest.side_e4) for line in lines)
+    return any(
+        line.unit_e4 > limits.get(line.what, dearest.side_e4) for line in _without_markup(lines)
+    )
 
 
 def fit_lines(lines: Sequence[PriceLine], available_e4: int | None) -> tuple[PriceLine, ...]:
     """As much of a run as ``available_e4`` pays for (None: all); all of it when not one page.
 
-    A run has one line and no fee; what has more stays whole, as does what does not fit at all,
-    and is refused as such.
+    A run has one line and no fee, and perhaps a mark-up; what has more stays whole, as does what
+    does not fit at all, and is refused as such.
     """
-    if len(lines) != 1:
+    plain, rate_e4 = _without_markup(lines), markup_rate(lines)
+    if len(plain) != 1 or available_e4 is None or total_e4(lines) <= available_e4:
         return tuple(lines)
-    (line,) = lines
-    if available_e4 is None or line.amount_e4 <= available_e4 or line.unit_e4 == 0:
-        return (line,)
-    pages = max(0, available_e4) // line.unit_e4
-    return (attrs.evolve(line, quantity=pages),) if pages else (line,)
+    (line,) = plain
+    if line.unit_e4 == 0:
+        return tuple(lines)
+    pages = max(0, available_e4) * WHOLE // (line.unit_e4 * (WHOLE + rate_e4))
+    # Rounded down, the mark-up may leave room for one more.
+    for quantity in (pages + 1, pages):
+        fitted = with_markup((attrs.evolve(line, quantity=quantity),), rate_e4)
+        if quantity and total_e4(fitted) <= available_e4:
+            return fitted
+    return tuple(lines)
 
 
 def reprice_pages(lines: Sequence[PriceLine], pages: int) -> tuple[PriceLine, ...]:
@@ -223,12 +264,13 @@ def reprice_pages(lines: Sequence[PriceLine], pages: int) -> tuple[PriceLine, ..
     """
     if total_pages(lines) == pages or not lines:
         return tuple(lines)
-    sides = _reprice_sides([line for line in lines if line.what not in FEES], pages)
+    sides = _reprice_sides([line for line in lines if not _is_fee(line.what)], pages)
     if not sides:
         return ()
     first_e4 = sum(line.unit_e4 for line in lines if line.what == FIRST_PAGE)
     is_least = any(line.what == MINIMUM for line in lines)
-    return (*sides, *_with_fees(sides, first_e4, total_e4(lines) if is_least else 0))
+    least_e4 = total_e4(_without_markup(lines)) if is_least else 0
+    return with_markup((*sides, *_with_fees(sides, first_e4, least_e4)), markup_rate(lines))
 
 
 def _reprice_sides(lines: Sequence[PriceLine], pages: int) -> list[PriceLine]:
@@ -265,8 +307,11 @@ __all__ = [
     "are_possible",
     "exceed",
     "fit_lines",
+    "markup_rate",
+    "page_e4",
     "price_document",
     "reprice_pages",
     "total_e4",
     "total_pages",
+    "with_markup",
 ]

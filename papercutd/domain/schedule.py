@@ -13,7 +13,9 @@ import attrs
 
 from papercutd.errors import InvalidValue
 
-PERIODS = ("daily", "weekly", "monthly")
+PERIODS = ("daily", "weekly", "monthly", "custom")
+#: Days between two runs of a custom rule.
+DAYS_MAX = 366
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 #: Moments beyond these are those of a broken clock.
 _FIRST_S, _LAST_S = 0, 250_000_000_000
@@ -25,7 +27,9 @@ class Rule:
     """When: each period has one due moment.
 
     ``day`` is 1 (Monday) to 7 of a week, or 1 to 31 of a month, where a shorter month has
-    its last day; 0 of a daily rule. ``minute`` is the minute of that day, UTC.
+    its last day; 0 of a daily rule. ``minute`` is the minute of that day, UTC. Of a custom rule
+    ``day`` is how many days are between two, and ``minute`` says which: it is counted from the
+    beginning of 1970, and less than so many days.
     """
 
     period: str
@@ -36,6 +40,10 @@ class Rule:
         """Raise InvalidValue for what is no rule."""
         if self.period not in PERIODS:
             raise InvalidValue("period", f"is one of {', '.join(PERIODS)}")
+        if self.period == "custom":
+            if not 1 <= self.day <= DAYS_MAX or not 0 <= self.minute < self.day * 1_440:
+                raise InvalidValue("days", f"is from 1 to {DAYS_MAX}")
+            return
         low, high = {"daily": (0, 0), "weekly": (1, 7), "monthly": (1, 31)}[self.period]
         if not low <= self.day <= high:
             raise InvalidValue("day", "is a day of the week, or 1 to 31 of a month")
@@ -44,12 +52,16 @@ class Rule:
 
     def next_due(self, after_s: float) -> int:
         """The first due moment after ``after_s``."""
+        if self.period == "custom":
+            return self._last_custom(after_s) + self.day * 86_400
         day = _day(after_s)
         due = self._due_of(day)
         return due if due > after_s else self._due_of(self._step(day, 1))
 
     def last_due(self, until_s: float) -> int:
         """The last due moment at or before ``until_s``."""
+        if self.period == "custom":
+            return self._last_custom(until_s)
         day = _day(until_s)
         due = self._due_of(day)
         return due if due <= until_s else self._due_of(self._step(day, -1))
@@ -57,12 +69,17 @@ class Rule:
     def name_of(self, due_s: int) -> str:
         """The period of a due moment: ``2026-11-28``, ``2026-W48`` or ``2026-11``."""
         day = _day(due_s)
-        if self.period == "daily":
+        if self.period in ("daily", "custom"):
             return day.isoformat()
         if self.period == "monthly":
             return f"{day.year:04d}-{day.month:02d}"
         year, week, _ = day.isocalendar()
         return f"{year:04d}-W{week:02d}"
+
+    def _last_custom(self, until_s: float) -> int:
+        until = int(min(max(until_s, _FIRST_S), _LAST_S) // 1)
+        cycle_s, first_s = self.day * 86_400, self.minute * 60
+        return (until - first_s) // cycle_s * cycle_s + first_s
 
     def _due_of(self, day: date) -> int:
         """The due moment of the period that ``day`` is in."""
@@ -81,6 +98,13 @@ class Rule:
             return day + timedelta(days=7 * by)
         first = day.replace(day=1)
         return first + timedelta(days=31) if by > 0 else first - timedelta(days=1)
+
+
+def every(days: int, day: date, minute: int) -> Rule:
+    """Each ``days`` days, and on ``day`` too."""
+    if not 1 <= days <= DAYS_MAX:
+        raise InvalidValue("days", f"is from 1 to {DAYS_MAX}")
+    return Rule("custom", days, (day - _EPOCH.date()).days % days * 1_440 + minute)
 
 
 def _day(at_s: float) -> date:

@@ -68,6 +68,10 @@ KINDS = {
     "count-set-aside": Kind(
         "printer counted far more than was analysed", "charged as analysed", is_conflict=True
     ),
+    "unknown-users-many": Kind(
+        "hours in which more unknown people printed than are made users",
+        "their jobs were held",
+    ),
     "beyond-reservation": Kind(
         "more pages than were reserved", "all of them charged", is_conflict=True
     ),

@@ -10,6 +10,7 @@ import attrs
 from papercutd.domain.chain import Mark, Position
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import SessionRef
+from papercutd.domain.pricing import page_e4
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
 from papercutd.faces.provider import OPEN_PAGES_MAX, answered, make_welcome
@@ -272,8 +273,14 @@ class DeviceFace:
         self, session: Session, conversation: _Conversation, message: messages.Accounts
     ) -> Any:
         devices = self._service.devices
-        devices.visit(message.login, conversation.device)
-        found = await devices.accounts(message.find, message.after, PAGE_ACCOUNTS + 1)
+        visit = devices.visit(message.login, conversation.device)
+        try:
+            found = await devices.accounts(
+                visit, message.find, message.pin, message.after, PAGE_ACCOUNTS + 1
+            )
+        except LockedOut as locked:
+            left = {"retry_after_s": round(locked.left_s, 1)}
+            raise Refusal(Code.LOCKED_OUT, left) from None
         return messages.AccountList(
             accounts=[
                 messages.ChargeableAccount(id, name, self._available(purse))
@@ -298,14 +305,13 @@ class DeviceFace:
             conversation.asker, visit, wish, self._stopper(session)
         )
         job, _, step = started.key.partition("/")
-        lines = started.decision.lines
         return messages.Started(
             granted=started.decision.allowed,
             job=job,
             step=step,
             grant=started.grant,
             pages=started.pages,
-            unit_e4=lines[0].unit_e4 if lines else 0,
+            unit_e4=page_e4(started.decision.lines),
             reason=started.decision.reason.value,
         )
 

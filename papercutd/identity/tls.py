@@ -7,7 +7,7 @@ server (design 4.10).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,6 +76,13 @@ class Credentials:
         return x509.load_pem_x509_certificate(self.chain_pem)
 
 
+@attrs.frozen
+class Trusted:
+    """The CA of an installation, for who has no certificate of it: people's clients."""
+
+    ca_pem: bytes
+
+
 def _alarm(why: str) -> None:
     _log.error("certificate alarm: {why}", why=why)
 
@@ -92,9 +99,12 @@ def new_context() -> SSL.Context:
     return context
 
 
-def make_context(credentials: Credentials) -> SSL.Context:
-    """A TLS 1.3 context showing ``credentials``."""
+def make_context(credentials: Credentials | Trusted) -> SSL.Context:
+    """A TLS 1.3 context showing ``credentials``; nothing where they are only trusted."""
     context = new_context()
+    if isinstance(credentials, Trusted):
+        _trust(context, credentials.ca_pem)
+        return context
     try:
         certificate, *between = x509.load_pem_x509_certificates(credentials.chain_pem)
         context.use_certificate(certificate)
@@ -103,18 +113,22 @@ def make_context(credentials: Credentials) -> SSL.Context:
         key = serialization.load_pem_private_key(credentials.key_pem, None)
         context.use_privatekey(key)  # type: ignore[arg-type]
         context.check_privatekey()
-        anchors = x509.load_pem_x509_certificates(credentials.ca_pem)
+        _trust(context, credentials.ca_pem)
     except (SSL.Error, ValueError, TypeError):
         raise ConfigError(
             ["identity: key.pem, chain.pem and ca.pem do not belong together: join again"]
         ) from None
+    return context
+
+
+def _trust(context: SSL.Context, ca_pem: bytes) -> None:
+    """Raises ValueError for what is no PEM of certificates."""
     store = context.get_cert_store()
     assert store is not None
-    for ca in anchors:
+    for ca in x509.load_pem_x509_certificates(ca_pem):
         store.add_cert(crypto.X509.from_cryptography(ca))
     # The installation's CA is the anchor, whether or not it stands under another.
     store.set_flags(PARTIAL_CHAIN)
-    return context
 
 
 def _verifier(
@@ -219,12 +233,16 @@ class WebTls:
     """One port for browsers and for parts of the installation, told apart by the name asked for.
 
     Who asks for ``INSTALLATION_NAME`` is shown the installation's certificate and has to
-    show one of its own; everybody else is shown ``web`` and asked for nothing.
+    show one of its own; of ``others`` each has its own context; everybody else is shown
+    ``web`` and asked for nothing.
     """
 
-    def __init__(self, web: Shown, installation: ServerTls) -> None:
+    def __init__(
+        self, web: Shown, installation: ServerTls, others: Mapping[str, ServerTls] | None = None
+    ) -> None:
+        """``others``: by the name asked for."""
         self._web = web
-        self._installation = installation
+        self._by_name = {INSTALLATION_NAME: installation, **(others or {})}
         self._prepared: SSL.Context | None = None
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
@@ -235,12 +253,14 @@ class WebTls:
         return SSL.Connection(self._prepared, None)
 
     def _choose(self, connection: SSL.Connection) -> None:
-        if connection.get_servername() != INSTALLATION_NAME.encode():
+        asked = (connection.get_servername() or b"").decode("ascii", "replace")
+        chosen = self._by_name.get(asked)
+        if chosen is None:
             return
-        connection.set_context(self._installation.context)
+        connection.set_context(chosen.context)
         # The context chosen brings its certificate along, not what it demands.
-        assert self._installation.verify is not None
-        connection.set_verify(DEMAND, self._installation.verify)
+        if chosen.verify is not None:
+            connection.set_verify(DEMAND, chosen.verify)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -249,7 +269,7 @@ class ClientTls:
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: Credentials | Trusted,
         role: str,
         name: str,
         *,
@@ -265,7 +285,7 @@ class ClientTls:
         self._verify = _verifier(enforce_dates, alarm, _is_identity(role, name, revocations))
         self.use(credentials)
 
-    def use(self, credentials: Credentials) -> None:
+    def use(self, credentials: Credentials | Trusted) -> None:
         """Show these from the next connection on."""
         self._context = make_context(credentials)
         self._context.set_verify(SSL.VERIFY_PEER, self._verify)
@@ -282,7 +302,15 @@ class ClientTls:
 class PinnedTls:
     """Accepts the one public key that a join token names: checked inside the handshake."""
 
-    def __init__(self, pin: str, pin_of: Callable[[x509.Certificate], str]) -> None:
+    def __init__(
+        self,
+        pin: str,
+        pin_of: Callable[[x509.Certificate], str],
+        *,
+        server_name: str = "",
+        alpn: Sequence[bytes] = (),
+    ) -> None:
+        self._server_name = server_name.encode()
         #: A server showed the key: only then can anything have been sent.
         self.was_shown = False
         #: A server showed another key.
@@ -301,9 +329,14 @@ class PinnedTls:
             return True
 
         self._context.set_verify(SSL.VERIFY_PEER, verify)
+        if alpn:
+            self._context.set_alpn_protos(list(alpn))
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        return SSL.Connection(self._context, None)
+        connection = SSL.Connection(self._context, None)
+        if self._server_name:
+            connection.set_tlsext_host_name(self._server_name)
+        return connection
 
 
 class Revocations:

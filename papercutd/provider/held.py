@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from twisted.internet.interfaces import IReactorTime
 
+from papercutd.domain.account_choice import ASKED
 from papercutd.provider.journal import Job
 from protocols.provider import messages
 
@@ -21,11 +22,16 @@ class HeldJobs:
         self._tell = tell
         self._jobs: dict[str, Job] = {}
         self._changed: dict[str, Job | None] = {}
+        #: Called with each job that is held from now on.
+        self.on_put: Callable[[Job], None] = lambda job: None
+        #: The settings of a printer.
+        self.setting_of: Callable[[int], messages.PrinterSetting | None] = lambda printer: None
 
     def put(self, job: Job) -> None:
         """It is held from now on."""
         self._jobs[job.job] = job
         self._note(job.job, job)
+        self.on_put(job)
 
     def take(self, job: str) -> Job | None:
         """It is held no more: whoever takes it is the only one to go on with it."""
@@ -44,7 +50,7 @@ class HeldJobs:
         number = 0
         while True:
             listed, waiting = waiting[:PAGE_JOBS], waiting[PAGE_JOBS:]
-            jobs = [announced(self._jobs[job]) for job in listed if job in self._jobs]
+            jobs = [self._announced(self._jobs[job]) for job in listed if job in self._jobs]
             yield messages.Held(page=number, last=not waiting, jobs=jobs)
             if not waiting:
                 return
@@ -62,13 +68,16 @@ class HeldJobs:
             page = {name: changed[name] for name in names[start : start + PAGE_JOBS]}
             self._tell(
                 messages.HeldChanged(
-                    jobs=[announced(job) for job in page.values() if job is not None],
+                    jobs=[self._announced(job) for job in page.values() if job is not None],
                     gone=[name for name, job in page.items() if job is None],
                 )
             )
 
+    def _announced(self, job: Job) -> messages.HeldJob:
+        return announced(job, self.setting_of(job.printer))
 
-def announced(job: Job) -> messages.HeldJob:
+
+def announced(job: Job, setting: messages.PrinterSetting | None = None) -> messages.HeldJob:
     """A held job as servers list it."""
     document, decision = job.document, job.decision
     return messages.HeldJob(
@@ -84,4 +93,13 @@ def announced(job: Job) -> messages.HeldJob:
         duplex=job.duplex,
         amount_e4=None if decision is None else decision.amount_e4,
         held_at=job.held_at,
+        printer_name="" if setting is None else setting.name[:255],
+        choice_due_at=job.choice_due_at or _deleted_at(job, setting),
     )
+
+
+def _deleted_at(job: Job, setting: messages.PrinterSetting | None) -> float:
+    """When a job that waits for its person is deleted; 0: it does not wait for them."""
+    if job.reason not in ASKED or setting is None:
+        return 0.0
+    return job.held_at + setting.held_max_s

@@ -41,6 +41,7 @@ _COLUMNS = (
     *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
     *("document", "decision", "decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
     *("phase", "release", "target", "held_at", "grey", "account"),
+    *("chosen", "unanswered", "choice_due_at", "comment"),
 )
 
 
@@ -106,6 +107,14 @@ class Job:
     grey: bool = False
     #: The shared account that its release chose; None: the person's own.
     account: int | None = None
+    #: Its person was asked, and has said so: the account stands for every later step.
+    chosen: bool = False
+    #: They have not: its step is decided by the policy.
+    unanswered: bool = False
+    #: Until when they are waited for, by the wall clock; 0: they are not.
+    choice_due_at: float = 0.0
+    #: With ``chosen``: what they said of it.
+    comment: str = ""
 
     @property
     def to_be_printed(self) -> Document | None:
@@ -269,14 +278,17 @@ class ProviderJournal(AskerJournal):
         self, job: str, document: Document, phase: str, step: int
     ) -> Deferred[None]:
         """Both at once, where nobody is promised anything between them."""
-        return self._write_all(_analysed(job, document), _asked(job, phase, step, False))
+        return self._write_all(_analysed(job, document), _asked(job, phase, step))
 
-    def asked(self, job: str, phase: str, step: int, grey: bool = False) -> Deferred[None]:
+    def asked(
+        self, job: str, phase: str, step: int, grey: bool = False, unanswered: bool = False
+    ) -> Deferred[None]:
         """The key (job, phase-step) is about to be asked; why it was held before stays known.
 
-        ``grey``: of what is printed where it goes nothing has colour.
+        ``grey``: of what is printed where it goes nothing has colour. ``unanswered``: its person
+        was asked.
         """
-        return self._write_all(_asked(job, phase, step, grey))
+        return self._write_all(_asked(job, phase, step, grey, unanswered))
 
     def decided(self, job: Job, decision: Decision | None, giver: str) -> Deferred[None]:
         """The decision taken, whole, and who gave it; None: nobody could be asked (tracker).
@@ -309,6 +321,7 @@ class ProviderJournal(AskerJournal):
                 decider=giver,
                 reason="" if decision is None else decision.reason.value,
                 decided_at=self._wall_s(),
+                choice_due_at=job.choice_due_at,
                 **({} if allowed else {"held_at": job.held_at or self._wall_s()}),
             )
             if job.release and allowed:
@@ -332,7 +345,8 @@ class ProviderJournal(AskerJournal):
 
         def hold(connection: Connection, number: int) -> None:
             held_at = job.held_at or self._wall_s()
-            _set(connection, job.job, state="held", reason=reason, held_at=held_at)
+            columns = {"state": "held", "reason": reason, "held_at": held_at, "decision": None}
+            _set(connection, job.job, **columns, choice_due_at=job.choice_due_at)
             if job.release:
                 _hold_again(connection, job)
                 _answer(connection, job.release, answer, decision)
@@ -349,10 +363,13 @@ class ProviderJournal(AskerJournal):
         copies: int | None = None,
         duplex: bool | None = None,
         account: int | None = None,
+        chosen: bool = False,
+        comment: str = "",
     ) -> Deferred[Claim]:
         """Compare and set: a held job belongs to ``release`` from now on (design 4.7).
 
-        Copies and sides are as submitted where None. The step is the next.
+        Copies and sides are as submitted where None. The step is the next. ``chosen``: the
+        account is its person's answer.
         """
 
         def begin(connection: Connection, held: Job, number: int) -> Claim:
@@ -372,6 +389,9 @@ class ProviderJournal(AskerJournal):
                 document=document,
                 decision=None,
                 account=account,
+                chosen=chosen,
+                unanswered=False,
+                comment=comment,
             )
             _set(
                 connection,
@@ -384,6 +404,9 @@ class ProviderJournal(AskerJournal):
                 document=_ENCODE(document),
                 decision=None,
                 account=account,
+                chosen=int(chosen),
+                unanswered=0,
+                comment=comment,
             )
             connection.execute(
                 "INSERT INTO release (id, job, printer, written_at) VALUES (?, ?, ?, ?)",
@@ -869,11 +892,14 @@ def _analysed(job: str, document: Document) -> _Record:
     )
 
 
-def _asked(job: str, phase: str, step: int, grey: bool) -> _Record:
+def _asked(
+    job: str, phase: str, step: int, grey: bool = False, unanswered: bool = False
+) -> _Record:
+    columns = {"grey": int(grey), "unanswered": int(unanswered)}
     return _Record(
         "asked",
         {"job": job, "phase": phase, "step": step},
-        lambda c, n: _set(c, job, state="asked", phase=phase, step=step, grey=int(grey)),
+        lambda c, n: _set(c, job, state="asked", phase=phase, step=step, **columns),
     )
 
 
@@ -894,7 +920,8 @@ def read_jobs(connection: Connection, condition: str, *values: object) -> list[J
         found = dict(zip(_COLUMNS, row, strict=True))
         found["duplex"] = bool(found["duplex"])
         found["assumed"] = bool(found["assumed"])
-        found["grey"] = bool(found["grey"])
+        for name in ("grey", "chosen", "unanswered"):
+            found[name] = bool(found[name])
         if found["spooled"] is not None:
             found["spooled"] = _SPOOLED(found["spooled"])
         if found["document"] is not None:
@@ -941,12 +968,16 @@ def held_again(job: Job) -> Job:
     document = job.document
     if document is not None:
         document = attrs.evolve(document, copies=job.copies, duplex=job.duplex)
-    return attrs.evolve(job, release="", target=0, document=document, grey=False, account=None)
+    # What its person answered stands; what was taken at a printer does not.
+    account = job.account if job.chosen else None
+    return attrs.evolve(job, release="", target=0, document=document, grey=False, account=account)
 
 
 def _hold_again(connection: Connection, job: Job) -> None:
-    document = _ENCODE(held_again(job).document)
-    _set(connection, job.job, release="", target=0, document=document, grey=0, account=None)
+    again = held_again(job)
+    document = _ENCODE(again.document)
+    columns = {"release": "", "target": 0, "document": document, "grey": 0}
+    _set(connection, job.job, **columns, account=again.account)
 
 
 def _read_claim(connection: Connection, release: str, job: str, printer: int) -> Claim:

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from papercutd.domain.account_choice import ASKED
 from papercutd.domain.chain import Position
 from papercutd.domain.decision import APPLICATION, SOFT_REASONS, Decision, Reason, Verdict
 from papercutd.domain.document import Document
@@ -22,6 +23,7 @@ from papercutd.errors import InvalidValue, NotFound, Starting, StorageClosed, St
 from papercutd.provider.adapters import Adapter, Outcome
 from papercutd.provider.asking import Answer, Asking
 from papercutd.provider.asking import Outcome as Asked
+from papercutd.provider.choices import Choices
 from papercutd.provider.held import HeldJobs
 from papercutd.provider.journal import POSITION, Job, ProviderJournal, held_again
 from papercutd.provider.lost_keys import Fate, LostKeys
@@ -168,6 +170,9 @@ class PrintProvider:
         self.on_revoked: Callable[[Sequence[str]], None] = lambda serials: None
         self._watchers: dict[str, list[Callable[[Job], None]]] = {}
         self._held = HeldJobs(env.clock, self._tell_held)
+        self._held.setting_of = self._setting
+        self._choices = Choices(env, self._held, self._choice_timeout_s, self._go_on_unanswered)
+        self._held.on_put = self._choices.watch
         self._releases = Releases(
             *(env, journal, self._held, self._durably, self._setting),
             *(self._begin_release, self._discarded),
@@ -255,6 +260,7 @@ class PrintProvider:
             self._site_changes.release()
 
     async def stop(self) -> None:
+        self._choices.stop()
         for server in list(self.servers.values()):
             await server.stop()
         await self.tasks.stop()
@@ -354,9 +360,19 @@ class PrintProvider:
         if held is not None:
             # One that could not be looked into is looked into first.
             state = "received" if held.document is None else "asked"
-            again = attrs.evolve(held, state=state, phase="submit", step=held.step + 1)
-            self._take_up(attrs.evolve(again, decision=None))
+            self._take_next_step(attrs.evolve(held, state=state))
         return held is not None
+
+    def _take_next_step(self, held: Job, unanswered: bool = False) -> None:
+        # The policy was asked, and has not answered.
+        unanswered = unanswered or (held.unanswered and held.decision is None)
+        again = attrs.evolve(held, phase="submit", step=held.step + 1, unanswered=unanswered)
+        self._take_up(attrs.evolve(again, decision=None))
+
+    def _go_on_unanswered(self, held: Job) -> None:
+        """Its person has not said who pays; or has, and no server has heard it."""
+        asked = attrs.evolve(held, state="asked", choice_due_at=0.0)
+        self._take_next_step(asked, unanswered=not held.chosen)
 
     async def release(self, job: str, printer: str, **settings: Any) -> ReleaseAnswer:
         """Print a held job by an administrator's word, at ``printer``, else at its own.
@@ -477,12 +493,17 @@ class PrintProvider:
             # A relay may have become possible.
             self.servers["application"].settle()
         for job in self._held.all():
-            if job.reason == Reason.UNREACHABLE.value or (
-                role == "application"
-                and job.decider not in (APPLICATION, TRACKER)
-                and job.reason in _ASK_CENTRE_AGAIN
-                and role in self.servers
-                and self.servers[role].server.is_usable
+            is_unheard = job.reason in ASKED and job.decision is None
+            if (
+                is_unheard
+                or job.reason == Reason.UNREACHABLE.value
+                or (
+                    role == "application"
+                    and job.decider not in (APPLICATION, TRACKER)
+                    and job.reason in _ASK_CENTRE_AGAIN
+                    and role in self.servers
+                    and self.servers[role].server.is_usable
+                )
             ):
                 self.retry(job.job)
 
@@ -536,7 +557,7 @@ class PrintProvider:
         try:
             if is_resumed and job.state == "asked" and job.release:
                 # Who stood at the printer is gone: held again (4.7).
-                await self._hold(job, Reason.RELEASE.value, "unanswered")
+                await self._hold(job, self._choices.reason_of(job), "unanswered")
             else:
                 await self._go_on(job)
         except Canceled as canceled:
@@ -596,7 +617,7 @@ class PrintProvider:
         self._check_canceled(job)
         if is_grey is None:
             # It could not be let through to the printer now either.
-            return await self._keep_held(job, Reason.RELEASE.value, "unanswered")
+            return await self._keep_held(job, self._choices.reason_of(job), "unanswered")
         return await self._ask(attrs.evolve(job, grey=is_grey))
 
     def _check_canceled(self, job: Job) -> None:
@@ -612,6 +633,7 @@ class PrintProvider:
 
     async def _keep_held(self, job: Job, reason: str, answer: str = "", decider: str = "") -> Job:
         """Held in the journal; ``answer`` is what a release under way is told."""
+        job = attrs.evolve(job, choice_due_at=self._choices.due_again_at(job, reason))
         await self._durably(self._journal.held, job, reason, answer)
         return self._changed(
             attrs.evolve(
@@ -644,7 +666,8 @@ class PrintProvider:
                 facts = job.job, job.document, job.phase, job.step
                 await self._durably(self._journal.analysed_and_asked, *facts)
             else:
-                await self._durably(self._journal.asked, job.job, job.phase, job.step, job.grey)
+                facts_of_step = job.job, job.phase, job.step, job.grey, job.unanswered
+                await self._durably(self._journal.asked, *facts_of_step)
             job = self._changed(attrs.evolve(job, state="asked"))
             await self._asked_at_once.acquire()
             try:
@@ -674,6 +697,8 @@ class PrintProvider:
             host=job.host,
             account=job.account,
             submitted_at=job.submitted_at,
+            chosen=job.chosen,
+            unanswered=job.unanswered,
         )
 
     def _asking(self, job: Job) -> Deferred[Answer]:
@@ -701,6 +726,8 @@ class PrintProvider:
             at_once = self._at_once(job, answer.decision)
             if at_once is not None:
                 return await self._take_at_once(at_once, answer, began)
+            due_at = self._choices.due_at(job, answer.decision)
+            job = attrs.evolve(job, choice_due_at=due_at)
             await self._durably(self._journal.decided, job, answer.decision, answer.giver)
             waited_ms = (self._env.now() - began) * 1000
             allowed = answer.decision.allowed
@@ -802,6 +829,9 @@ class PrintProvider:
                 return setting
         return None
 
+    def _choice_timeout_s(self) -> float:
+        return 300 if self.config is None else self.config.account_choice_timeout_s
+
     def _uri_of(self, printer: int) -> str:
         setting = self._setting(printer)
         return "" if setting is None else setting.uri
@@ -827,6 +857,7 @@ class PrintProvider:
             title=job.title,
             host=job.host,
             completed_at=self._env.wall_s(),
+            comment=job.comment,
         )
         target = APPLICATION if job.decider == TRACKER else job.decider
         if job.decider == TRACKER and self._when_alone(job.printer) == "print-unlogged":

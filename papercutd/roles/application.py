@@ -30,6 +30,13 @@ from papercutd.identity.renewal import NodeIdentity, Renewer
 from papercutd.identity.signing import Signer
 from papercutd.identity.tls import Credentials, Revocations, identifier
 from papercutd.identity.verifiers import ArgonVerifiers
+from papercutd.roles.clients import (
+    client_face,
+    client_operations,
+    client_sessions,
+    give_tokens,
+    with_clients,
+)
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
@@ -52,6 +59,7 @@ from papercutd.roles.verifying import BooksVerifier
 from papercutd.services.administration import ApplicationOperations
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.auditing import audited
+from papercutd.services.client_places import ApplicationPlaces
 from papercutd.services.reports import Monthly
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
@@ -151,6 +159,7 @@ class ApplicationRole:
         if server is not None:
             for sessions in (server.providers, server.sites, server.device_sessions):
                 sessions.end_all(Code.UNAVAILABLE)
+            server.clients.end_all(Code.UNAVAILABLE)
 
     async def _close(self) -> None:
         assert self._store is not None
@@ -245,10 +254,14 @@ class ApplicationRole:
         server.on_settings = together(provider_face.push_settings, device_face.push_settings)
         face: ServerHandler = LinksFace({"provider": provider_face, "site": site_face})
         devices_face: ServerHandler = device_face
+        give_tokens(server.clients, env, identity, self._revocations)
+        clients_face: ServerHandler = client_face(env, server, NAME, identity)
         several = self._several
         if several is not None:
             face = Gated(several.gate, several.servers, face)
             devices_face = Gated(several.gate, several.device_servers, devices_face)
+            # Clients know several addresses themselves: none of them is of a port for links.
+            clients_face = Gated(several.gate, list, clients_face)
         links = SessionServerFactory(LINKS, env.clock, face, identifier(self._revocations))
         # There the handshake lets dates pass, for renewal: the session does not.
         over_https = SessionServerFactory(
@@ -260,7 +273,7 @@ class ApplicationRole:
         plain.listen(
             *(self._listeners, listen, make_web(env, operations.health), provider_face),
         )
-        listen_https(
+        https = listen_https(
             listeners=self._listeners,
             listen=listen,
             clock=self._reactor,
@@ -268,7 +281,10 @@ class ApplicationRole:
             identity=identity,
             web=make_web(env, operations.health, joining, pages=self._add_pages),
             links=over_https,
+            clients=client_sessions(env, clients_face),
         )
+        places = server.clients.places = ApplicationPlaces(env, store)
+        places.own = (listen.host or listen.interface, https)
         devices = SessionServerFactory(
             DEVICE, env.clock, devices_face, identifier(self._revocations)
         )
@@ -283,6 +299,7 @@ class ApplicationRole:
             done = with_others(done, several)
         told = with_certificate(plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, store, self._listeners, self._reactor)
+        told = with_clients(told, server.clients, client_operations(env, server, places, identity))
         self._listeners.unix(self._data.control_socket, ControlFactory(audited(told, store, env)))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -12,6 +12,7 @@ from papercutd.identity.switch import ProtocolSwitch
 from papercutd.identity.tls import LINK_PROTOCOL, ServerTls, WebTls
 from papercutd.identity.web_certificate import WebCertificate
 from papercutd.roles.common import Listeners
+from protocols.client.spec import CLIENT_NAME, CLIENT_PROTOCOL
 
 ShownToBrowsers = WebCertificate | ServerTls
 
@@ -45,11 +46,15 @@ def listen_https(
     identity: NodeIdentity,
     web: Any,
     links: Any,
+    clients: Any,
 ) -> int:
-    """``web`` for browsers, ``links`` for those who prove an identity; the port's number.
+    """``web`` for browsers, ``links`` for those who prove an identity, ``clients`` for people's
+    own, who prove nothing before they log in; the port's number.
 
     Dates end no handshake here, or nobody could renew late: what is asked looks at them.
     """
     installation = identity.server_tls(alpn=(LINK_PROTOCOL, b"http/1.1"))
-    switch = ProtocolSwitch(clock, web, {LINK_PROTOCOL: links})
-    return listeners.tcp(listen.interface, listen.https, switch, WebTls(shown, installation))
+    for_clients = identity.server_tls(demand=False, alpn=(CLIENT_PROTOCOL,))
+    switch = ProtocolSwitch(clock, web, {LINK_PROTOCOL: links, CLIENT_PROTOCOL: clients})
+    tls = WebTls(shown, installation, {CLIENT_NAME: for_clients})
+    return listeners.tcp(listen.interface, listen.https, switch, tls)

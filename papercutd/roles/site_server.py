@@ -21,6 +21,7 @@ from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.tls import Revocations, identifier
 from papercutd.identity.verifiers import ArgonVerifiers
 from papercutd.roles.application import end_revoked
+from papercutd.roles.clients import client_face, client_sessions, give_tokens, with_clients
 from papercutd.roles.common import (
     DataDirectory,
     Listeners,
@@ -40,6 +41,7 @@ from papercutd.roles.stores import database_of, open_site, salvage
 from papercutd.roles.verifying import BooksVerifier
 from papercutd.roles.ways import application_endpoint, asking_renewer
 from papercutd.services.administration import SiteOperations
+from papercutd.services.client_places import FixedPlaces
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
 from papercutd.storage.anchor import ANCHOR, Anchor, FileOnDisk
@@ -170,7 +172,9 @@ class SiteRole:
         web = make_web(env, operations.health, state=lambda: server.state)
         self._plain.listen(self._listeners, listen, web, face)
         shown = shown_to_browsers(env, self._config.web, self._identity, self._listeners)
-        listen_https(
+        give_tokens(server.clients, env, self._identity, self._revocations)
+        clients = client_face(env, server, self._name, self._identity)
+        https = listen_https(
             listeners=self._listeners,
             listen=listen,
             clock=self._reactor,
@@ -178,6 +182,12 @@ class SiteRole:
             identity=self._identity,
             web=web,
             links=links,
+            clients=client_sessions(env, clients),
+        )
+        centre = self._config.application
+        server.clients.places = FixedPlaces(
+            ("application", "application", centre.host, centre.https),
+            ("site", self._name, listen.host or listen.interface, https),
         )
         devices = SessionServerFactory(
             DEVICE, env.clock, device_face, identifier(self._revocations)
@@ -186,13 +196,13 @@ class SiteRole:
             listen.interface, listen.devices, devices, self._identity.server_tls()
         )
         server.device_address = (listen.host or listen.interface, port)
-        centre = self._config.application
         server.application_devices = (centre.host, centre.devices)
         done = operations.all() | backups(
             env, self._reactor, "site", self._identity, self._database
         )
         told = with_certificate(self._plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, self._store, self._listeners, self._reactor)
+        told = with_clients(told, server.clients)
         self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),

@@ -23,6 +23,7 @@ from papercutd.identity.renewal import NodeIdentity
 from papercutd.identity.signing import Signer
 from papercutd.identity.tls import Revocations, identifier
 from papercutd.identity.verifiers import Verifiers
+from papercutd.roles.clients import client_sessions
 from papercutd.roles.common import DataDirectory, Listeners
 from papercutd.roles.https import listen_https, pin_shown, shown_to_browsers
 from papercutd.roles.several import Several
@@ -99,6 +100,7 @@ class Standby:
             identity=identity,
             web=self._web(joining),
             links=links,
+            clients=client_sessions(env, Gated(several.gate, list)),
         )
         devices = SessionServerFactory(
             DEVICE, env.clock, Gated(several.gate, several.device_servers), identifier(revocations)

@@ -29,6 +29,11 @@ from papercutd.services.import_operations import ImportOperations
 from papercutd.services.job_log_operations import JobLogOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
+from papercutd.services.new_user_operations import (
+    NewUserOperations,
+    names_of_groups,
+    unknown_users_check,
+)
 from papercutd.services.operation import Operation, Progress, interruptible, take, uninterrupted
 from papercutd.services.parked_operations import ParkedOperations, parked_of_site
 from papercutd.services.peer_versions import refused_by, versions_check, versions_status
@@ -45,6 +50,7 @@ from papercutd.services.reports import ReportOperations
 from papercutd.services.reserved_operations import ReservedOperations
 from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
+from papercutd.services.shared_account_operations import SharedAccountOperations
 from papercutd.services.site_server import SiteServer
 from papercutd.services.site_voucher_operations import SiteVoucherOperations
 from papercutd.services.statements import Statements
@@ -62,6 +68,8 @@ from protocols.errors import SessionLost
 #: long what was sent may take.
 TOLD_LOOK_S, TOLD_LOOKS = 0.1, 50
 TOLD_S = 0.5
+#: Ports at which others reach a site.
+_SITE_PORTS = ("port", "device_port", "https_port")
 VerifyBooks = Callable[[Progress], Awaitable[list[str]]]
 MakeToken = Callable[[str, str], Awaitable[str]]
 
@@ -129,8 +137,6 @@ class StoreOperations:
             "device.add": self.device_add,
             "device.set": self.device_set,
             "device.list": self.device_list,
-            "account.add": self.account_add,
-            "account.list": self.account_list,
             "printer.list": self.printer_list,
             **ParkedOperations(self.store).all(),
             "verify": self.verify,
@@ -141,6 +147,7 @@ class StoreOperations:
             **AllowanceOperations(self.store).all(),
             **PurseOperations(self.store).all(),
             **QuotaOperations(self.store).all(),
+            **NewUserOperations(self.store).all(),
             **AdjustOperations(self.store).all(),
             **RefundOperations(self.store).all(),
             **PriceFileOperations(self.store).all(),
@@ -150,29 +157,39 @@ class StoreOperations:
             **JobLogOperations(self.store).all(),
             **TransactionOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
+            **SharedAccountOperations(self.store, self.imports).all(),
             **UserOperations(self.store, self.user_show).all(),
             **({} if self.imports is None else self.imports.all()),
         }
 
     async def user_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Add a user with a personal account."""
+        """Add a user with a personal account; what is not given is as the rules for new users
+        say."""
+        restricted = arguments.get("restricted")
         given = take(
-            arguments,
+            {k: v for k, v in arguments.items() if k != "restricted"},
             "name",
             full_name="",
-            balance="0",
-            overdraft="0",
-            restricted=True,
+            balance=None,
+            overdraft=None,
+            groups=[],
             administrator=False,
             until="never",
             now=False,
         )
+        if restricted is not None and not isinstance(restricted, bool):
+            raise InvalidValue("restricted", "is yes or no")
+        amounts = {
+            f"{field}_e4": parse_money_e4(field, given[field])
+            for field in ("balance", "overdraft")
+            if given[field] is not None
+        }
         user = await self.store.add_user(
             given["name"],
             full_name=given["full_name"],
-            balance_e4=parse_amount_e4(given["balance"], field="balance"),
-            overdraft_e4=parse_amount_e4(given["overdraft"], field="overdraft"),
-            restricted=given["restricted"],
+            **amounts,
+            restricted=restricted,
+            groups=names_of_groups(given["groups"]),
             administrator=given["administrator"],
             expires_at=parse_until(given["until"]),
             now=given["now"],
@@ -236,8 +253,9 @@ class StoreOperations:
             {
                 "name": user["name"],
                 "full_name": user.get("full_name", ""),
-                "restricted": user.get("restricted", True),
+                "restricted": user.get("restricted"),
                 "source": user.get("source", "import"),
+                "groups": names_of_groups(list(user.get("groups", ()))),
             }
             for user in given["users"]
         ]
@@ -262,16 +280,18 @@ class StoreOperations:
 
     async def site_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add a site."""
-        given = take(arguments, "name", host="", port=9195, device_port=9193)
+        given = take(arguments, "name", host="", port=9195, device_port=9193, https_port=9192)
         site = await self.store.add_site(given["name"], given["host"], given["port"])
-        if given["device_port"] != 9193:
-            await self.store.set_site(given["name"], {"device_port": given["device_port"]})
+        usual = {"device_port": 9193, "https_port": 9192}
+        ports = {name: given[name] for name in usual if given[name] != usual[name]}
+        if ports:
+            await self.store.set_site(given["name"], ports)
         return {"site": site, "name": given["name"]}
 
     async def site_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Change a site: its address, its policy while cut, its cap for each user."""
         deny = arguments.get("deny_beyond_cap")
-        ports = {k: v for k, v in arguments.items() if k in ("port", "device_port")}
+        ports = {k: v for k, v in arguments.items() if k in _SITE_PORTS}
         given = take(
             {k: v for k, v in arguments.items() if k not in (*ports, "deny_beyond_cap")},
             "name",
@@ -425,18 +445,6 @@ class StoreOperations:
         columns = {k: v for k, v in given.items() if k != "name" and v is not None}
         await self.store.set_device(given["name"], columns)
         return {"name": given["name"], **columns}
-
-    async def account_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Add a shared account."""
-        given = take(arguments, "name", balance="0", restricted=True)
-        balance_e4 = parse_amount_e4(given["balance"], field="balance")
-        account = await self.store.add_account(given["name"], balance_e4, given["restricted"])
-        return {"account": account, "name": given["name"]}
-
-    async def account_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Shared accounts, at most 500."""
-        take(arguments)
-        return [_shown(row) for row in await self.store.list_accounts()]
 
     async def device_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All devices."""
@@ -628,6 +636,7 @@ class ApplicationOperations(StoreOperations):
             {"name": "parked", "ok": found["parked"] == 0, "detail": str(found["parked"])},
             lost_edits_check(found["lost_edits"]),
             {"name": "quotas", "ok": not waiting, "detail": ", ".join(waiting)},
+            unknown_users_check((await self.store.new_users.unknown()).is_alarmed),
             versions_check(*self._registries()),
             *self._lockouts.checks(self._fighting()),
         ]

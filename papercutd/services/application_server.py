@@ -18,10 +18,12 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.admission import Turns
 from papercutd.services.change_feed import ChangeFeed
+from papercutd.services.clients import make_clients
 from papercutd.services.devices import Devices
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.lockouts import Lockouts
+from papercutd.services.questions import Questions
 from papercutd.services.quotas import Quotas
 from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.runs import Runs
@@ -49,7 +51,7 @@ JOURNALS_WAITING_MAX = 62
 JOURNAL_RETRY_AFTER_S = 2.0
 #: A change of these reaches providers as CONFIG.
 SETTINGS_TABLES = frozenset(
-    {"printer", "provider", "site", "price", "stream", "revocation", "device"}
+    {"printer", "provider", "site", "price", "stream", "revocation", "device", "site_policy"}
 )
 
 
@@ -74,11 +76,13 @@ class ApplicationServer:
         self.store = store
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
+        self.questions = Questions(env, self.held)
         self.device_sessions = Sessions(env)
         self.tasks = Tasks()
         self.lockouts = Lockouts(env, store, self.tasks)
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
+        self.clients = make_clients(env, store, self, self.questions)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         self.sites = Sessions(env)
@@ -125,6 +129,7 @@ class ApplicationServer:
     async def stop(self) -> None:
         """End the sessions and what is under way; the store stays open."""
         self.quotas.stop()
+        self.clients.stop()
         if self._unseen.running:
             self._unseen.stop()
         self.providers.end_all(Code.UNAVAILABLE)
@@ -143,6 +148,7 @@ class ApplicationServer:
         self.feed.committed(change)
         self.on_change(change)
         self.lockouts.applied(change.rows)
+        self.clients.changed(change.rows)
         if is_new_timeline:
             self.snapshots.begin_timeline(change.position.timeline)
             _log.error(
@@ -189,7 +195,9 @@ class ApplicationServer:
         while True:
             answer = await self.store.authorize(asker, request, may_recall)
             if isinstance(answer, Decision):
-                return answer
+                self.clients.decided(request, answer)
+                asks = self.questions.asking(answer)
+                return answer if asks is answer.ask else attrs.evolve(answer, ask=asks)
             # Two jobs of one person recall what each of them lacks: when both are in, the
             # second may lack what the first has taken.
             left_s = RECALL_S - (self.env.now() - began)
@@ -197,6 +205,7 @@ class ApplicationServer:
 
     async def complete(self, asker: SessionRef, completion: Completion) -> Receipt:
         receipt = await self.store.complete(asker, completion)
+        self.clients.completed(completion, receipt)
         # It is on the disk, and so is all before it: the newest position has it too.
         return attrs.evolve(receipt, position=self.position)
 

@@ -31,6 +31,8 @@ READS = frozenset(
         *("user.export", "user.list", "user.show", "verify", "verify.signed"),
         *("account.transactions", "user.transactions", "job-log", "explain", "price.test"),
         *("price.export", "purse.list", "refund.list", "voucher.list", "voucher.show"),
+        *("account.show", "account.export", "client.show"),
+        *("new-user-rule.list", "unknown-users.show", "unknown-users.list"),
     )
 )
 #: Arguments that name the object of an operation, beside its word before the dot.

@@ -107,8 +107,7 @@ class Devices:
         """
         if shown.method not in device.logins:
             raise Rejected("not-allowed")
-        with self._by_device.trying(device.name):
-            person = await self._known(device, shown)
+        person = await self.prove(shown, self._by_device, device.name)
         if person.disabled:
             raise Rejected("closed")
         # Only who knows the password learns that it does not count here now.
@@ -149,10 +148,38 @@ class Devices:
         if found is not None:
             self._touch(found)
 
-    async def accounts(self, find: str, after: str, count_max: int) -> list[tuple[int, str, Purse]]:
-        """Shared accounts that may be charged: (id, name, purse), by name."""
-        found = await self._store.shared_accounts(find, after, count_max)
+    async def accounts(
+        self, visit: Visit, find: str, pin: str, after: str, count_max: int
+    ) -> list[tuple[int, str, Purse]]:
+        """Shared accounts that this person may charge: (id, name, purse), by name.
+
+        With ``pin`` the one of that PIN alone; one that finds none counts as a failed log-in.
+        Raises LockedOut, Rejected ``busy``.
+        """
+        user = visit.person.user
+        if pin:
+            found = await self._by_pin(visit, pin)
+        else:
+            found = await self._store.shared_accounts(user, find, after, count_max)
         return [(id, name, await self._store.purse(id)) for id, name in found]
+
+    async def _by_pin(self, visit: Visit, pin: str) -> list[tuple[int, str]]:
+        person, device = visit.person, visit.device.name
+        left_s = self._server.lockouts.left_s({person.user, *person.users})
+        if left_s > 0:
+            raise LockedOut(left_s)
+        name = _user_key(person.name)
+        with self._by_device.trying(device), self._by_user.trying(name):
+            try:
+                found = await self._store.account_by_pin(person.user, pin)
+            except InvalidValue:
+                found = []
+            if not found:
+                self._by_device.failed(device)
+                failures = self._by_user.failed(name)
+                if failures:
+                    await self._server.lockouts.lock_out(person.user, failures)
+            return found
 
     async def link(self, visit: Visit, card: str) -> str:
         """Link a card to who is logged in by password: ``linked``, ``claimed`` or ``already``.
@@ -251,15 +278,19 @@ class Devices:
         return listed
 
     def _is_theirs(self, visit: Visit, job: provider.HeldJob) -> bool:
-        if job.user is not None:
-            return job.user == visit.person.user or job.user in visit.person.users
-        name = fold_user_name(job.user_name)
-        return name == fold_user_name(visit.person.name) or name in visit.person.names
+        return is_theirs(visit.person, job)
 
     # Who it is.
 
-    async def _known(self, device: Device, shown: Credentials) -> Login:
-        """Who proved to be whom; a failure is counted."""
+    async def prove(self, shown: Credentials, by_place: Attempts, place: str) -> Login:
+        """Who proved to be whom; a failure is counted, of the person and at ``place``.
+
+        Raises LockedOut or Rejected. At devices and elsewhere: a guess counts everywhere.
+        """
+        with by_place.trying(place):
+            return await self._known(shown, by_place, place)
+
+    async def _known(self, shown: Credentials, by_place: Attempts, place: str) -> Login:
         person = await self._find(shown)
         if person is not None:
             left_s = self._server.lockouts.left_s({person.user, *person.users})
@@ -275,7 +306,7 @@ class Devices:
                 # As long as it takes for somebody known.
                 await self._verifiers.matches("", shown.password or shown.pin)
             failures = self._by_user.failed(name)
-            self._by_device.failed(device.name)
+            by_place.failed(place)
             if failures and person is not None:
                 # Durable before the answer: a restart lets nobody guess on.
                 await self._server.lockouts.lock_out(person.user, failures)
@@ -310,6 +341,14 @@ class Devices:
         self._visits.pop(visit.id, None)
         if visit.timer is not None and visit.timer.active():
             visit.timer.cancel()
+
+
+def is_theirs(person: Login, job: provider.HeldJob) -> bool:
+    """Whether a held job is this person's."""
+    if job.user is not None:
+        return job.user == person.user or job.user in person.users
+    name = fold_user_name(job.user_name)
+    return name == fold_user_name(person.name) or name in person.names
 
 
 #: Begins the name under which a known user's failures are counted.

@@ -55,6 +55,8 @@ class HeldJobs:
         self._recent: OrderedDict[str, Listed] = OrderedDict()
         #: Called with a provider's name when its jobs changed.
         self.on_change: Callable[[str], None] = lambda provider: None
+        #: Called with a job as it was told of before and as it is now; None: it is not held.
+        self.on_told: Callable[[Listed | None, Listed | None], None] = lambda former, now: None
 
     # What owners say.
 
@@ -68,17 +70,24 @@ class HeldJobs:
         owner.pages += 1
         self._add(owner.incoming, page.jobs)
         if page.last:
+            former = owner.jobs
             owner.jobs, owner.incoming = owner.incoming, None
+            self._compare(provider, former, owner.jobs)
             self.on_change(provider)
 
     def changed(self, provider: str, change: messages.HeldChanged) -> None:
         """Jobs held from now on, and held no more; also of a list that is coming in."""
         owner = self._owners.setdefault(provider, _Owner())
+        named = [*(job.job for job in change.jobs), *change.gone]
+        former = {name: owner.jobs[name] for name in named if name in owner.jobs}
         for jobs in (owner.jobs, owner.incoming):
             if jobs is not None:
                 self._add(jobs, change.jobs)
                 for job in change.gone:
                     jobs.pop(job, None)
+        self._compare(
+            provider, former, {name: owner.jobs[name] for name in named if name in owner.jobs}
+        )
         self.on_change(provider)
 
     def released(self, answer: messages.Released) -> None:
@@ -89,7 +98,21 @@ class HeldJobs:
 
     def forget(self, provider: str) -> None:
         """The provider was removed."""
-        self._owners.pop(provider, None)
+        owner = self._owners.pop(provider, None)
+        if owner is not None:
+            self._compare(provider, owner.jobs, {})
+
+    def _compare(
+        self,
+        provider: str,
+        former: dict[str, messages.HeldJob],
+        now: dict[str, messages.HeldJob],
+    ) -> None:
+        for name in dict.fromkeys((*former, *now)):
+            was, job = former.get(name), now.get(name)
+            if was != job:
+                told = [None if one is None else Listed(provider, one) for one in (was, job)]
+                self.on_told(*told)
 
     # What people ask.
 
@@ -117,17 +140,18 @@ class HeldJobs:
         copies: int | None = None,
         duplex: bool | None = None,
         account: int | None = None,
+        chosen: bool = False,
+        comment: str = "",
     ) -> Deferred[messages.Released]:
         """Ask the owner to print a job; fails with Rejected ``unreachable`` or ``timeout``.
 
-        After ``timeout`` it may still print: the same ``release`` asked again tells.
+        After ``timeout`` it may still print: the same ``release`` asked again tells. ``chosen``:
+        the account is its person's answer to a question, ``comment`` what they said of it.
         """
         job = listed.job
         self._remember(release, listed)
-        return self._ask(
-            listed.provider,
-            messages.Release(release, job.job, printer, job.user_name, copies, duplex, account),
-        )
+        of_person = job.user_name, copies, duplex, account, chosen, comment
+        return self._ask(listed.provider, messages.Release(release, job.job, printer, *of_person))
 
     def discard(self, release: str, listed: Listed) -> Deferred[messages.Released]:
         """Ask the owner to delete a job; fails as ``release`` does."""

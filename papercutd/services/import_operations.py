@@ -19,6 +19,7 @@ from papercutd.domain.import_lines import Line, LineReader
 from papercutd.environment import Environment
 from papercutd.errors import DomainError, InvalidValue, Rejected, StorageClosed, StorageFull
 from papercutd.identity.verifiers import Verifiers
+from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.engine import DatabaseFailed
 from papercutd.storage.imports import (
@@ -40,7 +41,9 @@ REJECTED_MAX = 10_000
 
 
 @attrs.define
-class _Counts:
+class Counts:
+    """What became of the lines."""
+
     added: int = 0
     changed: int = 0
     same: int = 0
@@ -85,14 +88,20 @@ class ImportOperations:
     def all(self) -> dict[str, Operation]:
         return {"user.import-file": self.import_file, "user.export": self.export}
 
+    def new_id(self) -> str:
+        """Of an import that begins."""
+        return self._env.new_id()
+
     async def import_file(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add and change users as a file on this machine says; with ``check`` nothing changes."""
         given = take(
             arguments,
             "path",
             **{"format": "users", "encoding": "utf-8", "check": False},
-            **{"skip_rejected": False, "keep_balances": False, "now": False},
+            **{"skip_rejected": False, "keep_balances": False, "now": False, "groups": []},
         )
+        groups = names_of_groups(given["groups"])
+        await self._store.new_users.check_groups(groups)
         if given["format"] not in FORMATS:
             raise InvalidValue("format", f"is one of {', '.join(FORMATS)}")
         reader = LineReader(given["encoding"])
@@ -100,7 +109,7 @@ class ImportOperations:
             raise Rejected("busy", "another import is under way")
         self._is_busy = True
         try:
-            with _open(given["path"]) as file:
+            with open_file(given["path"]) as file:
                 return await self._import(given, reader, file, progress)
         finally:
             self._is_busy = False
@@ -118,11 +127,11 @@ class ImportOperations:
         try:
             for id, state in await self._people.waiting_imports():
                 if state == "applying":
-                    counts = _Counts()
-                    await self._apply(id, counts, 0, lambda figures: None)
+                    counts = Counts()
+                    await self.apply(id, counts, 0, lambda figures: None)
                     _log.info("an import that was interrupted is finished: {counts}", counts=counts)
                 else:
-                    await self._forget(id)
+                    await self.forget(id)
         except (StorageFull, StorageClosed):
             # The next start goes on.
             return
@@ -131,41 +140,49 @@ class ImportOperations:
         self, given: dict[str, Any], reader: LineReader, file: BinaryIO, progress: Progress
     ) -> dict[str, Any]:
         format = FORMATS[given["format"]]
-        settings = ImportSettings(given["keep_balances"], given["now"], format.is_of_cards)
-        counts, rows, id = _Counts(), RowReader(format), self._env.new_id()
+        settings = ImportSettings(
+            given["keep_balances"], given["now"], format.is_of_cards, tuple(given["groups"])
+        )
+        counts, rows, id = Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
+        aside: list[WaitingLine] = []
         if not given["check"]:
             await self._people.begin_import(id, format.name, settings)
         try:
-            for part in _parts(file, reader):
+            for part in file_parts(file, reader):
                 lines += len(part)
                 if lines > ROWS_MAX:
                     raise InvalidValue("file", f"has more than {ROWS_MAX} lines")
                 users = _read(rows, part, counts)
                 good = await self._plan(users, settings, counts)
                 if not given["check"]:
-                    await self._people.put_aside(id, [await self._proved(p) for p in good])
+                    aside += [await self._proved(p) for p in good]
                     put += len(good)
+                    # A commit for each part that is read would be most of the work.
+                    while len(aside) >= AT_ONCE_MAX:
+                        await self._people.put_aside(id, aside[:AT_ONCE_MAX])
+                        del aside[:AT_ONCE_MAX]
                 done = {"bytes": file.tell(), "of": size, "rejected": len(counts.rejected)}
                 progress({"doing": "checking", "lines": lines, **done})
+            await self._people.put_aside(id, aside)
         except BaseException:
             if not given["check"]:
-                await self._forget(id)
+                await self.forget(id)
             raise
         is_taken = not counts.rejected or given["skip_rejected"]
         if given["check"]:
-            return _told(given, reader, lines, counts, is_taken)
+            return told(given, reader, lines, counts, is_taken)
         if not is_taken:
-            await self._forget(id)
+            await self.forget(id)
             counts.added = counts.changed = counts.same = 0
-            return _told(given, reader, lines, counts, False)
+            return told(given, reader, lines, counts, False)
         await self._people.begin_applying(id)
         counts.added = counts.changed = counts.same = 0
-        await self._apply(id, counts, put, progress)
-        return _told(given, reader, lines, counts, True)
+        await self.apply(id, counts, put, progress)
+        return told(given, reader, lines, counts, True)
 
     async def _plan(
-        self, users: list[ImportedUser], settings: ImportSettings, counts: _Counts
+        self, users: list[ImportedUser], settings: ImportSettings, counts: Counts
     ) -> list[Plan]:
         good = []
         plans = await self._people.plan_import(users, settings) if users else []
@@ -206,7 +223,8 @@ class ImportOperations:
                 line = attrs.evolve(line, pin_verifier=made)
         return line
 
-    async def _apply(self, id: str, counts: _Counts, of: int, progress: Progress) -> None:
+    async def apply(self, id: str, counts: Counts, of: int, progress: Progress) -> None:
+        """All that waits of an import, in pieces."""
         one_by_one = 0
         while True:
             try:
@@ -227,19 +245,22 @@ class ImportOperations:
             if piece.is_done:
                 return
 
-    async def _forget(self, id: str) -> None:
+    async def forget(self, id: str) -> None:
+        """What waits of it is not to be."""
         while not await self._people.forget_import(id):
             pass
 
 
-def _open(path: str) -> BinaryIO:
+def open_file(path: str) -> BinaryIO:
+    """Raises InvalidValue."""
     try:
         return open(path, "rb")
     except OSError as error:
         raise InvalidValue("path", f"cannot be read by the server: {error.strerror}") from None
 
 
-def _parts(file: BinaryIO, reader: LineReader) -> Iterator[list[Line]]:
+def file_parts(file: BinaryIO, reader: LineReader) -> Iterator[list[Line]]:
+    """The lines of ``file``, some at a time."""
     while data := file.read(_READ_BYTES):
         yield from _slices(list(reader.feed(data)))
     yield from _slices(list(reader.finish()))
@@ -249,7 +270,7 @@ def _slices(lines: list[Line]) -> Iterator[list[Line]]:
     return (lines[at : at + AT_ONCE_MAX] for at in range(0, len(lines), AT_ONCE_MAX))
 
 
-def _read(rows: RowReader, part: list[Line], counts: _Counts) -> list[ImportedUser]:
+def _read(rows: RowReader, part: list[Line], counts: Counts) -> list[ImportedUser]:
     users = []
     for line in part:
         if line.problem:
@@ -262,10 +283,13 @@ def _read(rows: RowReader, part: list[Line], counts: _Counts) -> list[ImportedUs
     return users
 
 
-def _told(
-    given: dict[str, Any], reader: LineReader, lines: int, counts: _Counts, is_ok: bool
+def told(
+    given: dict[str, Any], reader: LineReader, lines: int, counts: Counts, is_ok: bool
 ) -> dict[str, Any]:
+    """The result of an import."""
     warnings = [] if reader.is_whole else ["the last line has no end: is the file whole?"]
+    if not counts.rejected and not counts.added + counts.changed + counts.same:
+        warnings.append("the file holds no line with a user")
     return {
         "ok": is_ok,
         "changed_nothing": bool(given["check"]) or not is_ok,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from papercutd.domain.account_mode import Mode, show_mode
 from papercutd.domain.money import show_amount
 from papercutd.domain.policy import (
     ANY,
+    EVERYWHERE_ONLY,
+    NEEDED_FOR,
     SITE_ONLY,
     Effective,
     Knob,
@@ -19,6 +22,7 @@ from papercutd.domain.policy import (
     resolve,
 )
 from papercutd.domain.policy_words import find_knob, parse_value, show_time, show_value
+from papercutd.domain.unknown_users import needs_of
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.site_server import SiteServer
@@ -92,7 +96,11 @@ class PolicyOperations:
                 raise InvalidValue(knob.value, "is not a text")
             if knob in SITE_ONLY and group != ANY:
                 raise InvalidValue(knob.value, "is of a site as a whole: leave the group away")
-            rules.append(Rule(knob.value, parse_value(knob, text, shared), site, group))
+            if knob in EVERYWHERE_ONLY and site != ANY:
+                raise InvalidValue(knob.value, "is the same everywhere: leave the site away")
+            value = parse_value(knob, text, shared)
+            needs = NEEDED_FOR.get(knob, "") or needs_of(knob.value, value)
+            rules.append(Rule(knob.value, value, site, group, needs))
         await self._store.change_rules(set=rules)
         return {
             "set": [_rule_shown(view, rule) for rule in rules],
@@ -203,11 +211,18 @@ def _shown(view: RuleView, site: str, effective: Effective) -> dict[str, Any]:
         "stale_after": show_time(effective.stale_after_s),
         "passwords": "until-stale" if effective.passwords else "never",
         "account": account,
+        "account_mode": _mode_shown(view, effective),
+        "account_choice_timeout": show_time(effective.choice_timeout_s),
         "unknown_users": effective.unknown_users.value,
         "alarm_total_e4": effective.alarm_total_e4,
         "alarm_age": show_time(effective.alarm_age_s),
         "not_understood": ", ".join(sorted(effective.unevaluable)) or None,
     }
+
+
+def _mode_shown(view: RuleView, effective: Effective) -> str:
+    mode = effective.account_mode or Mode()
+    return show_mode(mode.text, view.shared_accounts)
 
 
 def _bound_shown(bound: int | None) -> dict[str, Any]:

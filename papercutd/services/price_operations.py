@@ -66,10 +66,10 @@ class QuoteOperations:
         document = Document(groups, given["copies"], given["duplex"], given["format"])
         if not groups or not is_believed(document):
             raise InvalidValue("pages", "are none, or more than can be printed at all")
-        return await self._store.quote(document, given["user"], given["printer"])
+        return await self._store.quote(document, *(given[name] for name in _WHO))
 
 
-_WHO = {"user": "", "printer": ""}
+_WHO = {"user": "", "printer": "", "account": ""}
 
 
 def _group(row: Any) -> PageGroup:

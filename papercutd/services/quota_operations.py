@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from papercutd.domain.money import parse_amount_e4
-from papercutd.domain.schedule import DAYS, Rule
+from papercutd.domain.schedule import DAYS, DAYS_MAX, Rule, every
+from papercutd.domain.user_fields import parse_money_e4
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.quotas import run_due
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.schedules import RESTRICTED, Schedule, of_account
 
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,22 +29,43 @@ class QuotaOperations:
             "quota.add": self.add,
             "quota.list": self.list,
             "quota.show": self.show,
+            "quota.set": self.set,
             "quota.remove": self.remove,
             "quota.run": self.run,
         }
 
     async def add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A new quota; its first run is the first that is due from now on."""
+        days = arguments.get("days")
         given = take(
-            arguments, *("name", "amount", "period"), day="", time="00:00", cap=None, purse=""
+            {k: v for k, v in arguments.items() if k != "days"},
+            *("name", "amount", "period"),
+            **{
+                "day": "",
+                "time": "00:00",
+                "cap": None,
+                "account": None,
+                "first": None,
+                "purse": "",
+            },
         )
-        cap = given["cap"]
+        cap, account = given["cap"], given["account"]
+        if given["period"] == "custom":
+            rule = parse_custom(days, given["first"], given["day"], given["time"])
+        elif days is not None or given["first"] is not None:
+            raise InvalidValue("days", "and first are of a custom quota")
+        else:
+            rule = parse_rule(given["period"], given["day"], given["time"])
+        whom = RESTRICTED
+        if account is not None:
+            whom = of_account(await self._store.shared_account(account))
         schedule = Schedule(
             given["name"],
-            parse_amount_e4(given["amount"]),
-            parse_rule(given["period"], given["day"], given["time"]),
-            None if cap is None else parse_amount_e4(cap, field="cap"),
-            purse=given["purse"],
+            parse_money_e4("amount", given["amount"]),
+            rule,
+            None if cap is None else parse_money_e4("cap", cap),
+            whom,
+            given["purse"],
         )
         await self._store.add_quota(schedule)
         return _shown(await self._store.quota(schedule.name))
@@ -57,6 +78,19 @@ class QuotaOperations:
     async def show(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """One quota with its last runs."""
         return _shown(await self._store.quota(take(arguments, "name")["name"]))
+
+    async def set(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Other figures of a quota, from its next run on; not while one is under way."""
+        given = take(arguments, "name", amount=None, cap=None)
+        amount, cap = given["amount"], given["cap"]
+        if amount is None and cap is None:
+            raise InvalidValue("name", "is all that was given: say an amount or a cap")
+        await self._store.change_quota(
+            given["name"],
+            None if amount is None else parse_money_e4("amount", amount),
+            cap if cap in (None, "none") else parse_money_e4("cap", cap),
+        )
+        return _shown(await self._store.quota(given["name"]))
 
     async def remove(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A quota has no more runs; what it credited stays."""
@@ -100,19 +134,34 @@ def parse_rule(period: str, day: str, time: str) -> Rule:
     return rule
 
 
+def parse_custom(days: Any, first: str | None, day: str, time: str) -> Rule:
+    """Every so many days, from the day ``first`` on; raises InvalidValue."""
+    if day:
+        raise InvalidValue("day", "is of a week or a month: say first of a custom quota")
+    if type(days) is not int:
+        raise InvalidValue("days", f"is a number from 1 to {DAYS_MAX}: every how many")
+    try:
+        begin = _EPOCH.date() if first is None else date.fromisoformat(first)
+    except ValueError:
+        raise InvalidValue("first", "is a day such as 2027-01-31") from None
+    return every(days, begin, parse_rule("daily", "", time).minute)
+
+
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """With moments as text, and the rule in words."""
     day = {
         "daily": "",
-        "weekly": f" on {DAYS[row['day'] - 1]}",
+        "weekly": f" on {DAYS[row['day'] % 8 - 1]}",
         "monthly": f" on day {row['day']}",
+        "custom": f", every {row['day']} days",
     }[row["period"]]
+    minute = row["minute"] % 1_440
     shown = {
         "name": row["name"],
         "amount_e4": row["amount_e4"],
         "cap_e4": row["cap_e4"],
-        "when": f"{row['period']}{day} at {row['minute'] // 60:02d}:{row['minute'] % 60:02d} UTC",
-        "whom": row["whom"],
+        "when": f"{row['period']}{day} at {minute // 60:02d}:{minute % 60:02d} UTC",
+        "whom": row["whom"] if row["account"] is None else f"account {row['account']}",
         "purse": row["purse"],
         "next_run": _moment(row["next_at"]),
         "last_run": _moment(row["ran_at"]) if row["ran_at"] else None,

@@ -21,12 +21,14 @@ from papercutd.identity.verifiers import NoVerifiers, Verifiers
 from papercutd.points import passing
 from papercutd.services import wire
 from papercutd.services.application_server import SETTINGS_TABLES, UNSEEN_INTERVAL_S
+from papercutd.services.clients import make_clients
 from papercutd.services.devices import Devices
 from papercutd.services.drill import Drill
 from papercutd.services.freshness import Freshness
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.lockouts import Lockouts
+from papercutd.services.questions import Questions
 from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
@@ -86,11 +88,13 @@ class SiteServer:
         self.settings_in_force = settings
         self.providers = Sessions(env)
         self.held = HeldJobs(env, self.providers)
+        self.questions = Questions(env, self.held)
         self.device_sessions = Sessions(env)
         self.tasks = Tasks()
         self.lockouts = Lockouts(env, store, self.tasks, lambda: self.uplink.journal_grew())
         self.devices = Devices(env, store, self, verifiers or NoVerifiers())
         self.runs = Runs(env, store, self)
+        self.clients = make_clients(env, store, self, self.questions)
         #: Host and port that devices are told for this server.
         self.device_address: tuple[str, int] | None = None
         #: The same of the application server.
@@ -122,6 +126,11 @@ class SiteServer:
     def is_cut(self) -> bool:
         """The application server is not asked: this site decides."""
         return self.link.suspect or self.link.session is None
+
+    @property
+    def is_alone(self) -> bool:
+        """Nobody can be asked but here: cut, or rehearsing it."""
+        return self.is_cut or self.drill.is_on
 
     @property
     def state(self) -> str:
@@ -156,6 +165,7 @@ class SiteServer:
         if self._next_repair is not None and self._next_repair.active():
             self._next_repair.cancel()
         self._end_askers()
+        self.clients.stop()
         await self.drill.stop()
         await self.link.stop()
         await self.freshness.stop()
@@ -195,6 +205,15 @@ class SiteServer:
 
     async def authorize(self, asker: SessionRef, request: Request) -> Decision:
         """The answer to a key: the stored one, the application server's, or our own."""
+        answer = await self._answer(asker, request)
+        self.clients.decided(request, answer)
+        asks = self.questions.asking(answer)
+        if asks is False and answer.decider == self.decider and not self.is_alone:
+            # The application server hears of the job as well, and who has a client there is asked.
+            asks = True
+        return answer if asks is answer.ask else attrs.evolve(answer, ask=asks)
+
+    async def _answer(self, asker: SessionRef, request: Request) -> Decision:
         stored = await self.store.stored(asker, request)
         if stored is not None:
             return stored
@@ -208,8 +227,8 @@ class SiteServer:
         """In a drill: our own answer, but nobody is refused because of a rehearsal."""
         try:
             own = await self.store.decide(asker, request, soft=False)
-            if own.allowed or own.reason is Reason.RELEASE:
-                # A queue that holds every job would hold it online too.
+            if own.allowed or own.reason is Reason.RELEASE or own.ask is not None:
+                # What waits for its person would wait online too.
                 return own if own.allowed else await self._decide(asker, request)
             await self.drill.forward_first()
             answer = await self._forward(asker, request)
@@ -321,6 +340,7 @@ class SiteServer:
         except StorageFull:
             self.drill.end("full-disk")
             raise
+        self.clients.completed(completion, receipt)
         self.uplink.journal_grew()
         return receipt
 
@@ -388,6 +408,7 @@ class SiteServer:
         self.on_rows(rows)
         self.policy.applied(rows)
         self.lockouts.applied(rows)
+        self.clients.changed(rows)
         if any(row[0] in ("site", "site_policy", "group_member") for row in rows):
             self.tasks.spawn(self._give_back_unneeded(), "giving back allowances")
         if any(row[0] in SETTINGS_TABLES and row[0] != "stream" for row in rows) or any(

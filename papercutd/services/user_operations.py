@@ -35,12 +35,17 @@ class UserOperations:
         }
 
     async def set(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Change what is named of a user; everything else stays."""
+        """Change what is named of a user; everything else stays.
+
+        With ``group`` in place of the name: the account mode of everybody in it.
+        """
+        if arguments.get("group") is not None:
+            return await self._set_group(arguments, progress)
         restricted = arguments.get("restricted")
         given = take(
             {k: v for k, v in arguments.items() if k != "restricted"},
             "name",
-            **dict.fromkeys(("full_name", "overdraft", "until", *DETAILS)),
+            **dict.fromkeys(("full_name", "overdraft", "until", "account_mode", "group", *DETAILS)),
         )
         settings: dict[str, Any] = {k: given[k] for k in DETAILS if given[k] is not None}
         if given["full_name"] is not None:
@@ -49,6 +54,8 @@ class UserOperations:
             settings["overdraft_e4"] = parse_money_e4("overdraft", given["overdraft"])
         if given["until"] is not None:
             settings["expires_at"] = parse_until(given["until"])
+        if given["account_mode"] is not None:
+            settings["account_mode"] = given["account_mode"]
         if restricted is not None:
             if not isinstance(restricted, bool):
                 raise InvalidValue("restricted", "is yes or no")
@@ -57,6 +64,18 @@ class UserOperations:
             raise InvalidValue("name", "is all that was given: say what to change")
         await self._store.people.set_user(given["name"], settings)
         return await self._show({"name": given["name"]}, progress)
+
+    async def _set_group(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        given = take(arguments, "group", "account_mode")
+        changed, after = 0, None
+        while True:
+            count, after = await self._store.people.set_account_modes(
+                given["group"], given["account_mode"], after or 0
+            )
+            changed += count
+            progress({"changed": changed})
+            if after is None:
+                return {"group": given["group"], "changed": changed}
 
     async def disable(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A user prints no more, and keeps name, money and history."""

@@ -98,6 +98,7 @@ def decision_in(decision: common.Decision) -> Decision:
         position=decision.position,
         allowance=decision.allowance,
         promise=decision.promise,
+        ask=decision.ask,
     )
 
 
@@ -114,6 +115,7 @@ def decision_out(decision: Decision) -> common.Decision:
         position=decision.position,
         allowance=decision.allowance,
         promise=decision.promise,
+        ask=decision.ask,
     )
 
 
@@ -131,6 +133,8 @@ def request_in(message: messages.Authorize, provider: str) -> Request:
         host=message.host,
         account=message.account,
         submitted_at=message.submitted_at,
+        chosen=message.chosen,
+        unanswered=message.unanswered,
     )
 
 
@@ -149,6 +153,8 @@ def request_out(request: Request, provider: str = "", hedged: bool = False) -> m
         account=request.account,
         submitted_at=request.submitted_at,
         provider=provider,
+        chosen=request.chosen,
+        unanswered=request.unanswered,
     )
 
 
@@ -170,6 +176,7 @@ def completion_in(message: messages.Complete, provider: str) -> Completion:
         title=message.title,
         host=message.host,
         completed_at=message.completed_at,
+        comment=message.comment,
     )
 
 
@@ -191,6 +198,7 @@ def completion_out(completion: Completion) -> messages.Complete:
         title=completion.title,
         host=completion.host,
         completed_at=completion.completed_at,
+        comment=completion.comment,
     )
 
 
@@ -248,6 +256,7 @@ def config_out(
             revoked=settings.revoked,
             page=number,
             last=number == len(pages) - 1,
+            account_choice_timeout_s=settings.account_choice_timeout_s,
         )
         for number, printers in enumerate(pages)
     ]

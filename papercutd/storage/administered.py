@@ -25,16 +25,16 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.explaining import read_explanation
 from papercutd.storage.listings import Row
 from papercutd.storage.merging import Merging, read_uncollected
+from papercutd.storage.new_users import existing_groups
 from papercutd.storage.price_drafts import find_prices, read_draft
 from papercutd.storage.purses import find_kind
+from papercutd.storage.quota_lists import read_schedule, read_schedules, read_waiting
 from papercutd.storage.quoting import read_quote
 from papercutd.storage.schedules import (
     QuotaPiece,
     Schedule,
     Schedules,
-    read_schedule,
-    read_schedules,
-    read_waiting,
+    find_shared,
 )
 from papercutd.storage.seals import one_moment
 from papercutd.storage.statement import make_statement
@@ -77,13 +77,17 @@ class AdministeredStore:
         )
 
     def import_users(self, users: Sequence[Mapping[str, Any]]) -> Deferred[int]:
-        """Add those who are not there yet, all or nobody; how many."""
+        """Add those who are not there yet, all or nobody; how many.
+
+        Each is put into those of its ``groups`` that there are.
+        """
 
         def add(connection: Connection) -> int:
             added = 0
             for user in users:
                 if self.directory.find_person(connection, user["name"]) is None:
                     fields = {k: v for k, v in user.items() if k != "name"}
+                    fields["groups"] = existing_groups(connection, user.get("groups", ()))
                     entry = self.admin_entry()
                     self.directory.add_user(connection, user["name"], entry=entry, **fields)
                     added += 1
@@ -191,11 +195,13 @@ class AdministeredStore:
         """How the charges that ``word`` names came about; raises NotFound."""
         return self.read(lambda c: read_explanation(c, word))
 
-    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]:
+    def quote(
+        self, document: Document, user: str, printer: str, account: str = ""
+    ) -> Deferred[Row]:
         """What ``document`` would cost now; raises NotFound, Rejected ``unavailable``."""
         now, who = self._wall_s(), (user, printer)
         return self.read(
-            lambda c: read_quote(c, self.directory, self.accounts, document, *who, now)
+            lambda c: read_quote(c, self.directory, self.accounts, document, *who, now, account)
         )
 
     def id_of(self, kind: str, name: str) -> Deferred[int]:
@@ -245,17 +251,6 @@ class AdministeredStore:
         """Columns among site, printer, functions, logins, idle_s."""
         return self.write(lambda c: self.directory.set_device(c, name, columns))
 
-    def add_account(self, name: str, balance_e4: int, restricted: bool) -> Deferred[int]:
-        """A shared account; raises AlreadyExists, InvalidValue."""
-        entry = self.admin_entry("opening balance")
-        return self.write(
-            lambda c: self.directory.add_account(c, name, balance_e4, restricted, entry)
-        )
-
-    def list_accounts(self) -> Deferred[list[Row]]:
-        """Shared accounts, at most 500, by name."""
-        return self.read(listings.read_shared_accounts)
-
     def devices(self) -> Deferred[list[Row]]:
         return self.read(listings.read_devices)
 
@@ -299,6 +294,16 @@ class AdministeredStore:
     def add_quota(self, schedule: Schedule) -> Deferred[int]:
         """Raises InvalidValue, AlreadyExists."""
         return self.write(lambda c: self.schedules.add(c, schedule, self._wall_s()))
+
+    def shared_account(self, name: str) -> Deferred[int]:
+        """The id of an open one; raises NotFound."""
+        return self.read(lambda c: find_shared(c, name))
+
+    def change_quota(
+        self, name: str, amount_e4: int | None, cap_e4: int | str | None
+    ) -> Deferred[None]:
+        """As Schedules.change; raises NotFound, InvalidValue."""
+        return self.write(lambda c: self.schedules.change(c, name, amount_e4, cap_e4))
 
     def remove_quota(self, name: str) -> Deferred[None]:
         """No more runs; raises NotFound, and InvalidValue while one is under way."""

@@ -58,6 +58,7 @@ from papercutd.storage.merging import Merging
 from papercutd.storage.money_store import MoneyStore
 from papercutd.storage.monthly_report import MonthlyStore
 from papercutd.storage.needs import read_lacking
+from papercutd.storage.new_user_store import NewUserStore
 from papercutd.storage.parked import Retried, read_parked, retry_parked
 from papercutd.storage.people import (
     Device,
@@ -66,10 +67,10 @@ from papercutd.storage.people import (
     find_by_name,
     find_device,
     find_notices,
-    find_shared_accounts,
     read_secret,
 )
 from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.policies import read_choice_timeout_s
 from papercutd.storage.purse_store import PurseStore
 from papercutd.storage.purses_shown import shown_at_centre
 from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
@@ -77,6 +78,8 @@ from papercutd.storage.rule_store import RuleStore
 from papercutd.storage.schedules import Schedules
 from papercutd.storage.scope import check_spoken_for
 from papercutd.storage.seals import one_moment
+from papercutd.storage.shared_access import find_by_pin, find_shared_accounts
+from papercutd.storage.shared_account_store import SharedAccountStore
 from papercutd.storage.site_scopes import (
     EVERYBODY,
     SiteScope,
@@ -150,6 +153,8 @@ class ApplicationStore(AdministeredStore):
         self.audit = AuditStore(self, writer, log, self.directory)
         self.rules = RuleStore(self, log, self.directory, wall_s)
         self.people = PeopleStore(self, log, self.directory, self.charging, wall_s)
+        self.shared = SharedAccountStore(self, log, self.directory, wall_s)
+        self.new_users = NewUserStore(self, log, self.directory, self.charging.unknown, wall_s)
         self.schedules = Schedules(log, self.accounts)
         self.money = MoneyStore(self, log, wall_s)
         self.purses = PurseStore(self, log)
@@ -555,9 +560,14 @@ class ApplicationStore(AdministeredStore):
         return self.read(lambda c: read_secret(c, "", name))
 
     def shared_accounts(
-        self, find: str, after: str, count_max: int
+        self, user: int, find: str, after: str, count_max: int
     ) -> Deferred[list[tuple[int, str]]]:
-        return self.read(lambda c: find_shared_accounts(c, "", find, after, count_max))
+        now = self._wall_s()
+        return self.read(lambda c: find_shared_accounts(c, "", user, find, after, count_max, now))
+
+    def account_by_pin(self, user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+        now = self._wall_s()
+        return self.read(lambda c: find_by_pin(c, "", user, pin, now))
 
     def _settle_run(self, connection: Connection, completion: Completion) -> None:
         self.charging.complete(connection, completion, Source(completion.provider))
@@ -656,4 +666,5 @@ def read_provider_settings(connection: Connection, name: str) -> ProviderSetting
                 " ORDER BY issued_at DESC LIMIT 500"
             )
         ],
+        account_choice_timeout_s=read_choice_timeout_s(connection, "", site),
     )

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import attrs
 import msgspec
 
+from papercutd.domain.account_choice import Settled
 from papercutd.domain.decision import APPLICATION, Decision, Reason, Verdict
 from papercutd.domain.document import (
     ONE_PAGE,
@@ -29,6 +30,7 @@ from papercutd.domain.job import (
     device_owner,
     is_run,
 )
+from papercutd.domain.policy import UnknownUsers
 from papercutd.domain.pricing import (
     Dearest,
     PriceLine,
@@ -36,25 +38,31 @@ from papercutd.domain.pricing import (
     are_possible,
     exceed,
     fit_lines,
+    markup_rate,
     reprice_pages,
     total_e4,
     total_pages,
+    with_markup,
 )
 from papercutd.domain.site_scope import Owner
 from papercutd.errors import Rejected
 from papercutd.storage import askers, runs
+from papercutd.storage.account_settling import payer_alone, settle_here
 from papercutd.storage.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
 from papercutd.storage.allowances import Allowances, Shortage
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory, decode_prices
 from papercutd.storage.engine import Connection
+from papercutd.storage.job_comments import keep_comment
+from papercutd.storage.late_charges import give_back, last_run
 from papercutd.storage.listed import list_item
 from papercutd.storage.people import heir_of_user
 from papercutd.storage.policies import read_strict
 from papercutd.storage.priced import price_for
-from papercutd.storage.schedules import give_back, last_run
 from papercutd.storage.scope import check_printer, check_spoken_for, check_step, site_of_owner
+from papercutd.storage.shared_access import NO_CHOICE, choose, markup_of, most_markup_of
 from papercutd.storage.timeline import is_lost
+from papercutd.storage.unknown_users import Met, UnknownPeople
 
 T = TypeVar("T")
 _ENCODE = msgspec.json.Encoder().encode
@@ -141,6 +149,7 @@ class Charging:
         self._directory = directory
         self._allowances = allowances
         self._wall_s = wall_s
+        self.unknown = UnknownPeople(log, directory, wall_s)
         self._prices: dict[int, PriceList] = {}
         #: Settings read since they were said to stand; None: they may change at any time.
         self._standing: dict[tuple[Any, ...], Any] | None = None
@@ -221,20 +230,34 @@ class Charging:
         waits = check_printer(connection, "", request, site)
         prices = self.prices_now(connection)
         person = self._directory.find_person(connection, request.user_name)
+        met = Met(person)
+        if person is None:
+            met = self.unknown.meet(connection, request, asker.identity)
+            person = met.person
         user = None if person is None else person.id
         lines = price_for(connection, "", request.document, prices, request.printer, user)
         now = self._wall_s()
         transfer = account = None
-        verdict, reason = Verdict.DENY, Reason.UNKNOWN_USER
-        if person is not None and (
-            person.is_closed(now) or not self._may_charge(connection, request.account)
-        ):
+        held = person is None and met.what is UnknownUsers.HOLD
+        verdict, reason = Verdict.HOLD if held else Verdict.DENY, Reason.UNKNOWN_USER
+        settled, chosen = Settled(), NO_CHOICE
+        if person is not None:
+            settled = settle_here(connection, self._setting, request, person)
+            is_own = request.account is not None
+            chosen = choose(connection, "", settled.shared, user, now, is_own)
+            lines = with_markup(lines, chosen.markup_e4)
+        if person is not None and person.is_closed(now):
             reason = Reason.CLOSED
+        elif person is not None and chosen.refusal is not Reason.NONE:
+            reason = chosen.refusal
         elif person is not None and waits:
-            account = self._payer(connection, person.account, request.account)
+            account = self._payer(connection, person.account, settled.shared)
             verdict, reason = Verdict.HOLD, Reason.RELEASE
+        elif person is not None and settled.verdict is not None:
+            account = self._payer(connection, person.account, settled.shared)
+            verdict, reason = settled.verdict, settled.reason
         elif person is not None:
-            account = self._payer(connection, person.account, request.account)
+            account = self._payer(connection, person.account, settled.shared)
             funds = self._accounts.funds(connection, account)
             missing_e4 = total_e4(lines) - funds.spendable_e4
             if may_recall and funds.restricted and missing_e4 > 0:
@@ -266,6 +289,7 @@ class Charging:
             lines=lines,
             position=self._log.position_text,
             promise=last_run(connection, account or 0).text,
+            ask=False if settled.asks and reason is settled.reason else None,
         )
         state = "open" if verdict is Verdict.ALLOW else "refused"
         reserved = decision.amount_e4 if transfer is not None else 0
@@ -274,7 +298,7 @@ class Charging:
         )
         if state == "open":
             askers.hold(connection, key, asker)
-        elif reason is not Reason.RELEASE:
+        elif reason is not Reason.RELEASE and decision.ask is None:
             self.log_job(connection, request, decision, Source(asker.identity))
         return decision
 
@@ -342,6 +366,7 @@ class Charging:
             funds = self._accounts.funds(connection, account)
             forced = funds.restricted and funds.balance_e4 < funds.floor_e4 and amount_e4 > 0
         self._write_charge(connection, completion, decision, lines, account, forced, source)
+        keep_comment(connection, completion)
         self._settle(connection, completion, stored, decision)
         for kind in (*listed, *self._flags(forced, completion, owner_known)):
             self.list_item(connection, kind, key, source.who, "", amount_e4)
@@ -425,15 +450,6 @@ class Charging:
         if provider is not None and provider != completion.provider:
             raise Rejected("not-yours")
 
-    def _may_charge(self, connection: Connection, chosen: int | None) -> bool:
-        """Whether the account that a person chose is one; nobody else is charged instead."""
-        if chosen is None:
-            return True
-        found = connection.execute(
-            "SELECT 1 FROM account WHERE id = ? AND kind = 'shared' AND closed = 0", (chosen,)
-        ).fetchone()
-        return found is not None
-
     def _payer(self, connection: Connection, personal: int, chosen: int | None) -> int:
         return chosen if chosen is not None else self._accounts.heir(connection, personal)
 
@@ -467,7 +483,7 @@ class Charging:
             reason=Reason.UNREACHABLE,
             decider="tracker",
             user=user,
-            account=None if person is None else person.account,
+            account=None if person is None else payer_alone(connection, self._setting, person),
             printer=completion.printer,
             price_version=prices.version,
             lines=price_for(connection, "", completion.document, prices, completion.printer, user),
@@ -486,20 +502,29 @@ class Charging:
         """
         prices = self.prices(connection, decision.price_version)
         who = (decision.printer, decision.user)
-        if exceed(decision.lines, self._setting(self._dearest, connection)):
+        if self._exceed(connection, decision):
             if is_lost(connection, decision.position):
                 return decision, ["price-difference"]
             if prices is not None:
                 raise Rejected("bad-fields", "dearer than any retained price")
             now = self.prices_now(connection)
             lines = price_for(connection, "", completion.document, now, *who)
+            lines = with_markup(lines, markup_of(connection, decision.account))
             decision = attrs.evolve(decision, lines=lines, price_version=now.version)
             return decision, ["price-difference"]
         if prices is not None:
             ours = price_for(connection, "", completion.document, prices, *who)
+            ours = with_markup(ours, markup_of(connection, decision.account))
             if ours == decision.lines:
                 return decision, []
         return decision, ["price-difference"]
+
+    def _exceed(self, connection: Connection, decision: Decision) -> bool:
+        """Whether ``decision`` is dearer than any that a server here can have taken."""
+        rate_e4 = markup_rate(decision.lines)
+        if rate_e4 and rate_e4 > most_markup_of(connection, decision.account):
+            return True
+        return exceed(decision.lines, self._setting(self._dearest, connection))
 
     def _check_payer(self, connection: Connection, account: int) -> None:
         """Raise Rejected ``bad-fields`` unless ``account`` is a person's or a shared one."""
@@ -557,7 +582,7 @@ class Charging:
             who = (decision.printer, decision.user)
             grey = price_for(connection, "", ONE_PAGE, prices, *who)[0]
             counted = PriceLine("counted by the printer", completion.pages or 0, grey.unit_e4)
-            return (counted,), listed
+            return with_markup((counted,), markup_of(connection, decision.account)), listed
         pages, set_aside = correct_pages(total_pages(decision.lines), completion.pages)
         if is_run(completion.step):
             # A run's reservation is no analysis: what came out is what the device counted.

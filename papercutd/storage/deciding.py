@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import attrs
 import msgspec
 
+from papercutd.domain.account_choice import Settled, settle
+from papercutd.domain.account_mode import parse_mode
 from papercutd.domain.capabilities import lacking
 from papercutd.domain.decision import (
     Decision,
@@ -24,9 +26,8 @@ from papercutd.domain.job import (
     Request,
     SessionRef,
     is_run,
-    is_submit,
 )
-from papercutd.domain.policy import Account, Effective, Payer, UnknownUsers
+from papercutd.domain.policy import Effective, UnknownUsers
 from papercutd.domain.pricing import (
     PagePrice,
     PriceLine,
@@ -35,6 +36,7 @@ from papercutd.domain.pricing import (
     reprice_pages,
     total_e4,
     total_pages,
+    with_markup,
 )
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage import allowances_here, askers, claims_here, replica, runs
@@ -59,7 +61,9 @@ from papercutd.storage.records import (
     encode_record,
 )
 from papercutd.storage.scope import check_printer, check_step
+from papercutd.storage.shared_access import choose
 from papercutd.storage.site_journal import append_body, current_stream, read_mark
+from papercutd.storage.users_met_here import decide_met, keep_met
 from papercutd.storage.values import Purse
 from papercutd.storage.vouchers_here import with_vouchers
 
@@ -126,24 +130,35 @@ class Deciding:
             position="" if position is None else position.text,
         )
         person = connection.execute(
-            "SELECT id, account, disabled, expires_at FROM replica.user WHERE id = ?", (user,)
+            "SELECT id, account, disabled, expires_at, account_mode, needs FROM replica.user"
+            " WHERE id = ?",
+            (user,),
         ).fetchone()
         policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
         if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
+            if policy.creates_unknown and not waits:
+                return decide_met(connection, decision, request, policy, self._wall_s())
             return _decide_unknown(decision, policy, waits)
-        choice = _choice(request, policy)
-        account = _payer(connection, person[1], choice.shared)
-        decision = attrs.evolve(decision, user=person[0], account=account)
-        if person[2] or has_expired(person[3], self.dated_s()) or account is None:
-            # Closed, or the account that the person chose is: nobody else is charged instead.
+        settled = _settle(request, policy, person[4], person[5])
+        is_own_choice = request.account is not None
+        chosen = choose(
+            *(connection, "replica.", settled.shared, person[0], self.dated_s()), is_own_choice
+        )
+        refusal, lines = chosen.refusal, with_markup(decision.lines, chosen.markup_e4)
+        account = _payer(connection, person[1], settled.shared)
+        decision = attrs.evolve(decision, user=person[0], account=account, lines=lines)
+        if person[2] or has_expired(person[3], self.dated_s()):
             return attrs.evolve(decision, reason=Reason.CLOSED)
+        if refusal is not Reason.NONE:
+            # The account that was chosen cannot be charged: nobody else is charged instead.
+            return attrs.evolve(decision, account=None, reason=refusal)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
-        if choice.payer in (Payer.HOLD, Payer.DENY) and policy.policy is not Policy.CLOSED:
-            verdict = Verdict.HOLD if choice.payer is Payer.HOLD else Verdict.DENY
-            return attrs.evolve(decision, verdict=verdict, reason=Reason.ACCOUNT)
+        if settled.verdict is not None and policy.policy is not Policy.CLOSED:
+            ask = False if settled.asks else None
+            return attrs.evolve(decision, verdict=settled.verdict, reason=settled.reason, ask=ask)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
@@ -178,21 +193,28 @@ class Deciding:
         state = "open" if decision.allowed else "refused"
         number = 0
         # That a job waits for its person is no news for the job log.
-        is_news = not decision.allowed and decision.reason is not Reason.RELEASE
+        is_waiting = decision.reason is Reason.RELEASE or decision.ask is not None
+        is_news = not decision.allowed and not is_waiting
         if is_news and origin == "own":
             number = self._append(
                 connection,
                 Record(REFUSED, request.key, *self._now(connection), None, request, decision),
             )
         escrow_e4 = decision.amount_e4 if decision.allowance else 0
+        met = ""
+        if decision.allowed and decision.user is None and origin == "own":
+            policy = read_policy(connection, None, self.dated_s())
+            if policy.creates_unknown:
+                position, wall_s = self._now(connection)
+                met = keep_met(connection, request, position, wall_s)
         connection.execute(
             "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4, state,"
-            " origin, body, request, number, decided_at, escrow_e4)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " origin, body, request, number, decided_at, escrow_e4, met)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(request.key, request.provider, request.job_uuid, decision.user),
                 *(decision.account, decision.amount_e4 if decision.allowed else 0, state, origin),
-                *(_ENCODE(decision), _ENCODE(request), number, self._wall_s(), escrow_e4),
+                *(_ENCODE(decision), _ENCODE(request), number, self._wall_s(), escrow_e4, met),
             ),
         )
         if escrow_e4 and decision.user is not None:
@@ -361,25 +383,25 @@ def prices_in_force(connection: Connection, dated_s: float) -> tuple[PriceList, 
     return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
-def _payer(connection: Connection, personal: int, chosen: int | None) -> int | None:
-    """Whose account it is: None where the one chosen is none to charge."""
+def _payer(connection: Connection, personal: int, chosen: int | None) -> int:
+    """Whose account it is."""
     if chosen is not None:
-        found = connection.execute(
-            "SELECT 1 FROM replica.account WHERE id = ? AND kind = 'shared' AND closed = 0",
-            (chosen,),
-        ).fetchone()
-        return None if found is None else chosen
+        return chosen
     found = connection.execute(
         "SELECT merged_into FROM replica.account WHERE id = ?", (personal,)
     ).fetchone()
     return personal if found is None or found[0] is None else int(found[0])
 
 
-def _choice(request: Request, policy: Effective) -> Account:
-    """Who is to pay: whom the person chose; where nobody stands at a printer, by the policy."""
-    if request.account is not None:
-        return Account(Payer.SHARED, request.account)
-    return policy.account if is_submit(request.step) else Account()
+def _settle(request: Request, policy: Effective, own_mode: str, needs: str) -> Settled:
+    """Who is to pay, by what the replica says of the person and the rules."""
+    try:
+        mode = parse_mode(own_mode) if own_mode else policy.account_mode
+    except ValueError:
+        mode, needs = None, needs or "?"
+    if lacking(needs.split()):
+        return Settled(None, Verdict.HOLD, Reason.CAPABILITY)
+    return settle(request, mode, policy.account)
 
 
 def _decide_unknown(held: Decision, policy: Effective, waits: bool) -> Decision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import attrs
@@ -16,6 +16,7 @@ from papercutd.domain.price_check import check_prices
 from papercutd.domain.pricing import PriceList
 from papercutd.domain.purses import MAIN
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Rejected
+from papercutd.storage import new_users
 from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.claims import Claims
@@ -27,7 +28,7 @@ from papercutd.storage.people import (
     heir_of_user,
     read_secret,
 )
-from papercutd.storage.purses import check_purse
+from papercutd.storage.purses import check_purse, purse_in_words
 from papercutd.storage.scope import note_stood
 from papercutd.storage.timeline import is_lost, next_id
 
@@ -37,7 +38,7 @@ CAP_NONE = -2
 #: Seconds for which a name that was somebody's is given to nobody else.
 NAME_KEPT_S = 35 * 86_400.0
 SITE_COLUMNS = frozenset(
-    {"host", "port", "device_port", "policy", "cap_user_e4", "deny_beyond_cap"}
+    {"host", "port", "device_port", "https_port", "policy", "cap_user_e4", "deny_beyond_cap"}
 )
 #: ``link``: people may link a card that nobody has to themselves.
 DEVICE_FUNCTIONS = ("copy", "scan", "fax", "release", "link")
@@ -56,6 +57,8 @@ class Person:
     disabled: bool
     #: When this user ends; None: never.
     expires_at: float | None = None
+    #: As it is kept (domain/account_mode.py).
+    account_mode: str = ""
 
     def is_closed(self, now_s: float) -> bool:
         """Whether nothing new is allowed then."""
@@ -153,11 +156,11 @@ class Directory:
 
     def _person(self, connection: Connection, heir: int) -> Person:
         found = connection.execute(
-            "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL, expires_at FROM user"
-            " WHERE id = ?",
+            "SELECT id, account, disabled = 1 OR deleted_at IS NOT NULL, expires_at, account_mode"
+            " FROM user WHERE id = ?",
             (heir,),
         ).fetchone()
-        return Person(found[0], found[1], bool(found[2]), found[3])
+        return Person(found[0], found[1], bool(found[2]), *found[3:])
 
     def find_person_as_of(self, connection: Connection, name: str, position: str) -> Person | None:
         """Who bore ``name`` at ``position``; where that is unknown, its only bearer ever.
@@ -188,9 +191,10 @@ class Directory:
         name: str,
         *,
         full_name: str = "",
-        restricted: bool = True,
-        balance_e4: int = 0,
-        overdraft_e4: int = 0,
+        restricted: bool | None = None,
+        balance_e4: int | None = None,
+        overdraft_e4: int | None = None,
+        groups: Sequence[str] = (),
         administrator: bool = False,
         source: str = "local",
         expires_at: float | None = None,
@@ -199,9 +203,17 @@ class Directory:
     ) -> int:
         """A new user with a personal account; the opening balance is a transfer.
 
-        Raises NameKept for a name that somebody else bore lately, unless ``now``.
+        What is None is as the rules for new users say (storage/new_users.py), by the ``groups``
+        that the user is put into. Raises NotFound, and NameKept for a name that somebody else
+        bore lately, unless ``now``.
         """
         folded = check_user_name(name)
+        joined = new_users.ids_of_groups(connection, groups)
+        start = new_users.read_start(connection, joined)
+        if balance_e4 is None:
+            balance_e4, entry = start.credit_e4, attrs.evolve(entry, reason=new_users.REASON)
+        restricted = start.restricted if restricted is None else restricted
+        overdraft_e4 = start.overdraft_e4 if overdraft_e4 is None else overdraft_e4
         if overdraft_e4 < 0:
             raise InvalidValue("overdraft", "is the amount a balance may go below zero, not less")
         check_amount_e4(balance_e4, field="balance")
@@ -228,6 +240,7 @@ class Directory:
         )
         self._log.touch("user", user)
         self._log.touch("account", account)
+        new_users.join_groups(connection, self._log, (user,), joined)
         if balance_e4:
             self.adjust(connection, account, balance_e4, entry)
         return user
@@ -257,34 +270,9 @@ class Directory:
             transfer = self._accounts.from_purse(
                 connection, account, kind, ADJUSTMENT, -amount_e4, entry
             )
-        self._log.adjusted(transfer, account, amount_e4, entry.reason, entry.received_at)
-
-    def add_account(
-        self,
-        connection: Connection,
-        name: str,
-        balance_e4: int,
-        restricted: bool,
-        entry: Entry,
-    ) -> int:
-        """A new shared account; the opening balance is a transfer."""
-        if not name or len(name) > 255 or not name.isprintable():
-            raise InvalidValue("name", "is empty, too long or holds control characters")
-        check_amount_e4(balance_e4, field="balance")
-        taken = connection.execute(
-            "SELECT 1 FROM account WHERE kind = 'shared' AND lower(name) = lower(?)", (name,)
-        ).fetchone()
-        if taken is not None:
-            raise AlreadyExists("account", name)
-        account = insert_row(
-            connection,
-            "INSERT INTO account (id, kind, name, restricted) VALUES (?, 'shared', ?, ?)",
-            (next_id(connection, "account"), name, int(restricted)),
-        )
-        self._log.touch("account", account)
-        if balance_e4:
-            self.adjust(connection, account, balance_e4, entry)
-        return account
+        # Sites know it of the account beside which the purse is.
+        reason = entry.reason + purse_in_words(connection, kind)
+        self._log.adjusted(transfer, account, amount_e4, reason, entry.received_at)
 
     def account_of_user(self, connection: Connection, name: str) -> int:
         """The personal account of the user called ``name``; raises NotFound."""
@@ -324,8 +312,8 @@ class Directory:
         return self._add(connection, "site", name, {"host": host, "port": port})
 
     def set_site(self, connection: Connection, name: str, columns: Mapping[str, object]) -> None:
-        """Change what ``columns`` names, of: host, port, device_port, policy, cap_user_e4,
-        deny_beyond_cap."""
+        """Change what ``columns`` names, of: host, port, device_port, https_port, policy,
+        cap_user_e4, deny_beyond_cap."""
         site = self.id_of(connection, "site", name)
         for column, value in columns.items():
             if column not in SITE_COLUMNS:

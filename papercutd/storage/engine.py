@@ -74,6 +74,20 @@ def insert_row(connection: Connection, sql: str, parameters: Sequence[Any]) -> i
     return int(number)
 
 
+def insert_rows(
+    connection: Connection, into: str, rows: Sequence[Sequence[Any]], ending: str = ""
+) -> list[Any]:
+    """Insert many rows with one statement; what ``ending`` returns."""
+    if not rows:
+        return []
+    one = f"({', '.join('?' * len(rows[0]))})"
+    done = connection.execute(
+        f"INSERT INTO {into} VALUES {', '.join([one] * len(rows))}{ending}",
+        [value for row in rows for value in row],
+    )
+    return done.fetchall() if ending else []
+
+
 #: Runs one statement at a server and waits for its answer.
 Send = Callable[[str, "Sequence[Any] | None"], "Answer"]
 

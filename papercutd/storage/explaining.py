@@ -11,6 +11,7 @@ from papercutd.domain.pricing import PriceLine, total_pages
 from papercutd.errors import NotFound
 from papercutd.storage.directory import decode_prices
 from papercutd.storage.engine import Connection
+from papercutd.storage.job_comments import read_comment
 from papercutd.storage.listings import Row, rows
 
 #: Charges of one job, and transfers of one charge, that are shown.
@@ -62,6 +63,7 @@ def _explain(connection: Connection, charge: Row) -> Row:
         "title": charge["title"],
         "user": charge["user_is"] or charge["user_name"],
         "account": charge["account_name"],
+        "comment": read_comment(connection, key),
         "printer": charge["printer_name"] or charge["printer"],
         "amount_e4": charge["amount_e4"],
         "pages": charge["pages"],

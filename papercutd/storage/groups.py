@@ -14,7 +14,7 @@ from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
-from papercutd.storage.member_history import joined, left
+from papercutd.storage.member_history import join, left
 from papercutd.storage.nested_groups import read_nested, with_inner
 from papercutd.storage.nesting import Nesting
 from papercutd.storage.site_scopes import sites_in_need, touch_person
@@ -76,7 +76,7 @@ class Groups:
         if needed:
             raise InvalidValue("name", f"is in the scope of {', '.join(needed[:5])}")
         count = 0
-        for table in ("group_member", "site_policy"):
+        for table in ("group_member", "site_policy", "account_access"):
             for (key,) in connection.execute(
                 f"SELECT key FROM {table} WHERE user_group = ?", (group,)
             ).fetchall():
@@ -86,6 +86,7 @@ class Groups:
                 if table == "group_member":
                     count += 1
                     left(connection, group, int(user), self._log.number)
+        connection.execute("DELETE FROM new_user_rule WHERE user_group = ?", (group,))
         Nesting(self._log).forget(connection, group)
         # What no name can be: names hold no control characters.
         connection.execute(
@@ -107,15 +108,7 @@ class Groups:
         changed = 0
         for user in add:
             id = self._directory.id_of_user(connection, user)
-            key = f"{group}.{id}"
-            done = connection.execute(
-                "INSERT INTO group_member VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (key, group, id),
-            )
-            changed += done.rowcount
-            if done.rowcount:
-                joined(connection, group, id, self._log.number)
-            self._log.touch("group_member", key)
+            changed += join(connection, self._log, group, id)
             if is_scope:
                 touch_person(connection, self._log, id)
         for user in remove:

@@ -6,16 +6,17 @@ To PostgreSQL a statement is a journey, so what makes new users is one statement
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.user_fields import DETAILS
-from papercutd.storage.accounts import ADJUSTMENT, Entry
+from papercutd.storage import new_users
+from papercutd.storage.accounts import Entry
 from papercutd.storage.change_log import ChangeLog
+from papercutd.storage.credits import Credit, write_credits
 from papercutd.storage.directory import Directory, take_user_name
-from papercutd.storage.engine import Connection
+from papercutd.storage.engine import Connection, insert_rows
 from papercutd.storage.imports import (
     Adjust,
     Plan,
@@ -60,7 +61,7 @@ class Importing:
             return ImportPiece(is_done=True)
         plans = plan_lines(connection, lines, settings, entry.received_at)
         good = [plan for plan in plans if not plan.problem]
-        self._add(connection, [plan for plan in good if plan.known is None], entry)
+        self._add(connection, [plan for plan in good if plan.known is None], settings.groups, entry)
         changes = [plan for plan in good if plan.known is not None and plan.is_change]
         for plan in changes:
             self._change(connection, plan)
@@ -70,9 +71,13 @@ class Importing:
         rejected = [(plan.line.user.line, plan.problem) for plan in plans if plan.problem]
         return ImportPiece(added, len(changes), len(good) - added - len(changes), rejected)
 
-    def _add(self, connection: Connection, plans: Sequence[Plan], entry: Entry) -> None:
+    def _add(
+        self, connection: Connection, plans: Sequence[Plan], groups: Sequence[str], entry: Entry
+    ) -> None:
         if not plans:
             return
+        joined = new_users.ids_of_groups(connection, groups)
+        start = new_users.read_start(connection, joined)
         user, account = next_id(connection, "user"), next_id(connection, "account")
         users, accounts, names, details, cards, moved = [], [], [], [], [], []
         for number, plan in enumerate(plans):
@@ -81,12 +86,12 @@ class Importing:
             folded = fold_user_name(one.name)
             if plan.is_former:
                 take_user_name(connection, self._log, one.name, None, entry.received_at, now=True)
-            amount_e4 = one.balance_e4 or 0
-            restricted = True if one.restricted is None else one.restricted
+            amount_e4 = start.credit_e4 if one.balance_e4 is None else one.balance_e4
+            restricted = start.restricted if one.restricted is None else one.restricted
             accounts.append(
                 (
                     *(account + at, "personal", one.name, user + at, int(restricted)),
-                    *(max(amount_e4, 0), max(-amount_e4, 0)),
+                    *(-start.overdraft_e4, max(amount_e4, 0), max(-amount_e4, 0)),
                 )
             )
             users.append(
@@ -102,63 +107,38 @@ class Importing:
                 details.append((user + at, *found, alias))
             cards += [(hashed, user + at, entry.received_at) for hashed in plan.cards]
             if amount_e4:
-                moved.append((account + at, amount_e4))
+                reason = new_users.REASON if one.balance_e4 is None else entry.reason
+                moved.append((account + at, amount_e4, reason))
             self._log.touch("user", user + at)
             self._log.touch("account", account + at)
-        _insert(
+        insert_rows(
             connection,
-            "account (id, kind, name, user, restricted, credits_e4, debits_e4)",
+            "account (id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4)",
             accounts,
         )
-        _insert(
+        insert_rows(
             connection,
             "user (id, name, folded, full_name, account, source, verifier, pin_verifier)",
             users,
         )
-        _insert(connection, "user_name (folded, user, since)", names)
-        _insert(connection, f"user_detail (user, {', '.join(DETAILS)}, alias_folded)", details)
-        _insert(connection, "card (hash, user, added_at)", cards)
+        insert_rows(connection, "user_name (folded, user, since)", names)
+        insert_rows(connection, f"user_detail (user, {', '.join(DETAILS)}, alias_folded)", details)
+        insert_rows(connection, "card (hash, user, added_at)", cards)
         for hashed, *_ in cards:
             self._log.touch("card", hashed)
+        new_users.join_groups(connection, self._log, (one[0] for one in users), joined)
         self._open(connection, moved, entry)
 
-    def _open(self, connection: Connection, moved: Sequence[tuple[int, int]], entry: Entry) -> None:
+    def _open(
+        self, connection: Connection, moved: Sequence[tuple[int, int, str]], entry: Entry
+    ) -> None:
         """The opening balances of new accounts, which hold them already, as transfers."""
         if not moved:
             return
-        sides = [
-            (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
-            for account, amount_e4 in moved
-        ]
-        rows = [
-            (
-                *("direct", *side, abs(amount_e4), entry.key, entry.price_version, entry.who),
-                *(entry.place, entry.claimed_at, entry.received_at, 0, entry.reason),
-                self._log.number,
-            )
-            for side, (_, amount_e4) in zip(sides, moved, strict=True)
-        ]
-        made = _insert(
-            connection,
-            "transfer (kind, debit, credit, amount_e4, key, price_version, who, place,"
-            " claimed_at, received_at, forced, reason, number)",
-            rows,
-            " RETURNING id, debit, credit",
-        )
-        transfers = {debit if credit == ADJUSTMENT else credit: id for id, debit, credit in made}
-        connection.execute(
-            "UPDATE account SET debits_e4 = debits_e4 + ?, credits_e4 = credits_e4 + ?"
-            " WHERE id = ?",
-            (
-                sum(amount_e4 for _, amount_e4 in moved if amount_e4 > 0),
-                sum(-amount_e4 for _, amount_e4 in moved if amount_e4 < 0),
-                ADJUSTMENT,
-            ),
-        )
-        for account, amount_e4 in moved:
-            self._log.adjusted(
-                transfers[account], account, amount_e4, entry.reason, entry.received_at
-            )
+        credits = [Credit(account, e4, entry.key, reason) for account, e4, reason in moved]
+        transfers = write_credits(connection, self._log, credits, entry)
+        for account, amount_e4, reason in moved:
+            self._log.adjusted(transfers[account], account, amount_e4, reason, entry.received_at)
 
     def _change(self, connection: Connection, plan: Plan) -> None:
         known, line = plan.known, plan.line
@@ -181,20 +161,6 @@ class Importing:
             if plan.known is not None
             for hashed in plan.cards
         ]
-        _insert(connection, "card (hash, user, added_at)", cards)
+        insert_rows(connection, "card (hash, user, added_at)", cards)
         for hashed, *_ in cards:
             self._log.touch("card", hashed)
-
-
-def _insert(
-    connection: Connection, into: str, rows: Sequence[Sequence[Any]], ending: str = ""
-) -> list[Any]:
-    """With one statement; what ``ending`` returns."""
-    if not rows:
-        return []
-    one = f"({', '.join('?' * len(rows[0]))})"
-    done = connection.execute(
-        f"INSERT INTO {into} VALUES {', '.join([one] * len(rows))}{ending}",
-        [value for row in rows for value in row],
-    )
-    return done.fetchall() if ending else []

@@ -26,7 +26,7 @@ from papercutd.storage.listings import AT_SITES
 from papercutd.storage.people import CARD_KEY, heir_of_user, read_secret
 
 #: Lines of one piece: what an interactive request waits for at the most.
-PIECE_LINES = 25
+PIECE_LINES = 100
 #: Lines of one statement that puts them aside, or throws them away.
 AT_ONCE_MAX = 500
 
@@ -41,6 +41,8 @@ class ImportSettings:
     now: bool = False
     #: No line makes a user: the users are there.
     is_of_cards: bool = False
+    #: New users are put into these.
+    groups: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -179,6 +181,8 @@ def _plan_new(
 
 
 def _plan_cards(connection: Connection, plan: Plan, owners: dict[str, int]) -> Plan:
+    if not plan.line.card_hashes:
+        return plan
     new = []
     for hashed in plan.line.card_hashes:
         owner = owners.get(hashed)
@@ -257,8 +261,10 @@ def put_aside(connection: Connection, id: str, lines: Sequence[WaitingLine]) -> 
     values: list[Any] = []
     for one in lines:
         # What a person knows is not kept: what proves it is.
-        plain = attrs.evolve(one.user, cards=(), pin="", password="")
-        values += [id, one.user.line, _ENCODE(attrs.evolve(one, user=plain)).decode()]
+        if one.user.cards or one.user.pin or one.user.password:
+            plain = attrs.evolve(one.user, cards=(), pin="", password="")
+            one = attrs.evolve(one, user=plain)
+        values += [id, one.user.line, _ENCODE(one).decode()]
     places = ", ".join(["(?, ?, ?)"] * len(lines))
     connection.execute(f"INSERT INTO import_row VALUES {places}", values)
 
@@ -286,6 +292,14 @@ def next_lines(connection: Connection, id: str, count_max: int) -> list[WaitingL
             "SELECT body FROM import_row WHERE import = ? ORDER BY line LIMIT ?", (id, count_max)
         ).fetchall()
     ]
+
+
+def next_line(connection: Connection, id: str) -> int:
+    """The number of the next one; there is one."""
+    (line,) = connection.execute(
+        "SELECT MIN(line) FROM import_row WHERE import = ?", (id,)
+    ).fetchone()
+    return int(line)
 
 
 def forget_lines(connection: Connection, id: str, until: int) -> None:

@@ -34,6 +34,7 @@ from papercutd.storage.records import (
     LOST_EDITS,
     REFUSED,
     SUPERSEDED,
+    USER_MET,
     VOUCHER,
     Record,
     decode_record,
@@ -383,6 +384,9 @@ class Intake:
             self._vouchers.take(connection, record, record.voucher, asker.name)
         elif record.kind == LOST_EDITS and record.lost is not None:
             self._lost_edits.take(connection, record.key, record.lost, asker.name)
+        elif record.kind == USER_MET and record.met is not None:
+            name = record.met.name
+            self._charging.unknown.met_at_site(connection, name, asker.identity, record.key)
         else:
             raise Rejected("unknown-kind", f"no such kind of record: {record.kind[:32]}")
 

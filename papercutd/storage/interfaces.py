@@ -154,8 +154,14 @@ class IJobStore(Interface):
     def secret(name: str) -> Deferred[str | None]:
         """A secret that the servers of the installation share; None: not here yet."""
 
-    def shared_accounts(find: str, after: str, count_max: int) -> Deferred[list[tuple[int, str]]]:
-        """(id, name) of open shared accounts after ``after`` with ``find`` in their name."""
+    def shared_accounts(
+        user: int, find: str, after: str, count_max: int
+    ) -> Deferred[list[tuple[int, str]]]:
+        """(id, name) of shared accounts that ``user`` may charge, after ``after``, with ``find``
+        in their name."""
+
+    def account_by_pin(user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+        """The one of exactly that PIN, if ``user`` may charge it; InvalidValue."""
 
 
 class IApplicationStore(IJobStore):
@@ -303,6 +309,8 @@ class IApplicationStore(IJobStore):
 
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
     people = Attribute("What is set of users: storage/people_store.py.")
+    shared = Attribute("Shared accounts: storage/shared_account_store.py.")
+    new_users = Attribute("Rules for new and unknown users: storage/new_user_store.py.")
     money = Attribute("Adjustments of many, transfers, refunds: storage/money_store.py.")
     purses = Attribute("Purses of the installation: storage/purse_store.py.")
     job_log = Attribute("Jobs as they were booked: storage/job_log.py.")
@@ -371,8 +379,9 @@ class IApplicationStore(IJobStore):
     def explain(word: str) -> Deferred[list[Row]]:
         """How charges came about: of a charge id, a key or a job id; NotFound."""
 
-    def quote(document: Document, user: str, printer: str) -> Deferred[Row]:
-        """What it would cost now, of ``user`` and at ``printer`` where they are given; NotFound."""
+    def quote(document: Document, user: str, printer: str, account: str = "") -> Deferred[Row]:
+        """What it would cost now, of ``user``, at ``printer`` and charged to a shared ``account``
+        where they are given; NotFound."""
 
     def id_of(kind: str, name: str) -> Deferred[int]:
         """The id of a site, provider, printer or device; NotFound."""
@@ -427,12 +436,6 @@ class IApplicationStore(IJobStore):
     def set_device(name: str, columns: Mapping[str, Any]) -> Deferred[None]:
         """Columns among site, printer, functions, logins, idle_s."""
 
-    def add_account(name: str, balance_e4: int, restricted: bool) -> Deferred[int]:
-        """A shared account; AlreadyExists, InvalidValue."""
-
-    def list_accounts() -> Deferred[list[Row]]:
-        """Shared accounts, at most 500, by name."""
-
     def add_device(name: str, printer: str, site: str | None, **fields: Any) -> Deferred[int]:
         """``fields``: functions, logins, idle_s."""
 
@@ -441,6 +444,12 @@ class IApplicationStore(IJobStore):
 
     def add_quota(schedule: Schedule) -> Deferred[int]:
         """Raises InvalidValue, AlreadyExists."""
+
+    def shared_account(name: str) -> Deferred[int]:
+        """The id of an open shared account; raises NotFound."""
+
+    def change_quota(name: str, amount_e4: int | None, cap_e4: int | str | None) -> Deferred[None]:
+        """Other figures from the next run on; raises NotFound, InvalidValue."""
 
     def remove_quota(name: str) -> Deferred[None]:
         """No more runs; raises NotFound, and InvalidValue while one is under way."""
@@ -571,7 +580,7 @@ class ISiteStore(IJobStore):
     def explain(word: str) -> Deferred[list[Row]]:
         """What this site knows of charges: of a key or a job id; NotFound."""
 
-    def quote(document: Document, user: str, printer: str) -> Deferred[Row]:
+    def quote(document: Document, user: str, printer: str, account: str = "") -> Deferred[Row]:
         """What it would cost now, by the replica; NotFound, Rejected ``unavailable``."""
 
     def unsettled_total_e4() -> Deferred[int]:

@@ -13,13 +13,13 @@ from itertools import islice
 import attrs
 from twisted.internet.defer import Deferred
 
-from papercutd.errors import NotFound
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row, rows
 from papercutd.storage.people import merged_users
 from papercutd.storage.rule_store import Transactions
 from papercutd.storage.seals import one_moment
+from papercutd.storage.shared_accounts import find_account
 
 #: Jobs that one page looks through.
 LOOKED_MAX = 2_000
@@ -123,21 +123,13 @@ def _tests(
         printer = directory.id_of(connection, "printer", asked.printer)
         tests.append(lambda row: row["printer"] == printer)
     if asked.account:
-        account = _shared(connection, asked.account)
+        account = find_account(connection, asked.account)
         tests.append(lambda row: row["account"] == account)
     if asked.site:
         site = directory.id_of(connection, "site", asked.site)
         there = frozenset(_standing(connection, site))
         tests.append(lambda row: row["provider"] in there)
     return tests
-
-
-def _shared(connection: Connection, name: str) -> int:
-    query = "SELECT id FROM account WHERE name = ? AND kind = 'shared'"
-    found = connection.execute(query, (name,)).fetchone()
-    if found is None:
-        raise NotFound("account", name)
-    return int(found[0])
 
 
 def _standing(connection: Connection, site: int) -> Iterable[str]:

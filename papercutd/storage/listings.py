@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import DETAILS
 from papercutd.errors import NotFound
+from papercutd.storage.account_modes import read_shown
 from papercutd.storage.engine import Connection
 from papercutd.storage.lost_edits import count_lost_edits
 from papercutd.storage.people import merged_users
@@ -55,11 +55,12 @@ def read_user(connection: Connection, user: int) -> Row:
     places = ", ".join("?" * len(mine))
     (account,) = connection.execute("SELECT account FROM user WHERE id = ?", (user,)).fetchone()
     found[0]["purses"] = [
-        {"name": name, "balance_e4": amount_e4, "balance": show_amount(amount_e4)}
+        {"name": name, "balance_e4": amount_e4}
         for name, amount_e4 in shown_at_centre(connection, account, found[0]["balance_e4"])
     ]
     found[0]["deleted"] = _is_deleted(connection, user)
     found[0].update(read_details(connection, user))
+    found[0]["account_mode"] = read_shown(connection, user)
     found[0]["merged"] = _column(
         connection, f"SELECT name FROM user WHERE id IN ({places}) AND id <> ?", *mine, user
     )
@@ -95,14 +96,6 @@ def read_details(connection: Connection, user: int) -> Row:
 def _is_deleted(connection: Connection, user: int) -> bool:
     query = "SELECT deleted_at FROM user WHERE id = ?"
     return connection.execute(query, (user,)).fetchone()[0] is not None
-
-
-def read_shared_accounts(connection: Connection) -> list[Row]:
-    return rows(
-        connection,
-        "SELECT id, name, restricted, closed, credits_e4 - debits_e4 AS balance_e4, pending_e4"
-        f" FROM account WHERE kind = 'shared' ORDER BY name LIMIT {PAGE_ROWS}",
-    )
 
 
 def read_prices(connection: Connection) -> list[Row]:

@@ -43,8 +43,15 @@ _NAMED = {
     "price": "SELECT 'version ' || ?",
     "group_member": "SELECT (SELECT name FROM {0}.user_group WHERE id = ?1)"
     " || ': ' || (SELECT name FROM {0}.user WHERE id = ?2)",
+    "group_nested": "SELECT (SELECT name FROM {0}.user_group WHERE id = ?1)"
+    " || ' > ' || (SELECT name FROM {0}.user_group WHERE id = ?2)",
+    "shared_account": "SELECT name FROM {0}.account WHERE id = ?",
+    "account_access": "SELECT (SELECT name FROM {0}.account WHERE id = ?1) || ': ' ||"
+    " COALESCE((SELECT name FROM {0}.user WHERE id = ?2),"
+    " (SELECT name FROM {0}.user_group WHERE id = ?3))",
     "site_policy": "SELECT ?3 || COALESCE(' at ' || (SELECT name FROM {0}.site WHERE id = ?1), '')"
     " || COALESCE(' for ' || (SELECT name FROM {0}.user_group WHERE id = ?2), '')",
+    "new_user_rule": "SELECT CASE WHEN ? = 0 THEN 'new users' END",
     "revocation": "SELECT ?1 || ' ' || ?2",
     ADJUSTED: "SELECT name FROM {0}.account WHERE id = ?",
 }
@@ -52,7 +59,11 @@ _NAMED_BY = {
     "card": ("user",),
     "price": ("version",),
     "group_member": ("user_group", "user"),
+    "group_nested": ("parent", "child"),
+    "shared_account": ("id",),
+    "account_access": ("account", "user", "user_group"),
     "site_policy": ("site", "user_group", "knob"),
+    "new_user_rule": ("user_group",),
     "revocation": ("role", "name"),
     ADJUSTED: ("account",),
 }

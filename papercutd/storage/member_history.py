@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from papercutd.domain.nested_groups import above
+from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection
 from papercutd.storage.nested_groups import read_nested
 
@@ -31,6 +32,18 @@ def joined(connection: Connection, group: int, user: int, number: int) -> None:
     )
     if not reopened.rowcount:
         connection.execute("INSERT INTO member_span VALUES (?, ?, ?, NULL)", (user, group, number))
+
+
+def join(connection: Connection, log: ChangeLog, group: int, user: int) -> int:
+    """``user`` is a member from now on: 1, or was one already: 0."""
+    key = f"{group}.{user}"
+    done = connection.execute(
+        "INSERT INTO group_member VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, group, user)
+    )
+    if done.rowcount:
+        joined(connection, group, user, log.number)
+    log.touch("group_member", key)
+    return done.rowcount
 
 
 def left(connection: Connection, group: int, user: int, number: int) -> None:

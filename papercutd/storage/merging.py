@@ -30,6 +30,14 @@ class _User:
     deleted_at: float | None
 
 
+def _why_same(name: str, into: str, heir: str) -> str:
+    """Why nobody is merged: in a circle, or with themselves, in words."""
+    for called in (name, into):
+        if fold_user_name(called) != fold_user_name(heir):
+            return f"is the same user: {called!r} is {heir!r} now, by a merge or another name"
+    return "is the same user"
+
+
 class Merging:
     """Each method is one step of the writer's transaction."""
 
@@ -46,7 +54,7 @@ class Merging:
         """
         old, heir = self._living(connection, name), self._living(connection, into)
         if old.id == heir.id:
-            raise InvalidValue("into", "is the same user")
+            raise InvalidValue("into", _why_same(name, into, heir.name))
         entry = attrs.evolve(entry, reason=f"{old.name} merged into {heir.name}")
         self._move_reservations(connection, old, heir, entry)
         own_e4 = self._accounts.funds(connection, old.account).own_e4

@@ -99,12 +99,8 @@ class MoneyStore:
 
         Raises NotFound, InvalidValue.
         """
-        entry = self._entry()
-        return self._store.write(
-            lambda c: self._acts.transfer(
-                c, act, giver, receiver, amount_e4, entry, purse, may_recall
-            )
-        )
+        asked = (act, giver, receiver, amount_e4, self._entry(), purse, may_recall)
+        return self._store.write(lambda c: self._acts.transfer(c, *asked))
 
     # Refunds, and what nobody is to pay: storage/refunds.py.
 

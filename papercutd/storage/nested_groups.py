@@ -1,7 +1,8 @@
 """Groups within groups, at the application server.
 
-A site needs none of it: a rule says which groups are within its own, and a site with a scope is
-sent the people of all of them (storage/nesting.py).
+Rules say which groups are within their own, and a site with a scope is sent the people of all of
+them (storage/nesting.py). Sites have the rows themselves for shared accounts alone, of which there
+are too many for that (storage/shared_access.py).
 """
 
 from __future__ import annotations

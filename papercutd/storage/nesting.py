@@ -27,7 +27,9 @@ class Nesting:
             return False
         names = dict(connection.execute("SELECT id, name FROM user_group").fetchall())
         check_place(nested, names, outer, inner)
-        connection.execute("INSERT INTO group_nested VALUES (?, ?)", (outer, inner))
+        key = f"{outer}.{inner}"
+        connection.execute("INSERT INTO group_nested VALUES (?, ?, ?)", (outer, inner, key))
+        self._log.touch("group_nested", key)
         self._renew(connection, above(nested, outer))
         return True
 
@@ -38,13 +40,18 @@ class Nesting:
             "DELETE FROM group_nested WHERE parent = ? AND child = ?", (outer, inner)
         )
         if done.rowcount:
+            self._log.touch("group_nested", f"{outer}.{inner}")
             self._renew(connection, concerned)
         return bool(done.rowcount)
 
     def forget(self, connection: Connection, group: int) -> None:
         """``group`` is being removed: it stands nowhere, and nothing stands in it."""
         concerned = above(read_nested(connection), group) - {group}
-        connection.execute("DELETE FROM group_nested WHERE parent = ?1 OR child = ?1", (group,))
+        gone = connection.execute(
+            "DELETE FROM group_nested WHERE parent = ?1 OR child = ?1 RETURNING key", (group,)
+        )
+        for (key,) in gone.fetchall():
+            self._log.touch("group_nested", key)
         self._renew(connection, concerned)
 
     def _renew(self, connection: Connection, concerned: set[int]) -> None:

@@ -64,6 +64,7 @@ def read_overlay(connection: Connection, account: int) -> Overlay | None:
     mark = replicated_mark(connection)
     mine = merged_accounts(connection, account)
     places = ", ".join("?" * len(mine))
+    met_settled_e4, met_open_e4 = _as_met(connection, mine, mark)
     (settled_e4,) = connection.execute(
         "SELECT COALESCE(SUM(reserved_e4 - escrow_e4), 0) FROM decision"
         f" WHERE account IN ({places}) AND state = 'settled' AND number > ?"
@@ -76,6 +77,7 @@ def read_overlay(connection: Connection, account: int) -> Overlay | None:
         " AND key NOT IN (SELECT key FROM replica.charged)",
         mine,
     ).fetchone()
+    settled_e4, open_e4 = settled_e4 + met_settled_e4, open_e4 + met_open_e4
     # The application server's reservation of a key that we hold or have settled is the
     # same money as ours.
     (twice_e4,) = connection.execute(
@@ -94,6 +96,41 @@ def read_overlay(connection: Connection, account: int) -> Overlay | None:
     )
     escrow_e4 = _escrow(connection, mine, mark)
     return Overlay(funds, settled_e4 + open_e4, escrow_e4, settled_e4)
+
+
+def names_met(connection: Connection, accounts: list[int]) -> list[str]:
+    """Of the owners of personal ``accounts``: the names by which this site met them before its
+    replica had them. What it decided then names no account."""
+    if connection.execute("SELECT 1 FROM user_met LIMIT 1").fetchone() is None:
+        return []
+    owners = (
+        "SELECT user FROM replica.account WHERE kind = 'personal'"
+        f" AND id IN ({', '.join('?' * len(accounts))})"
+    )
+    return [
+        row[0]
+        for row in connection.execute(
+            "SELECT folded FROM user_met WHERE folded IN"
+            f" (SELECT folded FROM replica.user WHERE id IN ({owners}) UNION ALL"
+            f" SELECT folded FROM replica.former_name WHERE user IN ({owners}))",
+            (*accounts, *accounts),
+        ).fetchall()
+    ]
+
+
+def _as_met(connection: Connection, accounts: list[int], mark: int) -> tuple[int, int]:
+    """What was decided of them under those names: settled beyond the mark, and open."""
+    settled_e4 = open_e4 = 0
+    for folded in names_met(connection, accounts):
+        more_e4, still_open_e4 = connection.execute(
+            "SELECT COALESCE(SUM(CASE WHEN state = 'settled' AND number > ?1"
+            " THEN reserved_e4 END), 0),"
+            " COALESCE(SUM(CASE WHEN state = 'open' THEN reserved_e4 END), 0) FROM decision"
+            " WHERE met = ?2 AND met <> '' AND key NOT IN (SELECT key FROM replica.charged)",
+            (mark, folded),
+        ).fetchone()
+        settled_e4, open_e4 = settled_e4 + more_e4, open_e4 + still_open_e4
+    return settled_e4, open_e4
 
 
 def _escrow(connection: Connection, accounts: list[int], mark: int) -> int:

@@ -143,17 +143,6 @@ def read_secret(connection: Connection, schema: str, name: str) -> str | None:
     return None if found is None else str(found[0])
 
 
-def find_shared_accounts(
-    connection: Connection, schema: str, find: str, after: str, count_max: int
-) -> list[tuple[int, str]]:
-    """(id, name) of open shared accounts with ``find`` in their name, by name."""
-    return connection.execute(
-        f"SELECT id, name FROM {schema}account WHERE kind = 'shared' AND closed = 0"
-        " AND name > ? AND instr(lower(name), lower(?)) > 0 ORDER BY name LIMIT ?",
-        (after, find, count_max),
-    ).fetchall()
-
-
 def _login(row: tuple[object, ...] | None) -> Login | None:
     if row is None:
         return None

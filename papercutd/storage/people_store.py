@@ -12,12 +12,16 @@ from papercutd.storage import imports
 from papercutd.storage.accounts import Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.charging import Charging
+from papercutd.storage.client_epochs import begin_epoch
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.exporting import read_export
+from papercutd.storage.group_modes import set_of_group
 from papercutd.storage.importing import Importing, ImportPiece
 from papercutd.storage.imports import PIECE_LINES, ImportSettings, Plan, WaitingLine
 from papercutd.storage.rule_store import Transactions
+from papercutd.storage.shared_accounts import SharedAccounts
+from papercutd.storage.shared_imports import apply_accounts, is_of_accounts
 from papercutd.storage.user_settings import change_settings, living_user
 
 
@@ -38,6 +42,7 @@ class PeopleStore:
         self._charging = charging
         self._wall_s = wall_s
         self._importing = Importing(log, directory, self._adjust)
+        self._shared = SharedAccounts(log, directory)
 
     def set_user(self, name: str, settings: Mapping[str, Any]) -> Deferred[None]:
         """All of ``settings`` or none (storage/user_settings.py); raises NotFound,
@@ -48,6 +53,21 @@ class PeopleStore:
             change_settings(connection, self._log, user, account, settings)
 
         return self._store.write(change)
+
+    def log_out(self, name: str, epoch: str) -> Deferred[None]:
+        """What this person's clients were logged in with counts no more; raises NotFound."""
+
+        def begin(connection: Connection) -> None:
+            user, _ = living_user(connection, self._directory, name)
+            begin_epoch(connection, self._log, user, epoch)
+
+        return self._store.write(begin)
+
+    def set_account_modes(
+        self, group: str, mode: str, after: int = 0
+    ) -> Deferred[tuple[int, int | None]]:
+        """Of the next users of a group (storage/account_modes.py); raises as set_of_group does."""
+        return self._store.write(lambda c: set_of_group(c, self._log, group, mode, after))
 
     # Users from a file: storage/imports.py.
 
@@ -75,15 +95,21 @@ class PeopleStore:
     def apply_import(self, id: str, count_max: int = PIECE_LINES) -> Deferred[ImportPiece]:
         """The next piece of one that is being applied."""
         entry = self._entry()
-        return self._store.write(lambda c: self._importing.apply_piece(c, id, count_max, entry))
+
+        def apply(connection: Connection) -> ImportPiece:
+            if not is_of_accounts(connection, id):
+                return self._importing.apply_piece(connection, id, count_max, entry)
+            return apply_accounts(connection, self._shared, id, count_max, entry)
+
+        return self._store.write(apply)
 
     def skip_line(self, id: str) -> Deferred[int]:
         """The next line cannot be applied, and waits no more; its number."""
 
         def skip(connection: Connection) -> int:
-            (first,) = imports.next_lines(connection, id, 1)
-            imports.forget_lines(connection, id, first.user.line)
-            return first.user.line
+            first = imports.next_line(connection, id)
+            imports.forget_lines(connection, id, first)
+            return first
 
         return self._store.write(skip)
 

@@ -102,6 +102,18 @@ def read_effective(
     return resolve(_with_site(rules, *found), found[0], groups, grey_a4_e4)
 
 
+def read_choice_timeout_s(connection: Connection, schema: str, site: int | None) -> int:
+    """How long a provider of ``site`` waits for a person who is asked; None: it has no site."""
+    rules = [
+        Rule(*row)
+        for row in connection.execute(
+            _RULES.format(schema) + " WHERE site IN (?, ?) AND knob = ?",
+            (ANY, site or ANY, Knob.ACCOUNT_CHOICE_TIMEOUT.value),
+        )
+    ]
+    return resolve(rules, site or ANY, (), 0).choice_timeout_s
+
+
 def rules_not_understood(connection: Connection) -> list[str]:
     """Rules that concern this site and that this release cannot evaluate, for people."""
     found = connection.execute(

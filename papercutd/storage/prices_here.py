@@ -19,6 +19,7 @@ from papercutd.storage.listings import Row
 from papercutd.storage.people import find_user
 from papercutd.storage.priced import price_for
 from papercutd.storage.quoting import quote_row
+from papercutd.storage.shared_access import choose
 
 _COLUMNS = "SELECT key, state, reserved_e4, body, request, pages, decided_at FROM decision WHERE"
 _CHARGED = "state IN ('open', 'settled')"
@@ -84,7 +85,12 @@ def _explain(
 
 
 def quote_here(
-    connection: Connection, document: Document, user: str, printer: str, dated_s: float
+    connection: Connection,
+    document: Document,
+    user: str,
+    printer: str,
+    dated_s: float,
+    account: str = "",
 ) -> Row:
     """What ``document`` would cost now, by the replica; raises NotFound, Rejected."""
     prices, capable = prices_in_force(connection, dated_s)
@@ -107,7 +113,17 @@ def quote_here(
             raise NotFound("user", user)
         spendable_e4 = read_purse(connection, person[0], dated_s).spendable_e4
     lines = price_for(connection, "replica.", document, prices, place, whose)
-    return quote_row(document, prices, lines, user, printer, spendable_e4)
+    shared = None
+    if account:
+        found = connection.execute(
+            "SELECT id FROM replica.account WHERE kind = 'shared' AND name = ?", (account,)
+        ).fetchone()
+        if found is None:
+            raise NotFound("account", account)
+        shared = found[0]
+        spendable_e4 = read_purse(connection, shared, dated_s).spendable_e4
+    chosen = choose(connection, "replica.", shared, whose, dated_s)
+    return quote_row(document, prices, lines, (user, printer, account), spendable_e4, chosen)
 
 
 def _name(connection: Connection, table: str, id: int | None) -> str:

@@ -16,7 +16,7 @@ from papercutd.domain.schedule import NO_DUE, PERIODS, Due, Rule, credit_of, par
 from papercutd.storage.engine import Connection
 from papercutd.storage.overlay import Overlay, merged_accounts, replicated_mark
 from papercutd.storage.purses import by_kind, parts_of, read_purses_here
-from papercutd.storage.schedules import IS_RESTRICTED, RESTRICTED
+from papercutd.storage.schedules import IS_RESTRICTED, IS_SHARED, RESTRICTED, of_account
 
 #: Runs of one schedule that are counted ahead at the most.
 AHEAD_MAX = 100
@@ -61,7 +61,7 @@ def read_promised(connection: Connection, account: int, dated_s: float) -> Promi
         "SELECT credits_e4 - debits_e4 + COALESCE((SELECT"
         " SUM(granted_e4 - returned_e4 - settled_e4) FROM replica.allowance"
         " WHERE allowance.user = account.user), 0)"
-        f" FROM replica.account WHERE id = ? AND {IS_RESTRICTED}",
+        f" FROM replica.account WHERE id = ? AND (({IS_RESTRICTED}) OR ({IS_SHARED}))",
         (account,),
     ).fetchone()
     if found is None or not coming:
@@ -100,6 +100,10 @@ def with_promised(overlay: Overlay, promised: Promised, policy: Policy) -> Overl
 
 def _due_runs(connection: Connection, account: int, dated_s: float) -> tuple[Due, list[_Coming]]:
     """The last run that is due or done, and those due that ``account`` has not had."""
+    found = connection.execute(
+        f"SELECT 1 FROM replica.account WHERE id = ? AND {IS_SHARED}", (account,)
+    ).fetchone()
+    is_shared = found is not None
     last = NO_DUE
     coming: list[_Coming] = []
     for (
@@ -120,6 +124,7 @@ def _due_runs(connection: Connection, account: int, dated_s: float) -> tuple[Due
         if ran_at:
             last = max(last, Due(ran_at, number))
         rule = Rule(*rule_of)
+        is_for_us = whom == (of_account(account) if is_shared else RESTRICTED)
         if rule.period not in PERIODS:
             # Of a newer release: what we cannot tell is not promised.
             continue
@@ -133,7 +138,7 @@ def _due_runs(connection: Connection, account: int, dated_s: float) -> tuple[Due
                 break
             due = Due(due_at, number)
             last = max(last, due)
-            coming.append(_Coming(due, amount_e4, cap_e4, whom == RESTRICTED, purse))
+            coming.append(_Coming(due, amount_e4, cap_e4, is_for_us, purse))
             due_at = rule.next_due(due_at)
     coming.sort(key=lambda one: one.due)
     return last, coming

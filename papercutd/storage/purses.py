@@ -158,6 +158,14 @@ def check_purse(connection: Connection, account: int, kind: int, amount_e4: int)
     raise InvalidValue("amount", "is more than that purse holds: 0.00")
 
 
+def purse_in_words(connection: Connection, kind: int) -> str:
+    """`` (purse quota)``, empty for the main one: what stands behind a reason."""
+    if kind == MAIN:
+        return ""
+    (name,) = connection.execute("SELECT name FROM purse_kind WHERE id = ?", (kind,)).fetchone()
+    return f" ({REASON}{name})"
+
+
 class PurseKinds:
     """The kinds of purses of the installation. Each method is one step of a transaction."""
 

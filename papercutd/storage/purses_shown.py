@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from papercutd.domain.purses import MAIN_NAME, spend
 from papercutd.storage.engine import Connection
-from papercutd.storage.purses import Held, by_kind, parts_of, read_purses, read_purses_here
+from papercutd.storage.purses import (
+    Held,
+    by_kind,
+    parts_of,
+    read_kinds,
+    read_purses,
+    read_purses_here,
+)
 
 #: (name, amount) in the order of spending; none where there is but the main one.
 Lines = tuple[tuple[str, int], ...]
@@ -22,10 +29,12 @@ def shown_at_centre(connection: Connection, account: int, balance_e4: int) -> Li
     held = read_purses(connection, account)
     if not held:
         return ()
+    living = {kind.id for kind in read_kinds(connection)}
+    held = [purse for purse in held if purse.kind in living]
     amounts = {purse.kind: purse.balance_e4 for purse in held}
     for kind, lent_e4 in connection.execute(_LENT, (account,)).fetchall():
         amounts[kind] = amounts.get(kind, 0) + lent_e4
-    return _lines(held, amounts, balance_e4)
+    return _lines(held, amounts, balance_e4) if held else ()
 
 
 def shown_here(connection: Connection, account: int, balance_e4: int, settled_e4: int) -> Lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from papercutd.domain.document import Document
-from papercutd.domain.pricing import PriceLine, PriceList, total_e4, total_pages
+from papercutd.domain.pricing import PriceLine, PriceList, total_e4, total_pages, with_markup
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage.accounts import Accounts
 from papercutd.storage.directory import Directory, decode_prices
@@ -13,6 +13,8 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.explaining import line_row
 from papercutd.storage.listings import Row
 from papercutd.storage.priced import price_for
+from papercutd.storage.shared_access import Choice, choose
+from papercutd.storage.shared_accounts import find_account
 
 
 def read_quote(
@@ -23,8 +25,10 @@ def read_quote(
     user: str,
     printer: str,
     now: float,
+    account: str = "",
 ) -> Row:
-    """Its lines, for ``user`` and at ``printer`` where they are named; raises NotFound."""
+    """Its lines, for ``user``, at ``printer`` and charged to the shared ``account`` where they are
+    named; raises NotFound."""
     found = connection.execute(
         "SELECT body FROM price WHERE effective_from <= ? ORDER BY version DESC LIMIT 1", (now,)
     ).fetchone()
@@ -41,18 +45,26 @@ def read_quote(
         funds = accounts.funds(connection, accounts.heir(connection, person.account))
         spendable_e4 = funds.spendable_e4 if funds.restricted else None
     lines = price_for(connection, "", document, prices, place, whose)
-    return quote_row(document, prices, lines, user, printer, spendable_e4)
+    shared = find_account(connection, account) if account else None
+    if shared is not None:
+        funds = accounts.funds(connection, shared)
+        spendable_e4 = funds.spendable_e4 if funds.restricted else None
+    chosen = choose(connection, "", shared, whose, now)
+    return quote_row(document, prices, lines, (user, printer, account), spendable_e4, chosen)
 
 
 def quote_row(
     document: Document,
     prices: PriceList,
     lines: Sequence[PriceLine],
-    user: str,
-    printer: str,
+    names: tuple[str, str, str],
     spendable_e4: int | None,
+    chosen: Choice,
 ) -> Row:
-    """A quote to be shown."""
+    """A quote to be shown; ``names``: of user, printer and shared account, ``chosen``: what becomes
+    of the last."""
+    lines = with_markup(lines, chosen.markup_e4)
+    user, printer, account = names
     return {
         "amount_e4": total_e4(lines),
         "currency": prices.currency,
@@ -62,5 +74,7 @@ def quote_row(
         "price_version": prices.version,
         "user": user,
         "printer": printer,
+        "account": account,
+        "refused": chosen.refusal.value,
         "spendable_e4": spendable_e4,
     }

@@ -38,6 +38,15 @@ LOCKOUT = "lockout"
 VOUCHER = "voucher"
 #: Edits of a history that the application server has lost. ``key`` is the record's own.
 LOST_EDITS = "lost-edits"
+#: Somebody unknown was made a user there. ``key`` is the name, after ``met:``.
+USER_MET = "user-met"
+
+
+@attrs.frozen
+class Met:
+    """Somebody whom the replica did not know."""
+
+    name: str
 
 
 @attrs.frozen
@@ -99,6 +108,7 @@ class Record:
     lockout: Locked | None = None
     lost: Lost | None = None
     voucher: VoucherShown | None = None
+    met: Met | None = None
     #: With this record the totals of all users are told, for that timeline; 0: they are not.
     timeline: int = 0
     #: What a release must be able to evaluate to apply it: who lacks it parks the record.

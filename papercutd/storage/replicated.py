@@ -87,8 +87,8 @@ class Replicated:
         )
 
 
-#: Secrets that sites need: of cards and of grants.
-_SECRETS = "name IN ('card-key', 'grant-key')"
+#: Secrets that sites need: of cards and of grants, and which clients were logged out.
+_SECRETS = "(name IN ('card-key', 'grant-key') OR substr(name, 1, 13) = 'client-epoch-')"
 #: Nobody finds a serial, nor what proves one, from what sites are told (docs/decisions/0023).
 _VOUCHERS = (
     "(SELECT v.told AS hash, b.name AS batch, v.place, b.amount_e4, b.expires_at, v.redeemed_at,"
@@ -100,13 +100,23 @@ _USERS = (
     "(SELECT id, name, folded, full_name, account, administrator, merged_into,"
     " CASE WHEN deleted_at IS NULL THEN disabled ELSE 1 END AS disabled,"
     " CASE administrator WHEN 0 THEN verifier ELSE '' END AS verifier,"
-    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at"
+    " CASE administrator WHEN 0 THEN pin_verifier ELSE '' END AS pin_verifier, expires_at,"
+    " account_mode, needs"
     " FROM user) AS person"
 )
 #: Purses are accounts at the centre; sites have what each holds.
 _PURSES = (
     "(SELECT id AS account, parent AS owner, user, purse AS kind,"
     " credits_e4 - debits_e4 AS balance_e4 FROM account WHERE kind = 'purse') AS held"
+)
+
+#: To a site of an older release, which knows neither access nor mark-up, one with any is closed.
+_ACCOUNTS = (
+    "(SELECT id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4, pending_e4,"
+    " CASE WHEN access <> 0 OR markup_e4 <> 0 OR disabled_until IS NOT NULL THEN 1"
+    " ELSE closed END AS closed, merged_into, purses_e4, access, markup_e4, disabled_until,"
+    " closed AS shut"
+    " FROM account) AS account"
 )
 
 TABLES: dict[str, Replicated] = {
@@ -118,10 +128,11 @@ TABLES: dict[str, Replicated] = {
             (
                 *("id", "kind", "name", "user", "restricted", "floor_e4", "credits_e4"),
                 *("debits_e4", "pending_e4", "closed", "merged_into", "purses_e4"),
+                *("access", "markup_e4", "disabled_until", "shut"),
             ),
-            "account",
+            _ACCOUNTS,
             "kind IN ('personal', 'shared')",
-            newer={"purses_e4": 2},
+            newer=dict.fromkeys(("purses_e4", "access", "markup_e4", "disabled_until", "shut"), 2),
         ),
         Replicated(
             "purse", "account", ("account", "owner", "user", "kind", "balance_e4"), _PURSES, since=2
@@ -130,25 +141,49 @@ TABLES: dict[str, Replicated] = {
             "purse_kind", "id", ("id", "name", "rank"), "purse_kind", "removed = 0", since=2
         ),
         Replicated(
+            "shared_account",
+            "id",
+            ("id", "pin_hash", "invoice", "comment", "needs"),
+            "shared_account",
+            since=2,
+        ),
+        Replicated(
+            "account_access",
+            "key",
+            ("key", "account", "user", "user_group"),
+            "account_access",
+            since=2,
+        ),
+        Replicated(
             "user",
             "id",
             (
                 *("id", "name", "folded", "full_name", "account", "disabled"),
                 *("administrator", "merged_into", "verifier", "pin_verifier", "expires_at"),
+                *("account_mode", "needs"),
             ),
             _USERS,
-            newer={"expires_at": 2},
+            newer={"expires_at": 2, "account_mode": 2, "needs": 2},
         ),
         Replicated("former_name", "folded", ("folded", "user"), "former_name"),
         Replicated(
             *("user_group", "id", ("id", "name", "folded"), "user_group", "removed = 0"), since=2
         ),
         Replicated("group_member", "key", ("key", "user_group", "user"), "group_member", since=2),
+        Replicated("group_nested", "key", ("key", "parent", "child"), "group_nested", since=2),
         Replicated(
             "site_policy",
             "key",
             ("key", "site", "user_group", "knob", "value", "needs", "below"),
             "site_policy",
+            since=2,
+        ),
+        Replicated(
+            "new_user_rule",
+            "user_group",
+            ("user_group", "credit_e4", "restricted", "overdraft_e4", "account_selection"),
+            "new_user_rule",
+            "user_group = 0",
             since=2,
         ),
         Replicated("card", "hash", ("hash", "user"), "card"),

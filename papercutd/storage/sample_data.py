@@ -215,7 +215,7 @@ class SampleData:
             name = f"sample{number + 1:08}"
             full = f"{rng.choice(_FIRST)} {rng.choice(_LAST)}"
             users.append(
-                (user, name, name, full, account, 0, 0, None, "", "sample", "", None, None),
+                (user, name, name, full, account, 0, 0, None, "", "sample", "", None, None, "", ""),
             )
             names.append((name, user, entries.number, None))
             cards.append((hash_card(f"C{number + 1:09}", key), user, at))
@@ -328,7 +328,7 @@ class SampleData:
             name = f"sample{number + 1:08}"
             row = (
                 *(account, "personal", name, user, None, None, 1, 0, self._opening_e4),
-                *(self._spent[number], 0, 0, None),
+                *(self._spent[number], 0, 0, None, 0, None, 0, 0, None),
             )
             rows.append(row)
             seals.append(seal_of("account", account, row))

@@ -8,24 +8,22 @@ or restarts in between.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
-from papercutd.domain.decision import Decision
-from papercutd.domain.purses import MAIN, MAIN_NAME
-from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, give_back_of, parse_due
+from papercutd.domain.purses import MAIN
+from papercutd.domain.schedule import Rule, credit_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
-from papercutd.storage.accounts import ADJUSTMENT, Accounts, Entry
+from papercutd.storage.accounts import Accounts, Entry
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.engine import Connection
-from papercutd.storage.listings import Row, rows
+from papercutd.storage.credits import Credit, give_all, hold_all, open_purses
+from papercutd.storage.engine import Connection, insert_rows
 from papercutd.storage.purses import find_kind
 from papercutd.storage.timeline import next_id
 
 #: Accounts of one piece: what an interactive request waits for at the most.
-PIECE_ACCOUNTS = 100
+PIECE_ACCOUNTS = 200
 #: A run so long overdue waits for an administrator: more likely than so long an absence is
 #: a clock that is wrong.
 LATE_MAX_S = 35 * 86_400
@@ -35,8 +33,12 @@ SCHEDULES_MAX = 100
 AMOUNT_MAX_E4 = 10**9
 #: Every open personal account that is restricted.
 RESTRICTED = "restricted"
+#: Else it is one shared account: so with its id behind it.
+SHARED = "account:"
 #: The same at a site, of the replica's accounts.
 IS_RESTRICTED = "kind = 'personal' AND restricted = 1 AND closed = 0 AND merged_into IS NULL"
+#: A shared account that is open.
+IS_SHARED = "kind = 'shared' AND closed = 0"
 #: What purses lent to sites.
 _LENT = (
     "COALESCE((SELECT SUM(left_e4) FROM purse_lent JOIN allowance"
@@ -72,6 +74,7 @@ class Schedule:
     amount_e4: int
     rule: Rule
     cap_e4: int | None = None
+    #: RESTRICTED, or ``of_account`` of a shared account.
     whom: str = RESTRICTED
     #: The name of the purse that it fills; empty: the main one.
     purse: str = ""
@@ -84,9 +87,28 @@ class Schedule:
             raise InvalidValue("amount", "is not above zero, or above 100000.00")
         if self.cap_e4 is not None and not 0 < self.cap_e4 <= 10**13:
             raise InvalidValue("cap", "is not above zero, or out of bounds")
-        if self.whom != RESTRICTED:
-            raise InvalidValue("whom", f"is {RESTRICTED}")
+        if self.whom != RESTRICTED and account_of(self.whom) is None:
+            raise InvalidValue("whom", f"is {RESTRICTED}, or a shared account")
         self.rule.check()
+
+
+def _check_purse(schedule: Schedule, purse: int) -> None:
+    """Raises InvalidValue for a cap below the amount of another purse than the main one."""
+    if purse != MAIN and schedule.cap_e4 is not None and schedule.cap_e4 < schedule.amount_e4:
+        # A late charge would have more back than it made room for: that purse owes nothing.
+        raise InvalidValue("cap", "is less than the amount: nobody would ever get all of it")
+
+
+def of_account(account: int) -> str:
+    """``whom`` of a quota of one shared account."""
+    return f"{SHARED}{account}"
+
+
+def account_of(whom: str) -> int | None:
+    """The shared account that ``whom`` names; None: it names none."""
+    number = whom.removeprefix(SHARED)
+    is_one = number != whom and number.isascii() and number.isdecimal() and len(number) <= 15
+    return int(number) if is_one else None
 
 
 @attrs.frozen
@@ -114,6 +136,8 @@ class _Run:
     done_account: int
     last_account: int
     period: str
+    #: Of one shared account: which.
+    account: int | None
     purse: int
 
 
@@ -130,6 +154,11 @@ class Schedules:
         Raises InvalidValue, AlreadyExists.
         """
         schedule.check()
+        account = account_of(schedule.whom)
+        if account is not None:
+            check_shared(connection, account)
+            if schedule.purse:
+                raise InvalidValue("purse", "is of people: a shared account has none")
         taken = connection.execute(
             "SELECT 1 FROM schedule WHERE name = ? AND removed = 0", (schedule.name,)
         ).fetchone()
@@ -139,10 +168,7 @@ class Schedules:
         if count >= SCHEDULES_MAX:
             raise InvalidValue("name", f"there are {SCHEDULES_MAX} quotas already: remove one")
         purse = find_kind(connection, schedule.purse).id
-        is_small = schedule.cap_e4 is not None and schedule.cap_e4 < schedule.amount_e4
-        if purse != MAIN and is_small:
-            # A late charge would have more back than it made room for: that purse owes nothing.
-            raise InvalidValue("cap", "is less than the amount: nobody would ever get all of it")
+        _check_purse(schedule, purse)
         number = next_id(connection, "schedule")
         rule = schedule.rule
         connection.execute(
@@ -156,11 +182,32 @@ class Schedules:
         self._log.touch("schedule", number)
         return number
 
+    def change(
+        self, connection: Connection, name: str, amount_e4: int | None, cap_e4: int | str | None
+    ) -> None:
+        """Other figures from the next run on; ``cap_e4`` ``none``: no cap, None: as it is.
+
+        Its moments stay: a period has one run. Raises NotFound, and InvalidValue while a run is
+        under way, of which everybody is to have the same.
+        """
+        run = self._resting(connection, name)
+        schedule = Schedule(
+            name,
+            run.amount_e4 if amount_e4 is None else amount_e4,
+            run.rule,
+            None if cap_e4 == "none" else run.cap_e4 if cap_e4 is None else int(cap_e4),
+        )
+        schedule.check()
+        _check_purse(schedule, run.purse)
+        connection.execute(
+            "UPDATE schedule SET amount_e4 = ?, cap_e4 = ? WHERE id = ?",
+            (schedule.amount_e4, schedule.cap_e4, run.schedule),
+        )
+        self._log.touch("schedule", run.schedule)
+
     def remove(self, connection: Connection, name: str) -> None:
         """No more runs, and no promise; raises NotFound, InvalidValue while one is under way."""
-        run = self._read(connection, name)
-        if run.last_account:
-            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        run = self._resting(connection, name)
         connection.execute("UPDATE schedule SET removed = 1 WHERE id = ?", (run.schedule,))
         self._log.touch("schedule", run.schedule)
 
@@ -169,9 +216,7 @@ class Schedules:
 
         Raises NotFound, InvalidValue while a run is under way.
         """
-        run = self._read(connection, name)
-        if run.last_account:
-            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        run = self._resting(connection, name)
         next_at = max(run.due_at, run.rule.next_due(now_s))
         connection.execute("UPDATE schedule SET next_at = ? WHERE id = ?", (next_at, run.schedule))
         self._log.touch("schedule", run.schedule)
@@ -194,32 +239,33 @@ class Schedules:
             return None
         if not run.last_account:
             run = self._begin(connection, run, now_s)
+        whose = IS_RESTRICTED if run.account is None else IS_SHARED
         found = connection.execute(
             f"SELECT id, {_OF_MAIN if run.purse == MAIN else _OF_PURSE} FROM account"
-            f" WHERE id > ?3 AND id <= ?4 AND {IS_RESTRICTED} AND ?6 > 0 ORDER BY id LIMIT ?5",
+            f" WHERE id > ?3 AND id <= ?4 AND {whose} AND ?6 > 0 ORDER BY id LIMIT ?5",
             (
                 *(run.due_at, run.schedule, run.done_account, run.last_account),
                 *(PIECE_ACCOUNTS, run.purse),
             ),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
+        credits: dict[int, int] = {}
+        kept = []
         for account, balance_e4 in found:
             done = credit_of(run.amount_e4, run.cap_e4, balance_e4)
             if done.credit_e4:
-                entry = _entry(run, account, now_s)
-                self._accounts.into_purse(
-                    connection, ADJUSTMENT, account, run.purse, done.credit_e4, entry
-                )
+                credits[account] = done.credit_e4
             if done.withheld_e4:
-                connection.execute(
-                    "INSERT INTO withheld VALUES (?, ?, ?, ?, ?, ?, ?)",
+                kept.append(
                     (
                         *(account, run.due_at, run.schedule, run.period),
                         *(done.withheld_e4, done.withheld_e4, done.over_e4),
-                    ),
+                    )
                 )
             credited_e4 += done.credit_e4
             withheld_e4 += done.withheld_e4
+        self._credit(connection, run, credits, now_s)
+        insert_rows(connection, "withheld", kept)
         is_last = len(found) < PIECE_ACCOUNTS
         upto = run.last_account if is_last else found[-1][0]
         connection.execute(
@@ -243,6 +289,29 @@ class Schedules:
         self._advance(connection, run, upto, is_last)
         return QuotaPiece(run.name, run.period, len(found), credited_e4, withheld_e4, is_last)
 
+    def _credit(
+        self, connection: Connection, run: _Run, credits: dict[int, int], now_s: float
+    ) -> None:
+        """What each account is given by this run, or the purse beside it that is filled."""
+        if run.purse == MAIN:
+            into = {account: account for account in credits}
+        else:
+            into = open_purses(connection, credits, run.purse)
+            hold_all(connection, self._log, credits, into)
+        made = [
+            Credit(
+                into[account],
+                amount_e4,
+                f"quota/{run.schedule}/{run.period}/{account}",
+                f"{run.name} {run.period}",
+            )
+            for account, amount_e4 in credits.items()
+        ]
+        give_all(connection, self._log, made, _entry(run, now_s))
+        if run.purse == MAIN:
+            for account in credits:
+                self._log.touch("account", account)
+
     def _due(
         self, connection: Connection, now_s: float, name: str | None, believed: bool
     ) -> _Run | None:
@@ -263,6 +332,9 @@ class Schedules:
             " VALUES (?, ?, ?, ?, ?)",
             (run.schedule, run.period, run.due_at, now_s, self._log.number),
         )
+        if run.account is not None:
+            # All of it is one piece.
+            return attrs.evolve(run, done_account=run.account - 1, last_account=run.account)
         return attrs.evolve(run, last_account=last)
 
     def _advance(self, connection: Connection, run: _Run, upto: int, is_last: bool) -> None:
@@ -279,6 +351,13 @@ class Schedules:
             )
         self._log.touch("schedule", run.schedule)
 
+    def _resting(self, connection: Connection, name: str) -> _Run:
+        """Raises NotFound, and InvalidValue while a run is under way."""
+        run = self._read(connection, name)
+        if run.last_account:
+            raise InvalidValue("name", "has a run under way: try again when it has ended")
+        return run
+
     def _read(self, connection: Connection, name: str) -> _Run:
         found = connection.execute(
             f"SELECT {_COLUMNS} FROM schedule WHERE name = ? AND removed = 0", (name,)
@@ -289,163 +368,44 @@ class Schedules:
 
 
 _COLUMNS = (
-    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account, purse"
+    "id, name, amount_e4, cap_e4, period, day, minute, next_at, done_account, last_account, whom,"
+    " purse"
 )
 
 
 def _run(row: tuple[Any, ...]) -> _Run:
-    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, purse = row
+    number, name, amount_e4, cap_e4, period, day, minute, due_at, done, last, whom, purse = row
     rule = Rule(period, day, minute)
     named = rule.name_of(due_at)
-    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, purse)
+    account = account_of(whom)
+    return _Run(number, name, amount_e4, cap_e4, rule, due_at, done, last, named, account, purse)
 
 
-def _entry(run: _Run, account: int, now_s: float) -> Entry:
+def _entry(run: _Run, now_s: float) -> Entry:
     return Entry(
-        key=f"quota/{run.schedule}/{run.period}/{account}",
+        key="",
         price_version=0,
         who="quota",
         place="",
         claimed_at=run.due_at,
         received_at=now_s,
-        reason=f"{run.name} {run.period}",
     )
 
 
-def last_run(connection: Connection, account: int) -> Due:
-    """The newest run that ``account`` has had: what is decided now is decided after it."""
+def check_shared(connection: Connection, account: int) -> None:
+    """Raises NotFound for what is no open shared account."""
     found = connection.execute(
-        "SELECT due_at, schedule FROM quota_run WHERE finished_at IS NOT NULL OR ? <="
-        " (SELECT done_account FROM schedule WHERE id = quota_run.schedule)"
-        " ORDER BY due_at DESC, schedule DESC LIMIT 1",
-        (account,),
+        f"SELECT 1 FROM account WHERE id = ? AND {IS_SHARED}", (account,)
     ).fetchone()
-    return NO_DUE if found is None else Due(*found)
+    if found is None:
+        raise NotFound("account", str(account))
 
 
-def give_back(
-    connection: Connection,
-    accounts: Accounts,
-    decision: Decision,
-    account: int,
-    amount_e4: int,
-    given: Mapping[int, int],
-    entry: Entry,
-) -> int:
-    """What caps withheld, as far as a charge of ``amount_e4`` would have made room for it.
-
-    Of the runs after the last promise that its decision names, the oldest first; so that
-    purses come out the same whether charge or run was posted first. ``given``: what of it purses
-    gave, by kind: there is room in those alone that paid. How much.
-    """
-    before = parse_due(decision.promise)
-    if before is None or decision.account is None:
-        return 0
-    coming = connection.execute(
-        "SELECT next_at FROM schedule WHERE id = ?", (before.schedule,)
-    ).fetchone()
-    # Our own clock may be wrong; a run that is out of all reach is a broken or lying site's.
-    is_ahead = coming and before.at_s <= max(coming[0], entry.received_at) + LATE_MAX_S
-    if is_ahead and last_run(connection, decision.account) < before:
-        early = (decision.account, before.at_s, before.schedule, entry.key)
-        connection.execute(
-            "INSERT INTO early_charge VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (*early, amount_e4 - sum(given.values())),
-        )
-        for kind, part_e4 in given.items():
-            connection.execute(
-                "INSERT INTO early_purse VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (*early, kind, part_e4),
-            )
-    left = {MAIN: amount_e4 - sum(given.values()), **given}
-    total_e4 = 0
-    for due_at, schedule, period, withheld_e4, over_e4 in connection.execute(
-        "SELECT due_at, schedule, period, left_e4, over_e4 FROM withheld WHERE account = ?"
-        " AND (due_at, schedule) > (?, ?) AND left_e4 > 0 ORDER BY due_at, schedule",
-        (decision.account, before.at_s, before.schedule),
-    ).fetchall():
-        (purse,) = connection.execute(
-            "SELECT purse FROM schedule WHERE id = ?", (schedule,)
-        ).fetchone()
-        back = give_back_of(left.get(purse, 0), withheld_e4, over_e4)
-        connection.execute(
-            "UPDATE withheld SET left_e4 = ?, over_e4 = ?"
-            " WHERE account = ? AND due_at = ? AND schedule = ?",
-            (back.left_e4, back.over_e4, decision.account, due_at, schedule),
-        )
-        if back.given_e4:
-            connection.execute(
-                "UPDATE quota_run SET given_back_e4 = given_back_e4 + ?"
-                " WHERE schedule = ? AND period = ?",
-                (back.given_e4, schedule, period),
-            )
-            key = f"withheld/{schedule}/{period}/{account}/{entry.key}"
-            said = attrs.evolve(entry, key=key, forced=False, reason="withheld by the cap")
-            accounts.into_purse(connection, ADJUSTMENT, account, purse, back.given_e4, said)
-            left[purse] -= back.given_e4
-            total_e4 += back.given_e4
-    return total_e4
-
-
-# What administrators look at.
-
-_SHOWN = (
-    "SELECT name, amount_e4, cap_e4, period, day, minute, whom, next_at, ran_at, last_account > 0"
-    " AS is_running, COALESCE((SELECT name FROM purse_kind WHERE purse_kind.id = schedule.purse),"
-    f" '{MAIN_NAME}') AS purse"
-    " FROM schedule WHERE removed = 0"
-)
-
-
-def read_schedules(connection: Connection) -> list[Row]:
-    """All schedules, by name: there are at most 100."""
-    return rows(connection, f"{_SHOWN} ORDER BY name")
-
-
-def read_schedule(connection: Connection, name: str) -> Row:
-    """One schedule with its last runs; raises NotFound."""
-    found = rows(connection, f"{_SHOWN} AND name = ?", name)
-    if not found:
-        raise NotFound("quota", name)
-    found[0]["runs"] = rows(
-        connection,
-        "SELECT quota_run.period, due_at, finished_at, users, credited_e4, withheld_e4,"
-        " given_back_e4 FROM quota_run JOIN schedule ON schedule.id = quota_run.schedule"
-        " WHERE name = ? AND removed = 0 ORDER BY due_at DESC LIMIT 20",
-        name,
-    )
-    return found[0]
-
-
-def read_waiting(connection: Connection, now_s: float) -> list[str]:
-    """Schedules so long overdue that an administrator has to say what becomes of it."""
-    return [
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM schedule WHERE removed = 0 AND last_account = 0 AND next_at < ?"
-            " ORDER BY name",
-            (now_s - LATE_MAX_S,),
-        )
-    ]
-
-
-def verify_quotas(connection: Connection) -> list[str]:
-    """Runs whose transfers are not what they say, and accounts that had one twice."""
-    problems = []
-    for schedule, period, credited_e4, given_e4 in connection.execute(
-        "SELECT schedule, period, credited_e4, given_back_e4 FROM quota_run"
-    ).fetchall():
-        run = f"{schedule}/{period}"
-        for word, said_e4 in (("quota", credited_e4), ("withheld", given_e4)):
-            moved_e4, count, keys = connection.execute(
-                "SELECT COALESCE(SUM(amount_e4), 0), COUNT(*), COUNT(DISTINCT key) FROM transfer"
-                " WHERE key > ? AND key < ?",
-                (f"{word}/{run}/", f"{word}/{run}0"),
-            ).fetchone()
-            if moved_e4 != said_e4:
-                problems.append(
-                    f"quotas: run {run} says {word} {said_e4}, its transfers {moved_e4}"
-                )
-            if count != keys:
-                problems.append(f"quotas: run {run} has credited somebody twice")
-    return problems
+def find_shared(connection: Connection, name: str) -> int:
+    """The open shared account called ``name``; raises NotFound."""
+    found = connection.execute(
+        f"SELECT id FROM account WHERE lower(name) = lower(?) AND {IS_SHARED}", (name,)
+    ).fetchall()
+    if len(found) != 1:
+        raise NotFound("account", name)
+    return int(found[0][0])

@@ -48,14 +48,18 @@ from papercutd.storage.people import (
     Login,
     find_by_name,
     find_notices,
-    find_shared_accounts,
     find_site_device,
     read_secret,
 )
-from papercutd.storage.policies import rules_not_understood, unsettled_total_e4
+from papercutd.storage.policies import (
+    read_choice_timeout_s,
+    rules_not_understood,
+    unsettled_total_e4,
+)
 from papercutd.storage.prices_here import explain_here, quote_here
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, find_table, read_range
+from papercutd.storage.shared_access import find_by_pin, find_shared_accounts
 from papercutd.storage.site_journal import (
     append_body,
     read_chain,
@@ -259,9 +263,11 @@ class SiteStore:
         """What this site knows of the charges that ``word`` names; raises NotFound."""
         return self.read(lambda c: explain_here(c, word))
 
-    def quote(self, document: Document, user: str, printer: str) -> Deferred[Row]:
+    def quote(
+        self, document: Document, user: str, printer: str, account: str = ""
+    ) -> Deferred[Row]:
         """What ``document`` would cost now, by the replica; raises NotFound, Rejected."""
-        return self.read(lambda c: quote_here(c, document, user, printer, self._dated_s()))
+        return self.read(lambda c: quote_here(c, document, user, printer, self._dated_s(), account))
 
     def printer_id(self, name: str) -> Deferred[int]:
         """The printer called ``name`` in the replica; raises NotFound."""
@@ -351,9 +357,16 @@ class SiteStore:
         return self.read(lambda c: read_secret(c, "replica.", name))
 
     def shared_accounts(
-        self, find: str, after: str, count_max: int
+        self, user: int, find: str, after: str, count_max: int
     ) -> Deferred[list[tuple[int, str]]]:
-        return self.read(lambda c: find_shared_accounts(c, "replica.", find, after, count_max))
+        now = self._dated_s()
+        return self.read(
+            lambda c: find_shared_accounts(c, "replica.", user, find, after, count_max, now)
+        )
+
+    def account_by_pin(self, user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+        now = self._dated_s()
+        return self.read(lambda c: find_by_pin(c, "replica.", user, pin, now))
 
     def device(self, name: str) -> Deferred[Device | None]:
         return self.read(lambda c: find_site_device(c, name))
@@ -721,4 +734,5 @@ def read_provider_settings(connection: Connection, name: str) -> ProviderSetting
                 "SELECT serial FROM replica.revocation WHERE role = 'site' LIMIT 500"
             )
         ],
+        account_choice_timeout_s=read_choice_timeout_s(connection, "replica.", site),
     )

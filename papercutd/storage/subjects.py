@@ -12,6 +12,7 @@ from papercutd.storage.acts import Act
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row, rows
+from papercutd.storage.shared_accounts import find_account
 
 #: Of what is removed by a mark the row stays: (table, condition).
 _TABLES = {
@@ -22,9 +23,7 @@ _TABLES = {
     "group": "user_group",
     "quota": "schedule",
     "purse": "purse_kind",
-    "account": "account",
 }
-_SHARED = " AND kind = 'shared'"
 _LIVING = " AND removed = 0"
 _HAS_REMOVED = frozenset(("site", "provider", "printer", "device", "schedule", "purse_kind"))
 _ACCOUNT = (
@@ -57,8 +56,10 @@ def read_subjects(connection: Connection, directory: Directory, act: Act, known:
 def _find(connection: Connection, directory: Directory, kind: str, name: str) -> Place:
     if kind == "user":
         return "user", directory.id_of_user(connection, name)
+    if kind == "account":
+        return "account", find_account(connection, name)
     table = _TABLES[kind]
-    where = _SHARED if kind == "account" else _LIVING if table in _HAS_REMOVED else ""
+    where = _LIVING if table in _HAS_REMOVED else ""
     found = connection.execute(f"SELECT id FROM {table} WHERE name = ?{where}", (name,)).fetchone()
     if found is None:
         raise NotFound(kind, name)

@@ -22,6 +22,7 @@ from papercutd.storage.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.purses import find_kind, read_purses
 from papercutd.storage.rule_store import Transactions
 from papercutd.storage.seals import one_moment
+from papercutd.storage.shared_accounts import find_account
 
 _COLUMNS = "id, amount_e4, key, who, place, claimed_at, received_at, forced, reason, price_version"
 
@@ -110,12 +111,7 @@ class TransactionStore:
         """Of a shared account; raises NotFound."""
 
         def read(connection: Connection) -> Page:
-            found = connection.execute(
-                "SELECT id FROM account WHERE name = ? AND kind = 'shared'", (name,)
-            ).fetchone()
-            if found is None:
-                raise NotFound("account", name)
-            return _at_one_moment(connection, int(found[0]), after)
+            return _at_one_moment(connection, find_account(connection, name), after)
 
         return self._store.read(read)
 

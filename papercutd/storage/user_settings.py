@@ -12,6 +12,7 @@ from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import check_amount_e4
 from papercutd.domain.user_fields import DETAILS, check_text
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
+from papercutd.storage.account_modes import read_written, set_mode
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
@@ -19,7 +20,7 @@ from papercutd.storage.engine import Connection
 #: Of the user's own row, of the account's, and those kept beside them.
 _OF_USER = ("full_name", "disabled", "expires_at")
 _OF_ACCOUNT = {"restricted": "restricted", "overdraft_e4": "floor_e4"}
-SETTINGS = frozenset({*_OF_USER, *_OF_ACCOUNT, *DETAILS})
+SETTINGS = frozenset({*_OF_USER, *_OF_ACCOUNT, *DETAILS, "account_mode"})
 
 
 def living_user(connection: Connection, directory: Directory, name: str) -> tuple[int, int]:
@@ -43,6 +44,8 @@ def change_settings(
         raise InvalidValue(sorted(unknown)[0], "is not a setting of a user")
     _set(connection, "user", user, {k: settings[k] for k in _OF_USER if k in settings})
     log.touch("user", user)
+    if "account_mode" in settings:
+        set_mode(connection, log, [user], read_written(connection, settings["account_mode"]))
     columns = {}
     if "restricted" in settings:
         columns["restricted"] = int(settings["restricted"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from papercutd.domain.chain import Mark, Position
+from papercutd.domain.policy import CHOICE_TIMEOUT_S
 
 
 @attrs.frozen
@@ -49,6 +50,8 @@ class ProviderSettings:
     retired: list[str]
     #: Serials of certificates of sites that were revoked.
     revoked: list[str] = attrs.field(factory=list)
+    #: How long a person is waited for who is asked about a job.
+    account_choice_timeout_s: int = CHOICE_TIMEOUT_S
 
 
 @attrs.frozen

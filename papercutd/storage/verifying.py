@@ -15,8 +15,8 @@ from papercutd.storage.change_log import verify_chain
 from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.monthly_check import verify_monthly
 from papercutd.storage.purses import verify_purses
+from papercutd.storage.quota_lists import verify_quotas
 from papercutd.storage.replica import IN_FORCE
-from papercutd.storage.schedules import verify_quotas
 from papercutd.storage.seals import legible, verify_ledger, verify_replica
 from papercutd.storage.site_journal import verify_journal
 

@@ -208,7 +208,7 @@ class AccountList:
 
 @attrs.frozen
 class Accounts:
-    """``TAG ACCOUNTS {login, find, after}``: shared accounts this person may charge."""
+    """``TAG ACCOUNTS {login, find, pin, after}``: shared accounts this person may charge."""
 
     VERB: ClassVar[str] = "ACCOUNTS"
     ANSWER: ClassVar[type] = AccountList
@@ -217,6 +217,8 @@ class Accounts:
     find: str = attrs.field(default="", validator=is_name)
     #: The name of the last account of the page before; empty: from the first.
     after: str = attrs.field(default="", validator=is_name)
+    #: The PIN of one account, exactly, in place of ``find``; empty: none.
+    pin: str = attrs.field(default="", repr=False, validator=is_secret)
 
 
 @attrs.frozen

@@ -73,6 +73,10 @@ class Authorize:
     submitted_at: Clock = 0.0
     #: On a site's link only: whose job it is.
     provider: Name = ""
+    #: The person has said who pays: ``account``, null for their own. Since version 2.
+    chosen: bool = False
+    #: They were asked and have not answered in time: the policy decides. Since version 2.
+    unanswered: bool = False
 
 
 @attrs.frozen
@@ -115,6 +119,8 @@ class Complete:
     title: Title = ""
     host: Name = ""
     completed_at: Clock = 0.0
+    #: What its person said of it when asked who pays. Since version 2.
+    comment: Name = ""
 
 
 @attrs.frozen
@@ -208,6 +214,10 @@ class HeldJob:
     #: What it would cost, where a decision said so.
     amount_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
     held_at: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
+    #: That queue's name. Since version 2.
+    printer_name: str = attrs.field(default="", validator=is_name)
+    #: With ``account`` and ``confirm``: until when its person may answer. Since version 2.
+    choice_due_at: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
 
 
 @attrs.frozen
@@ -252,6 +262,11 @@ class Release:
     duplex: bool | None = None
     #: A shared account chosen; null: the person's own.
     account: int | None = attrs.field(default=None, validator=optional(is_number))
+    #: The person was asked who pays, and ``account`` is the answer: it stands for every later
+    #: step of the job. False: whoever released it at a printer took it. Since version 2.
+    chosen: bool = False
+    #: With ``chosen``: what the person said of it; told with COMPLETE. Since version 2.
+    comment: str = attrs.field(default="", validator=is_name)
 
 
 @attrs.frozen
@@ -339,6 +354,8 @@ class Config:
     revoked: list[str] = attrs.field(factory=list, validator=max_len(500))
     page: int = attrs.field(default=0, validator=is_number)
     last: bool = True
+    #: Seconds for which a person is waited for who is asked about a job. Since version 2.
+    account_choice_timeout_s: int = attrs.field(default=300, validator=between(1, 86_400))
 
 
 @attrs.frozen

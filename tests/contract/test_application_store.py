@@ -114,7 +114,7 @@ class AccountContract:
         self.asker = self.centre.provider()
 
     def test_the_account_chosen_pays_or_nobody(self) -> None:
-        shared = self.turner.result(self.centre.store.add_account("Physics", 1_000, True))
+        shared = self.turner.result(self.centre.store.shared.add("Physics", 1_000))
         authorize = self.centre.store.authorize
         decision = self.turner.result(authorize(self.asker, request(1, account=shared)))
         self.assertEqual((decision.account, decision.allowed), (shared, True))

@@ -161,6 +161,9 @@ class ImportContract(PeopleBase):
         found = self.load(data=b"\xef\xbb\xbftim")
         self.assertEqual(found["warnings"], ["the last line has no end: is the file whole?"])
         self.assertEqual(self.call("user", "tim")["name"], "tim")
+        for nothing in (b"", b"\n\n"):
+            found = self.load(data=nothing)
+            self.assertEqual(found["warnings"], ["the file holds no line with a user"])
         self.assertEqual(self.left(), [])
 
     def test_what_was_begun_is_finished_after_a_start(self) -> None:

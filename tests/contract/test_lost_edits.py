@@ -38,7 +38,7 @@ class Case:
         self.result(centre.store.ensure_secret("card-key", "5a" * 32))
         for name in ("anna", "ben"):
             centre.user(name)
-        self.result(centre.store.add_account("physics", 0, True))
+        self.result(centre.store.shared.add("physics", 0))
         self.result(centre.store.add_card("ben", "4711"))
         self.result(centre.store.rules.add_group("students"))
         self.result(centre.store.rules.change_group("students", add=["ben"]))

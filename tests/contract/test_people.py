@@ -100,8 +100,10 @@ class MergeContract(PeopleBase):
         with self.assertRaises(InvalidValue):
             self.call("merge_users", "anna", "ANNA")
         self.merge()
-        with self.assertRaises(InvalidValue):
-            self.merge()
+        # The same again, and in a circle.
+        for old, into in (("anna", "ben"), ("ben", "anna")):
+            with self.assertRaisesRegex(InvalidValue, "'anna' is 'ben' now"):
+                self.call("merge_users", old, into)
         with self.assertRaises(NotFound):
             self.call("merge_users", "nobody", "ben")
 

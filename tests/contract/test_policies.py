@@ -225,7 +225,7 @@ class UnknownUsersContract(Ruled):
 class AccountContract(Ruled):
     def setUp(self) -> None:
         super().setUp()
-        self.project = self.result(self.centre.store.add_account("project", 10**6, True))
+        self.project = self.result(self.centre.store.shared.add("project", 10**6))
         self.branch.follow(self.centre)
 
     def test_held_until_one_is_chosen(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import attrs
+from hypothesis import HealthCheck, given, settings
 
 from papercutd.domain.decision import Reason, Verdict
-from papercutd.domain.schedule import Rule
+from papercutd.domain.schedule import Rule, credit_of, parse_due
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.purse_operations import PurseOperations
@@ -14,7 +15,9 @@ from papercutd.services.transaction_operations import TransactionOperations
 from papercutd.storage.schedules import Schedule
 from tests.contract.test_allowances import Strict
 from tests.contract.test_money_acts import MoneyBase
+from tests.contract.test_quotas import OPS, Quotas
 from tests.support.engines import on_every_engine
+from tests.support.quotas import DAILY, OPENING_E4
 from tests.support.stores import completion, request
 
 
@@ -70,6 +73,10 @@ class PurseBase(MoneyBase):
 
 
 class SpendContract(PurseBase):
+    """Of PostgreSQL tests/integration/test_postgres_hot.py has the same books."""
+
+    once = True
+
     def test_quota_first_then_cash_then_the_gift(self) -> None:
         self.fill("quota", 2_000)
         self.fill("gift", 3_000)
@@ -141,11 +148,13 @@ class SpendContract(PurseBase):
         self.assertPurses(quota=0, cash=97_600)
 
 
-class BackContract(PurseBase):
+class BackBase(PurseBase):
     def refund(self, key: str, amount: str | None = None, **given) -> None:
         given = given if amount is None else {**given, "amount": amount}
         self.run_operation("refund.give", key=key, words="jam", **given)
 
+
+class BackContract(BackBase):
     def test_cash_comes_back_before_quota(self) -> None:
         self.fill("quota", 2_000)
         key = self.print(1, 10)
@@ -157,6 +166,10 @@ class BackContract(PurseBase):
         self.refund(key)
         self.assertPurses(quota=2_000, cash=100_000)
         self.assertRefused("was given back before", self.refund, key)
+
+
+class BackAtLengthContract(BackBase):
+    once = True
 
     def test_what_may_not_be_refunded_stays_spent(self) -> None:
         self.turner.result(self.centre.store.purses.add("promo", 1, False, True))
@@ -272,7 +285,7 @@ class AdministeredContract(PurseBase):
         )
 
 
-class QuotaContract(PurseBase):
+class QuotaBase(PurseBase):
     def quota(self, amount_e4: int = 2_000, cap_e4: int | None = 3_000, **more) -> None:
         schedule = Schedule("pages", amount_e4, Rule("daily"), cap_e4, purse="quota")
         self.call("add_quota", attrs.evolve(schedule, **more))
@@ -283,6 +296,20 @@ class QuotaContract(PurseBase):
         while self.call("run_quota") is not None:
             pass
 
+    def call_remove(self) -> None:
+        self.fill("quota", -3_000)
+        self.run_operation("purse.remove", name="quota")
+
+    def account_of(self, name: str) -> int:
+        ((account,),) = self.centre.query("SELECT account FROM user WHERE name = ?", name)
+        return int(account)
+
+    def complete(self, asked, decision) -> None:
+        done = completion(asked, decision)
+        self.turner.result(self.branch.store.complete(self.branch.provider(), done))
+
+
+class QuotaContract(QuotaBase):
     def test_it_fills_its_purse_up_to_the_cap(self) -> None:
         self.centre.user("staff", 0, restricted=False)
         self.quota()
@@ -297,9 +324,9 @@ class QuotaContract(PurseBase):
         self.assertEqual(self.call("quota", "pages")["purse"], "quota")
         self.assertRefused("filled by a quota", self.call_remove)
 
-    def call_remove(self) -> None:
-        self.fill("quota", -3_000)
-        self.run_operation("purse.remove", name="quota")
+
+class QuotaAtLengthContract(QuotaBase):
+    once = True
 
     def test_a_cap_below_the_amount(self) -> None:
         self.assertRefused("less than the amount", self.quota, 2_000, 1_999)
@@ -337,14 +364,6 @@ class QuotaContract(PurseBase):
         found = self.turner.result(self.branch.store.purse(account))
         self.assertEqual((found.balance_e4, found.promised_e4), (500, 2_500))
 
-    def account_of(self, name: str) -> int:
-        ((account,),) = self.centre.query("SELECT account FROM user WHERE name = ?", name)
-        return int(account)
-
-    def complete(self, asked, decision) -> None:
-        done = completion(asked, decision)
-        self.turner.result(self.branch.store.complete(self.branch.provider(), done))
-
 
 class CutContract(PurseBase):
     once = True
@@ -364,7 +383,7 @@ class CutContract(PurseBase):
         self.assertPurses(quota=1_000, cash=0)
 
 
-class StrictContract(Strict):
+class StrictBase(Strict):
     """What a site is granted was in purses: it comes out the same."""
 
     def begin(self, balance_e4: int) -> None:
@@ -384,6 +403,8 @@ class StrictContract(Strict):
         query = "SELECT credits_e4 - debits_e4 FROM account WHERE kind = 'purse'"
         return int(self.centre.query(query)[0][0])
 
+
+class StrictContract(StrictBase):
     def test_granted_spent_and_returned(self) -> None:
         self.print_online()
         # Of 104_000 a grant of 25 %: what is left of the quota, and cash.
@@ -408,6 +429,10 @@ class StrictContract(Strict):
         self.assertEqual(self.shown(), {"quota": 1_500, "cash": 100_000})
         self.assertExact()
 
+
+class StrictAtLengthContract(StrictBase):
+    once = True
+
     def test_a_charge_paid_by_a_site_is_refunded_to_the_quota(self) -> None:
         self.print_online()
         asked, decision = self.decide(2)
@@ -429,6 +454,53 @@ class StrictContract(Strict):
         self.assertEqual(self.shown(), {"quota": 4_500, "cash": 100_000})
         self.heal()
         self.assertExact()
+
+
+class AnyOrderContract(Quotas):
+    once = True
+
+    @settings(
+        max_examples=12,
+        deadline=None,
+        suppress_health_check=[HealthCheck.differing_executors],
+    )
+    @given(OPS)
+    def test_all_purses_together_come_out_the_same(self, ops) -> None:
+        """Whether a charge or the run that fills the quota was posted first."""
+        world = self.world(attrs.evolve(DAILY, purse="quota"))
+        for what, *with_what in ops:
+            if what == "advance":
+                world.advance(*with_what)
+            elif what == "run":
+                world.run(*with_what)
+            elif what == "ask":
+                world.ask(*with_what)
+            elif what == "complete" and world.open:
+                world.complete(*with_what)
+            elif what == "forward":
+                world.branch.forward(world.centre, world.site)
+            elif what == "follow":
+                world.branch.follow(world.centre)
+        world.heal()
+        for name in ("anna", "ben", "cleo"):
+            found = self.result(world.centre.store.user(name))["balance_e4"]
+            self.assertEqual(found, self.expected(world, name), name)
+        self.assertEqual(self.result(world.centre.store.verify()), [])
+
+    def expected(self, world, name: str) -> int:
+        """Runs and charges in the order of their decisions, the quota spent first."""
+        mine = [one for one in world.all if one.user == name]
+        left = [(parse_due(one.decision.promise), one.decision.amount_e4) for one in mine]
+        quota_e4, cash_e4 = 0, OPENING_E4
+        for due, schedule in [*world.due(), (None, None)]:
+            for named, amount_e4 in list(left):
+                if due is None or named < due:
+                    left.remove((named, amount_e4))
+                    part_e4 = min(quota_e4, amount_e4)
+                    quota_e4, cash_e4 = quota_e4 - part_e4, cash_e4 - (amount_e4 - part_e4)
+            if due is not None:
+                quota_e4 += credit_of(schedule.amount_e4, schedule.cap_e4, quota_e4).credit_e4
+        return quota_e4 + cash_e4
 
 
 on_every_engine(globals())

@@ -276,7 +276,7 @@ class AnyOrderContract(ScopeBase):
         elif act == "lock":
             self.call(store.lock_out, one + 1, 5, f"k{number}")
         elif act == "shared":
-            self.call(store.add_account, f"shared{number}", 0, False)
+            self.call(store.shared.add, f"shared{number}", 0, {"restricted": False})
         elif act == "log":
             # The link was cut for a while: what it missed comes from the log.
             self.subscribe()

@@ -77,7 +77,7 @@ class TransactionsContract:
         self.assertEqual(first["transactions"] + second["transactions"], rows[:4])
 
     def test_shared_accounts_and_merged_people(self) -> None:
-        self.result(self.centre.store.add_account("Physics", 9_000, True))
+        self.result(self.centre.store.shared.add("Physics", 9_000))
         (row,) = self.call("account.transactions", name="Physics")["transactions"]
         self.assertEqual((row["amount_e4"], row["balance_e4"]), (9_000, 9_000))
         self.result(self.centre.store.merge_users("ben", "anna"))

@@ -6,13 +6,19 @@ import functools
 import re
 from pathlib import Path
 
+from protocols.client.spec import CLIENT
 from protocols.device.spec import DEVICE
 from protocols.machine import ProtocolSpec, Side
 from protocols.provider.spec import PROVIDER
 from protocols.site.spec import SITE
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "protocols"
-SPECS: dict[str, ProtocolSpec] = {"provider": PROVIDER, "device": DEVICE, "site": SITE}
+SPECS: dict[str, ProtocolSpec] = {
+    "provider": PROVIDER,
+    "device": DEVICE,
+    "site": SITE,
+    "client": CLIENT,
+}
 _SPEAKERS = {Side.CLIENT: "C: ", Side.SERVER: "S: "}
 
 

@@ -10,8 +10,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.job import SessionRef
+from papercutd.domain.policy import Rule
 from papercutd.errors import Rejected
 from papercutd.storage.engine import RowRefused
+from papercutd.storage.shared_accounts import Access
 from tests.support.engines import ENGINES
 from tests.support.stores import Centre, Turner, completion, job_id, request
 
@@ -21,6 +23,14 @@ TABLES = (
     *("head", "change_log", "account", "transfer", "decision", "hold", "charge", "job_log"),
     *("listed", "last_use", "allowance"),
 )
+
+
+#: Shared accounts: one adds to the price, some people may charge another and what is below it.
+SHARED: dict[str, dict[str, Any]] = {
+    "dear": {"markup_e4": 1_250},
+    "some": {},
+    "some\\sub": {"markup_e4": 300, "restricted": False},
+}
 
 
 def all_of(turner: Turner, answers: list[Deferred[Any]]) -> list[Any]:
@@ -46,6 +56,7 @@ class Case(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.addCleanup(POSTGRES.release)
+        self.ids: dict[str, int] = {}
         self.turner = Turner()
         self.centre = self.make(POSTGRES)
         self.asker = self.centre.provider()
@@ -69,6 +80,10 @@ class Case(SynchronousTestCase):
                 for number in range(0, 8, place):
                     found = centre.store.adjust(f"u{number}", 1_200, "", purse)
                     self.turner.result(found)
+        shared = centre.store.shared
+        for name, settings in SHARED.items():
+            self.ids[name] = self.turner.result(shared.add(name, self.balance_e4, settings))
+        self.turner.result(shared.change_access("some", add=Access(("u0", "u3"))))
         return centre
 
     def authorize(self, asked: list[Any]) -> list[Any]:
@@ -102,6 +117,23 @@ class StatementTests(Case):
             first += count
         self.verified()
 
+    def test_shared_accounts(self) -> None:
+        """A mark-up costs no statement; who may charge an account is asked beside the batch."""
+        for name, few in (("dear", True), ("some", False)):
+            asked = [
+                request(900 + self.ids[name] * 10 + n, 1, f"u{n}", account=self.ids[name])
+                for n in range(4)
+            ]
+            self.sent.clear()
+            decisions = self.authorize(asked)
+            self.assertEqual(len(self.sent) == 4, few, self.sent)
+            taken = [(a, d) for a, d in zip(asked, decisions, strict=True) if d.allowed]
+            self.assertEqual([d.amount_e4 for _, d in taken], [562] * 4 if few else [500] * 2)
+            self.sent.clear()
+            self.complete([completion(a, d, 1) for a, d in taken])
+            self.assertEqual(len(self.sent), 4, self.sent)
+        self.verified()
+
     def test_what_is_asked_again(self) -> None:
         asked = [request(n, 1, f"u{n % 8}") for n in range(8)]
         first = self.authorize(asked)
@@ -118,8 +150,31 @@ class StatementTests(Case):
         self.assertEqual({receipt.state for receipt in again}, {"already"})
         # Nothing was written.
         self.assertEqual(
-            [sql.strip() for sql in self.sent], ["BEGIN", "SELECT read_set(%s)", "COMMIT"]
+            [sql.partition("(")[0].strip() for sql in self.sent],
+            ["BEGIN", "SELECT read_set", "COMMIT"],
         )
+
+    def test_rules_of_who_pays_cost_none(self) -> None:
+        """A default for everybody, one of a group, and somebody who has not answered."""
+        store = self.centre.store
+        self.turner.result(store.shared.add("Physics", 10**6, {"restricted": False}))
+        group = self.turner.result(store.rules.add_group("students"))
+        self.turner.result(store.rules.change_group("students", add=["u1"]))
+        rules = [
+            Rule("account-mode", "popup"),
+            Rule("account-mode", "personal", group=group),
+            Rule("account", "hold"),
+        ]
+        self.turner.result(store.rules.change_rules(set=rules))
+        self.sent.clear()
+        asked = [request(1, 1, "u0"), request(2, 1, "u1"), request(3, 1, "u0", unanswered=True)]
+        answers = self.authorize(asked)
+        self.assertEqual(len(self.sent), 4, self.sent)
+        self.assertEqual(
+            [(one.verdict.value, one.ask) for one in answers],
+            [("hold", False), ("allow", None), ("hold", None)],
+        )
+        self.verified()
 
 
 class PlanTests(Case):
@@ -243,7 +298,7 @@ class SameBooksTests(Case):
                         step=f"submit-{rng.randrange(1, 3)}",
                         provider=owner,
                         printer=rng.choice((1, 2)),
-                        account=rng.choice((None, None, None, 999)),
+                        account=rng.choice((None, None, 999, self.ids["dear"])),
                     )
                     asker = askers[owner]
                     if rng.random() < 0.1:

@@ -15,10 +15,12 @@ from papercutd.errors import PapercutError
 from papercutd.provider.provider import Submission
 from papercutd.services import wire
 from tests.simulation.core_absence import Absence
+from tests.simulation.core_choices import ChoiceLoad
 from tests.simulation.core_devices import LOGIN_S, DeviceLoad
 from tests.simulation.core_held_stage import Held
 from tests.simulation.core_logic import Logic
 from tests.simulation.core_lost_edits import Edits
+from tests.simulation.core_newcomers import Newcomers
 from tests.simulation.core_nodes import APPLICATION, PRICES, PROVIDERS, USERS, CoreInstallation
 from tests.simulation.core_oracle import CoreOracle
 from tests.simulation.core_people import PEOPLE, People
@@ -56,6 +58,9 @@ class CoreScenario:
             people=PEOPLE if profile.has_people else None,
             policy=profile.policy,
             funds=profile.funds,
+            has_shared=profile.has_shared,
+            has_choices=profile.has_choices,
+            newcomers=Newcomers(world) if profile.has_newcomers else None,
         )
         self.oracle = CoreOracle(self.installation)
         self._documents = 0
@@ -67,6 +72,10 @@ class CoreScenario:
         self.held: Held | None = None
         if profile.has_held:
             self.held = Held(self.installation, stage, self.oracle, self._hand_in)
+        self.choices: ChoiceLoad | None = None
+        if profile.has_choices:
+            rng_of_choices = self.world.random("choices")
+            self.choices = ChoiceLoad(self.installation, rng_of_choices, self._hand_in)
         self._logic = Logic(stage, self.installation, self.world.random("logic"))
         self._logic.register()
         self._strict = StrictFaults(stage, self.installation, self.world.random("strict"))
@@ -102,12 +111,16 @@ class CoreScenario:
             DeviceLoad(self.installation, rng, sorted(USERS)).start(self._profile.chaos_s)
         if self.held is not None:
             self.held.start(self._profile.chaos_s)
+        if self.choices is not None:
+            self.choices.start(self._profile.chaos_s)
         after_s = LOGIN_S if self._profile.has_devices else 1.0
         self.world.run(self._profile.chaos_s + after_s)
         if self.held is not None:
             self.held.weekend.pass_by()
         until_s = self.world.now + self._profile.quiet_s
-        self.world.run_until(lambda: self._logic.is_over and self.oracle.is_settled(), until_s)
+        self.world.run_until(
+            lambda: self._logic.is_over and self.oracle.is_settled() and self._is_chosen(), until_s
+        )
         if self._profile.policy == "strict":
             self._strict.retire()
             self.world.run(self.world.now + 20.0)
@@ -115,17 +128,26 @@ class CoreScenario:
         # What was settled must stay so.
         self.world.run(self.world.now + 10.0)
         self.oracle.check_end()
+        self.installation.check_shared()
         self.absence.check_end()
+        centre = self.world.nodes[APPLICATION].disk.connection("application.db")
+        if self.installation.newcomers is not None:
+            self.installation.newcomers.check_end(centre)
         self._vouchers.check_end(self.oracle.struck)
         if self.held is not None:
             self.held.checks.check_end()
+        if self.choices is not None:
+            self.choices.check_end()
         return self.world.finish()
+
+    def _is_chosen(self) -> bool:
+        return self.choices is None or self.choices.is_over()
 
     def _print(self) -> None:
         name = self._rng.choice(sorted(PROVIDERS))
         self._hand_in(f"{PROVIDERS[name]}-1")
 
-    def _hand_in(self, printer: str) -> None:
+    def _hand_in(self, printer: str, chooser: str = "") -> None:
         rng = self._rng
         name = next(one for one, site in PROVIDERS.items() if printer.startswith(f"{site}-"))
         user = rng.choice(
@@ -133,6 +155,9 @@ class CoreScenario:
         )
         if self.installation.people and rng.random() < 0.6:
             user = rng.choice(sorted(self.installation.people))
+        if self.installation.newcomers is not None and rng.random() < 0.5:
+            user = self.installation.newcomers.name()
+        user = chooser or user
         pages = rng.randint(1, PAGES_MAX)
         node = self.world.nodes[name]
         self._documents += 1

@@ -90,7 +90,10 @@ class DeviceLoad:
         if not node.is_up or node.clock is None or device is None:
             return
         self._world.count("visits")
-        orders = [Order("copy", n, colour=colour, is_counted=is_counted) for n in pages]
+        shared = self._in.shared
+        account = None if shared is None else shared.choose(rng)
+        given = {"colour": colour, "is_counted": is_counted, "account": account}
+        orders = [Order("copy", n, **given) for n in pages]
 
         def begin() -> None:
             # RuntimeError: the device died, and what it did then went on in vain.

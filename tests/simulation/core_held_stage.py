@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.simulation.core_choices import CHOOSERS
 from tests.simulation.core_cups import CupsLoad
 from tests.simulation.core_held import HeldChecks, HeldFaults, HeldLoad
 from tests.simulation.core_nodes import USERS, CoreInstallation
@@ -28,7 +29,8 @@ class Held:
         self.cups: CupsLoad | None = None
         if installation.cups is not None:
             cups_rng = installation.world.random("load of CUPS")
-            self.cups = CupsLoad(installation.cups, installation.world, cups_rng, sorted(USERS))
+            users = sorted((*USERS, *(CHOOSERS if installation.has_choices else ())))
+            self.cups = CupsLoad(installation.cups, installation.world, cups_rng, users)
             self.cups.register(stage)
         self.weekend = Weekend(installation, stage, oracle._running, rng)
         self.checks = HeldChecks(installation, self.load, lambda: oracle._struck)

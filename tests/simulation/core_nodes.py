@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import sqlite3
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -39,9 +40,12 @@ from protocols.endpoint import SessionServerFactory
 from protocols.handshake import VERSIONS
 from protocols.machine import ProtocolSpec
 from tests.simulation.core_certificates import Certificates
+from tests.simulation.core_choices import ACCOUNTS, CHOOSERS, prepare
 from tests.simulation.core_cups import CupsMachines
 from tests.simulation.core_devices import DEVICE_PORT, DEVICES, boot_device, card_of
 from tests.simulation.core_held import add_printers
+from tests.simulation.core_newcomers import Newcomers
+from tests.simulation.core_shared import SharedAccounts
 from tests.simulation.network import identify
 from tests.simulation.node import Node
 from tests.simulation.spool import SimAnalyser
@@ -140,6 +144,9 @@ class CoreInstallation:
         people: Mapping[str, int] | None = None,
         policy: str = "capped",
         funds: float = 1.0,
+        has_shared: bool = False,
+        has_choices: bool = False,
+        newcomers: Newcomers | None = None,
     ) -> None:
         """``people``: more users and what they have; ``policy``: of both sites.
 
@@ -147,6 +154,9 @@ class CoreInstallation:
         """
         self.world = world
         self.has_held = has_held
+        self.has_choices = has_choices
+        #: The clients at a server, by its name, where people are asked who pays.
+        self.clients: Callable[[str], Any] | None = None
         self.cups = CupsMachines(self) if has_cups else None
         #: Paper that CUPS will make once more, having been killed: (print server, path).
         self.reruns: Counter[tuple[str, str]] = Counter()
@@ -154,8 +164,10 @@ class CoreInstallation:
         self.paper_out: dict[str, str] = {}
         self.policy = policy
         self.funds = funds
+        self.newcomers = newcomers
         self.people = dict(people or {})
         self.purses = PURSES
+        self.shared = SharedAccounts(world) if has_shared else None
         self.certificates = Certificates()
         self.device_names = tuple(DEVICES) if has_devices else ()
         devices = {name: DEVICES[name] for name in self.device_names}
@@ -188,6 +200,13 @@ class CoreInstallation:
         job = path.partition("cups/")[2]
         return self.cups is not None and job in self.cups.cupsd[provider].unsaid
 
+    def check_shared(self) -> None:
+        """At the end, of a run without restores."""
+        if self.shared is not None:
+            application = self.world.nodes[APPLICATION].disk.connection("application.db")
+            assert application is not None
+            self.shared.check_end(application)
+
     def boot_all(self) -> None:
         for name in self.topology.nodes():
             self.world.nodes[name].boot()
@@ -209,13 +228,18 @@ class CoreInstallation:
         store.add_user("staff", restricted=False)
         for name, balance_e4 in self.people.items():
             store.add_user(name, balance_e4=balance_e4)
-        if self.people:
-            store.money.add_vouchers("simulated", VOUCHER_E4, VOUCHERS, None)
         store.purses.add("quota", None, True, True)
         store.purses.add("gift", 3, True, True)
         for name, purses in self.purses.items():
             for purse, balance_e4 in purses.items():
                 store.adjust(name, balance_e4, "", purse)
+        if self.has_choices:
+            for name, (_, balance_e4) in CHOOSERS.items():
+                store.add_user(name, balance_e4=balance_e4, restricted=balance_e4 > 0)
+            for name in ACCOUNTS:
+                store.shared.add(name, 0, {"restricted": False})
+        if self.people:
+            store.money.add_vouchers("simulated", VOUCHER_E4, VOUCHERS, None)
 
         def objects(c: Any) -> None:
             for name in SITES:
@@ -235,11 +259,24 @@ class CoreInstallation:
                 directory.add_device(c, name, f"{DEVICES[name]}-1", DEVICES[name])
             for user in USERS if self.device_names else ():
                 directory.add_card(c, user, card_of(user), self.world.epoch_s)
+            if self.has_choices:
+                prepare(store, c)
 
         store.write(objects)
+        if self.shared is not None:
+            self.shared.prepare(store)
+        if self.newcomers is not None:
+            self.newcomers.prepare(store, self.world.epoch_s)
         for _ in range(10):
             clock.advance(0)
         node.disk.crashed()
+
+    def database(self, node: str) -> sqlite3.Connection:
+        """What the application server or a print server has on its disk."""
+        name = {"application": "application.db"}.get(self.world.nodes[node].role, "provider.db")
+        connection = self.world.nodes[node].disk.connection(name)
+        assert connection is not None
+        return connection
 
     def settings(self, node: Node) -> LinkSettings:
         """Of the node's links, at the versions it speaks."""
@@ -284,6 +321,8 @@ class CoreInstallation:
 
         log.on_commit = hear
         self.application = server
+        if self.clients is not None:
+            server.questions.clients = self.clients(APPLICATION)
 
         async def start() -> None:
             await server.start()
@@ -329,6 +368,8 @@ class CoreInstallation:
         endpoint = self.world.network.endpoint(node, APPLICATION, PORT)
         server = SiteServer(env, store, endpoint, SiteSettings(link=self.settings(node)))
         self.sites[node.name] = server
+        if self.clients is not None:
+            server.questions.clients = self.clients(node.identity)
 
         async def start() -> None:
             revocations = self.certificates.revocations(server.providers, server.device_sessions)

@@ -53,6 +53,7 @@ class People:
             row[0]
             for row in centre.execute(
                 "SELECT name FROM user WHERE merged_into IS NULL AND deleted_at IS NULL"
+                " AND source <> 'print'"
                 " AND id > (SELECT MAX(id) FROM user WHERE name = 'staff') ORDER BY id"
             )
         ]

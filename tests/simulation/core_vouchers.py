@@ -89,14 +89,14 @@ class VoucherFaults:
     # The end.
 
     def check_end(self, struck: Collection[str]) -> None:
-        """I25: each is credited once net, to whom it stands for; the others' is taken back.
+        """I26: each is credited once net, to whom it stands for; the others' is taken back.
 
         ``struck``: nodes that were restored; a site may have lost what it had forwarded to nobody.
         """
         centre = self._world.nodes[APPLICATION].disk.connection("application.db")
         assert centre is not None
         for serial, done in self._tried.items():
-            self._world.findings.checked["I25"] += 1
+            self._world.findings.checked["I26"] += 1
             self._check(centre, serial, done, struck)
         for site in SITES if self._tried else ():
             journal = self._world.nodes[site].disk.connection("journal.db")
@@ -123,7 +123,7 @@ class VoucherFaults:
         for site, id in by_site.items():
             if id not in arrived and site not in struck:
                 text = f"the redemption {id} of {site} did not arrive"
-                self._world.find("I25", text, APPLICATION)
+                self._world.find("I26", text, APPLICATION)
                 return
         credits, forced = centre.execute(
             "SELECT COALESCE(SUM(CASE debit WHEN 2 THEN amount_e4 ELSE -amount_e4 END), 0),"
@@ -135,7 +135,7 @@ class VoucherFaults:
         losers = sum(outcome != "credited" for outcome in arrived.values())
         if credits != expected or forced != losers:
             text = f"voucher {place} gave {credits} and {forced} were taken back of {arrived}"
-            self._world.find("I25", text, APPLICATION)
+            self._world.find("I26", text, APPLICATION)
         if len(done) > 1:
             self._world.sometimes("a voucher redeemed twice stands once")
         for outcome in arrived.values():
@@ -146,4 +146,4 @@ class VoucherFaults:
             "SELECT COUNT(*) FROM voucher_here WHERE number > ?", (replicated_mark(journal),)
         ).fetchone()
         if waiting:
-            self._world.find("I25", f"{waiting} vouchers are credit there still", site)
+            self._world.find("I26", f"{waiting} vouchers are credit there still", site)

@@ -33,8 +33,14 @@ class Profile:
     jobs: int = 24
     #: What people have, in parts of what 60 jobs would leave them little of.
     funds: float = 0.5
+    #: There are shared accounts; wants ``has_devices``.
+    has_shared: bool = False
+    #: Some users are asked who pays, and answer or not.
+    has_choices: bool = False
     #: Some users come and go.
     has_people: bool = False
+    #: People whom nobody knows print too (core_newcomers.py).
+    has_newcomers: bool = False
     #: Of both sites.
     policy: str = "capped"
     #: A run's own factor on all rates is drawn between these.
@@ -60,6 +66,9 @@ BASE = Profile(
 
 #: The same, with devices at both sites.
 DEVICES = attrs.evolve(BASE, name="devices", has_devices=True)
+
+#: What people copy there is charged to shared accounts too.
+SHARED = attrs.evolve(DEVICES, name="shared", has_shared=True)
 
 #: Secure and find-me printers, whose jobs people collect.
 _OF_HELD = {"F46": 1.5, "F56": 0.4, "F57": 1.5, "F58": 2.0, "F67": 0.7, "F68": 1.0}
@@ -122,6 +131,13 @@ VOUCHERS = attrs.evolve(
     _restoring("vouchers", {"F26": 0.6, "F30": 0.4, "F31": 0.4, "F55": 0.7, "F69": 3.0}),
     has_people=True,
 )
+#: People whom no server knows, while sites are cut, prices change and quotas run.
+NEWCOMERS = attrs.evolve(
+    BASE,
+    name="newcomers",
+    has_newcomers=True,
+    rates={**_HALF, "F5": 2.0, "F6": 1.0, "F7": 1.0, "F42": 1.0, "F53": 1.0},
+)
 #: Sites spend what they were granted, and nothing else.
 STRICT = attrs.evolve(
     BASE,
@@ -154,6 +170,8 @@ GONE = attrs.evolve(
     swarm=1.0,
     rates={"F5": 4.0, "F6": 2.0, "F7": 2.0, "F33": 3.0},
 )
+#: People are asked who pays what they print.
+CHOICES = attrs.evolve(BASE, name="choices", jobs=8, has_choices=True)
 #: Everybody is of the release before, until each is upgraded.
 UPGRADE = attrs.evolve(BASE, name="upgrade", rates={**_HALF, "F20": 3.0})
 #: Fourteen days cut: see fortnight.py, which makes what happens.
@@ -161,11 +179,12 @@ FORTNIGHT = Profile(
     "fortnight", chaos_s=14 * 86_400.0, quiet_s=900.0, rates={}, jobs=43, has_people=True
 )
 _ALL = (
-    *(BASE, DEVICES, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
+    *(BASE, DEVICES, SHARED, HELD, SITE_RESTORE, CLONE, REVERT, APP_RESTORE, MIXED),
     *(
         DISKS,
         APP_RESTORE_CLONE,
         PEOPLE,
+        NEWCOMERS,
         VOUCHERS,
         STRICT,
         STRICT_RESTORE,
@@ -176,6 +195,7 @@ _ALL = (
         GONE,
         UPGRADE,
         FORTNIGHT,
+        CHOICES,
     ),
 )
 

@@ -63,7 +63,8 @@ SEEDS = (
     *((p, 1, 20) for p in ("held", "strict", "strict-restore", "disks")),
     ("vouchers", 1, 3),
     *((p, 1, 10) for p in ("app-restore-clone", "mixed-held", "policy", "gone")),
-    *((p, 1, 5) for p in ("calm", "calm-strict", "again")),
+    *((p, 1, 5) for p in ("calm", "calm-strict", "again", "newcomers")),
+    ("choices", 1, 2),
 )
 #: Some seconds each: the runner's workers end together.
 SEEDS_OF_A_TEST = 10

@@ -10,8 +10,8 @@ from tests.simulation.test_mutants import MutantCase
 class VoucherMutants(MutantCase):
     def test_both_stand(self) -> None:
         self.patch(voucher_claims, "_judge", lambda *arguments: (CREDITED, ""))
-        self.assertFound("I25", profile="vouchers")
+        self.assertFound("I26", profile="vouchers")
 
     def test_nothing_comes_of_a_record(self) -> None:
         self.patch(VoucherClaims, "take", lambda *arguments: None)
-        self.assertFound("I25", profile="vouchers")
+        self.assertFound("I26", profile="vouchers")

@@ -54,6 +54,7 @@ _MODULES = (
     "papercutd.roles.site",
     "papercutd.roles.site_server",
     "papercutd.roles.crash_points",
+    "papercutd.client.watching",
     "papercutd.device.device",
     "papercutd.commands.main",
     "papercutd.identity.join_client",

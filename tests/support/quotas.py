@@ -56,6 +56,8 @@ class QuotaWorld:
         self.centre.user("staff", OPENING_E4, restricted=False)
         self.schedules = schedules
         result = self.turner.result
+        for purse in {schedule.purse for schedule in schedules} - {""}:
+            result(self.centre.store.purses.add(purse, None, True, True))
         for schedule in schedules:
             result(self.centre.store.add_quota(schedule))
         result(self.centre.store.set_site("north", {"cap_user_e4": -2}))

@@ -22,6 +22,7 @@ LAYERS = {
     "papercutd.services": 3,
     "papercutd.provider": 4,
     "papercutd.device": 4,
+    "papercutd.client": 4,
     "papercutd.faces": 4,
     "papercutd.roles": 5,
     "papercutd.commands": 6,

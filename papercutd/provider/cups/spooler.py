@@ -66,7 +66,11 @@ _STATES = {
     Reason.CLOSED.value: ("account-closed", "printing is closed now"),
     Reason.UNKNOWN_USER.value: ("account-authorization-failed", "the user is not known"),
     Reason.UNREACHABLE.value: ("account-info-needed", "no server answers"),
-    Reason.ACCOUNT.value: ("account-info-needed", "an account has to be chosen"),
+    Reason.ACCOUNT.value: (
+        "account-info-needed",
+        "an account has to be chosen that this user may charge",
+    ),
+    Reason.CONFIRM.value: ("account-info-needed", "its cost has to be confirmed"),
     Reason.PRINTED_BEFORE.value: ("account-info-needed", "it may have been printed before"),
 }
 _OTHERWISE = ("account-info-needed", "it waits for a decision")

@@ -83,7 +83,9 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
     " AND (?2 IS NULL OR (since <= ?2 AND (until IS NULL OR until > ?2)))": (
         Need("user", "folded"),
     ),
-    # schedules.last_run: whatever the account, it is one of those that are read.
+    # unknown_users.meet: as long as all of them are denied.
+    "SELECT unknown_users FROM head": (),
+    # late_charges.last_run: whatever the account, it is one of those that are read.
     "SELECT due_at, schedule FROM quota_run WHERE finished_at IS NOT NULL OR ? <="
     " (SELECT done_account FROM schedule WHERE id = quota_run.schedule)"
     " ORDER BY due_at DESC, schedule DESC LIMIT 1": (),
@@ -97,9 +99,15 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
         Need("site_policy", "site", 1),
         Need("site_policy", "knob", 2),
     ),
+    # unknown_users.read_what: they are read whole.
+    "SELECT what FROM unknown_user_setting WHERE site IN (?, ?) ORDER BY site DESC LIMIT 1": (),
+    # account_settling.read_rules_anywhere
+    "SELECT knob, value, site, user_group, needs, below FROM site_policy"
+    " WHERE site = 0 AND knob = ?": (Need("site_policy", "knob anywhere"),),
 }
-#: The one knob whose rules are read.
+#: The one knob whose rules are read for the sites that are concerned, and those for any site.
 KNOB = Knob.POLICY.value
+KNOBS_ANYWHERE = (Knob.ACCOUNT.value, Knob.ACCOUNT_MODE.value)
 
 
 @lru_cache(maxsize=1024)

@@ -24,7 +24,7 @@ from papercutd.storage import seals
 from papercutd.storage.engine import Connection, RowRefused
 from papercutd.storage.hot import Wanted
 from papercutd.storage.migrate import migrate
-from papercutd.storage.postgres.covered import KNOB, Need, needs_of
+from papercutd.storage.postgres.covered import KNOB, KNOBS_ANYWHERE, Need, needs_of
 
 #: What is written back, and the keys of it.
 _WRITTEN = {
@@ -42,8 +42,15 @@ _WRITTEN = {
 #: Of which rows are deleted as well.
 _DELETED = ("hold", "run")
 #: Of which all rows are read: at most a hundred.
-_WHOLE = ("schedule", "purse_kind")
+_WHOLE = ("schedule", "purse_kind", "unknown_user_setting")
 _SCHEMA = "application"
+#: What a batch wants, the rules for any site of who pays, and what becomes of unknown people: with
+#: one statement.
+_READ = (
+    "SELECT read_set(?), (SELECT CAST(json_agg(t) AS TEXT) FROM site_policy AS t"
+    f" WHERE site = {ANY} AND knob IN ({', '.join(repr(knob) for knob in KNOBS_ANYWHERE)})),"
+    " (SELECT CAST(json_agg(t) AS TEXT) FROM unknown_user_setting AS t)"
+)
 _WRITE = "SELECT write_set(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: Of the prices, so many newest versions are read: the one in force is among them.
 _NEWEST = 16
@@ -174,9 +181,12 @@ class Workspace(sqlite3.Connection):
         began = self._run("BEGIN")
         self.database.execute("BEGIN IMMEDIATE")
         asked = _asked(self._wanted)
-        (text,) = self.database.execute("SELECT read_set(?)", (_told(asked),)).fetchone()
+        text, rules, unknown = self.database.execute(_READ, (_told(asked),)).fetchone()
         passing("set-read")
         read = msgspec.json.decode(text)
+        # Other knobs than the one that read_set reads.
+        read["unknown_user_setting"] = msgspec.json.decode(unknown or "[]")
+        read["site_policy"] = (read["site_policy"] or []) + msgspec.json.decode(rules or "[]")
         for table, columns in self._columns.items():
             rows = read.get(table)
             if rows:
@@ -225,6 +235,7 @@ class Workspace(sqlite3.Connection):
             ("site", "id"): places,
             ("site_policy", "site"): places,
             ("site_policy", "knob"): frozenset((KNOB,)),
+            ("site_policy", "knob anywhere"): frozenset(KNOBS_ANYWHERE),
             ("price", "version"): frozenset(asked["versions"])
             | frozenset(row["version"] for row in prices),
         }

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import protocols
 from protocols import envelope, limits
+from protocols.client.spec import CLIENT
 from protocols.codes import WORDS, Code
 from protocols.device.spec import DEVICE
 from protocols.diagram import to_dot
@@ -37,7 +38,7 @@ from protocols.site.spec import SITE
 from protocols.spec import decoder_of, tables_of
 
 DOCS = Path(protocols.__file__).parent.parent / "docs"
-PAGES = {"provider": PROVIDER, "site": SITE, "device": DEVICE}
+PAGES = {"provider": PROVIDER, "site": SITE, "device": DEVICE, "client": CLIENT}
 _ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \| (.*?) \| .* \|$")
 
 
@@ -177,6 +178,9 @@ class TranscriptTests(SynchronousTestCase):
 
     def test_device(self) -> None:
         self.replay("device", DEVICE)
+
+    def test_client(self) -> None:
+        self.replay("client", CLIENT)
 
     def replay(self, name: str, spec: ProtocolSpec) -> None:
         transcripts = re.findall(r"```transcript\n(.*?)```", page(name), re.DOTALL)

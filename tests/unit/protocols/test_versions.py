@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.services.peer_versions import told_versions
 from protocols import envelope
+from protocols.client.spec import CLIENT
 from protocols.codes import Code
 from protocols.device.spec import DEVICE
 from protocols.endpoint import NamedPeer, SessionClientFactory, SessionServerFactory
@@ -43,7 +44,7 @@ class Echo:
 
 
 TOY = ProtocolSpec("toy", (Ping, Shout), (Echo, Bye), (Echo, Bye), Bye, server_requests=(Shout,))
-SPECS = (PROVIDER, SITE, DEVICE, TOY)
+SPECS = (PROVIDER, SITE, DEVICE, CLIENT, TOY)
 
 
 def pair(spec: ProtocolSpec, version: int) -> dict[Side, Connection]:

@@ -43,7 +43,7 @@ class PriceCommandTests(SynchronousTestCase):
     def test_pages(self) -> None:
         words = ("--pages", "10", "--colour", "3", "--duplex", "--copies", "2", "--user", "anna")
         text = self.run_command("price", "test", *words)
-        asked = {"copies": 2, "duplex": True, "user": "anna", "printer": ""}
+        asked = {"copies": 2, "duplex": True, "user": "anna", "printer": "", "account": ""}
         self.assertEqual(self.asked, [("price.test", {"groups": [["A4", 10, 3]], **asked})])
         self.assertIn("A4 grey: 19 x 0.05 = 0.95", text)
         self.assertIn("anna can spend 0.50: not enough", text)
@@ -53,6 +53,13 @@ class PriceCommandTests(SynchronousTestCase):
         path.write_bytes(make_pdf([Page(), Page()]))
         self.run_command("price", "test", str(path))
         self.assertEqual(self.asked[0][1]["groups"], [["A4", 2, 0]])
+
+    def test_a_comma_within_a_price(self) -> None:
+        for words in (("A4=0,05,0,20", "*=1,2"), ("A4=1,2", "*=0,05,0.40")):
+            options = main.parser().parse_args(["price", "set", *words])
+            with self.assertRaisesRegex(InvalidValue, "comma within a price"):
+                options.run(options, None)
+        self.assertEqual(self.asked, [])
 
     def test_a_file_of_prices(self) -> None:
         path = Path(self.mktemp())

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from papercutd.domain.account_mode import Kind, Mode
 from papercutd.domain.decision import (
     Funds,
     Policy,
@@ -54,6 +55,16 @@ VALUES: dict[Knob, tuple[str, list[tuple[str, object]]]] = {
             ("personal", Account()),
         ],
     ),
+    Knob.ACCOUNT_MODE: (
+        "account_mode",
+        [
+            ("popup", Mode(Kind.POPUP)),
+            ("personal+confirm", Mode(confirms=True)),
+            ("shared:8", Mode(Kind.SHARED, 8)),
+            ("personal", Mode()),
+        ],
+    ),
+    Knob.ACCOUNT_CHOICE_TIMEOUT: ("choice_timeout_s", [("10", 10), ("86400", 86_400)]),
     Knob.UNKNOWN_USERS: (
         "unknown_users",
         [
@@ -212,7 +223,8 @@ class BoundTests(SynchronousTestCase):
 
     def test_site_knobs_are_no_groups(self) -> None:
         self.assertEqual(
-            {knob.value for knob in SITE_ONLY}, {"unknown-users", "alarm-total", "alarm-age"}
+            {knob.value for knob in SITE_ONLY},
+            {"unknown-users", "alarm-total", "alarm-age", "account-choice-timeout"},
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +15,7 @@ from papercutd.domain.schedule import (
     Due,
     Rule,
     credit_of,
+    every,
     give_back_of,
     parse_due,
 )
@@ -29,6 +30,12 @@ RULES = st.one_of(
     st.builds(Rule, st.just("daily"), st.just(0), st.integers(0, 1439)),
     st.builds(Rule, st.just("weekly"), st.integers(1, 7), st.integers(0, 1439)),
     st.builds(Rule, st.just("monthly"), st.integers(1, 31), st.integers(0, 1439)),
+    st.builds(
+        every,
+        st.integers(1, 366),
+        st.dates(date(1960, 1, 1), date(2100, 1, 1)),
+        st.integers(0, 1439),
+    ),
 )
 MOMENTS = st.floats(at("1971-01-01"), at("2120-01-01"))
 
@@ -56,6 +63,18 @@ class RuleTests(SynchronousTestCase):
             due = rule.next_due(due)
         self.assertEqual(days, ["02-29", "03-31", "04-30", "05-31"])
         self.assertEqual(Rule("monthly", 29).next_due(at("2027-02-01")), at("2027-02-28"))
+
+    def test_every_so_many_days(self) -> None:
+        rule = every(14, date(2026, 11, 30), 390)
+        rule.check()
+        self.assertEqual(rule.next_due(at("2026-11-29")), at("2026-11-30T06:30"))
+        self.assertEqual(rule.next_due(at("2026-11-30T06:30")), at("2026-12-14T06:30"))
+        self.assertEqual(rule.last_due(at("2026-12-14T06:29")), at("2026-11-30T06:30"))
+        self.assertEqual(rule.name_of(rule.next_due(at("2026-12-01"))), "2026-12-14")
+        for bad in (Rule("custom", 0, 0), Rule("custom", 367, 0), Rule("custom", 2, 2_880)):
+            self.assertRaises(InvalidValue, bad.check)
+        for days in (0, -1, 367):
+            self.assertRaises(InvalidValue, every, days, date(2026, 11, 30), 0)
 
     def test_a_leap_day_is_a_day(self) -> None:
         rule = Rule("daily", 0, 720)

@@ -125,7 +125,7 @@ class PolicyTests(OperationCase):
             self.run_it("policy.show", user="nobody")
 
     def test_shared_accounts_by_name(self) -> None:
-        account = self.turner.result(self.centre.store.add_account("project", 0, True))
+        account = self.turner.result(self.centre.store.shared.add("project", 0))
         (row,) = self.set("account=shared:project")["set"]
         self.assertEqual(row["value"], "shared:project")
         self.assertEqual(self.run_it("policy.show")["sites"][0]["account"], "shared:project")
@@ -133,6 +133,67 @@ class PolicyTests(OperationCase):
         self.assertEqual(view.stored[0].value, f"shared:{account}")
         with self.assertRaises(InvalidValue):
             self.set("account=shared:nobody")
+
+
+class AccountModeTests(OperationCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_it("account.add", name="Physics", balance="0")
+
+    def mode(self, name: str = "anna") -> str:
+        return str(self.run_it("user.show", name=name)["account_mode"])
+
+    def test_of_a_user(self) -> None:
+        self.assertEqual(self.mode(), "default")
+        for mode in ("popup", "shared:Physics+confirm", "personal", "default"):
+            shown = self.run_it("user.set", name="anna", account_mode=mode)
+            self.assertEqual((shown["account_mode"], self.mode()), (mode, mode))
+
+    def test_of_a_group(self) -> None:
+        done = self.run_it("user.set", group="students", account_mode="shared:Physics")
+        self.assertEqual(done, {"group": "students", "changed": 1})
+        self.assertEqual((self.mode(), self.mode("boss")), ("shared:Physics", "default"))
+
+    def test_of_the_installation(self) -> None:
+        self.set("account-mode=shared:Physics+confirm", group="students")
+        self.set("account-mode=popup", "account-choice-timeout=2m")
+        shown = {
+            user: self.run_it("policy.show", user=user)["sites"][0] for user in ("anna", "boss")
+        }
+        self.assertEqual(shown["anna"]["account_mode"], "shared:Physics+confirm")
+        self.assertEqual(shown["boss"]["account_mode"], "popup")
+        self.assertEqual(shown["boss"]["account_choice_timeout"], "2m")
+        self.assertEqual(
+            sorted(rule["value"] for rule in self.run_it("policy.show")["rules"]),
+            ["2m", "popup", "shared:Physics+confirm"],
+        )
+
+    def test_bad_input(self) -> None:
+        for arguments in (
+            {"name": "anna", "account_mode": "shared:Biology"},
+            {"name": "anna", "account_mode": 3},
+            {"group": "students"},
+            {"group": "students", "account_mode": "popup", "name": "anna"},
+            {"group": "students", "account_mode": "popup", "email": "a@b.c"},
+        ):
+            with self.assertRaises(InvalidValue, msg=str(arguments)):
+                self.run_it("user.set", **arguments)
+        with self.assertRaises(NotFound):
+            self.run_it("user.set", group="nobody", account_mode="popup")
+        for setting, place in (
+            ("account-mode=popup", {"site": "north"}),
+            ("account-mode=shared:Biology", {}),
+            ("account-choice-timeout=5m", {"group": "students"}),
+            ("account-choice-timeout=5s", {}),
+            ("account-choice-timeout=never", {}),
+        ):
+            with self.assertRaises(InvalidValue, msg=setting):
+                self.set(setting, **place)
+
+    def test_command_line(self) -> None:
+        words = ["user", "set", "--group", "students", "--account-mode", "popup"]
+        options = parser().parse_args(words)
+        self.assertEqual((options.name, options.group), (None, "students"))
 
 
 class WordsTests(SynchronousTestCase):

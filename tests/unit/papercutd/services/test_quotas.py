@@ -70,6 +70,40 @@ class OperationTests(SynchronousTestCase):
         self.call("remove", name="students")
         self.assertEqual(self.call("list"), [])
 
+    def test_custom_and_of_an_account(self) -> None:
+        store = self.world.centre.store
+        self.world.turner.result(store.shared.add("School", 0, {"restricted": True}))
+        made = self.call(
+            "add",
+            name="term",
+            amount="5.00",
+            period="custom",
+            days=10,
+            first="2027-01-20",
+            time="06:30",
+            account="school",
+        )
+        self.assertEqual(made["when"], "custom, every 10 days at 06:30 UTC")
+        self.assertEqual(made["whom"], "account School")
+        self.assertEqual(made["next_run"], "2027-01-20 06:30 UTC")
+        changed = self.call("set", name="term", amount="6.00", cap="20.00")
+        self.assertEqual((changed["amount_e4"], changed["cap_e4"]), (60_000, 200_000))
+        self.assertIsNone(self.call("set", name="term", cap="none")["cap_e4"])
+        given = {"name": "x", "amount": "5.00", "period": "custom"}
+        for bad in (
+            {},
+            {"days": 0},
+            {"days": "3"},
+            {"days": 3, "first": "soon"},
+            {"days": 3, "day": "monday"},
+            {"days": 3, "period": "daily"},
+            {"days": 3, "amount": "5,00"},
+            {"days": 3, "cap": "1e3"},
+        ):
+            self.assertRaises(InvalidValue, self.call, "add", **given | bad)
+        self.assertRaises(NotFound, self.call, "add", **given | {"days": 3, "account": "none"})
+        self.assertRaises(InvalidValue, self.call, "set", name="term")
+
     def test_long_overdue(self) -> None:
         for missed, runs, skipped in (("skip", 0, ["a"]), ("make-up", 50, [])):
             self.call("add", name="a", amount="5.00", period="daily")

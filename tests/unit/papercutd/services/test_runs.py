@@ -12,13 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.domain.chain import MARK_START
 from papercutd.domain.grant import Grant, unseal
 from papercutd.domain.job import SessionRef
+from papercutd.domain.pricing import page_e4
 from papercutd.errors import Rejected
 from papercutd.services.application_server import ApplicationServer
+from papercutd.services.attempts import LockedOut
 from papercutd.services.devices import Credentials, Visit
 from papercutd.services.runs import OPEN_RUNS_MAX, USUAL_PAGES, Started, Wish
 from papercutd.services.site_server import SiteServer
 from papercutd.storage.askers import UNSEEN_MAX_S
-from papercutd.storage.people import Device
+from papercutd.storage.people import CARD_KEY, Device
+from papercutd.storage.shared_accounts import Access
 from tests.support.stores import Branch, Centre, Turner, job_id
 
 CARD = "04A22B91"
@@ -247,21 +250,52 @@ class AtTheApplicationServerTests(RunCase):
 
     def test_accounts(self) -> None:
         result = self.turner.result
-        physics = result(self.centre.store.add_account("Physics", 2_000, True))
-        result(self.centre.store.add_account("Chemistry", 0, False))
-        found = self.desk.run(self.app.devices.accounts("", "", 10))
+        physics = result(self.centre.store.shared.add("Physics", 2_000))
+        result(self.centre.store.shared.add("Chemistry", 0, {"restricted": False}))
+        found = self.accounts()
         shown = [(name, purse.spendable_e4) for _, name, purse in found]
         self.assertEqual(shown, [("Chemistry", None), ("Physics", 2_000)])
-        found = self.desk.run(self.app.devices.accounts("phy", "Chemistry", 10))
+        found = self.accounts("phy", after="Chemistry")
         self.assertEqual([name for _, name, _ in found], ["Physics"])
         started = self.desk.copy(10, account=physics)
         self.assertEqual((started.pages, started.decision.account), (4, physics))
         self.desk.finish(started, 3)
         self.assertEqual(self.spendable(), 10_000)
+        # Its mark-up is in what a page costs, and in what the money is enough for.
+        result(self.centre.store.shared.set("Physics", {"markup_e4": 2_500}))
+        started = self.desk.copy(10, account=physics)
+        self.assertEqual((started.pages, page_e4(started.decision.lines)), (0, 625))
         # One that is not there: nobody else pays for it.
         refused = self.desk.copy(1, account=999)
         self.assertEqual((refused.grant, refused.decision.reason.value), ("", "closed"))
         self.check()
+
+    def accounts(self, find: str = "", pin: str = "", after: str = "") -> Any:
+        visit = self.desk.visit
+        return self.desk.run(self.app.devices.accounts(visit, find, pin, after, 10))
+
+    def test_an_account_by_its_pin(self) -> None:
+        """PINs that are guessed are failed log-ins: of the person, durably, and of the device."""
+        result, shared = self.turner.result, self.centre.store.shared
+        result(self.centre.store.ensure_secret(CARD_KEY, "0" * 64))
+        for name, pin in (("Physics", "12-34"), ("Law", "5678")):
+            result(shared.add(name, 0, {"pin": pin}))
+        result(shared.change_access("Law", Access((), ())))
+        result(shared.set("Law", {"access": "listed"}))
+        self.assertEqual([name for _, name, _ in self.accounts(pin="1234")], ["Physics"])
+        self.assertEqual([name for _, name, _ in self.accounts()], ["Physics"])
+        refused = self.desk.copy(1, account=result(shared.show("Law"))["id"])
+        self.assertEqual((refused.grant, refused.decision.reason.value), ("", "account"))
+        for pin in ("5678", "1", "!", "12345"):
+            self.assertEqual(self.accounts(pin=pin), [])
+        # In between a right one forgives nothing.
+        self.assertEqual(len(self.accounts(pin="1234")), 1)
+        self.assertEqual(self.accounts(pin="9"), [])
+        for pin in ("1234", "9"):
+            with self.assertRaises(LockedOut):
+                self.accounts(pin=pin)
+        (locked,) = result(self.centre.store.lockouts())
+        self.assertEqual(locked[0].name, "anna")
 
     def test_open_runs_are_bounded(self) -> None:
         for _ in range(OPEN_RUNS_MAX):

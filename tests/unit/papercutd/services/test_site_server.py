@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from papercutd.domain.decision import Decision, Reason
+from papercutd.services.questions import NoClients
+from papercutd.services.site_server import SiteServer
 from papercutd.services.uplink import NEW_STREAM_CALM_S, NEW_STREAM_LONGEST_S
 from protocols.codes import Code
+from tests.support.stores import request
 from tests.unit.papercutd.services.test_runs import RunCase
 
 
@@ -90,3 +94,34 @@ class ComparingTests(RunCase):
         planned = self.site._next_repair
         assert planned is not None
         planned.cancel()
+
+
+class AskingPeopleTests(RunCase):
+    """What a site's own answer says of whether its person is asked."""
+
+    def asked(self, number: int, hedged: bool = False) -> bool | None:
+        asked = request(number, hedged=hedged)
+        decision: Decision = self.turner.run(  # type: ignore[assignment]
+            self.site.authorize(self.branch.provider(), asked)
+        )
+        self.assertEqual((decision.decider, decision.reason), (self.branch.stream, Reason.ACCOUNT))
+        return decision.ask
+
+    def test_by_whom_is_in_reach(self) -> None:
+        people = self.centre.store.people
+        self.turner.result(people.set_user("anna", {"account_mode": "popup"}))
+        self.branch.follow(self.centre)
+        self.assertIs(self.asked(1), False)
+        # Its link is up, and the application server was only slow.
+        self.patch(SiteServer, "is_cut", False)
+        self.assertIs(self.asked(2, hedged=True), True)
+        self.patch(SiteServer, "is_cut", True)
+
+        class Reached(NoClients):
+            def in_reach(self, user: int) -> bool:
+                return True
+
+        self.site.questions.clients = Reached()
+        self.assertIs(self.asked(3), True)
+        # The same key again: who has come meanwhile counts.
+        self.assertIs(self.asked(1), True)

@@ -23,7 +23,7 @@ class UpgradeTests(SynchronousTestCase):
         connection.execute("PRAGMA foreign_keys = OFF")
         # 1 is in the group 1, 2 in 2, which is within 3, which is within 1.
         connection.execute("INSERT INTO group_member VALUES ('1.1', 1, 1), ('2.2', 2, 2)")
-        connection.execute("INSERT INTO group_nested VALUES (3, 2), (1, 3)")
+        connection.execute("INSERT INTO group_nested VALUES (3, 2, '3.2'), (1, 3, '1.3')")
         for what, month in (("1", "2027-01"), ("2", "2027-01"), ("2", "2027-02"), ("3", "2027-01")):
             connection.execute(
                 "INSERT INTO monthly VALUES ('user', ?, ?, 1, 2, 3, 4)", (month, what)

@@ -14,6 +14,7 @@ from papercutd.domain.job import SessionRef
 from papercutd.storage.acts import Act
 from papercutd.storage.job_log import Filter
 from papercutd.storage.people import find_by_card, find_by_name
+from papercutd.storage.shared_accounts import Access
 from papercutd.storage.transactions import Place
 from tests.support.stores import WALL_S, completion, request
 from tests.unit.papercutd.storage.test_sample_data import Loaded
@@ -84,9 +85,18 @@ class QueryPlanTests(Loaded):
         self.check(lambda: self.result(self.store.rename_user("new", "newer")))
         self.check(lambda: self.result(self.store.merge_users("newer", "sample00000008")))
         self.check(lambda: self.result(self.store.uncollected()))
-        self.check(lambda: self.result(self.store.list_accounts()))
-        self.check(lambda: self.result(self.store.shared_accounts("inst", "", 20)))
-        self.check(lambda: self.result(self.store.add_account("Institute", 0, True)))
+        shared = self.store.shared
+        self.check(lambda: self.result(shared.add("Institute", 0)))
+        self.check(lambda: self.result(shared.add("Institute\\Laser", 0, {"markup_e4": 5})))
+        self.check(lambda: self.result(shared.set("Institute", {"notes": "x"})))
+        self.check(lambda: self.result(self.store.account_by_pin(7, "4711")))
+        self.check(lambda: self.result(shared.page()))
+        self.check(lambda: self.result(shared.show("Institute\\Laser")))
+        named = Access(("sample00000007",))
+        self.check(lambda: self.result(shared.change_access("Institute", named)))
+        self.check(lambda: self.result(shared.rename("Institute", "Law")))
+        self.check(lambda: self.result(self.store.shared_accounts(7, "inst", "", 20)))
+        self.check(lambda: self.result(shared.close("Law")))
 
     def test_outage(self) -> None:
         """Its statement reads what came in from one change to another."""
@@ -119,7 +129,7 @@ class QueryPlanTests(Loaded):
         find = self.store.transactions
         for place in (None, Place(1_000, 5)):
             self.check(lambda p=place: self.result(find.of_user("sample00000007", p)))
-        self.result(self.store.add_account("Institute", 7, True))
+        self.result(self.store.shared.add("Institute", 7))
         self.check(lambda: self.result(find.of_account("Institute", None)))
 
     def test_audit(self) -> None:

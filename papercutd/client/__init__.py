@@ -1,0 +1,1 @@
+"""A person's client: its sessions, what it shows, how it answers."""

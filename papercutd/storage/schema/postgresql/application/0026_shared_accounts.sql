@@ -1,0 +1,50 @@
+-- Shared accounts as a tree. What a decision looks at stands with the account itself:
+-- whose rows of account_access say who may charge it (0: everybody), the mark-up in 1/10000 of
+-- the price, and until when it is disabled.
+ALTER TABLE @account ADD COLUMN access BIGINT NOT NULL DEFAULT 0;
+
+ALTER TABLE @account ADD COLUMN markup_e4 BIGINT NOT NULL DEFAULT 0;
+
+ALTER TABLE @account ADD COLUMN disabled_until DOUBLE PRECISION;
+
+-- What else is known of a shared account.
+CREATE TABLE @shared_account (
+    id BIGINT PRIMARY KEY REFERENCES @account (id),
+    -- The full name as it is looked up.
+    folded TEXT COLLATE "C" NOT NULL UNIQUE,
+    -- The code it is found by at a device, as the installation's keyed hash.
+    pin_hash TEXT COLLATE "C" NOT NULL DEFAULT '',
+    invoice TEXT COLLATE "C" NOT NULL DEFAULT 'user-chooses',
+    comment TEXT COLLATE "C" NOT NULL DEFAULT 'optional',
+    needs TEXT COLLATE "C" NOT NULL DEFAULT '',
+    -- Who may charge it: whoever may its parent (inherit), everybody, or those listed.
+    access_mode TEXT COLLATE "C" NOT NULL DEFAULT 'inherit',
+    -- The most that its mark-up ever was: no site can have taken more.
+    markup_most_e4 BIGINT NOT NULL DEFAULT 0,
+    notes TEXT COLLATE "C" NOT NULL DEFAULT ''
+);
+
+CREATE INDEX shared_account_pin ON @shared_account (pin_hash) WHERE pin_hash <> '';
+
+INSERT INTO @shared_account (id, folded) SELECT id, lower(name) FROM @account WHERE kind = 'shared';
+
+CREATE INDEX account_shared_parent ON @account (parent) WHERE kind = 'shared';
+
+-- Who may charge an account, one user or one group a row; the other is 0.
+CREATE TABLE @account_access (
+    key TEXT COLLATE "C" PRIMARY KEY,
+    account BIGINT NOT NULL REFERENCES @account (id),
+    "user" BIGINT NOT NULL,
+    user_group BIGINT NOT NULL
+);
+
+CREATE INDEX account_access_account ON @account_access (account);
+
+CREATE INDEX account_access_group ON @account_access (user_group) WHERE user_group <> 0;
+
+-- Names that shared accounts bore.
+CREATE TABLE @former_account (
+    folded TEXT COLLATE "C" PRIMARY KEY,
+    account BIGINT NOT NULL REFERENCES @account (id),
+    left_at DOUBLE PRECISION NOT NULL
+);

@@ -1,0 +1,1 @@
+"""The client protocol: a person's own client, at their desk, asks a server."""
