@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from papercutd.domain.account_mode import WORDS
+
 
 def add_new_user_commands(
     add: Callable[..., Any], group: Callable[[str, str], Any], operation: Callable[[str], Any]
@@ -19,6 +21,7 @@ def add_new_user_commands(
     one.add_argument("--credit", help="what they begin with, such as 5.00; none: not said")
     one.add_argument("--restricted", choices=("yes", "no", "none"), help="none: not said")
     one.add_argument("--overdraft", help="how far below zero they may go; none: not said")
+    one.add_argument("--account-mode", metavar="MODE", help=f"{WORDS}; none: not said")
     one = add("remove", "take a rule away", operation("new-user-rule.remove"), rules)
     one.add_argument("--group", help="without: that of everybody")
 

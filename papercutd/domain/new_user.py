@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 import attrs
 
+from papercutd.domain.account_mode import parse_mode
 from papercutd.domain.money import check_amount_e4
 from papercutd.errors import InvalidValue
 
 #: Stands for everybody in place of a group.
 EVERYBODY = 0
 MODE_MAX = 32
+NOTHING_SAID = "says nothing: give a credit, restricted, an overdraft or an account mode"
 
 
 @attrs.frozen
@@ -25,7 +27,7 @@ class NewUserRule:
     credit_e4: int | None = None
     restricted: bool | None = None
     overdraft_e4: int | None = None
-    #: How the account of a job is chosen: a word of whoever evaluates it.
+    #: How it is settled who pays a job, as domain/account_mode.py keeps it.
     account_selection: str | None = None
 
     def check(self) -> None:
@@ -37,9 +39,9 @@ class NewUserRule:
                     raise InvalidValue(field, "is below zero")
         mode = self.account_selection
         if mode is not None and (not mode or len(mode) > MODE_MAX or not mode.isprintable()):
-            raise InvalidValue("account-selection", "is empty or too long")
+            raise InvalidValue("account-mode", "is empty or too long")
         if self == NewUserRule():
-            raise InvalidValue("rule", "says nothing: give a credit, restricted or an overdraft")
+            raise InvalidValue("rule", NOTHING_SAID)
 
 
 @attrs.frozen
@@ -50,6 +52,13 @@ class Start:
     restricted: bool = True
     overdraft_e4: int = 0
     account_selection: str | None = None
+
+    @property
+    def mode(self) -> tuple[str, str]:
+        """What is kept with the user: the mode, and what a site must be able to evaluate."""
+        if self.account_selection is None:
+            return "", ""
+        return self.account_selection, parse_mode(self.account_selection).needs
 
 
 def start_of(everybody: NewUserRule, of_groups: Sequence[NewUserRule]) -> Start:

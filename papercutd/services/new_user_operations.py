@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from papercutd.domain.money import show_amount
+from papercutd.domain.new_user import NOTHING_SAID
 from papercutd.domain.policy import UnknownUsers
 from papercutd.domain.unknown_users import AT_CENTRE
 from papercutd.domain.user_fields import parse_money_e4
@@ -45,7 +46,7 @@ class NewUserOperations:
         restricted = arguments.get("restricted")
         given = take(
             {k: v for k, v in arguments.items() if k != "restricted"},
-            **dict.fromkeys(("group", "credit", "overdraft")),
+            **dict.fromkeys(("group", "credit", "overdraft", "account_mode")),
         )
         changes: dict[str, Any] = {}
         for field in ("credit", "overdraft"):
@@ -57,8 +58,11 @@ class NewUserOperations:
             if not isinstance(restricted, str | bool) or restricted not in words:
                 raise InvalidValue("restricted", "is yes, no or none")
             changes["restricted"] = words[restricted]
+        if given["account_mode"] is not None:
+            none = given["account_mode"] == "none"
+            changes["account_selection"] = None if none else given["account_mode"]
         if not changes:
-            raise InvalidValue("rule", "says nothing: give a credit, restricted or an overdraft")
+            raise InvalidValue("rule", NOTHING_SAID)
         await self._store.set_rule(given["group"], changes)
         (shown,) = [
             _shown(row)
@@ -144,5 +148,5 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "group": row["user_group"] or "everybody",
         **amounts,
         "restricted": None if restricted is None else bool(restricted),
-        "account_selection": row["account_selection"],
+        "account_mode": row["account_selection"],
     }

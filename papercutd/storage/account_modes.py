@@ -50,8 +50,13 @@ def read_written(connection: Connection, text: str) -> Mode | None:
 def read_shown(connection: Connection, user: int) -> str:
     """A user's own mode as it was written; ``default`` where there is none."""
     (text,) = connection.execute("SELECT account_mode FROM user WHERE id = ?", (user,)).fetchone()
+    return as_written(connection, text) or "default"
+
+
+def as_written(connection: Connection, text: str) -> str:
+    """A mode that is kept, with the account's name in it."""
     shared = connection.execute(
         "SELECT id, name FROM account WHERE kind = 'shared' AND 'shared:' || id IN (?, ?)",
         (text, text.removesuffix(CONFIRM)),
     )
-    return show_mode(text, dict(shared.fetchall())) or "default"
+    return show_mode(text, dict(shared.fetchall()))

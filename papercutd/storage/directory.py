@@ -228,10 +228,10 @@ class Directory:
         user = insert_row(
             connection,
             "INSERT INTO user (id, name, folded, full_name, account, administrator, source,"
-            " expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " expires_at, account_mode, needs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(next_id(connection, "user"), name, folded, full_name, account),
-                *(int(administrator), source, expires_at),
+                *(int(administrator), source, expires_at, *start.mode),
             ),
         )
         connection.execute("UPDATE account SET user = ? WHERE id = ?", (user, account))

@@ -97,7 +97,7 @@ class Importing:
             users.append(
                 (
                     *(user + at, one.name, folded, one.full_name, account + at, "import"),
-                    *(line.verifier, line.pin_verifier),
+                    *(line.verifier, line.pin_verifier, *start.mode),
                 )
             )
             names.append((folded, user + at, self._log.number))
@@ -118,7 +118,8 @@ class Importing:
         )
         insert_rows(
             connection,
-            "user (id, name, folded, full_name, account, source, verifier, pin_verifier)",
+            "user (id, name, folded, full_name, account, source, verifier, pin_verifier,"
+            " account_mode, needs)",
             users,
         )
         insert_rows(connection, "user_name (folded, user, since)", names)

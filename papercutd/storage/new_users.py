@@ -12,6 +12,7 @@ from typing import Any
 
 from papercutd.domain.new_user import EVERYBODY, NewUserRule, Start, start_of
 from papercutd.errors import NotFound
+from papercutd.storage.account_modes import as_written, read_written
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection
 from papercutd.storage.listings import Row, rows
@@ -32,8 +33,14 @@ class NewUserRules:
 
     def set(self, connection: Connection, group: str | None, changes: dict[str, Any]) -> None:
         """The rule of ``group`` (None: everybody) says what ``changes`` names, beside what it
-        said; raises NotFound, InvalidValue."""
+        said; raises NotFound, InvalidValue.
+
+        ``account_selection``: as an administrator writes it; ``default`` or None: not said.
+        """
         id = _id_of(connection, group)
+        if changes.get("account_selection") is not None:
+            mode = read_written(connection, changes["account_selection"])
+            changes = changes | {"account_selection": None if mode is None else mode.text}
         rule = read_rule(connection, id)
         values = {name: getattr(rule, name) for name in NewUserRule.__annotations__} | changes
         rule = NewUserRule(**values)
@@ -96,13 +103,17 @@ def read_start(connection: Connection, groups: Iterable[int] = ()) -> Start:
 
 def read_rules(connection: Connection) -> list[Row]:
     """All of them: everybody's, then by the names of the groups."""
-    return rows(
+    found = rows(
         connection,
         "SELECT user_group.name AS user_group, credit_e4, restricted, overdraft_e4,"
         " account_selection FROM new_user_rule LEFT JOIN user_group"
         " ON user_group.id = new_user_rule.user_group"
         " ORDER BY new_user_rule.user_group > 0, folded LIMIT 1001",
     )
+    for row in found:
+        if row["account_selection"] is not None:
+            row["account_selection"] = as_written(connection, row["account_selection"])
+    return found
 
 
 def ids_of_groups(connection: Connection, names: Iterable[str]) -> list[int]:

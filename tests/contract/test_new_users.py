@@ -127,6 +127,43 @@ class RuleContract(Newcomers):
         self.assertEqual(self.credits("ben"), [(70_000, "import")])
         self.assertEqual(len(self.result(self.store.rules.members("a"))), 2)
 
+    def test_who_pays_their_jobs(self) -> None:
+        """As a group's rule says, for whoever is made one by one or by a file; written, and shown,
+        with the account's name."""
+        people = self.store.people
+        self.groups("a", "b")
+        account = self.result(self.store.shared.add("Physics"))
+        self.rule(account_selection="popup")
+        self.rule("a", account_selection="shared:Physics+confirm")
+        self.rule("b", credit_e4=10_000)
+        self.result(self.store.add_user("anna", groups=("a",)))
+        self.result(self.store.add_user("ben", groups=("b",)))
+        self.result(people.begin_import("i", "users", ImportSettings(groups=("a",))))
+        self.result(people.put_aside("i", [WaitingLine(ImportedUser(1, "cleo"))]))
+        self.result(people.begin_applying("i"))
+        while not self.result(people.apply_import("i")).is_done:
+            pass
+        kept = f"shared:{account}+confirm"
+        self.assertEqual(
+            self.centre.query("SELECT name, account_mode, needs FROM user ORDER BY name"),
+            [
+                ("anna", kept, "account-modes"),
+                ("ben", "popup", "account-modes"),
+                ("cleo", kept, "account-modes"),
+            ],
+        )
+        shown = [row["account_selection"] for row in self.result(self.store.new_users.rules())]
+        self.assertEqual(shown, ["popup", "shared:Physics+confirm", None])
+        self.rule(account_selection="default", credit_e4=1)
+        self.result(self.store.add_user("dora"))
+        self.assertEqual(
+            self.centre.query("SELECT account_mode, needs FROM user WHERE name = 'dora'"),
+            [("", "")],
+        )
+        for wrong in ("shared:Nowhere", "sometimes", "popup+confirm", "shared:7\x00"):
+            with self.assertRaises(InvalidValue):
+                self.rule(account_selection=wrong)
+
     def test_a_user_source(self) -> None:
         self.groups("a")
         self.rule("a", credit_e4=10_000)
