@@ -10,7 +10,7 @@ LINES ?= 1000000
 SITES ?= 500
 MINUTES ?= 10
 
-.PHONY: help venv packages demo run test unit integration simulate herd fuzz soak bench bench-quick check lint type etc clean
+.PHONY: help venv packages demo run test unit integration simulate herd month fuzz soak bench bench-quick check lint type etc clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ simulate: $(STAMP) ## the simulator (SEEDS=n FIRST_SEED=k PROFILE=p; nightly: al
 
 herd: $(STAMP) ## very many simulated sites, new, then cut and healed together (SITES=n)
 	@$(BIN)/python -m tests.simulation.herd --sites $(SITES)
+
+month: $(STAMP) ## a simulated month, 100,000 users, 20 sites cut at random: every balance (ARGS="--sites n")
+	@$(BIN)/python -m tests.simulation.month $(ARGS)
 
 fuzz: $(STAMP) ## hostile lines at the protocols (LINES=n)
 	@$(BIN)/python -m tests.fuzz --lines $(LINES)

@@ -103,9 +103,9 @@ class HerdRun:
         world.run(world.now + 1.0)
         snapshot = self.application.store.snapshot
 
-        def counted(scope: SiteScope, grouped: bool) -> Any:
+        def counted(scope: SiteScope, grouped: bool, grew: Any) -> Any:
             self.herd.snapshots_made += 1
-            return snapshot(scope, grouped)
+            return snapshot(scope, grouped, grew)
 
         self.application.store.snapshot = counted  # type: ignore[method-assign, assignment]
         for name in self.names:
