@@ -22,8 +22,9 @@ def main() -> int:
     # Hundreds of roles are started: compiling the project for each is a fifth of that.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory(prefix="papercutd-tests-") as scratch:
-        # One more than processors: what waits for a role or a printer leaves one idle.
-        workers = min(os.cpu_count() or 1, 7) + 1
+        # Two more than processors: what waits for roles and printers, two thirds of the time of the
+        # integration tests, leaves them idle.
+        workers = min(os.cpu_count() or 1, 6) + 2
         command = [sys.executable, "-m", "twisted.trial", f"-j{workers}", "--reporter=text"]
         command += ["--temp-directory", os.path.join(scratch, "trial"), *names]
         running = subprocess.Popen(

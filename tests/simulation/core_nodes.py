@@ -231,7 +231,7 @@ class CoreInstallation:
         store.purses.add("quota", None, True, True)
         store.purses.add("gift", 3, True, True)
         for name, purses in self.purses.items():
-            for purse, balance_e4 in purses.items():
+            for purse, balance_e4 in purses.items() if name in USERS else ():
                 store.adjust(name, balance_e4, "", purse)
         if self.has_choices:
             for name, (_, balance_e4) in CHOOSERS.items():
