@@ -95,6 +95,7 @@ def announced(job: Job, setting: messages.PrinterSetting | None = None) -> messa
         held_at=job.held_at,
         printer_name="" if setting is None else setting.name[:255],
         choice_due_at=job.choice_due_at or _deleted_at(job, setting),
+        chosen=job.chosen,
     )
 
 

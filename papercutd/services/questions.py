@@ -11,7 +11,7 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from papercutd.domain.account_choice import ASKED, COMMENT_MAX, Choice, Chosen, Question
-from papercutd.domain.decision import Decision
+from papercutd.domain.decision import Decision, Reason
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
 from papercutd.services.held_jobs import HeldJobs, Listed
@@ -95,7 +95,7 @@ class Questions:
             return "ended"
         if listed.job.user != user:
             raise Rejected("not-yours")
-        if listed.job.reason not in ASKED:
+        if listed.job.reason not in ASKED and not _may_say_again(listed.job):
             return "already"
         if choice.chosen is Chosen.CANCEL:
             answer = await self._held.discard(choice.id, listed)
@@ -135,6 +135,14 @@ class Questions:
 def _whom(listed: Listed) -> int | None:
     """Who is asked about it; None: nobody."""
     return listed.job.user if listed.job.reason in ASKED else None
+
+
+def _may_say_again(job: messages.HeldJob) -> bool:
+    """Whom they named cannot pay now: they may name another, or have it deleted.
+
+    A job that waits at a printer for whoever comes is none of these: there its person stands.
+    """
+    return job.chosen and job.reason in (Reason.FUNDS.value, Reason.CLOSED.value)
 
 
 def _question(listed: Listed, user: int) -> Question:

@@ -218,6 +218,8 @@ class HeldJob:
     printer_name: str = attrs.field(default="", validator=is_name)
     #: With ``account`` and ``confirm``: until when its person may answer. Since version 2.
     choice_due_at: float = attrs.field(default=0.0, validator=between(-1e12, 1e12))
+    #: Its person has said who pays, and it is held all the same. Since version 2.
+    chosen: bool = False
 
 
 @attrs.frozen

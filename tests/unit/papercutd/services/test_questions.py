@@ -207,6 +207,21 @@ class QuestionsTests(SynchronousTestCase):
         self.change(held(reason="funds"))
         self.assertEqual(self.answer(choice()), "already")
 
+    def test_somebody_else_pays_after_all(self) -> None:
+        """The account that was named has no money, or is closed: another, or nobody."""
+        for reason in ("funds", "closed"):
+            self.change(held(reason=reason, chosen=True))
+            self.assertEqual(self.answer(choice(Chosen.SHARED, 31), answer="refused"), "taken")
+            self.assertEqual(self.answer(choice(number=98)), "taken")
+            self.assertTrue(self.owner.heard[-1].chosen)
+            said = choice(Chosen.CANCEL, number=97)
+            self.assertEqual(self.answer(said, answer="discarded"), "taken")
+        for waits in (held(reason="release", chosen=True), held(reason="funds")):
+            heard = len(self.owner.heard)
+            self.change(waits)
+            self.assertEqual(self.answer(choice(number=96)), "already")
+            self.assertEqual(len(self.owner.heard), heard)
+
     def test_not_theirs_and_out_of_reach(self) -> None:
         self.change(held())
         for said, user, code in (
