@@ -60,7 +60,7 @@ class HeldMutantTests(SynchronousTestCase):
             return original(self).addCallback(forget)
 
         self.patch(ProviderJournal, "unended", unended)
-        self.assertFound(likely=20)
+        self.assertFound(likely=22)
 
     def test_a_held_document_is_thrown_away(self) -> None:
         original = PrintProvider._keep_held
