@@ -61,7 +61,7 @@ soak: $(STAMP) ## real processes, cut, killed and filled at random, then verifie
 bench: $(STAMP) ## figures beside their peers (ARGS="--json FILE")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-bench-quick: $(STAMP) ## the same, shorter and smaller: under two minutes on a quiet machine
+bench-quick: $(STAMP) ## the same, shorter and smaller: two and a half minutes
 	@$(BIN)/python -m tests.bench --quick $(ARGS)
 
 check: $(STAMP) lint type test ## lint, types and tests
