@@ -8,8 +8,8 @@ be applied it is finished, at the next start too. Between two pieces others have
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TypeVar
 
 import attrs
 from twisted.logger import Logger
@@ -31,6 +31,8 @@ from papercutd.storage.imports import (
 )
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.people_store import PeopleStore
+
+T = TypeVar("T")
 
 _log = Logger()
 #: Bytes that are read at once: what the reactor is held for at the most.
@@ -153,7 +155,7 @@ class ImportOperations:
                 lines += len(part)
                 if lines > ROWS_MAX:
                     raise InvalidValue("file", f"has more than {ROWS_MAX} lines")
-                users = _read(rows, part, counts)
+                users = read_part(rows.read, part, counts)
                 good = await self._plan(users, settings, counts)
                 if not given["check"]:
                     aside += [await self._proved(p) for p in good]
@@ -270,17 +272,18 @@ def _slices(lines: list[Line]) -> Iterator[list[Line]]:
     return (lines[at : at + AT_ONCE_MAX] for at in range(0, len(lines), AT_ONCE_MAX))
 
 
-def _read(rows: RowReader, part: list[Line], counts: Counts) -> list[ImportedUser]:
-    users = []
+def read_part(read: Callable[[int, str], T], part: list[Line], counts: Counts) -> list[T]:
+    """What ``read`` makes of the lines that can be taken; the others are counted."""
+    rows = []
     for line in part:
         if line.problem:
             counts.reject(line.number, line.problem)
         elif line.text.strip(" "):
             try:
-                users.append(rows.read(line.number, line.text))
+                rows.append(read(line.number, line.text))
             except InvalidValue as error:
                 counts.reject(line.number, str(error))
-    return users
+    return rows
 
 
 def told(

@@ -17,6 +17,7 @@ from papercutd.services.import_operations import (
     ImportOperations,
     file_parts,
     open_file,
+    read_part,
     told,
 )
 from papercutd.services.operation import Operation, Progress, take
@@ -108,14 +109,7 @@ def _read(path: str, reader: LineReader, counts: Counts) -> tuple[list[ImportedA
             lines += len(part)
             if lines > ROWS_MAX:
                 raise InvalidValue("file", f"has more than {ROWS_MAX} lines")
-            for line in part:
-                if line.problem:
-                    counts.reject(line.number, line.problem)
-                elif line.text.strip(" "):
-                    try:
-                        rows.append(accounts.read(line.number, line.text))
-                    except InvalidValue as error:
-                        counts.reject(line.number, str(error))
+            rows += read_part(accounts.read, part, counts)
     return rows, lines
 
 

@@ -57,8 +57,6 @@ class UnknownPeople:
         if device_owner(request.provider) is not None or not is_submit(request.step):
             # Nobody unknown logs in.
             return Met(None)
-        if not connection.execute("SELECT unknown_users FROM head").fetchone()[0]:
-            return Met(None)
         what = read_what(connection, site_of_owner(connection, request.provider))
         if what is not UnknownUsers.CREATE:
             return Met(None, what)
@@ -98,11 +96,6 @@ class UnknownPeople:
                 " ON CONFLICT (site) DO UPDATE SET what = excluded.what",
                 (site, what.value),
             )
-        connection.execute(
-            "UPDATE head SET unknown_users = (SELECT COUNT(*) FROM unknown_user_setting"
-            " WHERE what <> ?)",
-            (UnknownUsers.DENY.value,),
-        )
         self._log.place()
 
     def set_per_hour(self, connection: Connection, per_hour: int) -> None:

@@ -83,8 +83,6 @@ _KNOWN: dict[str, tuple[Need, ...]] = {
     " AND (?2 IS NULL OR (since <= ?2 AND (until IS NULL OR until > ?2)))": (
         Need("user", "folded"),
     ),
-    # unknown_users.meet: as long as all of them are denied.
-    "SELECT unknown_users FROM head": (),
     # late_charges.last_run: whatever the account, it is one of those that are read.
     "SELECT due_at, schedule FROM quota_run WHERE finished_at IS NOT NULL OR ? <="
     " (SELECT done_account FROM schedule WHERE id = quota_run.schedule)"

@@ -1,2 +1,0 @@
--- Whether unknown users may become something else than denied: beside what each decision reads.
-ALTER TABLE @head ADD COLUMN unknown_users INTEGER NOT NULL DEFAULT 0;
