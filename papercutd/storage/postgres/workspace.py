@@ -20,8 +20,9 @@ import msgspec
 from papercutd.domain.policy import ANY
 from papercutd.errors import StorageError
 from papercutd.points import passing
-from papercutd.storage.engine import Connection, RowRefused
+from papercutd.storage.engine import RowRefused
 from papercutd.storage.hot import Wanted
+from papercutd.storage.postgres.connection import PostgresConnection, Statement
 from papercutd.storage.postgres.covered import KNOB, KNOBS_ANYWHERE, Need, needs_of
 from papercutd.storage.proof import seals
 from papercutd.storage.sqlite.migrate import migrate
@@ -69,12 +70,12 @@ class NotCovered(StorageError):
 class Workspace(sqlite3.Connection):
     """What a batch is given in place of the connection to ``database``."""
 
-    database: Connection
+    database: PostgresConnection
     #: Ledger rows that this transaction wrote (storage/proof/seals.py).
     written: seals.Written
     _columns: dict[str, list[tuple[str, bool]]]
 
-    def is_for(self, database: Connection) -> Workspace:
+    def is_for(self, database: PostgresConnection) -> Workspace:
         """Make the tables; what they hold is of each transaction alone."""
         self.database = database
         self._wanted: Sequence[Wanted] = ()
@@ -140,8 +141,8 @@ class Workspace(sqlite3.Connection):
             self.database.execute("ROLLBACK")
         return done
 
-    def flush(self) -> None:
-        """Write what has changed; raises RowRefused where that is impossible."""
+    def changes(self) -> tuple[Statement, ...]:
+        """What writes all that has changed; raises RowRefused where that is impossible."""
         made: list[str | None] = []
         for table, keys in _WRITTEN.items():
             noted = self._made[table]
@@ -166,9 +167,8 @@ class Workspace(sqlite3.Connection):
             sets = {"hold": (found, gone), "run": (gone,)}
             for wanted in sets.get(table, (found,)):
                 made.append(_told(wanted) if wanted else None)
-        if any(made):
-            self.database.execute(_WRITE, made)
-        passing("set-written")
+        passing("set-worked")
+        return ((_WRITE, made),) if any(made) else ()
 
     def forget(self) -> None:
         """The transaction is over: nothing of it is kept."""
@@ -179,9 +179,10 @@ class Workspace(sqlite3.Connection):
 
     def _begin(self) -> sqlite3.Cursor:
         began = self._run("BEGIN")
-        self.database.execute("BEGIN IMMEDIATE")
         asked = _asked(self._wanted)
-        text, rules, unknown = self.database.execute(_READ, (_told(asked),)).fetchone()
+        text, rules, unknown = self.database.execute_all(
+            ("BEGIN IMMEDIATE", ()), (_READ, (_told(asked),))
+        ).fetchone()
         passing("set-read")
         read = msgspec.json.decode(text)
         # Other knobs than the one that read_set reads.
@@ -258,7 +259,7 @@ class Workspace(sqlite3.Connection):
         return parameters[need.place] in values
 
 
-def open_workspace(database: Connection) -> Workspace:
+def open_workspace(database: PostgresConnection) -> Workspace:
     """For batches of the application server on ``database``."""
     made = sqlite3.connect(
         ":memory:", isolation_level=None, cached_statements=512, factory=Workspace
