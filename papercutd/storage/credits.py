@@ -12,7 +12,7 @@ import attrs
 
 from papercutd.storage.accounts import ADJUSTMENT, Entry
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.engine import Connection, insert_rows
+from papercutd.storage.engine import Connection, among, as_json, insert_rows, is_sqlite
 from papercutd.storage.purses import open_purse
 
 
@@ -74,11 +74,11 @@ def open_purses(connection: Connection, accounts: Collection[int], kind: int) ->
     """The purse of that kind of each of these personal accounts, made where there is none yet."""
     if not accounts:
         return {}
+    condition, values = among(connection, "parent", [*accounts])
     found = dict(
         connection.execute(
-            "SELECT parent, id FROM account WHERE kind = 'purse' AND purse = ?"
-            f" AND parent IN ({', '.join('?' * len(accounts))})",
-            (kind, *accounts),
+            f"SELECT parent, id FROM account WHERE kind = 'purse' AND purse = ? AND {condition}",
+            (kind, *values),
         ).fetchall()
     )
     return {one: found.get(one) or open_purse(connection, one, kind) for one in accounts}
@@ -97,14 +97,23 @@ def hold_all(
 
 def _add(connection: Connection, column: str, amounts: Mapping[int, int]) -> None:
     """To that column of these accounts."""
+    if not is_sqlite(connection):
+        rows = [{"id": account, "more": amount_e4} for account, amount_e4 in amounts.items()]
+        connection.execute(
+            f"UPDATE account SET {column} = {column} + given.more"
+            " FROM json_to_recordset(?) AS given (id BIGINT, more BIGINT)"
+            " WHERE account.id = given.id",
+            (as_json(rows),),
+        )
+        return
     values: list[int] = []
     if len({*amounts.values()}) == 1:
         more, values = "?", [*{*amounts.values()}]
     else:
         more = f"CASE id {'WHEN ? THEN ? ' * len(amounts)}END"
         values = [value for pair in amounts.items() for value in pair]
-    places = ", ".join("?" * len(amounts))
+    condition, accounts = among(connection, "id", [*amounts])
     connection.execute(
-        f"UPDATE account SET {column} = {column} + {more} WHERE id IN ({places})",
-        (*values, *amounts),
+        f"UPDATE account SET {column} = {column} + {more} WHERE {condition}",
+        (*values, *accounts),
     )

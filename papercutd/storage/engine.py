@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from papercutd.errors import StorageError
 
 
@@ -53,6 +55,7 @@ class Interrupted(DatabaseFailed):
     """The transaction under way is gone, for no fault of its own: it may be run again, whole."""
 
 
+_ENCODE = msgspec.json.Encoder().encode
 #: What an engine raises of a row that it refuses, whoever wrote it.
 REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, RowRefused)
 #: What an engine raises of its own accord.
@@ -77,15 +80,52 @@ def insert_row(connection: Connection, sql: str, parameters: Sequence[Any]) -> i
 def insert_rows(
     connection: Connection, into: str, rows: Sequence[Sequence[Any]], ending: str = ""
 ) -> list[Any]:
-    """Insert many rows with one statement; what ``ending`` returns."""
+    """Insert many rows with one statement; what ``ending`` returns.
+
+    ``into``: the table, and in parentheses its columns. Values are numbers, texts and None.
+    """
     if not rows:
         return []
-    one = f"({', '.join('?' * len(rows[0]))})"
-    done = connection.execute(
-        f"INSERT INTO {into} VALUES {', '.join([one] * len(rows))}{ending}",
-        [value for row in rows for value in row],
-    )
+    if is_sqlite(connection):
+        one = f"({', '.join('?' * len(rows[0]))})"
+        source = f"VALUES {', '.join([one] * len(rows))}"
+        values = [value for row in rows for value in row]
+    else:
+        # Read several times faster than so many values of a statement.
+        table, _, listed = into.rstrip(")").partition(" (")
+        names = listed.split(", ")
+        source = f"SELECT {listed} FROM json_populate_recordset(NULL::{table}, ?)"
+        values = [as_json([dict(zip(names, row, strict=True)) for row in rows])]
+    done = connection.execute(f"INSERT INTO {into} {source}{ending}", values)
     return done.fetchall() if ending else []
+
+
+def as_json(value: object) -> str:
+    """``value`` for a function of PostgreSQL that takes many rows at once; raises RowRefused."""
+    try:
+        return _ENCODE(value).decode()
+    except UnicodeEncodeError as error:
+        # A text that no database can hold.
+        raise RowRefused(str(error)) from error
+
+
+def among(
+    connection: Connection, column: str, values: Sequence[int | str]
+) -> tuple[str, Sequence[Any]]:
+    """The condition that ``column`` is one of ``values``, and what it takes."""
+    if is_sqlite(connection):
+        return f"{column} IN ({', '.join('?' * len(values))})", values
+    # One value, and one statement however many there are.
+    return f"{column} = ANY(?)", [as_array(values)]
+
+
+def as_array(values: Sequence[int | str]) -> str:
+    """What PostgreSQL's ``ANY`` takes: a text is read faster than an expression of them all."""
+    return f"{{{','.join(str(v) if isinstance(v, int) else _quoted(v) for v in values)}}}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 #: Runs one statement at a server and waits for its answer.

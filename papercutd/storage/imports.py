@@ -21,7 +21,7 @@ from papercutd.domain.money import AMOUNT_LIMIT_E4
 from papercutd.domain.user_fields import DETAILS, forms_of_name
 from papercutd.errors import InvalidValue, NameKept
 from papercutd.storage.directory import NAME_KEPT_S
-from papercutd.storage.engine import Connection
+from papercutd.storage.engine import Connection, among, insert_rows
 from papercutd.storage.listings import AT_SITES
 from papercutd.storage.people import CARD_KEY, heir_of_user, read_secret
 
@@ -102,7 +102,7 @@ _KNOWN = (
     f" credits_e4 - debits_e4 + purses_e4 + {AT_SITES}, verifier, pin_verifier,"
     f" {', '.join(f'COALESCE({detail}, {chr(39) * 2})' for detail in DETAILS)}"
     " FROM user JOIN account ON account.id = user.account"
-    " LEFT JOIN user_detail ON user_detail.user = user.id WHERE user.folded IN ({})"
+    " LEFT JOIN user_detail ON user_detail.user = user.id WHERE {}"
 )
 
 
@@ -201,7 +201,8 @@ def _plan_cards(connection: Connection, plan: Plan, owners: dict[str, int]) -> P
 def _read_known(connection: Connection, forms: Iterable[str]) -> dict[str, Known]:
     found = {}
     for part in _parts(sorted(forms)):
-        for row in connection.execute(_KNOWN.format(_places(part)), part).fetchall():
+        condition, values = among(connection, "user.folded", part)
+        for row in connection.execute(_KNOWN.format(condition), values).fetchall():
             one = Known(*(*row[:9], dict(zip(DETAILS, row[9:], strict=True))))
             found[one.folded] = attrs.evolve(one, restricted=bool(one.restricted))
     return found
@@ -210,9 +211,9 @@ def _read_known(connection: Connection, forms: Iterable[str]) -> dict[str, Known
 def _read_former(connection: Connection, forms: Iterable[str]) -> dict[str, tuple[int, float]]:
     found = {}
     for part in _parts(sorted(set(forms))):
+        condition, values = among(connection, "folded", part)
         rows = connection.execute(
-            f"SELECT folded, user, left_at FROM former_name WHERE folded IN ({_places(part)})",
-            part,
+            f"SELECT folded, user, left_at FROM former_name WHERE {condition}", values
         )
         found.update({folded: (user, left_at) for folded, user, left_at in rows.fetchall()})
     return found
@@ -223,9 +224,8 @@ def _read_owners(
 ) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in _parts(values):
-        rows = connection.execute(
-            f"SELECT {column}, user FROM {table} WHERE {column} IN ({_places(part)})", part
-        )
+        condition, taken = among(connection, column, part)
+        rows = connection.execute(f"SELECT {column}, user FROM {table} WHERE {condition}", taken)
         found.update(rows.fetchall())
     return found
 
@@ -236,10 +236,6 @@ def _name_of(connection: Connection, user: int) -> str:
 
 def _parts(values: Sequence[str]) -> Iterable[Sequence[str]]:
     return (values[at : at + AT_ONCE_MAX] for at in range(0, len(values), AT_ONCE_MAX))
-
-
-def _places(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))
 
 
 # Lines that wait.
@@ -258,15 +254,14 @@ def put_aside(connection: Connection, id: str, lines: Sequence[WaitingLine]) -> 
     """At most AT_ONCE_MAX of them, in the order of their numbers."""
     if not lines:
         return
-    values: list[Any] = []
+    rows = []
     for one in lines:
         # What a person knows is not kept: what proves it is.
         if one.user.cards or one.user.pin or one.user.password:
             plain = attrs.evolve(one.user, cards=(), pin="", password="")
             one = attrs.evolve(one, user=plain)
-        values += [id, one.user.line, _ENCODE(one).decode()]
-    places = ", ".join(["(?, ?, ?)"] * len(lines))
-    connection.execute(f"INSERT INTO import_row VALUES {places}", values)
+        rows.append((id, one.user.line, _ENCODE(one).decode()))
+    insert_rows(connection, "import_row (import, line, body)", rows)
 
 
 def begin_applying(connection: Connection, id: str) -> None:

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from papercutd.domain.chain import CHAIN_START, Position
+from papercutd.storage.applying import apply_rows
 from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.loading import load_rows
 from papercutd.storage.migrate import migrate, set_durable
 from papercutd.storage.postgres import schemas
-from papercutd.storage.replicated import Replicated, apply_rows
+from papercutd.storage.replicated import Replicated
 
 IN_FORCE = "replica"
 INCOMING = "incoming"

@@ -11,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.errors import BadRows
 from papercutd.storage import replica
+from papercutd.storage.applying import apply_rows
 from papercutd.storage.loading import load_rows
 from papercutd.storage.migrate import open_database
-from papercutd.storage.replicated import TABLES, apply_rows
+from papercutd.storage.replicated import TABLES
 from papercutd.storage.sealing import seal_page
 from papercutd.storage.seals import verify_replica
 from papercutd.storage.site_store import create_site

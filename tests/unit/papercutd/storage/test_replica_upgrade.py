@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import Position
 from papercutd.storage import migrate, replica
-from papercutd.storage.replicated import TABLES, apply_rows
+from papercutd.storage.applying import apply_rows
+from papercutd.storage.replicated import TABLES
 from papercutd.storage.seals import verify_replica
 
 
