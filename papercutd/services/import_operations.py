@@ -35,8 +35,9 @@ from papercutd.storage.people_store import PeopleStore
 T = TypeVar("T")
 
 _log = Logger()
-#: Bytes that are read at once: what the reactor is held for at the most.
-_READ_BYTES = 4_096
+#: Bytes that are read at once, and lines that are looked up at once: what the reactor is held for
+#: at the most.
+_READ_BYTES, _LOOKED_UP = 4_096, 200
 ROWS_MAX = 1_000_000
 #: A file with more lines that are wrong is of another format: it is not read on.
 REJECTED_MAX = 10_000
@@ -147,7 +148,17 @@ class ImportOperations:
         )
         counts, rows, id = Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
+        users: list[ImportedUser] = []
         aside: list[WaitingLine] = []
+
+        async def look_up() -> int:
+            """Those that were read and can be taken are to be put aside; how many they are."""
+            good = await self._plan(users, settings, counts)
+            users.clear()
+            if not given["check"]:
+                aside.extend([await self._proved(p) for p in good])
+            return len(good)
+
         if not given["check"]:
             await self._people.begin_import(id, format.name, settings)
         try:
@@ -155,18 +166,18 @@ class ImportOperations:
                 lines += len(part)
                 if lines > ROWS_MAX:
                     raise InvalidValue("file", f"has more than {ROWS_MAX} lines")
-                users = read_part(rows.read, part, counts)
-                good = await self._plan(users, settings, counts)
-                if not given["check"]:
-                    aside += [await self._proved(p) for p in good]
-                    put += len(good)
-                    # A commit for each part that is read would be most of the work.
-                    while len(aside) >= AT_ONCE_MAX:
-                        await self._people.put_aside(id, aside[:AT_ONCE_MAX])
-                        del aside[:AT_ONCE_MAX]
+                users += read_part(rows.read, part, counts)
+                if len(users) >= _LOOKED_UP:
+                    put += await look_up()
+                # A commit for each part that is read would be most of the work.
+                while len(aside) >= AT_ONCE_MAX:
+                    await self._people.put_aside(id, aside[:AT_ONCE_MAX])
+                    del aside[:AT_ONCE_MAX]
                 done = {"bytes": file.tell(), "of": size, "rejected": len(counts.rejected)}
                 progress({"doing": "checking", "lines": lines, **done})
-            await self._people.put_aside(id, aside)
+            put += await look_up()
+            for at in range(0, len(aside), AT_ONCE_MAX):
+                await self._people.put_aside(id, aside[at : at + AT_ONCE_MAX])
         except BaseException:
             if not given["check"]:
                 await self.forget(id)

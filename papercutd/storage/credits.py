@@ -12,7 +12,14 @@ import attrs
 
 from papercutd.storage.accounts import ADJUSTMENT, Entry
 from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.engine import Connection, among, as_json, insert_rows, is_sqlite
+from papercutd.storage.engine import (
+    Connection,
+    among,
+    as_json,
+    execute_all,
+    insertion,
+    is_sqlite,
+)
 from papercutd.storage.purses import open_purse
 
 
@@ -43,14 +50,7 @@ def write_credits(
         )
         for one in credits
     ]
-    made = insert_rows(
-        connection,
-        "transfer (kind, debit, credit, amount_e4, key, price_version, who, place,"
-        " claimed_at, received_at, forced, reason, number)",
-        rows,
-        " RETURNING id, debit, credit",
-    )
-    connection.execute(
+    own = (
         "UPDATE account SET debits_e4 = debits_e4 + ?, credits_e4 = credits_e4 + ? WHERE id = ?",
         (
             sum(one.amount_e4 for one in credits if one.amount_e4 > 0),
@@ -58,6 +58,14 @@ def write_credits(
             ADJUSTMENT,
         ),
     )
+    theirs = insertion(
+        connection,
+        "transfer (kind, debit, credit, amount_e4, key, price_version, who, place,"
+        " claimed_at, received_at, forced, reason, number)",
+        rows,
+        " RETURNING id, debit, credit",
+    )
+    made = execute_all(connection, [own, theirs]).fetchall()
     return {debit if credit == ADJUSTMENT else credit: id for id, debit, credit in made}
 
 

@@ -77,27 +77,50 @@ def insert_row(connection: Connection, sql: str, parameters: Sequence[Any]) -> i
     return int(number)
 
 
+#: A statement and what it takes.
+Statement = tuple[str, Sequence[Any]]
+
+
 def insert_rows(
     connection: Connection, into: str, rows: Sequence[Sequence[Any]], ending: str = ""
 ) -> list[Any]:
-    """Insert many rows with one statement; what ``ending`` returns.
-
-    ``into``: the table, and in parentheses its columns. Values are numbers, texts and None.
-    """
+    """Insert many rows with one statement; what ``ending`` returns."""
     if not rows:
         return []
+    done = connection.execute(*insertion(connection, into, rows, ending))
+    return done.fetchall() if ending else []
+
+
+def insertion(
+    connection: Connection, into: str, rows: Sequence[Sequence[Any]], ending: str = ""
+) -> Statement:
+    """The statement that inserts ``rows``, at least one, of numbers, texts and None.
+
+    ``into``: the table, and in parentheses its columns.
+    """
     if is_sqlite(connection):
         one = f"({', '.join('?' * len(rows[0]))})"
-        source = f"VALUES {', '.join([one] * len(rows))}"
-        values = [value for row in rows for value in row]
-    else:
-        # Read several times faster than so many values of a statement.
-        table, _, listed = into.rstrip(")").partition(" (")
-        names = listed.split(", ")
-        source = f"SELECT {listed} FROM json_populate_recordset(NULL::{table}, ?)"
-        values = [as_json([dict(zip(names, row, strict=True)) for row in rows])]
-    done = connection.execute(f"INSERT INTO {into} {source}{ending}", values)
-    return done.fetchall() if ending else []
+        places = ", ".join([one] * len(rows))
+        return f"INSERT INTO {into} VALUES {places}{ending}", [v for row in rows for v in row]
+    # Read several times faster than so many values of a statement.
+    table, _, listed = into.rstrip(")").partition(" (")
+    names = listed.split(", ")
+    given = as_json([dict(zip(names, row, strict=True)) for row in rows])
+    source = f"SELECT {listed} FROM json_populate_recordset(NULL::{table}, ?)"
+    return f"INSERT INTO {into} {source}{ending}", [given]
+
+
+def execute_all(connection: Connection, statements: Sequence[Statement]) -> Cursor:
+    """Run ``statements``, at least one, whose places have no numbers; the answer to the last.
+
+    To PostgreSQL they are one journey.
+    """
+    if not is_sqlite(connection):
+        together = "; ".join(sql for sql, _ in statements)
+        return connection.execute(together, [v for _, values in statements for v in values])
+    for sql, values in statements:
+        done = connection.execute(sql, values)
+    return done
 
 
 def as_json(value: object) -> str:

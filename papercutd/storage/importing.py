@@ -6,6 +6,7 @@ To PostgreSQL a statement is a journey, so what makes new users is one statement
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -16,7 +17,7 @@ from papercutd.storage.accounts import Entry
 from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.credits import Credit, write_credits
 from papercutd.storage.directory import Directory, take_user_name
-from papercutd.storage.engine import Connection, insert_rows
+from papercutd.storage.engine import Connection, execute_all, insert_rows, insertion
 from papercutd.storage.imports import (
     Adjust,
     Plan,
@@ -26,8 +27,10 @@ from papercutd.storage.imports import (
     plan_lines,
     read_settings,
 )
-from papercutd.storage.timeline import next_id
+from papercutd.storage.timeline import next_ids
 from papercutd.storage.user_settings import change_settings
+
+_CARD = "card (hash, user, added_at)"
 
 
 @attrs.frozen
@@ -78,7 +81,7 @@ class Importing:
             return
         joined = new_users.ids_of_groups(connection, groups)
         start = new_users.read_start(connection, joined)
-        user, account = next_id(connection, "user"), next_id(connection, "account")
+        user, account = next_ids(connection, "user", "account")
         users, accounts, names, details, cards, moved = [], [], [], [], [], []
         for number, plan in enumerate(plans):
             line, at = plan.line, number
@@ -109,24 +112,26 @@ class Importing:
             if amount_e4:
                 reason = new_users.REASON if one.balance_e4 is None else entry.reason
                 moved.append((account + at, amount_e4, reason))
-            self._log.touch("user", user + at)
-            self._log.touch("account", account + at)
-        insert_rows(
-            connection,
-            "account (id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4)",
-            accounts,
-        )
-        insert_rows(
-            connection,
-            "user (id, name, folded, full_name, account, source, verifier, pin_verifier,"
-            " account_mode, needs)",
-            users,
-        )
-        insert_rows(connection, "user_name (folded, user, since)", names)
-        insert_rows(connection, f"user_detail (user, {', '.join(DETAILS)}, alias_folded)", details)
-        insert_rows(connection, "card (hash, user, added_at)", cards)
-        for hashed, *_ in cards:
-            self._log.touch("card", hashed)
+        details_of = f"user_detail (user, {', '.join(DETAILS)}, alias_folded)"
+        tables: list[tuple[str, list[tuple[Any, ...]]]] = [
+            (
+                "account (id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4)",
+                accounts,
+            ),
+            (
+                "user (id, name, folded, full_name, account, source, verifier, pin_verifier,"
+                " account_mode, needs)",
+                users,
+            ),
+            ("user_name (folded, user, since)", names),
+            (details_of, details),
+            (_CARD, cards),
+        ]
+        execute_all(connection, [insertion(connection, *one) for one in tables if one[1]])
+        # Those of a table behind each other: so sites can write them together.
+        for table, made in (("user", users), ("account", accounts), ("card", cards)):
+            for row in made:
+                self._log.touch(table, row[0])
         new_users.join_groups(connection, self._log, (one[0] for one in users), joined)
         self._open(connection, moved, entry)
 
@@ -162,6 +167,6 @@ class Importing:
             if plan.known is not None
             for hashed in plan.cards
         ]
-        insert_rows(connection, "card (hash, user, added_at)", cards)
+        insert_rows(connection, _CARD, cards)
         for hashed, *_ in cards:
             self._log.touch("card", hashed)
