@@ -21,9 +21,9 @@ from papercutd.storage.engine import Connection, execute_all, insert_rows, inser
 from papercutd.storage.imports import (
     Adjust,
     Plan,
+    forget_first,
     forget_import,
-    forget_lines,
-    next_lines,
+    next_waiting,
     plan_lines,
     read_settings,
 )
@@ -58,10 +58,11 @@ class Importing:
     ) -> ImportPiece:
         """The next lines of an import; ``entry``: what its transfers say of themselves."""
         settings = read_settings(connection, id)
-        lines = next_lines(connection, id, count_max) if settings is not None else []
-        if settings is None or not lines:
+        waiting = next_waiting(connection, id) if settings is not None else None
+        if settings is None or waiting is None:
             forget_import(connection, id)
             return ImportPiece(is_done=True)
+        lines = waiting.lines[:count_max]
         plans = plan_lines(connection, lines, settings, entry.received_at)
         good = [plan for plan in plans if not plan.problem]
         self._add(connection, [plan for plan in good if plan.known is None], settings.groups, entry)
@@ -69,7 +70,7 @@ class Importing:
         for plan in changes:
             self._change(connection, plan)
         self._link_cards(connection, [plan for plan in good if plan.known], entry.received_at)
-        forget_lines(connection, id, lines[-1].user.line)
+        forget_first(connection, waiting, len(lines))
         added = sum(plan.known is None for plan in good)
         rejected = [(plan.line.user.line, plan.problem) for plan in plans if plan.problem]
         return ImportPiece(added, len(changes), len(good) - added - len(changes), rejected)

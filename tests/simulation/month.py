@@ -40,7 +40,7 @@ DAYS = 30
 DAY_S = 240.0
 NIGHT_S = 86_400.0 - DAY_S
 #: Lessons of a day, and how long after their end it is printed.
-LESSONS, BREAK_S = 16, 0.4
+LESSONS, BREAK_S = 16, 0.01
 #: Of all days, for each site, so many begin a cut, which lasts so many days at the most.
 CUT_SHARE, CUT_DAYS_MAX = 0.25, 2.5
 OPENING_E4, QUOTA_E4 = 6_000, 1_500
@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.month", description=__doc__)
     parser.add_argument("--sites", type=int, default=20)
     parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--jobs", type=int, default=60_000)
+    parser.add_argument("--jobs", type=int, default=30_000)
     parser.add_argument("--days", type=int, default=DAYS)
     parser.add_argument("--seed", type=int, default=6)
     options = parser.parse_args(argv)
