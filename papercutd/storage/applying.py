@@ -21,7 +21,7 @@ from papercutd.storage.engine import (
     insert_rows,
     is_sqlite,
 )
-from papercutd.storage.replicated import CHARGE, TABLES, Replicated, digest_of
+from papercutd.storage.replication.replicated import CHARGE, TABLES, Replicated, digest_of
 
 Key = int | str
 #: Rows of one group, by key: the values of the columns that were sent.
