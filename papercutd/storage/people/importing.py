@@ -6,28 +6,31 @@ To PostgreSQL a statement is a journey, so what makes new users is one statement
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.user_fields import DETAILS
 from papercutd.storage.administration.directory import Directory, take_user_name
-from papercutd.storage.engine import Connection, insert_rows
+from papercutd.storage.engine import Connection, execute_all, insert_rows, insertion
 from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.credits import Credit, write_credits
 from papercutd.storage.people import new_users
 from papercutd.storage.people.imports import (
     Adjust,
     Plan,
+    forget_first,
     forget_import,
-    forget_lines,
-    next_lines,
+    next_waiting,
     plan_lines,
     read_settings,
 )
 from papercutd.storage.people.user_settings import change_settings
 from papercutd.storage.replication.change_log import ChangeLog
-from papercutd.storage.replication.timeline import next_id
+from papercutd.storage.replication.timeline import next_ids
+
+_CARD = "card (hash, user, added_at)"
 
 
 @attrs.frozen
@@ -55,10 +58,11 @@ class Importing:
     ) -> ImportPiece:
         """The next lines of an import; ``entry``: what its transfers say of themselves."""
         settings = read_settings(connection, id)
-        lines = next_lines(connection, id, count_max) if settings is not None else []
-        if settings is None or not lines:
+        waiting = next_waiting(connection, id) if settings is not None else None
+        if settings is None or waiting is None:
             forget_import(connection, id)
             return ImportPiece(is_done=True)
+        lines = waiting.lines[:count_max]
         plans = plan_lines(connection, lines, settings, entry.received_at)
         good = [plan for plan in plans if not plan.problem]
         self._add(connection, [plan for plan in good if plan.known is None], settings.groups, entry)
@@ -66,7 +70,7 @@ class Importing:
         for plan in changes:
             self._change(connection, plan)
         self._link_cards(connection, [plan for plan in good if plan.known], entry.received_at)
-        forget_lines(connection, id, lines[-1].user.line)
+        forget_first(connection, waiting, len(lines))
         added = sum(plan.known is None for plan in good)
         rejected = [(plan.line.user.line, plan.problem) for plan in plans if plan.problem]
         return ImportPiece(added, len(changes), len(good) - added - len(changes), rejected)
@@ -78,7 +82,7 @@ class Importing:
             return
         joined = new_users.ids_of_groups(connection, groups)
         start = new_users.read_start(connection, joined)
-        user, account = next_id(connection, "user"), next_id(connection, "account")
+        user, account = next_ids(connection, "user", "account")
         users, accounts, names, details, cards, moved = [], [], [], [], [], []
         for number, plan in enumerate(plans):
             line, at = plan.line, number
@@ -109,24 +113,26 @@ class Importing:
             if amount_e4:
                 reason = new_users.REASON if one.balance_e4 is None else entry.reason
                 moved.append((account + at, amount_e4, reason))
-            self._log.touch("user", user + at)
-            self._log.touch("account", account + at)
-        insert_rows(
-            connection,
-            "account (id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4)",
-            accounts,
-        )
-        insert_rows(
-            connection,
-            "user (id, name, folded, full_name, account, source, verifier, pin_verifier,"
-            " account_mode, needs)",
-            users,
-        )
-        insert_rows(connection, "user_name (folded, user, since)", names)
-        insert_rows(connection, f"user_detail (user, {', '.join(DETAILS)}, alias_folded)", details)
-        insert_rows(connection, "card (hash, user, added_at)", cards)
-        for hashed, *_ in cards:
-            self._log.touch("card", hashed)
+        details_of = f"user_detail (user, {', '.join(DETAILS)}, alias_folded)"
+        tables: list[tuple[str, list[tuple[Any, ...]]]] = [
+            (
+                "account (id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4)",
+                accounts,
+            ),
+            (
+                "user (id, name, folded, full_name, account, source, verifier, pin_verifier,"
+                " account_mode, needs)",
+                users,
+            ),
+            ("user_name (folded, user, since)", names),
+            (details_of, details),
+            (_CARD, cards),
+        ]
+        execute_all(connection, [insertion(connection, *one) for one in tables if one[1]])
+        # Those of a table behind each other: so sites can write them together.
+        for table, made in (("user", users), ("account", accounts), ("card", cards)):
+            for row in made:
+                self._log.touch(table, row[0])
         new_users.join_groups(connection, self._log, (one[0] for one in users), joined)
         self._open(connection, moved, entry)
 
@@ -162,6 +168,6 @@ class Importing:
             if plan.known is not None
             for hashed in plan.cards
         ]
-        insert_rows(connection, "card (hash, user, added_at)", cards)
+        insert_rows(connection, _CARD, cards)
         for hashed, *_ in cards:
             self._log.touch("card", hashed)

@@ -105,13 +105,7 @@ class PeopleStore:
 
     def skip_line(self, id: str) -> Deferred[int]:
         """The next line cannot be applied, and waits no more; its number."""
-
-        def skip(connection: Connection) -> int:
-            first = imports.next_line(connection, id)
-            imports.forget_lines(connection, id, first)
-            return first
-
-        return self._store.write(skip)
+        return self._store.write(lambda c: imports.skip_line(c, id))
 
     def forget_import(self, id: str) -> Deferred[bool]:
         """One part of an import that is not to be; True: all of it is gone."""
