@@ -59,6 +59,7 @@ class SiteVoucherOperations:
             "available_here_e4": purse.cut_e4,
             "batch": found.batch,
             "number": found.place,
+            "purse": found.purse,
             "state": state,
         }
 
