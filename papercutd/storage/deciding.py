@@ -63,7 +63,7 @@ from papercutd.storage.records import (
 from papercutd.storage.scope import check_printer, check_step
 from papercutd.storage.shared_access import choose
 from papercutd.storage.site_journal import append_body, current_stream, read_mark
-from papercutd.storage.users_met_here import decide_met, keep_met
+from papercutd.storage.users_met_here import decide_met, keep_met, start_here
 from papercutd.storage.values import Purse
 from papercutd.storage.vouchers_here import with_vouchers
 
@@ -138,9 +138,12 @@ class Deciding:
         if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
-            if policy.creates_unknown and not waits:
-                return decide_met(connection, decision, request, policy, self._wall_s())
-            return _decide_unknown(decision, policy, waits)
+            if not policy.creates_unknown or waits:
+                return _decide_unknown(decision, policy, waits)
+            start = start_here(connection, request, self._wall_s())
+            if start is None:
+                return decision
+            person = (None, None, 0, None, *start.mode)
         settled = _settle(request, policy, person[4], person[5])
         is_own_choice = request.account is not None
         chosen = choose(
@@ -159,6 +162,8 @@ class Deciding:
         if settled.verdict is not None and policy.policy is not Policy.CLOSED:
             ask = False if settled.asks else None
             return attrs.evolve(decision, verdict=settled.verdict, reason=settled.reason, ask=ask)
+        if account is None:
+            return decide_met(connection, decision, request, policy, start)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
@@ -383,9 +388,9 @@ def prices_in_force(connection: Connection, dated_s: float) -> tuple[PriceList, 
     return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
-def _payer(connection: Connection, personal: int, chosen: int | None) -> int:
-    """Whose account it is."""
-    if chosen is not None:
+def _payer(connection: Connection, personal: int | None, chosen: int | None) -> int | None:
+    """Whose account it is; None: of somebody who has none here yet."""
+    if chosen is not None or personal is None:
         return chosen
     found = connection.execute(
         "SELECT merged_into FROM replica.account WHERE id = ?", (personal,)
