@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from papercutd.commands.purse import PURSE_HELP
 from papercutd.commands.import_files import copied
+from papercutd.commands.purse import PURSE_HELP
 
 Run = Callable[[argparse.Namespace, Any], Any]
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]

@@ -21,7 +21,10 @@ def add_purse_commands(
     one = add("add", "add a purse, which is empty for everybody", operation("purse.add"), purse)
     one.add_argument("name", help="such as quota")
     one.add_argument(
-        "--rank", type=int, metavar="N", help="its place in the order (default: just before the main one)"
+        "--rank",
+        type=int,
+        metavar="N",
+        help="its place in the order (default: just before the main one)",
     )
     one.add_argument(
         "--not-refundable",

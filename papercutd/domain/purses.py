@@ -78,9 +78,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def ranks_of(
-    order: Sequence[str], known: Sequence[str], main: str = MAIN_NAME
-) -> dict[str, int]:
+def ranks_of(order: Sequence[str], known: Sequence[str], main: str = MAIN_NAME) -> dict[str, int]:
     """The rank of each purse when they are spent in that ``order``; that of ``main`` is 0.
 
     Raises InvalidValue for an order that does not name each of ``known`` once.

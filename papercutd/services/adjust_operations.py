@@ -97,8 +97,8 @@ class AdjustOperations(MoneyOperations):
             said = _digest_of_file(given["path"]) if given["path"] else given["group"]
             purse = given["purse"]
             asked = (given["amount"], given["nested"], said, given["reason"])
-            asked += (purse,) if purse else ()
-            act = Act(given["id"], "adjust", _digest(asked), given["reason"])
+            digest = _digest((*asked, purse) if purse else asked)
+            act = Act(given["id"], "adjust", digest, given["reason"])
             return await self._adjust_many(given, act, amount_e4, progress)
         finally:
             self._is_busy = False

@@ -10,7 +10,6 @@ from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.purse_store import PurseStore
 
-
 #: What may be done with a purse, unless it is said that it may not.
 _MAY = ("refundable", "transferable", "fillable")
 

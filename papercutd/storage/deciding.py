@@ -27,6 +27,7 @@ from papercutd.domain.job import (
     SessionRef,
     is_run,
 )
+from papercutd.domain.new_user import Start
 from papercutd.domain.policy import Effective, UnknownUsers
 from papercutd.domain.pricing import (
     PagePrice,
@@ -135,6 +136,7 @@ class Deciding:
             (user,),
         ).fetchone()
         policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
+        start: Start | None = None
         if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
@@ -163,6 +165,8 @@ class Deciding:
             ask = False if settled.asks else None
             return attrs.evolve(decision, verdict=settled.verdict, reason=settled.reason, ask=ask)
         if account is None:
+            # Of somebody met here, who pays with their own.
+            assert start is not None
             return decide_met(connection, decision, request, policy, start)
         overlay = read_overlay(connection, account)
         if overlay is None:

@@ -216,9 +216,7 @@ def _plan_cards(connection: Connection, plan: Plan, owners: dict[str, int]) -> P
     return attrs.evolve(plan, cards=tuple(new))
 
 
-def _read_known(
-    connection: Connection, forms: Iterable[str], balance: str
-) -> dict[str, Known]:
+def _read_known(connection: Connection, forms: Iterable[str], balance: str) -> dict[str, Known]:
     found = {}
     for part in _parts(sorted(forms)):
         query = _KNOWN.format(balance=balance, places=_places(part))

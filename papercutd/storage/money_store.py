@@ -156,8 +156,7 @@ class MoneyStore:
         expires_at: float | None,
         purse: str = "",
     ) -> Deferred[tuple[str, str]]:
-        """The currency, and the purse that they fill; raises AlreadyExists, NotFound, InvalidValue.
-        """
+        """The currency, and the purse that they fill; raises as Vouchers.add does."""
         at = self._wall_s()
         return self._store.write(
             lambda c: self._vouchers.add(c, name, amount_e4, serials, expires_at, at, purse)

@@ -55,9 +55,7 @@ def shown_here(connection: Connection, account: int, balance_e4: int, settled_e4
     return _lines(held, left, balance_e4, main_name(connection, "replica."))
 
 
-def _lines(
-    held: Sequence[Held], amounts: dict[int, int], balance_e4: int, main: str
-) -> Lines:
+def _lines(held: Sequence[Held], amounts: dict[int, int], balance_e4: int, main: str) -> Lines:
     own_e4 = balance_e4 - sum(amounts[purse.kind] for purse in held)
     first = [(purse.name, amounts[purse.kind]) for purse in held if purse.rank < 0]
     last = [(purse.name, amounts[purse.kind]) for purse in held if purse.rank >= 0]

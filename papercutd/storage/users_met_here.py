@@ -45,8 +45,7 @@ def start_here(connection: Connection, request: Request, wall_s: float) -> Start
 def decide_met(
     connection: Connection, held: Decision, request: Request, policy: Effective, start: Start
 ) -> Decision:
-    """Of somebody who begins so and pays with their own; ``held``: the answer that holds the job.
-    """
+    """Of somebody who begins so, and whose own account pays; ``held``: what holds the job."""
     folded = fold_user_name(name_of_new(request.user_name))
     settled_e4, beyond_e4, open_e4 = _spent(connection, folded)
     funds = Funds(start.restricted, start.credit_e4, settled_e4, open_e4, -start.overdraft_e4)

@@ -125,8 +125,9 @@ class Vouchers(ActsOnMoney):
         user, account = living_user(connection, self._directory, name)
         hash = hash_serial(serial)
         found = connection.execute(
-            "SELECT v.place, v.redeemed_at, v.cancelled_at, b.id, b.name, b.amount_e4, b.expires_at,"
-            f" b.purse, {_PURSE} FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch WHERE v.hash = ?",
+            "SELECT v.place, v.redeemed_at, v.cancelled_at, b.id, b.name, b.amount_e4,"
+            f" b.expires_at, b.purse, {_PURSE} FROM voucher AS v"
+            " JOIN voucher_batch AS b ON b.id = v.batch WHERE v.hash = ?",
             (hash,),
         ).fetchone()
         if found is None:

@@ -10,7 +10,14 @@ import attrs
 
 from papercutd.domain.decision import Policy
 from papercutd.domain.purses import MAIN_NAME
-from papercutd.domain.voucher import UnknownSerial, check_worth, hash_serial, show_day, told_of
+from papercutd.domain.voucher import (
+    NoVoucher,
+    UnknownSerial,
+    check_worth,
+    hash_serial,
+    show_day,
+    told_of,
+)
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.storage import replica
 from papercutd.storage.engine import Connection
@@ -66,7 +73,8 @@ def redeem_here(
     batch, place, amount_e4, redeemed_at, cancelled_at, ends_at, purse = found
     before = connection.execute("SELECT at FROM voucher_here WHERE hash = ?", (told,)).fetchone()
     if before is not None:
-        raise InvalidValue("serial", f"was redeemed here before, on {show_day(before[0])}")
+        words = f"was redeemed here before, on {show_day(before[0])}"
+        raise NoVoucher("serial", words, "redeemed")
     check_worth(redeemed_at, cancelled_at, ends_at, dated_s)
     position = replica.read_position(connection)
     shown = VoucherShown(hash, user, amount_e4, dated_s)

@@ -26,7 +26,9 @@ class VoucherPaperTests(SynchronousTestCase):
         lines = file.getvalue().splitlines()
         self.assertEqual(len(lines), 13)
         self.assertEqual(lines[0], "batch,number,serial,amount,currency,until,purse")
-        self.assertEqual(lines[1], "'=1+1,1,AAAA-BBBB-CCCC-0000,5.00,EUR,2027-02-01 00:00 UTC,quota")
+        self.assertEqual(
+            lines[1], "'=1+1,1,AAAA-BBBB-CCCC-0000,5.00,EUR,2027-02-01 00:00 UTC,quota"
+        )
 
     def test_sheets(self) -> None:
         file = io.BytesIO()
