@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from papercutd.domain.purses import MAIN
-from papercutd.storage.listings import AT_SITES
+from papercutd.storage.administration.listings import AT_SITES
 
 #: All of them together, in place of the number of a kind.
 TOGETHER = 0
