@@ -65,6 +65,11 @@ class ImportedAccount:
     pin_hash: str = ""
 
 
+def disabled(line: int, name: str) -> ImportedAccount:
+    """As a line would have it that disables an account and says nothing else."""
+    return ImportedAccount(line, name, enabled=False)
+
+
 class AccountReader:
     """Reads the lines of one file, and remembers what must not come twice."""
 

@@ -71,11 +71,13 @@ def write_credits(
 
 def give_all(
     connection: Connection, log: ChangeLog, credits: Sequence[Credit], entry: Entry
-) -> None:
-    """Credit each of these accounts, and write the transfers; amounts are above zero."""
-    if credits:
-        _add(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
-        write_credits(connection, log, credits, entry)
+) -> dict[int, int]:
+    """Credit each of these accounts, and write the transfers, by account; amounts are above
+    zero."""
+    if not credits:
+        return {}
+    _add(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
+    return write_credits(connection, log, credits, entry)
 
 
 def open_purses(connection: Connection, accounts: Collection[int], kind: int) -> dict[int, int]:

@@ -18,12 +18,14 @@ from papercutd.domain.card import hash_card
 from papercutd.domain.import_formats import ImportedUser
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import AMOUNT_LIMIT_E4
+from papercutd.domain.purses import MAIN
 from papercutd.domain.user_fields import DETAILS, forms_of_name
 from papercutd.errors import InvalidValue, NameKept
 from papercutd.storage.administration.directory import NAME_KEPT_S
-from papercutd.storage.administration.listings import AT_SITES
 from papercutd.storage.engine import Connection, among
+from papercutd.storage.money.purses import read_kinds
 from papercutd.storage.people.people import CARD_KEY, heir_of_user, read_secret
+from papercutd.storage.purse_balances import TOGETHER, balance_of
 
 #: Lines of one piece: what an interactive request waits for at the most.
 PIECE_LINES = 100
@@ -45,6 +47,9 @@ class ImportSettings:
     is_of_cards: bool = False
     #: New users are put into these.
     groups: tuple[str, ...] = ()
+    #: The kind of purse that balances are of; TOGETHER: what all of them hold, and the main one
+    #: takes the difference.
+    purse: int = TOGETHER
 
 
 @attrs.frozen
@@ -102,10 +107,10 @@ _ENCODE = msgspec.json.Encoder().encode
 _DECODE_LINES = msgspec.json.Decoder(list[WaitingLine] | WaitingLine).decode
 _KNOWN = (
     "SELECT user.id, user.folded, user.name, full_name, user.account, restricted,"
-    f" credits_e4 - debits_e4 + purses_e4 + {AT_SITES}, verifier, pin_verifier,"
+    " {balance}, verifier, pin_verifier,"
     f" {', '.join(f'COALESCE({detail}, {chr(39) * 2})' for detail in DETAILS)}"
     " FROM user JOIN account ON account.id = user.account"
-    " LEFT JOIN user_detail ON user_detail.user = user.id WHERE {}"
+    " LEFT JOIN user_detail ON user_detail.user = user.id WHERE {condition}"
 )
 
 
@@ -114,7 +119,9 @@ def plan_lines(
 ) -> list[Plan]:
     """What becomes of each, as things stand; nothing is written."""
     forms = {one.user.line: forms_of_name(one.user.name) for one in lines}
-    known = _read_known(connection, {form for found in forms.values() for form in found})
+    wanted = {form for found in forms.values() for form in found}
+    known = _read_known(connection, wanted, balance_of(settings.purse))
+    why_not = _why_not(connection, settings.purse)
     unknown = [f for found in forms.values() if not known.keys() & set(found) for f in found]
     former = _read_former(connection, unknown)
     hashes = _read_owners(connection, "card", "hash", [h for one in lines for h in one.card_hashes])
@@ -128,11 +135,22 @@ def plan_lines(
         if found is None:
             plan = _plan_new(connection, plan, former.get(folded), settings, at)
         plan = _plan_cards(connection, plan, hashes)
+        owed = why_not if one.user.balance_e4 is not None else ""
+        if settings.purse > MAIN and (one.user.balance_e4 or 0) < 0:
+            owed = owed or "balance is below zero: the main purse alone owes anything"
+        plan = attrs.evolve(plan, problem=plan.problem or owed)
         if alias in owners and (found is None or owners[alias] != found.id):
             whose = _name_of(connection, owners[alias])
             plan = attrs.evolve(plan, problem=plan.problem or f"alias is that of {whose!r}")
         plans.append(plan)
     return plans
+
+
+def _why_not(connection: Connection, kind: int) -> str:
+    """Why balances of a purse are not taken; empty: they are."""
+    if kind <= MAIN or any(one.id == kind for one in read_kinds(connection)):
+        return ""
+    return "the purse was removed"
 
 
 def _plan(line: WaitingLine, known: Known | None, settings: ImportSettings) -> Plan:
@@ -201,11 +219,12 @@ def _plan_cards(connection: Connection, plan: Plan, owners: dict[str, int]) -> P
     return attrs.evolve(plan, cards=tuple(new))
 
 
-def _read_known(connection: Connection, forms: Iterable[str]) -> dict[str, Known]:
+def _read_known(connection: Connection, forms: Iterable[str], balance: str) -> dict[str, Known]:
     found = {}
     for part in _parts(sorted(forms)):
         condition, values = among(connection, "user.folded", part)
-        for row in connection.execute(_KNOWN.format(condition), values).fetchall():
+        query = _KNOWN.format(balance=balance, condition=condition)
+        for row in connection.execute(query, values).fetchall():
             one = Known(*(*row[:9], dict(zip(DETAILS, row[9:], strict=True))))
             found[one.folded] = attrs.evolve(one, restricted=bool(one.restricted))
     return found
@@ -366,5 +385,6 @@ def hash_cards(connection: Connection, users: Sequence[ImportedUser]) -> list[Wa
     ]
 
 
-#: Gives money to, or takes it from, a user who is there: (connection, user, account, amount).
-Adjust = Callable[[Connection, int, int, int], None]
+#: Gives money to, or takes it from, a user who is there: (connection, user, account, amount, kind
+#: of purse).
+Adjust = Callable[[Connection, int, int, int, int], None]

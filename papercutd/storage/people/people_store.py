@@ -22,6 +22,7 @@ from papercutd.storage.people.group_modes import set_of_group
 from papercutd.storage.people.importing import Importing, ImportPiece
 from papercutd.storage.people.imports import PIECE_LINES, ImportSettings, Plan, WaitingLine
 from papercutd.storage.people.user_settings import change_settings, living_user
+from papercutd.storage.purse_balances import TOGETHER
 from papercutd.storage.replication.change_log import ChangeLog
 
 
@@ -115,14 +116,18 @@ class PeopleStore:
         """(id, state) of each that was begun and is not at its end."""
         return self._store.read(imports.waiting_imports)
 
-    def export(self, format: str, after: str) -> Deferred[tuple[list[list[str]], str | None]]:
+    def export(
+        self, format: str, after: str, purse: int = TOGETHER
+    ) -> Deferred[tuple[list[list[str]], str | None]]:
         """Columns of at most 500 users beyond the folded name ``after``, and where to go on."""
-        return self._store.read(lambda c: read_export(c, FORMATS[format], after))
+        return self._store.read(lambda c: read_export(c, FORMATS[format], after, purse))
 
     def _entry(self) -> Entry:
         now = self._wall_s()
         return Entry("", 0, "administrator", "", now, now, reason="import")
 
-    def _adjust(self, connection: Connection, user: int, account: int, amount_e4: int) -> None:
-        self._directory.adjust(connection, account, amount_e4, self._entry())
+    def _adjust(
+        self, connection: Connection, user: int, account: int, amount_e4: int, kind: int
+    ) -> None:
+        self._directory.adjust(connection, account, amount_e4, self._entry(), kind)
         self._charging.refill(connection, user)

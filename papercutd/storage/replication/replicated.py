@@ -88,7 +88,7 @@ _SECRETS = "(name IN ('card-key', 'grant-key') OR substr(name, 1, 13) = 'client-
 #: Nobody finds a serial, nor what proves one, from what sites are told (docs/decisions/0023).
 _VOUCHERS = (
     "(SELECT v.told AS hash, b.name AS batch, v.place, b.amount_e4, b.expires_at, v.redeemed_at,"
-    " v.cancelled_at FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
+    " v.cancelled_at, b.purse FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
     " WHERE v.told IS NOT NULL) AS known"
 )
 #: An administrator's verifiers never leave the centre.
@@ -189,7 +189,7 @@ TABLES: dict[str, Replicated] = {
             "hash",
             (
                 *("hash", "batch", "place", "amount_e4", "expires_at", "redeemed_at"),
-                "cancelled_at",
+                *("cancelled_at", "purse"),
             ),
             _VOUCHERS,
             since=2,
