@@ -10,15 +10,16 @@ from collections.abc import Sequence
 
 import attrs
 
-from papercutd.domain.money import AMOUNT_LIMIT_E4, show_amount
+from papercutd.domain.money import show_amount
 from papercutd.domain.purses import MAIN
 from papercutd.errors import InvalidValue
 from papercutd.storage.administration.listings import PAGE_ROWS
 from papercutd.storage.engine import Connection
-from papercutd.storage.money.accounts import ADJUSTMENT, Entry
+from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.allowances import Shortage
 from papercutd.storage.money.books import ActsOnMoney
 from papercutd.storage.money.purses import find_kind, read_purses
+from papercutd.storage.money.room import has_room
 from papercutd.storage.people.groups import find_group
 from papercutd.storage.people.nested_groups import with_inner
 from papercutd.storage.people.people import heir_of_user
@@ -107,7 +108,7 @@ class MoneyActs(ActsOnMoney):
         entry = attrs.evolve(entry, key=f"adjust:{act}", reason=reason)
         for user, amount_e4, personal in rows:
             account = self._accounts.heir(connection, personal)
-            if not self._has_room(connection, account, amount_e4):
+            if not has_room(connection, account, amount_e4):
                 failed += 1
                 continue
             self._directory.adjust(connection, account, amount_e4, entry)
@@ -163,7 +164,7 @@ class MoneyActs(ActsOnMoney):
                 return shortage
             left = show_amount(max(0, free_e4))
             raise InvalidValue("amount", f"is more than {giver} may spend now: {left}")
-        if not self._has_room(connection, to_account, amount_e4):
+        if not has_room(connection, to_account, amount_e4):
             raise InvalidValue("amount", f"is more than the account of {receiver} can hold")
         connection.execute(
             "INSERT INTO money_act (id, kind, digest, reason, state, users, total_e4, at)"
@@ -192,13 +193,6 @@ class MoneyActs(ActsOnMoney):
             return min(free_e4, funds.own_e4 - (funds.floor_e4 if is_bounded else 0))
         held = {one.kind: one.balance_e4 for one in read_purses(connection, account)}
         return min(free_e4, held.get(kind, 0))
-
-    def _has_room(self, connection: Connection, account: int, amount_e4: int) -> bool:
-        """Whether neither side of an adjustment comes to the limit of any amount."""
-        credit, debit = (account, ADJUSTMENT) if amount_e4 > 0 else (ADJUSTMENT, account)
-        credits_e4 = self._accounts.funds(connection, credit).credits_e4
-        debits_e4 = self._accounts.funds(connection, debit).debits_e4
-        return max(credits_e4, debits_e4) + abs(amount_e4) < AMOUNT_LIMIT_E4
 
 
 def find_act(connection: Connection, id: str) -> tuple[Act, ActState] | None:
