@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from papercutd.commands.account_files import add_account_file_commands
+from papercutd.commands.words import yes_no
 
 Run = Callable[[argparse.Namespace, Any], Any]
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
@@ -35,7 +36,7 @@ def add_account_commands(
 
     one = add("set", "change what is set of an account", operation("account.set"), account)
     one.add_argument("name")
-    one.add_argument("--restricted", type=lambda text: text == "yes", metavar="yes|no")
+    one.add_argument("--restricted", type=yes_no, metavar="yes|no")
     _add_settings(one)
 
     one = add("adjust", "give money to it, or take it", operation("account.adjust"), account)

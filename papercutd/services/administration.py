@@ -12,10 +12,10 @@ import attrs
 from twisted.internet.task import deferLater
 
 from papercutd import __version__
-from papercutd.domain.money import parse_amount_e4, show_amount
+from papercutd.domain.money import parse_amount_e4, parse_sum_e4, show_amount
 from papercutd.domain.price_lines import parse_lines
 from papercutd.domain.pricing import PriceList
-from papercutd.domain.user_fields import parse_money_e4, parse_until, show_until
+from papercutd.domain.user_fields import parse_until, show_end
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.adjust_operations import AdjustOperations
@@ -178,7 +178,7 @@ class StoreOperations:
         if restricted is not None and not isinstance(restricted, bool):
             raise InvalidValue("restricted", "is yes or no")
         amounts = {
-            f"{field}_e4": parse_money_e4(field, given[field])
+            f"{field}_e4": parse_sum_e4(given[field], field=field)
             for field in ("balance", "overdraft")
             if given[field] is not None
         }
@@ -206,7 +206,7 @@ class StoreOperations:
     async def user_adjust(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit or debit a user's account."""
         given = take(arguments, "name", "amount", reason="", purse="")
-        amount_e4 = parse_money_e4("amount", given["amount"])
+        amount_e4 = parse_sum_e4(given["amount"])
         await self.store.adjust(given["name"], amount_e4, given["reason"], given["purse"])
         return await self.user_show({"name": given["name"]}, progress)
 
@@ -751,5 +751,5 @@ class SiteOperations:
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     if "expires_at" in row:
-        row["until"] = show_until(row["expires_at"])
+        row["until"] = show_end(row["expires_at"])
     return {**row, "balance": show_amount(row["balance_e4"])}

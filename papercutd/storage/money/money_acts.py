@@ -10,15 +10,16 @@ from collections.abc import Sequence
 
 import attrs
 
-from papercutd.domain.money import AMOUNT_LIMIT_E4, show_amount
+from papercutd.domain.money import show_amount
 from papercutd.domain.purses import MAIN
 from papercutd.errors import InvalidValue
 from papercutd.storage.administration.listings import PAGE_ROWS
 from papercutd.storage.engine import Connection
-from papercutd.storage.money.accounts import ADJUSTMENT, Entry
+from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.allowances import Shortage
 from papercutd.storage.money.books import ActsOnMoney
 from papercutd.storage.money.purses import find_kind, read_purses
+from papercutd.storage.money.room import AMOUNT_LIMIT_E4, has_room
 from papercutd.storage.people.groups import find_group
 from papercutd.storage.people.nested_groups import with_inner
 from papercutd.storage.people.people import heir_of_user
@@ -197,8 +198,8 @@ class MoneyActs(ActsOnMoney):
     def _has_room(
         self, connection: Connection, account: int, amount_e4: int, kind: int = MAIN
     ) -> bool:
-        """Whether neither side of an adjustment comes to the limit of any amount, and a purse
-        other than the main one holds what is taken from it."""
+        """Whether no limit of any amount is met, and a purse other than the main one holds what
+        is taken from it."""
         if kind != MAIN:
             held = {one.kind: one.balance_e4 for one in read_purses(connection, account)}
             if amount_e4 + held.get(kind, 0) < 0:
@@ -206,10 +207,7 @@ class MoneyActs(ActsOnMoney):
             together_e4 = self._accounts.funds(connection, account).purses_e4
             if amount_e4 + together_e4 >= AMOUNT_LIMIT_E4:
                 return False
-        credit, debit = (account, ADJUSTMENT) if amount_e4 > 0 else (ADJUSTMENT, account)
-        credits_e4 = self._accounts.funds(connection, credit).credits_e4
-        debits_e4 = self._accounts.funds(connection, debit).debits_e4
-        return max(credits_e4, debits_e4) + abs(amount_e4) < AMOUNT_LIMIT_E4
+        return has_room(connection, account, amount_e4)
 
 
 def find_act(connection: Connection, id: str) -> tuple[Act, ActState] | None:
