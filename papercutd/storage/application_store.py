@@ -51,6 +51,7 @@ from papercutd.storage.groups import find_group
 from papercutd.storage.hot import Hot, wanted_by
 from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
+from papercutd.storage.invoicing import InvoiceStore
 from papercutd.storage.job_log import JobLogStore
 from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
 from papercutd.storage.lost_edits import forget_lost_edits, read_lost_edits, read_more
@@ -78,7 +79,11 @@ from papercutd.storage.rule_store import RuleStore
 from papercutd.storage.schedules import Schedules
 from papercutd.storage.scope import check_spoken_for
 from papercutd.storage.seals import one_moment
-from papercutd.storage.shared_access import find_by_pin, find_shared_accounts
+from papercutd.storage.shared_access import (
+    find_by_pin,
+    find_shared_account,
+    find_shared_accounts,
+)
 from papercutd.storage.shared_account_store import SharedAccountStore
 from papercutd.storage.site_scopes import (
     EVERYBODY,
@@ -93,6 +98,7 @@ from papercutd.storage.snapshot import SnapshotImage, read_snapshot
 from papercutd.storage.transactions import TransactionStore
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
+    Chargeable,
     PrinterSettings,
     ProviderSettings,
     Purse,
@@ -149,6 +155,7 @@ class ApplicationStore(AdministeredStore):
         self.certificates = Certificates(log)
         self.monthly = MonthlyStore(self)
         self.job_log = JobLogStore(self, self.directory)
+        self.invoicing = InvoiceStore(self)
         self.transactions = TransactionStore(self, self.directory)
         self.audit = AuditStore(self, writer, log, self.directory)
         self.rules = RuleStore(self, log, self.directory, wall_s)
@@ -561,11 +568,15 @@ class ApplicationStore(AdministeredStore):
 
     def shared_accounts(
         self, user: int, find: str, after: str, count_max: int
-    ) -> Deferred[list[tuple[int, str]]]:
+    ) -> Deferred[list[Chargeable]]:
         now = self._wall_s()
         return self.read(lambda c: find_shared_accounts(c, "", user, find, after, count_max, now))
 
-    def account_by_pin(self, user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+    def chargeable(self, user: int, account: int) -> Deferred[Chargeable | None]:
+        now = self._wall_s()
+        return self.read(lambda c: find_shared_account(c, "", user, account, now))
+
+    def account_by_pin(self, user: int, pin: str) -> Deferred[list[Chargeable]]:
         now = self._wall_s()
         return self.read(lambda c: find_by_pin(c, "", user, pin, now))
 

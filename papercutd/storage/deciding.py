@@ -42,6 +42,7 @@ from papercutd.errors import NotFound, Rejected
 from papercutd.storage import allowances_here, askers, claims_here, replica, runs
 from papercutd.storage.directory import decode_prices
 from papercutd.storage.engine import Connection
+from papercutd.storage.naming import added_by, with_naming
 from papercutd.storage.overlay import read_overlay
 from papercutd.storage.people import find_user, has_expired, heir_of_user, merged_users
 from papercutd.storage.policies import read_effective
@@ -146,14 +147,15 @@ class Deciding:
         chosen = choose(
             *(connection, "replica.", settled.shared, person[0], self.dated_s()), is_own_choice
         )
-        refusal, lines = chosen.refusal, with_markup(decision.lines, chosen.markup_e4)
-        account = _payer(connection, person[1], settled.shared)
+        refusal, lines = chosen.refusal, with_markup(decision.lines, added_by(settled, chosen))
+        account = _payer(connection, person[1], settled.payer)
         decision = attrs.evolve(decision, user=person[0], account=account, lines=lines)
         if person[2] or has_expired(person[3], self.dated_s()):
             return attrs.evolve(decision, reason=Reason.CLOSED)
         if refusal is not Reason.NONE:
             # The account that was chosen cannot be charged: nobody else is charged instead.
             return attrs.evolve(decision, account=None, reason=refusal)
+        decision = with_naming(decision, settled, chosen, request.invoice)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
         if settled.verdict is not None and policy.policy is not Policy.CLOSED:

@@ -59,7 +59,11 @@ from papercutd.storage.policies import (
 from papercutd.storage.prices_here import explain_here, quote_here
 from papercutd.storage.records import LINK_DOWN, LINK_REPORTED
 from papercutd.storage.replicated import TABLES, RangeDigest, find_table, read_range
-from papercutd.storage.shared_access import find_by_pin, find_shared_accounts
+from papercutd.storage.shared_access import (
+    find_by_pin,
+    find_shared_account,
+    find_shared_accounts,
+)
 from papercutd.storage.site_journal import (
     append_body,
     read_chain,
@@ -69,6 +73,7 @@ from papercutd.storage.site_journal import (
 from papercutd.storage.staleness import read_staleness, write_staleness
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
+    Chargeable,
     JournalBatch,
     PrinterSettings,
     ProviderSettings,
@@ -358,13 +363,17 @@ class SiteStore:
 
     def shared_accounts(
         self, user: int, find: str, after: str, count_max: int
-    ) -> Deferred[list[tuple[int, str]]]:
+    ) -> Deferred[list[Chargeable]]:
         now = self._dated_s()
         return self.read(
             lambda c: find_shared_accounts(c, "replica.", user, find, after, count_max, now)
         )
 
-    def account_by_pin(self, user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+    def chargeable(self, user: int, account: int) -> Deferred[Chargeable | None]:
+        now = self._dated_s()
+        return self.read(lambda c: find_shared_account(c, "replica.", user, account, now))
+
+    def account_by_pin(self, user: int, pin: str) -> Deferred[list[Chargeable]]:
         now = self._dated_s()
         return self.read(lambda c: find_by_pin(c, "replica.", user, pin, now))
 

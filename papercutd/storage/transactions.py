@@ -18,6 +18,7 @@ from papercutd.errors import NotFound
 from papercutd.storage.accounts import UNCOLLECTED
 from papercutd.storage.directory import Directory
 from papercutd.storage.engine import Connection
+from papercutd.storage.invoicing import add_naming
 from papercutd.storage.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.purses import find_kind, read_purses
 from papercutd.storage.rule_store import Transactions
@@ -63,9 +64,10 @@ def read_page(
     for row in islice(merged, count_max + 1):
         page.append({**row, "balance_e4": balance_e4})
         balance_e4 -= row["amount_e4"]
-    if len(page) <= count_max:
+    beyond = page.pop() if len(page) > count_max else None
+    add_naming(connection, page)
+    if beyond is None:
         return Page(page, None)
-    beyond = page.pop()
     return Page(page, Place(page[-1]["id"], beyond["balance_e4"]))
 
 
