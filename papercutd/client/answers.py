@@ -78,14 +78,17 @@ def _shared(account: ChargeableAccount, comment: str) -> Typed:
     pin = ""
     while comment:
         word, _, rest = comment.partition(" ")
-        if word in _INVOICE and may_choose(account.invoice):
+        if word in _INVOICE:
+            if not may_choose(account.invoice):
+                raise InvalidValue("answer", f"says {word}, and {account.name} leaves no choice")
             invoice = _INVOICE[word]
-        elif word.startswith(_PIN) and account.pin:
+        elif word.startswith(_PIN):
+            # Never a comment, which others read.
             pin = word.removeprefix(_PIN)
         else:
             break
         comment = rest.lstrip()
-    return Typed("shared", account.id, comment, invoice, pin)
+    return Typed("shared", account.id, comment, invoice, pin if account.pin else "")
 
 
 def check_comment(text: str) -> str:

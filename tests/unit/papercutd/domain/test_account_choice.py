@@ -97,7 +97,9 @@ class SettleTests(SynchronousTestCase):
         for kind, rule, answer in itertools.product(
             ("personal", "shared:7", "popup", "shared:7+confirm"), RULES.values(), range(3)
         ):
-            fields: dict[str, Any] = [{}, {"account": CHOSEN, "chosen": True}, {"chosen": True}][answer]
+            fields: dict[str, Any] = [{}, {"account": CHOSEN, "chosen": True}, {"chosen": True}][
+                answer
+            ]
             endings = kind.replace("+confirm", "")
             named = parse_mode(endings + "+named" + kind.removeprefix(endings))
             for step, unanswered in (("submit-1", False), ("submit-2", True), ("run-1", False)):
