@@ -12,11 +12,11 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from papercutd.domain.account_tree import SEPARATOR
+from papercutd.storage.administration.listings import Row
+from papercutd.storage.administration.rule_store import Transactions
 from papercutd.storage.engine import Connection
-from papercutd.storage.listings import Row
-from papercutd.storage.rule_store import Transactions
-from papercutd.storage.seals import one_moment
-from papercutd.storage.shared_accounts import find_account
+from papercutd.storage.money.shared_accounts import find_account
+from papercutd.storage.proof.seals import one_moment
 
 _AT_ONCE = 500
 #: Of each account: by whether it was only named, and whether it is to be invoiced.

@@ -9,7 +9,7 @@ from papercutd.domain.account_choice import Settled
 from papercutd.domain.decision import Decision
 from papercutd.domain.invoicing import is_invoiced
 from papercutd.storage.engine import Connection
-from papercutd.storage.shared_access import Choice, invoice_option
+from papercutd.storage.money.shared_access import Choice, invoice_option
 
 
 def with_naming(
