@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from papercutd.commands.account import add_account_commands
+from papercutd.commands.account_invoices import add_account_invoices_command
 from papercutd.commands.audit import add_audit_command
 from papercutd.commands.clients import add_client_commands
 from papercutd.commands.control_client import ControlError, call
@@ -182,6 +183,7 @@ def parser() -> argparse.ArgumentParser:
 
     account = add_account_commands(add, group, _operation, _call)
     add_transaction_commands(add, {"user": user, "account": account}, _operation)
+    add_account_invoices_command(add, account, _operation)
 
     uncollected = group("uncollected", "what was printed and nobody pays yet")
     add("list", "list it", _operation("uncollected.list"), uncollected)

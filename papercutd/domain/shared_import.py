@@ -31,8 +31,9 @@ _INVOICE = {
     "never_invoice": "never",
     "never": "never",
     "user_choice_on": "user-chooses",
-    "user_choice_off": "user-chooses",
     "user-chooses": "user-chooses",
+    "user_choice_off": "user-chooses-no",
+    "user-chooses-no": "user-chooses-no",
 }
 _COMMENT = {
     "no_comment": "none",

@@ -288,7 +288,7 @@ class DeviceFace:
         return _answer(
             await self._service.devices.release(
                 *(visit, message.release, message.job, message.copies, message.duplex),
-                message.account,
+                *(message.account, message.invoice),
             )
         )
 
@@ -314,8 +314,11 @@ class DeviceFace:
             raise Refusal(Code.LOCKED_OUT, left) from None
         return messages.AccountList(
             accounts=[
-                messages.ChargeableAccount(id, name, self._available(purse))
-                for id, name, purse in found[:PAGE_ACCOUNTS]
+                messages.ChargeableAccount(
+                    *(one.id, one.name, self._available(purse)),
+                    *(one.has_pin, one.invoice),
+                )
+                for one, purse in found[:PAGE_ACCOUNTS]
             ],
             last=len(found) <= PAGE_ACCOUNTS,
         )
@@ -331,6 +334,7 @@ class DeviceFace:
             duplex=message.duplex,
             pages=message.pages,
             account=message.account,
+            invoice=message.invoice,
         )
         started = await self._service.runs.start(
             conversation.asker, visit, wish, self._stopper(session)

@@ -26,6 +26,7 @@ from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.import_operations import ImportOperations
+from papercutd.services.invoice_operations import InvoiceOperations
 from papercutd.services.job_log_operations import JobLogOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
@@ -153,6 +154,7 @@ class StoreOperations:
             **ReportOperations(self.store).all(),
             **AuditOperations(self.store).all(),
             **JobLogOperations(self.store).all(),
+            **InvoiceOperations(self.store).all(),
             **TransactionOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **SharedAccountOperations(self.store, self.imports).all(),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from papercutd.domain.money import show_amount
+from papercutd.domain.money import AMOUNT_LIMIT_E4, show_amount
 from papercutd.domain.purses import MAIN
 from papercutd.errors import InvalidValue
 from papercutd.storage.administration.listings import PAGE_ROWS
@@ -19,7 +19,7 @@ from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.allowances import Shortage
 from papercutd.storage.money.books import ActsOnMoney
 from papercutd.storage.money.purses import find_kind, read_purses
-from papercutd.storage.money.room import AMOUNT_LIMIT_E4, has_room
+from papercutd.storage.money.room import has_room
 from papercutd.storage.people.groups import find_group
 from papercutd.storage.people.nested_groups import with_inner
 from papercutd.storage.people.people import heir_of_user

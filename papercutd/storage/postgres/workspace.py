@@ -52,6 +52,11 @@ _READ = (
     f" WHERE site = {ANY} AND knob IN ({', '.join(repr(knob) for knob in KNOBS_ANYWHERE)})),"
     " (SELECT CAST(json_agg(t) AS TEXT) FROM unknown_user_setting AS t)"
 )
+#: The same, with what is set of the shared accounts that are named.
+_READ_SHARED = (
+    f"{_READ}, (SELECT CAST(json_agg(t) AS TEXT) FROM shared_account AS t WHERE id IN"
+    " (SELECT CAST(json_array_elements_text(CAST(? AS JSON)) AS BIGINT)))"
+)
 _WRITE = "SELECT write_set(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: Of the prices, so many newest versions are read: the one in force is among them.
 _NEWEST = 16
@@ -180,11 +185,14 @@ class Workspace(sqlite3.Connection):
     def _begin(self) -> sqlite3.Cursor:
         began = self._run("BEGIN")
         asked = _asked(self._wanted)
-        text, rules, unknown = self.database.execute_all(
-            ("BEGIN IMMEDIATE", ()), (_READ, (_told(asked),))
+        accounts = asked["accounts"]
+        query, more = (_READ_SHARED, (_told(accounts),)) if accounts else (_READ, ())
+        text, rules, unknown, *shared = self.database.execute_all(
+            ("BEGIN IMMEDIATE", ()), (query, (_told(asked), *more))
         ).fetchone()
         passing("set-read")
         read = msgspec.json.decode(text)
+        read["shared_account"] = msgspec.json.decode(shared[0] or "[]") if shared else []
         # Other knobs than the one that read_set reads.
         read["unknown_user_setting"] = msgspec.json.decode(unknown or "[]")
         read["site_policy"] = (read["site_policy"] or []) + msgspec.json.decode(rules or "[]")
@@ -229,6 +237,7 @@ class Workspace(sqlite3.Connection):
             # With the purses of those that were asked for.
             ("account", "id"): purses | {row["id"] for row in read["account"] or ()},
             ("account", "purses of"): purses,
+            ("shared_account", "id"): frozenset(asked["accounts"]),
             ("withheld", "account"): purses,
             ("printer", "id"): frozenset(asked["printers"]),
             ("provider", "name"): frozenset(asked["owners"]),

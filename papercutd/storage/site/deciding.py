@@ -47,6 +47,7 @@ from papercutd.storage.jobs import askers, runs
 from papercutd.storage.jobs.priced import price_for
 from papercutd.storage.money.purses_shown import shown_here
 from papercutd.storage.money.shared_access import choose
+from papercutd.storage.naming import added_by, with_naming
 from papercutd.storage.people.people import find_user, has_expired, heir_of_user, merged_users
 from papercutd.storage.replication.records import (
     ALLOWANCE,
@@ -152,14 +153,15 @@ class Deciding:
         chosen = choose(
             *(connection, "replica.", settled.shared, person[0], self.dated_s()), is_own_choice
         )
-        refusal, lines = chosen.refusal, with_markup(decision.lines, chosen.markup_e4)
-        account = _payer(connection, person[1], settled.shared)
+        refusal, lines = chosen.refusal, with_markup(decision.lines, added_by(settled, chosen))
+        account = _payer(connection, person[1], settled.payer)
         decision = attrs.evolve(decision, user=person[0], account=account, lines=lines)
         if person[2] or has_expired(person[3], self.dated_s()):
             return attrs.evolve(decision, reason=Reason.CLOSED)
         if refusal is not Reason.NONE:
             # The account that was chosen cannot be charged: nobody else is charged instead.
             return attrs.evolve(decision, account=None, reason=refusal)
+        decision = with_naming(decision, settled, chosen, request.invoice)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
         if settled.verdict is not None and policy.policy is not Policy.CLOSED:
