@@ -12,7 +12,7 @@ from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.purse_operations import PurseOperations
 from papercutd.services.refund_operations import RefundOperations
 from papercutd.services.transaction_operations import TransactionOperations
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.money.schedules import Schedule
 from tests.contract.test_allowances import Strict
 from tests.contract.test_money_acts import MoneyBase
 from tests.contract.test_quotas import OPS, Quotas

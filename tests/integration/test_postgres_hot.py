@@ -13,7 +13,7 @@ from papercutd.domain.job import SessionRef
 from papercutd.domain.policy import Rule
 from papercutd.errors import Rejected
 from papercutd.storage.engine import RowRefused
-from papercutd.storage.shared_accounts import Access
+from papercutd.storage.money.shared_accounts import Access
 from tests.support.engines import ENGINES
 from tests.support.stores import Centre, Turner, completion, job_id, request
 

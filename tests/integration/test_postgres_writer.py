@@ -15,9 +15,7 @@ from twisted.trial.unittest import TestCase
 from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
 from papercutd.errors import AlreadyRunning, StorageClosed, StorageFull
-from papercutd.storage import verify_worker
 from papercutd.storage.application_store import ApplicationStore, create_installation
-from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import RowRefused
 from papercutd.storage.postgres import writer as writing
 from papercutd.storage.postgres.batches import PIECE
@@ -26,8 +24,10 @@ from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.migrate import migrate
 from papercutd.storage.postgres.reader import PostgresReader
 from papercutd.storage.postgres.writer import HOT_MAX, PostgresWriter, WriterReplaced
-from papercutd.storage.seals import one_moment
-from papercutd.storage.writer import InlineReader
+from papercutd.storage.proof import verify_worker
+from papercutd.storage.proof.seals import one_moment
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.sqlite.writer import InlineReader
 from tests.support.postgres import Cluster, shared_cluster
 from tests.support.stores import PRICES, WALL_S, request
 

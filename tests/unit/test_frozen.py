@@ -19,8 +19,8 @@ DESCRIBE = """
 import json
 import attrs
 from papercutd.faces.links import LINKS
-from papercutd.storage.records import Record
-from papercutd.storage.replicated import TABLES
+from papercutd.storage.replication.records import Record
+from papercutd.storage.replication.replicated import TABLES
 from protocols.device.spec import DEVICE
 from protocols.provider.spec import PROVIDER
 from protocols.site.spec import SITE

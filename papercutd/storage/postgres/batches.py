@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from papercutd.storage.engine import Connection, RowRefused
 from papercutd.storage.hot import Hot
 from papercutd.storage.postgres.workspace import NotCovered, Workspace
-from papercutd.storage.writer import BARE, Batch, Participant, Waiting
+from papercutd.storage.sqlite.writer import BARE, Batch, Participant, Waiting
 
 #: Operations in memory between two pauses for the reactor.
 PIECE = 32

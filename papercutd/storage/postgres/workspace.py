@@ -20,11 +20,11 @@ import msgspec
 from papercutd.domain.policy import ANY
 from papercutd.errors import StorageError
 from papercutd.points import passing
-from papercutd.storage import seals
 from papercutd.storage.engine import Connection, RowRefused
 from papercutd.storage.hot import Wanted
-from papercutd.storage.migrate import migrate
 from papercutd.storage.postgres.covered import KNOB, KNOBS_ANYWHERE, Need, needs_of
+from papercutd.storage.proof import seals
+from papercutd.storage.sqlite.migrate import migrate
 
 #: What is written back, and the keys of it.
 _WRITTEN = {
@@ -70,7 +70,7 @@ class Workspace(sqlite3.Connection):
     """What a batch is given in place of the connection to ``database``."""
 
     database: Connection
-    #: Ledger rows that this transaction wrote (storage/seals.py).
+    #: Ledger rows that this transaction wrote (storage/proof/seals.py).
     written: seals.Written
     _columns: dict[str, list[tuple[str, bool]]]
 

@@ -1,4 +1,4 @@
-"""The writer on PostgreSQL: batches as storage/writer.py has them, without a thread.
+"""The writer on PostgreSQL: batches as storage/sqlite/writer.py has them, without a thread.
 
 A batch is one transaction on the one connection that holds the database's writer lock. Its
 last statement compares the writer's number (somebody else may have taken over) and leaves the
@@ -29,7 +29,7 @@ from papercutd.storage.postgres.hub import spawn, wait
 from papercutd.storage.postgres.link import ReactorLink
 from papercutd.storage.postgres.locks import CHANNEL, LOCKS, session_name
 from papercutd.storage.postgres.workspace import open_workspace
-from papercutd.storage.writer import (
+from papercutd.storage.sqlite.writer import (
     BARE,
     BATCH_MAX,
     HOT,
