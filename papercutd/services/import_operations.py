@@ -24,6 +24,7 @@ from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.engine import DatabaseFailed
 from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.money.purse_balances import TOGETHER
 from papercutd.storage.people.imports import (
     AT_ONCE_MAX,
     PIECE_LINES,
@@ -32,7 +33,6 @@ from papercutd.storage.people.imports import (
     WaitingLine,
 )
 from papercutd.storage.people.people_store import PeopleStore
-from papercutd.storage.purse_balances import TOGETHER
 
 T = TypeVar("T")
 

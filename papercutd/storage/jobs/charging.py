@@ -54,12 +54,12 @@ from papercutd.storage.jobs import askers, runs
 from papercutd.storage.jobs.account_settling import payer_alone, settle_here
 from papercutd.storage.jobs.job_comments import keep_comment
 from papercutd.storage.jobs.late_charges import give_back, last_run
+from papercutd.storage.jobs.naming import added_by, whole, with_naming
 from papercutd.storage.jobs.priced import price_for
 from papercutd.storage.jobs.unknown_users import Met, UnknownPeople
 from papercutd.storage.money.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
 from papercutd.storage.money.allowances import Allowances, Shortage
 from papercutd.storage.money.shared_access import NO_CHOICE, choose, markup_of, most_markup_of
-from papercutd.storage.naming import added_by, whole, with_naming
 from papercutd.storage.people.people import heir_of_user
 from papercutd.storage.replication.change_log import ChangeLog
 from papercutd.storage.replication.scope import (

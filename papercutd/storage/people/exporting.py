@@ -7,7 +7,7 @@ from papercutd.domain.money import show_amount
 from papercutd.domain.user_fields import DETAILS
 from papercutd.storage.administration.listings import PAGE_ROWS
 from papercutd.storage.engine import Connection
-from papercutd.storage.purse_balances import TOGETHER, balance_of
+from papercutd.storage.money.purse_balances import TOGETHER, balance_of
 
 
 def read_export(

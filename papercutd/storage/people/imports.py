@@ -23,9 +23,9 @@ from papercutd.domain.user_fields import DETAILS, forms_of_name
 from papercutd.errors import InvalidValue, NameKept
 from papercutd.storage.administration.directory import NAME_KEPT_S
 from papercutd.storage.engine import Connection, among
+from papercutd.storage.money.purse_balances import TOGETHER, balance_of
 from papercutd.storage.money.purses import read_kinds
 from papercutd.storage.people.people import CARD_KEY, heir_of_user, read_secret
-from papercutd.storage.purse_balances import TOGETHER, balance_of
 
 #: Lines of one piece: what an interactive request waits for at the most.
 PIECE_LINES = 100

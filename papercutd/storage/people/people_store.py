@@ -13,6 +13,7 @@ from papercutd.storage.administration.rule_store import Transactions
 from papercutd.storage.engine import Connection
 from papercutd.storage.jobs.charging import Charging
 from papercutd.storage.money.accounts import Entry
+from papercutd.storage.money.purse_balances import TOGETHER
 from papercutd.storage.money.shared_accounts import SharedAccounts
 from papercutd.storage.money.shared_imports import apply_accounts, is_of_accounts
 from papercutd.storage.people import imports
@@ -22,7 +23,6 @@ from papercutd.storage.people.group_modes import set_of_group
 from papercutd.storage.people.importing import Importing, ImportPiece
 from papercutd.storage.people.imports import PIECE_LINES, ImportSettings, Plan, WaitingLine
 from papercutd.storage.people.user_settings import change_settings, living_user
-from papercutd.storage.purse_balances import TOGETHER
 from papercutd.storage.replication.change_log import ChangeLog
 
 

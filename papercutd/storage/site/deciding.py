@@ -44,10 +44,10 @@ from papercutd.storage.administration.directory import decode_prices
 from papercutd.storage.administration.policies import read_effective
 from papercutd.storage.engine import Connection
 from papercutd.storage.jobs import askers, runs
+from papercutd.storage.jobs.naming import added_by, with_naming
 from papercutd.storage.jobs.priced import price_for
 from papercutd.storage.money.purses_shown import shown_here
 from papercutd.storage.money.shared_access import choose
-from papercutd.storage.naming import added_by, with_naming
 from papercutd.storage.people.people import find_user, has_expired, heir_of_user, merged_users
 from papercutd.storage.replication.records import (
     ALLOWANCE,

@@ -13,9 +13,9 @@ from operator import itemgetter
 from typing import Any
 
 from papercutd.errors import BadRows
-from papercutd.storage.applying import apply_rows, fitting_rows
 from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.replication.replicated import TABLES, Replicated
+from papercutd.storage.site.applying import apply_rows, fitting_rows
 
 #: Values of one statement to PostgreSQL.
 _VALUES_MAX = 5_000
