@@ -16,11 +16,14 @@ import attrs
 
 from papercutd.demo import processes
 from tests.bench.figures import Row, cpu_s, say
+from tests.bench.herd_sites import BATCH
 from tests.bench.links import SITES, issue, make_site
 from tests.bench.servers import CONNECTIONS, USERS, Server, application
 
 #: A job is two changes: what is reserved, and what is charged.
 CHANGES_OF_A_JOB = 2
+#: With a scope of nobody, while records come: what each commit costs for a site that hears nothing.
+PASSED_SITES = 200
 
 
 @attrs.frozen
@@ -32,6 +35,8 @@ class Costs:
     link_us: float
     #: A change told to a site that has a scope and knows the person.
     told_us: float
+    #: A batch of records, for each site with a scope that hears nothing of it.
+    passed_us: float
     question_us: float
     #: Seconds of its processor in each second, while records are forwarded.
     busy: float
@@ -42,13 +47,15 @@ class Costs:
             Row(f"{what} a record, {SITES} sites that are told nothing", self.record_us, "us"),
             Row(f"{what} a site's coming back", self.link_us, "us"),
             Row(f"{what} a change told to a site with a scope", self.told_us, "us"),
+            Row(f"{what} a batch of records, for a site not told", self.passed_us, "us"),
             Row(f"{what} a question", self.question_us, "us"),
         ]
 
     def cpu_s(self, sites: int, records: int, questions: float) -> float:
-        """Of the server: ``records`` in all, each of which one site is told of."""
+        """Of the server: ``records`` in all, each of which one of the sites is told of."""
+        passed_us = self.passed_us * (sites - 1) / BATCH
         return (
-            records * (self.record_us + self.told_us)
+            records * (self.record_us + self.told_us + passed_us)
             + sites * self.link_us
             + questions * self.question_us
         ) / 1e6
@@ -59,21 +66,28 @@ class Costs:
         return self.cpu_s(sites, records, 0) / max(self.busy - of_questions, 0.01)
 
 
-def measure(where: Path, seconds: float) -> Costs:
+def measure(where: Path, seconds: float, passed_sites: int) -> Costs:
     """At a server of their own, one after the other."""
     with application(where, "costs") as server:
         sites = attrs.evolve(server, identities=where / "sites")
         issue(server, sites.identities, "site", SITES, make_site)
         records = sites.load("journals", seconds, connections=SITES, pipeline=1)
         questions = server.load("authorize", seconds, connections=8, pipeline=1)
+        passed = attrs.evolve(server, identities=where / "passed")
+        issue(server, passed.identities, "site", passed_sites, make_site, "passed")
+        nobody = sorted(passed.identities.iterdir())
+        server.role.call("group.add", name="nobody")
+        _give_scope(server, nobody, "nobody")
+        with _subscribed(server, nobody):
+            beside_them = sites.load("journals", seconds, connections=SITES, pipeline=1)
+        passed_us = (beside_them.cpu_us - records.cpu_us) * BATCH / passed_sites
         alone = server.load("jobs", seconds, connections=CONNECTIONS)
         name = "everybody"
         server.role.call("group.add", name=name)
         people = [f"load{number}" for number in range(USERS)]
         server.role.call("group.add-users", name=name, users=people)
         folders = sorted(sites.identities.iterdir())
-        for folder in folders:
-            server.role.call("site.scope", name=folder.name, groups=[name])
+        _give_scope(server, folders, name)
         before = cpu_s(server.pid)
         with _subscribed(server, folders):
             link_us = (cpu_s(server.pid) - before) / len(folders) * 1e6
@@ -84,11 +98,17 @@ def measure(where: Path, seconds: float) -> Costs:
         link_us=link_us,
         # Less than nothing is what a busy machine makes of little.
         told_us=max(told_us, 0.0),
+        passed_us=max(passed_us, 0.0),
         question_us=questions.cpu_us,
         busy=records.server_cpu_s / records.seconds,
     )
     say(f"costs: {found}")
     return found
+
+
+def _give_scope(server: Server, folders: list[Path], group: str) -> None:
+    for folder in folders:
+        server.role.call("site.scope", name=folder.name, groups=[group])
 
 
 @contextmanager

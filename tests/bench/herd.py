@@ -23,7 +23,7 @@ from papercutd.commands.control_client import call
 from papercutd.demo import measure as measuring
 from papercutd.demo import processes
 from papercutd.identity.authority import Authority, key_pem, make_key, make_request, write_private
-from tests.bench.costs import measure
+from tests.bench.costs import PASSED_SITES, measure
 from tests.bench.figures import Notes, Row, cpu_s, percentile, say, table
 from tests.bench.servers import AT_ONCE, BALANCE, Load, Server, application, directory
 from tests.bench.talk import COME_BACK_S
@@ -49,7 +49,7 @@ PATIENCE_S = 3_600.0
 def rows(quick: bool, notes: Notes) -> list[Row]:
     """From the healed links to everything acknowledged."""
     if quick:
-        return heal(20, 100, notes, 1.0)
+        return heal(20, 100, notes, 0.5, passed=20)
     return heal(SITES, RECORDS, notes, 10.0)
 
 
@@ -63,11 +63,13 @@ class Healed:
     desk: Load | None = None
 
 
-def heal(sites: int, records: int, notes: Notes, seconds: float) -> list[Row]:
+def heal(
+    sites: int, records: int, notes: Notes, seconds: float, passed: int = PASSED_SITES
+) -> list[Row]:
     """``sites`` with ``records`` each; ``seconds``: of each load that tells a cost."""
     with directory("pc-herd-") as where:
         # First, and at another server: nothing of the herd is in what predicts it.
-        costs = measure(where, seconds)
+        costs = measure(where, seconds, passed)
         with application(where, "herd", connections=8) as server:
             began = time.monotonic()
             plan = _make_sites(server, where / "sites", sites)

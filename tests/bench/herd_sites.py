@@ -25,8 +25,12 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from papercutd.domain.chain import CHAIN_START, next_chain
+from papercutd.environment import Environment, real_environment
 from papercutd.identity.endpoints import tls_endpoint
 from papercutd.identity.tls import ClientTls, Credentials
+from papercutd.services.comeback import Comeback
+from protocols.codes import Code
+from protocols.errors import Refusal
 from protocols.limits import CHANGES_CREDIT_BYTES
 from tests.bench.talk import COME_BACK_S, new_id
 
@@ -91,8 +95,10 @@ class Site(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 65_536
 
-    def __init__(self, name: str, journal: Journal) -> None:
+    def __init__(self, name: str, journal: Journal, env: Environment) -> None:
         self._name = name
+        #: As a site stays away: sent at once again, what is refused would be half of the load.
+        self._comeback = Comeback(env)
         self.journal = journal
         #: What is not acknowledged yet.
         self._request = b""
@@ -134,6 +140,7 @@ class Site(LineOnlyReceiver):
             self._forward()
         elif tag == b"3":
             self._request = b""
+            self._comeback.served()
             self.journal.acknowledged = self.journal.forwarded
             self._forward()
 
@@ -141,7 +148,7 @@ class Site(LineOnlyReceiver):
         code, _, fields = rest.partition(b" ")
         if tag == b"3" and code == b"busy":
             self.turned_away += 1
-            wait_s = json.loads(fields).get("retry_after_s", 0.1)
+            wait_s = self._comeback.wait_s(Refusal(Code.BUSY, json.loads(fields)))
             reactor.callLater(wait_s, self._forward)
         elif not self.done.called:
             self.done.errback(RuntimeError(f"{self._name}: {rest[:200].decode()}"))
@@ -160,6 +167,7 @@ class Site(LineOnlyReceiver):
 
 
 async def run(plan: dict[str, Any]) -> None:
+    env = real_environment(reactor)
     made = [(one, Journal(one, plan["records"])) for one in plan["sites"]]
     print("ready", flush=True)
     sys.stdin.readline()
@@ -167,7 +175,7 @@ async def run(plan: dict[str, Any]) -> None:
     sites = []
     for index, (one, journal) in enumerate(made):
         folder = Path(one["folder"])
-        site = Site(folder.name, journal)
+        site = Site(folder.name, journal, env)
         factory = Factory.forProtocol(lambda site=site: site)  # type: ignore[arg-type]
         factory.noisy = False
         tls = ClientTls(Credentials.load(folder), "application", "application")

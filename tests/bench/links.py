@@ -46,12 +46,13 @@ def issue(
     role: str,
     count: int,
     make: Callable[[Server, Path, int], None],
+    name: str = "",
 ) -> None:
-    """So many of ``role``, each made by ``make`` and given a certificate."""
+    """So many of ``role``, called ``name``, each made by ``make`` and given a certificate."""
     authority = Authority.load(server.role.data / "ca")
     key = make_key()
     for number in range(count):
-        folder = identities / f"{role}-{number}"
+        folder = identities / f"{name or role}-{number}"
         folder.mkdir(parents=True)
         make(server, folder, number)
         asked = make_request(key, role, folder.name)

@@ -150,7 +150,7 @@ class Journals(Talk):
         self._printer = int((folder / "printer").read_text())
         self._number, self._chain = 0, CHAIN_START
         self._waiting: list[Slot] = []
-        self._keys = itertools.count()
+        self._people = itertools.cycle(range(plan["users"]))
 
     def begin(self, slot: Slot) -> bytes:
         records = [self._record() for _ in range(BATCH)]
@@ -164,13 +164,16 @@ class Journals(Talk):
         document = {"groups": [{"paper": "A4", "pages": 1, "colour": 0}]}
         line = {"what": "A4 grey", "quantity": 1, "unit_e4": 500}
         job = new_id().decode()
+        # As the server made them: behind the accounts that are its own.
+        person = next(self._people)
+        whose = {"user": person + 1, "account": person + 4}
         decision = {
-            **{"verdict": "allow", "reason": "", "decider": self.journal, "user": 1, "account": 4},
+            **{"verdict": "allow", "reason": "", "decider": self.journal, **whose},
             **{"printer": self._printer, "price_version": 1, "lines": [line]},
         }
         done = {
             **{"job": job, "step": "submit-1", "provider": self._provider},
-            **{"printer": self._printer, "user_name": "load0", "document": document},
+            **{"printer": self._printer, "user_name": f"load{person}", "document": document},
             **{"decision": decision, "pages": None},
         }
         told = {"kind": "completed", "key": f"{job}/submit-1", "position": "", "at": time.time()}
