@@ -21,8 +21,8 @@ from papercutd.services.held_jobs import Listed
 from papercutd.services.runs import Runs, Wish
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
-from papercutd.storage.askers import Seen
-from papercutd.storage.people import Device
+from papercutd.storage.jobs.askers import Seen
+from papercutd.storage.people.people import Device
 from papercutd.storage.values import Purse
 from protocols.codes import Code
 from protocols.device import messages

@@ -19,9 +19,9 @@ from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.document import Document
 from papercutd.domain.job import Completion
 from papercutd.points import passing
-from papercutd.storage.asker_journal import AskerJournal, append, forget_up_to
 from papercutd.storage.engine import Connection
-from papercutd.storage.retention import Ages, read_ages
+from papercutd.storage.history.retention import Ages, read_ages
+from papercutd.storage.replication.asker_journal import AskerJournal, append, forget_up_to
 
 T = TypeVar("T")
 SCHEMA = "provider"

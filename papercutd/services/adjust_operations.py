@@ -20,9 +20,9 @@ from papercutd.domain.user_fields import check_text, parse_money_e4
 from papercutd.errors import InvalidValue, Rejected, StorageClosed, StorageFull
 from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
-from papercutd.storage.allowances import Shortage
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.money_acts import Act, ActState, check_same
+from papercutd.storage.money.allowances import Shortage
+from papercutd.storage.money.money_acts import Act, ActState, check_same
 
 _log = Logger()
 _READ_BYTES = 4_096

@@ -58,9 +58,9 @@ from papercutd.services.statements import Statements
 from papercutd.services.transaction_operations import TransactionOperations
 from papercutd.services.user_operations import UserOperations
 from papercutd.services.voucher_operations import VoucherOperations
-from papercutd.storage.directory import CAP_DEFAULT, CAP_NONE
+from papercutd.storage.administration.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.other_journals import read_printed
+from papercutd.storage.replication.other_journals import read_printed
 from protocols.codes import Code
 from protocols.endpoint import Session
 from protocols.errors import SessionLost

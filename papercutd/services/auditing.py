@@ -17,7 +17,7 @@ from papercutd.domain.hidden import shown_arguments
 from papercutd.environment import Environment
 from papercutd.errors import PapercutError
 from papercutd.services.operation import Operation, Progress, code_of
-from papercutd.storage.acts import UNDER_WAY, Act
+from papercutd.storage.administration.acts import UNDER_WAY, Act
 from papercutd.storage.interfaces import IApplicationStore
 
 _log = Logger()

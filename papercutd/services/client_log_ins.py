@@ -12,9 +12,9 @@ from papercutd.identity.client_tokens import Tokens, mark_of
 from papercutd.services.attempts import Attempts, LockedOut
 from papercutd.services.devices import Credentials, Devices
 from papercutd.services.lockouts import Lockouts
-from papercutd.storage.client_epochs import epoch_name
 from papercutd.storage.interfaces import IJobStore
-from papercutd.storage.people import Login
+from papercutd.storage.people.client_epochs import epoch_name
+from papercutd.storage.people.people import Login
 from papercutd.storage.values import Chargeable
 
 #: Failed attempts of one address within a quarter of an hour: many people share one.

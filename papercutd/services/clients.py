@@ -28,9 +28,9 @@ from papercutd.services.held_jobs import HeldJobs, Listed
 from papercutd.services.inboxes import Inboxes
 from papercutd.services.questions import Questions
 from papercutd.services.tasks import Tasks
-from papercutd.storage.client_epochs import EPOCH
 from papercutd.storage.interfaces import IJobStore
-from papercutd.storage.people import Login
+from papercutd.storage.people.client_epochs import EPOCH
+from papercutd.storage.people.people import Login
 from papercutd.storage.values import Chargeable, Purse
 from protocols.codes import Code
 

@@ -17,7 +17,7 @@ from papercutd.services.attempts import Attempts, LockedOut
 from papercutd.services.held_jobs import HeldJobs, Listed
 from papercutd.services.lockouts import Lockouts
 from papercutd.storage.interfaces import IJobStore
-from papercutd.storage.people import Device, Login
+from papercutd.storage.people.people import Device, Login
 from papercutd.storage.values import Chargeable, Purse
 from protocols.provider import messages as provider
 

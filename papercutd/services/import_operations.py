@@ -22,15 +22,15 @@ from papercutd.identity.verifiers import Verifiers
 from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.engine import DatabaseFailed
-from papercutd.storage.imports import (
+from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.people.imports import (
     AT_ONCE_MAX,
     PIECE_LINES,
     ImportSettings,
     Plan,
     WaitingLine,
 )
-from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.people.people_store import PeopleStore
 
 T = TypeVar("T")
 

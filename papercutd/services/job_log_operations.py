@@ -7,8 +7,8 @@ from typing import Any
 from papercutd.domain.moments import parse_moment
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.storage.history.job_log import Filter, Place
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.job_log import Filter, Place
 
 
 class JobLogOperations:

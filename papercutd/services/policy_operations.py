@@ -26,8 +26,8 @@ from papercutd.domain.unknown_users import needs_of
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.site_server import SiteServer
+from papercutd.storage.administration.rule_store import RuleView
 from papercutd.storage.interfaces import IRuleStore
-from papercutd.storage.rule_store import RuleView
 
 #: Groups for which it is looked whether a change widens what they may overspend.
 GROUPS_LOOKED_AT_MAX = 50

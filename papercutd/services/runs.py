@@ -23,7 +23,7 @@ from papercutd.errors import Rejected, StorageError
 from papercutd.services.devices import Devices, Visit
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import IJobStore
-from papercutd.storage.people import Device
+from papercutd.storage.people.people import Device
 
 _log = Logger()
 #: Pages reserved where the device does not know how many it will take.

@@ -13,10 +13,10 @@ from papercutd.errors import InvalidValue
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.shared_account_import import SharedAccountImport
+from papercutd.storage.administration.listings import PAGE_ROWS
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.listings import PAGE_ROWS
-from papercutd.storage.shared_account_store import SharedAccountStore
-from papercutd.storage.shared_accounts import FOREVER_S, Access
+from papercutd.storage.money.shared_account_store import SharedAccountStore
+from papercutd.storage.money.shared_accounts import FOREVER_S, Access
 
 #: Users and groups of one call.
 NAMES_MAX = 1_000

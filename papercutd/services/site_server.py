@@ -35,11 +35,11 @@ from papercutd.services.sessions import Sessions
 from papercutd.services.site_policy import SitePolicy
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
-from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.people import Device
+from papercutd.storage.jobs.askers import OpenKey, Seen
+from papercutd.storage.people.people import Device
+from papercutd.storage.site.vouchers_here import RedeemedHere
 from papercutd.storage.values import ProviderSettings
-from papercutd.storage.vouchers_here import RedeemedHere
 from protocols.codes import Code
 from protocols.errors import Refusal, SessionLost
 from protocols.provider import messages

@@ -10,7 +10,7 @@ from papercutd.environment import Environment
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.serial_attempts import SerialAttempts
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.vouchers_here import PROVISIONAL
+from papercutd.storage.site.vouchers_here import PROVISIONAL
 
 #: A site that is not cut hears what was decided in less than these looks.
 LOOKS, LOOK_S = 15, 0.1

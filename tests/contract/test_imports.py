@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 from papercutd.errors import InvalidValue, Rejected
 from papercutd.services.import_operations import ImportOperations
-from papercutd.storage.imports import PIECE_LINES, ImportSettings
-from papercutd.storage.people import CARD_KEY
+from papercutd.storage.people.imports import PIECE_LINES, ImportSettings
+from papercutd.storage.people.people import CARD_KEY
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
 

@@ -10,7 +10,7 @@ from papercutd.domain.capabilities import ACCOUNT_MODES, NAMED_ACCOUNTS
 from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.policy import Knob, Rule
 from papercutd.errors import NotFound
-from papercutd.storage.job_log import Filter
+from papercutd.storage.history.job_log import Filter
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
 from tests.support.stores import completion, request

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.adjust_operations import AdjustOperations
-from papercutd.storage.money_acts import PIECE_ROWS
+from papercutd.storage.money.money_acts import PIECE_ROWS
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
 from tests.support.stores import request

@@ -10,9 +10,9 @@ from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.document import Document
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Rejected
-from papercutd.storage import replicated
-from papercutd.storage.people import CARD_KEY
-from papercutd.storage.shared_accounts import FOREVER_S, Access
+from papercutd.storage.money.shared_accounts import FOREVER_S, Access
+from papercutd.storage.people.people import CARD_KEY
+from papercutd.storage.replication import replicated
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import WALL_S, Branch, Centre, Turner, completion, request
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from papercutd.errors import InvalidValue
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.shared_account_operations import SharedAccountOperations
-from papercutd.storage.people import CARD_KEY
+from papercutd.storage.people.people import CARD_KEY
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Centre, Turner
 

@@ -20,9 +20,9 @@ from papercutd.domain.account_choice import ASKED, Choice, Chosen, Question
 from papercutd.domain.capabilities import ACCOUNT_MODES
 from papercutd.domain.policy import Knob, Rule
 from papercutd.errors import PapercutError
-from papercutd.storage.account_modes import read_written, set_mode
-from papercutd.storage.groups import Groups
-from papercutd.storage.policies import Policies
+from papercutd.storage.administration.policies import Policies
+from papercutd.storage.people.account_modes import read_written, set_mode
+from papercutd.storage.people.groups import Groups
 from tests.simulation.world import World
 
 if TYPE_CHECKING:

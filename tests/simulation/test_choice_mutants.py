@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.provider.journal import Job, ProviderJournal
-from papercutd.storage import deciding
+from papercutd.storage.site import deciding
 from tests.simulation.core import run_core
 from tests.simulation.test_mutants import SEEDS_MAX, seeds_from
 

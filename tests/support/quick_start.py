@@ -38,7 +38,7 @@ from papercutd.provider.analysis.worker import get_ready
 
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
-_WORKERS = ("papercutd.provider.analysis.worker", "papercutd.storage.verify_worker")
+_WORKERS = ("papercutd.provider.analysis.worker", "papercutd.storage.proof.verify_worker")
 _ROLES = {"papercut-app", "papercut-site", "papercut-provider"}
 _REQUEST_MAX = 200_000
 #: Variables that an interpreter or its libraries read at their start.
@@ -58,7 +58,7 @@ _MODULES = (
     "papercutd.device.device",
     "papercutd.commands.main",
     "papercutd.identity.join_client",
-    "papercutd.storage.verifying",
+    "papercutd.storage.proof.verifying",
 )
 
 

@@ -25,8 +25,8 @@ from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.lockouts import Lockouts
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
-from papercutd.storage.client_epochs import epoch_name
-from papercutd.storage.people import Login
+from papercutd.storage.people.client_epochs import epoch_name
+from papercutd.storage.people.people import Login
 from papercutd.storage.values import Chargeable, Purse
 
 #: A moment at which certificates are made.

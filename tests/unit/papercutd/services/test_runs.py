@@ -19,9 +19,9 @@ from papercutd.services.attempts import LockedOut
 from papercutd.services.devices import Credentials, Visit
 from papercutd.services.runs import OPEN_RUNS_MAX, USUAL_PAGES, Started, Wish
 from papercutd.services.site_server import SiteServer
-from papercutd.storage.askers import UNSEEN_MAX_S
-from papercutd.storage.people import CARD_KEY, Device
-from papercutd.storage.shared_accounts import Access
+from papercutd.storage.jobs.askers import UNSEEN_MAX_S
+from papercutd.storage.money.shared_accounts import Access
+from papercutd.storage.people.people import CARD_KEY, Device
 from tests.support.stores import Branch, Centre, Turner, job_id
 
 CARD = "04A22B91"
