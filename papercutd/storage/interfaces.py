@@ -465,8 +465,11 @@ class IApplicationStore(IJobStore):
     def quota(name: str) -> Deferred[Row]:
         """One with its last runs; raises NotFound."""
 
-    def run_quota(name: str | None = None, make_up: bool = False) -> Deferred[QuotaPiece | None]:
-        """One piece of the run that is due first; None: nothing is due. Raises NotFound."""
+    def run_quota(
+        name: str | None = None, make_up: bool = False, accounts_max: int | None = None
+    ) -> Deferred[QuotaPiece | None]:
+        """One piece, of so many accounts at the most, of the run that is due first; None: nothing
+        is due. Raises NotFound."""
 
     def skip_quota(name: str) -> Deferred[int]:
         """What was missed has no run; when the next is due. Raises NotFound, InvalidValue."""

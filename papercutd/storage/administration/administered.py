@@ -321,13 +321,15 @@ class AdministeredStore:
         return self.read(lambda c: read_schedule(c, name))
 
     def run_quota(
-        self, name: str | None = None, make_up: bool = False
+        self, name: str | None = None, make_up: bool = False, accounts_max: int | None = None
     ) -> Deferred[QuotaPiece | None]:
-        """One piece of the run that is due first; None: nothing is due.
+        """One piece, of so many accounts at the most, of the run that is due first; None: nothing
+        is due.
 
         ``make_up``: of what is overdue for more than 35 days too. Raises NotFound.
         """
-        return self.write(lambda c: self.schedules.run_piece(c, self._wall_s(), name, make_up))
+        piece = (name, make_up, accounts_max)
+        return self.write(lambda c: self.schedules.run_piece(c, self._wall_s(), *piece))
 
     def skip_quota(self, name: str) -> Deferred[int]:
         """What was missed has no run; when the next is due. Raises NotFound, InvalidValue."""
