@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from papercutd.errors import InvalidValue
+
 FORMATS = ("users", "internal-users", "cards")
 Run = Callable[[argparse.Namespace, Any], Any]
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
@@ -56,6 +58,8 @@ def add_user_file_commands(
         """The server reads a copy in its own folder, whoever may read the original."""
         given = ("format", "encoding", "check", "skip_rejected", "keep_balances", "now", "groups")
         arguments = {name: getattr(options, name) for name in given}
+        if options.file is None:
+            raise InvalidValue("file", "is needed with a format; - reads the input")
         with copied(config.data_dir, options.file) as path:
             return call(options, config, "user.import-file", {"path": path, **arguments})
 
