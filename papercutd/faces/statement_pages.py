@@ -27,7 +27,7 @@ from papercutd.environment import Environment
 from papercutd.errors import NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.attempts import Attempts, LockedOut
-from papercutd.storage.people import Login
+from papercutd.storage.people.people import Login
 
 _log = Logger()
 _HERE = Path(__file__).with_name("templates")

@@ -36,7 +36,7 @@ from twisted.plugin import getPlugins
 from papercutd.demo import processes
 from papercutd.faces.links import LINKS
 from papercutd.provider.analysis.worker import get_ready
-from papercutd.storage.migrate import migrations
+from papercutd.storage.sqlite.migrate import migrations
 from protocols.client.spec import CLIENT
 from protocols.device.spec import DEVICE
 from protocols.provider.spec import PROVIDER
@@ -45,7 +45,7 @@ from protocols.spec import Side, tables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
-_WORKERS = ("papercutd.provider.analysis.worker", "papercutd.storage.verify_worker")
+_WORKERS = ("papercutd.provider.analysis.worker", "papercutd.storage.proof.verify_worker")
 _ROLES = {"papercut-app", "papercut-site", "papercut-provider"}
 _REQUEST_MAX = 200_000
 #: Variables that an interpreter or its libraries read at their start.
@@ -65,7 +65,7 @@ _MODULES = (
     "papercutd.device.device",
     "papercutd.commands.main",
     "papercutd.identity.join_client",
-    "papercutd.storage.verifying",
+    "papercutd.storage.proof.verifying",
 )
 _PROTOCOLS = (SITE, PROVIDER, DEVICE, CLIENT, LINKS)
 _SCHEMAS = ("application", "device", "journal", "machine", "postgresql", "provider", "replica")
