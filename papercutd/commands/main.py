@@ -59,8 +59,8 @@ def role_of(path: str, stated: str | None) -> str:
     return "app"
 
 
-def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """All commands; given ``words``, of the groups that are not among them their names only."""
+def parser(asked: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """All commands; given ``asked``, of the groups that are not among it their names only."""
     top = argparse.ArgumentParser(
         prog="papercutd",
         description="Set up and administer a papercutd installation.",
@@ -91,7 +91,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
 
     def group(name: str, help: str) -> Any:
         made = commands.add_parser(name, help=help, description=help)
-        if words is not None and name not in words:
+        if asked is not None and name not in asked:
             return Unasked()
         return made.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
 
