@@ -66,7 +66,10 @@ def _draw(
     pdfium.FPDFPageObj_SetStrokeColor(frame, 160, 160, 160, 255)
     pdfium.FPDFPageObj_SetStrokeWidth(frame, 0.5)
     pdfium.FPDFPage_InsertObject(page, frame)
-    good = "" if batch["until"] == "never" else f"good before {batch['until']}"
+    until = batch["until"]
+    # A day alone is the last one; beside a time it ends then.
+    word = "before" if ":" in until else "through"
+    good = "" if until == "never" else f"good {word} {until}"
     amount = f"{batch['amount']} {batch['currency']}"
     for font, size, above, text in (
         (b"Helvetica-Bold", 22.0, 0.70, amount),

@@ -226,11 +226,14 @@ class Device:
         copies: int | None = None,
         duplex: bool | None = None,
         account: int | None = None,
+        invoice: bool | None = None,
     ) -> messages.ReleaseAnswer:
         """Print a held job; raises DeviceError."""
         release = self._env.new_id()
         answer: messages.ReleaseAnswer = await self._ask_here(
-            lambda login: messages.ReleaseJob(login, release, job, copies, duplex, account),
+            lambda login: messages.ReleaseJob(
+                login, release, job, copies, duplex, account, invoice
+            ),
             RELEASE_WAIT_S,
         )
         if self.visit is not None and answer.amount_e4 is not None:

@@ -220,8 +220,7 @@ class ClientFace:
                 *(conversation.address, conversation),
             )
         except LockedOut as locked:
-            left = {"retry_after_s": round(locked.left_s, 1)}
-            raise Refusal(Code.LOCKED_OUT, left) from None
+            raise _locked_out(locked) from None
         except Rejected as rejected:
             if rejected.code == "bad-credentials":
                 conversation.failed += 1
@@ -273,12 +272,18 @@ class ClientFace:
         )
 
     async def _accounts(self, client: ClientSession, message: messages.Accounts) -> Any:
-        clients = self._service.clients
-        found = await clients.accounts(client, message.find, message.after, PAGE_MAX + 1)
+        asked = message.find, message.pin, message.after
+        try:
+            found = await self._service.clients.accounts(client, *asked, PAGE_MAX + 1)
+        except LockedOut as locked:
+            raise _locked_out(locked) from None
         return AccountList(
             accounts=[
-                ChargeableAccount(id, name, self._available(purse))
-                for id, name, purse in found[:PAGE_MAX]
+                ChargeableAccount(
+                    *(one.id, one.name, self._available(purse)),
+                    *(one.has_pin, one.invoice),
+                )
+                for one, purse in found[:PAGE_MAX]
             ],
             last=len(found) <= PAGE_MAX,
         )
@@ -294,10 +299,15 @@ class ClientFace:
             id=message.id,
             shared=message.account,
             comment=message.comment,
+            invoice=message.invoice,
         )
         if (choice.chosen is Chosen.SHARED) is not (choice.shared is not None):
             raise Refusal(Code.BAD_FIELDS)
-        return messages.Answered(await self._service.clients.answer(client, message.job, choice))
+        try:
+            state = await self._service.clients.answer(client, message.job, choice, message.pin)
+        except LockedOut as locked:
+            raise _locked_out(locked) from None
+        return messages.Answered(state)
 
     async def _messages(self, client: ClientSession, message: messages.Messages) -> Any:
         return messages.MessageList(
@@ -310,6 +320,10 @@ class ClientFace:
 
     def _available(self, purse: Purse) -> int | None:
         return _available(purse, self._service.state)
+
+
+def _locked_out(locked: LockedOut) -> Refusal:
+    return Refusal(Code.LOCKED_OUT, {"retry_after_s": round(locked.left_s, 1)})
 
 
 def _address_of(session: Session) -> str:

@@ -23,8 +23,8 @@ from papercutd.services.operation import Progress
 from papercutd.services.runs import Runs, Wish
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
-from papercutd.storage.askers import Seen
-from papercutd.storage.people import Device
+from papercutd.storage.jobs.askers import Seen
+from papercutd.storage.people.people import Device
 from papercutd.storage.values import Purse
 from protocols.codes import Code
 from protocols.device import messages
@@ -288,7 +288,7 @@ class DeviceFace:
         return _answer(
             await self._service.devices.release(
                 *(visit, message.release, message.job, message.copies, message.duplex),
-                message.account,
+                *(message.account, message.invoice),
             )
         )
 
@@ -314,8 +314,11 @@ class DeviceFace:
             raise Refusal(Code.LOCKED_OUT, left) from None
         return messages.AccountList(
             accounts=[
-                messages.ChargeableAccount(id, name, self._available(purse))
-                for id, name, purse in found[:PAGE_ACCOUNTS]
+                messages.ChargeableAccount(
+                    *(one.id, one.name, self._available(purse)),
+                    *(one.has_pin, one.invoice),
+                )
+                for one, purse in found[:PAGE_ACCOUNTS]
             ],
             last=len(found) <= PAGE_ACCOUNTS,
         )
@@ -331,6 +334,7 @@ class DeviceFace:
             duplex=message.duplex,
             pages=message.pages,
             account=message.account,
+            invoice=message.invoice,
         )
         started = await self._service.runs.start(
             conversation.asker, visit, wish, self._stopper(session)

@@ -15,14 +15,14 @@ import msgspec
 from twisted.logger import Logger
 
 from papercutd.domain.import_lines import Line, LineReader
-from papercutd.domain.money import show_amount
+from papercutd.domain.money import parse_sum_e4, show_amount
 from papercutd.domain.user_fields import check_text, parse_money_e4
 from papercutd.errors import InvalidValue, Rejected, StorageClosed, StorageFull
 from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
-from papercutd.storage.allowances import Shortage
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.money_acts import Act, ActState, check_same
+from papercutd.storage.money.allowances import Shortage
+from papercutd.storage.money.money_acts import Act, ActState, check_same
 
 _log = Logger()
 _READ_BYTES = 4_096
@@ -269,7 +269,7 @@ def open_here(path: str) -> BufferedReader:
 def _amount_e4(text: str, may_miss: bool) -> int | None:
     if not text and may_miss:
         return None
-    amount_e4 = parse_money_e4("amount", text)
+    amount_e4 = parse_sum_e4(text)
     if amount_e4 == 0:
         raise InvalidValue("amount", "is zero")
     return amount_e4

@@ -31,12 +31,12 @@ from papercutd.services.sessions import Sessions
 from papercutd.services.snapshots import KeptSnapshot, Snapshots
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.voucher_operations import VoucherOperations
-from papercutd.storage.askers import OpenKey, Seen
-from papercutd.storage.change_log import Change
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.people import CARD_KEY, Device
-from papercutd.storage.replicated import RangeDigest
-from papercutd.storage.site_scopes import scopes_changed
+from papercutd.storage.jobs.askers import OpenKey, Seen
+from papercutd.storage.people.people import CARD_KEY, Device
+from papercutd.storage.replication.change_log import Change
+from papercutd.storage.replication.replicated import RangeDigest
+from papercutd.storage.replication.site_scopes import scopes_changed
 from papercutd.storage.values import ProviderSettings, StreamWelcome
 from protocols.codes import Code
 from protocols.endpoint import Session

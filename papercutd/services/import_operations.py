@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from papercutd.domain.import_formats import FORMATS, ImportedUser, RowReader, write_row
@@ -22,22 +23,23 @@ from papercutd.identity.verifiers import Verifiers
 from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.engine import DatabaseFailed
-from papercutd.storage.imports import (
+from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.money.purse_balances import TOGETHER
+from papercutd.storage.people.imports import (
     AT_ONCE_MAX,
     PIECE_LINES,
     ImportSettings,
     Plan,
     WaitingLine,
 )
-from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.people_store import PeopleStore
-from papercutd.storage.purse_balances import TOGETHER
+from papercutd.storage.people.people_store import PeopleStore
 
 T = TypeVar("T")
 
 _log = Logger()
-#: Bytes that are read at once: what the reactor is held for at the most.
-_READ_BYTES = 4_096
+#: Bytes that are read at once, and lines that are looked up at once: what the reactor is held for
+#: at the most.
+_READ_BYTES, _LOOKED_UP = 4_096, 200
 ROWS_MAX = 1_000_000
 #: A file with more lines that are wrong is of another format: it is not read on.
 REJECTED_MAX = 10_000
@@ -158,7 +160,17 @@ class ImportOperations:
         )
         counts, rows, id = Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
-        aside: list[WaitingLine] = []
+        users: list[ImportedUser] = []
+        aside = _Aside(self._people, id)
+
+        async def look_up() -> int:
+            """Those that were read and can be taken are to be put aside; how many they are."""
+            good = await self._plan(users, settings, counts)
+            users.clear()
+            if not given["check"]:
+                await aside.add([await self._proved(p) for p in good])
+            return len(good)
+
         if not given["check"]:
             await self._people.begin_import(id, format.name, settings)
         try:
@@ -166,19 +178,15 @@ class ImportOperations:
                 lines += len(part)
                 if lines > ROWS_MAX:
                     raise InvalidValue("file", f"has more than {ROWS_MAX} lines")
-                users = read_part(rows.read, part, counts)
-                good = await self._plan(users, settings, counts)
-                if not given["check"]:
-                    aside += [await self._proved(p) for p in good]
-                    put += len(good)
-                    # A commit for each part that is read would be most of the work.
-                    while len(aside) >= AT_ONCE_MAX:
-                        await self._people.put_aside(id, aside[:AT_ONCE_MAX])
-                        del aside[:AT_ONCE_MAX]
+                users += read_part(rows.read, part, counts)
+                if len(users) >= _LOOKED_UP:
+                    put += await look_up()
                 done = {"bytes": file.tell(), "of": size, "rejected": len(counts.rejected)}
                 progress({"doing": "checking", "lines": lines, **done})
-            await self._people.put_aside(id, aside)
+            put += await look_up()
+            await aside.end()
         except BaseException:
+            aside.leave()
             if not given["check"]:
                 await self.forget(id)
             raise
@@ -262,6 +270,43 @@ class ImportOperations:
         """What waits of it is not to be."""
         while not await self._people.forget_import(id):
             pass
+
+
+class _Aside:
+    """Lines that were checked on their way to where they wait, while others are checked."""
+
+    def __init__(self, people: PeopleStore, id: str) -> None:
+        self._people = people
+        self._id = id
+        self._lines: list[WaitingLine] = []
+        self._putting: Deferred[None] | None = None
+
+    async def add(self, lines: list[WaitingLine]) -> None:
+        """Raises what became of those before."""
+        self._lines += lines
+        # A commit for each part that is read would be most of the work.
+        while len(self._lines) >= AT_ONCE_MAX:
+            await self._put(AT_ONCE_MAX)
+
+    async def end(self) -> None:
+        """All of them wait."""
+        while self._lines:
+            await self._put(AT_ONCE_MAX)
+        await self._put(0)
+
+    def leave(self) -> None:
+        """They are not to be: nor does it matter what becomes of those on their way."""
+        if self._putting is not None:
+            self._putting.addErrback(lambda failure: None)
+
+    async def _put(self, count: int) -> None:
+        """Begin with the next, once those before are there."""
+        before, self._putting = self._putting, None
+        if before is not None:
+            await before
+        if count:
+            self._putting = self._people.put_aside(self._id, self._lines[:count])
+            del self._lines[:count]
 
 
 def open_file(path: str) -> BinaryIO:

@@ -8,7 +8,7 @@ from papercutd.domain.money import show_amount
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.purse_store import PurseStore
+from papercutd.storage.money.purse_store import PurseStore
 
 #: What may be done with a purse, unless it is said that it may not.
 _MAY = ("refundable", "transferable", "fillable")

@@ -21,10 +21,10 @@ from papercutd.services.import_operations import (
     told,
 )
 from papercutd.services.operation import Operation, Progress, take
-from papercutd.storage.imports import AT_ONCE_MAX, ImportSettings
-from papercutd.storage.people_store import PeopleStore
-from papercutd.storage.shared_account_store import SharedAccountStore
-from papercutd.storage.shared_imports import FORMAT, AccountPlan
+from papercutd.storage.money.shared_account_store import SharedAccountStore
+from papercutd.storage.money.shared_imports import FORMAT, AccountPlan
+from papercutd.storage.people.imports import AT_ONCE_MAX, ImportSettings
+from papercutd.storage.people.people_store import PeopleStore
 
 #: A line may be below one before it: all are kept until the last is read.
 ROWS_MAX = 20_000

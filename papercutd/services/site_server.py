@@ -36,9 +36,9 @@ from papercutd.services.site_policy import SitePolicy
 from papercutd.services.site_voucher_operations import SiteVoucherOperations
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
-from papercutd.storage.askers import OpenKey, Seen
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.people import Device
+from papercutd.storage.jobs.askers import OpenKey, Seen
+from papercutd.storage.people.people import Device
 from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.errors import Refusal, SessionLost

@@ -11,7 +11,7 @@ from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.serial_attempts import SerialAttempts
 from papercutd.services.uplink import Uplink
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.vouchers_here import PROVISIONAL, RedeemedHere
+from papercutd.storage.site.vouchers_here import PROVISIONAL, RedeemedHere
 
 #: A site that is not cut hears what was decided in less than these looks.
 LOOKS, LOOK_S = 15, 0.1

@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from papercutd.domain.money import show_amount
-from papercutd.domain.user_fields import check_text, parse_money_e4, parse_until, show_until
+from papercutd.domain.user_fields import (
+    check_text,
+    parse_money_e4,
+    parse_until,
+    show_end,
+    show_until,
+)
 from papercutd.domain.voucher import make_serial, show_serial
 from papercutd.environment import Environment
 from papercutd.errors import InvalidValue, StorageClosed, StorageFull
@@ -70,7 +76,7 @@ class VoucherOperations(MoneyOperations):
             "name": name,
             "amount": show_amount(amount_e4),
             "currency": currency,
-            "until": show_until(expires_at),
+            "until": show_end(expires_at),
             "purse": purse,
             "serials": [show_serial(serial) for serial in serials],
         }
@@ -126,5 +132,5 @@ class VoucherOperations(MoneyOperations):
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    until, made = show_until(row.pop("expires_at")), show_until(row.pop("made_at"))
+    until, made = show_end(row.pop("expires_at")), show_until(row.pop("made_at"))
     return {**row, "until": until, "made": made}

@@ -204,6 +204,8 @@ class ReleaseJob:
     duplex: bool | None = None
     #: A shared account; null: the person's own.
     account: int | None = attrs.field(default=None, validator=optional(is_number))
+    #: With ``account``: whether it is to be invoiced; null: as is usual for it. Since version 2.
+    invoice: bool | None = None
 
 
 @attrs.frozen
@@ -225,6 +227,12 @@ class ChargeableAccount:
     name: str = attrs.field(validator=is_name)
     #: What can be spent of it here now; null: no limit.
     available_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
+    #: A client gives its PIN with it. Since version 2.
+    pin: bool = False
+    #: Whether what it is charged is invoiced: ``always``, ``never``, or as the person says, where
+    #: nothing is said yes (``user-chooses``) or no (``user-chooses-no``); another word is a newer
+    #: server's. Since version 2.
+    invoice: str = attrs.field(default="user-chooses", validator=max_len(64))
 
 
 @attrs.frozen
@@ -283,6 +291,8 @@ class Run:
     pages: int | None = attrs.field(default=None, validator=optional([ge(1), le(100_000)]))
     #: A shared account; null: the person's own.
     account: int | None = attrs.field(default=None, validator=optional(is_number))
+    #: With ``account``: whether it is to be invoiced; null: as is usual for it. Since version 2.
+    invoice: bool | None = None
 
 
 @attrs.frozen

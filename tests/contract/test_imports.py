@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 
-from twisted.internet.defer import Deferred
+import msgspec
+from twisted.internet.defer import Deferred, fail
 
+from papercutd.domain.import_formats import ImportedUser
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.services.import_operations import ImportOperations
-from papercutd.storage.imports import PIECE_LINES, ImportSettings
-from papercutd.storage.people import CARD_KEY
+from papercutd.storage.engine import DatabaseFailed
+from papercutd.storage.people.imports import PIECE_LINES, ImportSettings, WaitingLine
+from papercutd.storage.people.people import CARD_KEY
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
 
@@ -239,6 +242,40 @@ class ImportContract(PeopleBase):
         found = self.load("ben\t5", "eva\t5")
         self.assertEqual(self.figures(found), [True, 1, 0, 0])
         self.assertIn("was deleted", self.reasons(found)[1])
+
+    def test_a_line_that_the_database_refuses_is_named_alone(self) -> None:
+        """Its piece is undone, and each of its lines tried by itself; those behind are a piece."""
+        apply, tried = self.people.apply_import, []
+
+        def refusing(id, count_max):
+            tried.append(count_max)
+            left = PIECE_LINES + 50 - len(self.call("users_after", "user"))
+            if count_max > 1 and left > 50:
+                return fail(DatabaseFailed("a line of these"))
+            if tried.count(1) == 3:
+                return fail(DatabaseFailed("this line"))
+            return apply(id, count_max)
+
+        self.people.apply_import = refusing
+        found = self.load(*(f"user{number:03}\t1" for number in range(PIECE_LINES + 50)))
+        self.assertEqual(self.reasons(found), {3: "this line"})
+        self.assertEqual(found["added"], PIECE_LINES + 49)
+        self.assertEqual(tried.count(1), PIECE_LINES + 1)
+        self.assertEqual(self.left(), [])
+        self.assertEqual(self.centre.query("SELECT * FROM import_row"), [])
+
+    def test_lines_that_an_older_release_left(self) -> None:
+        """It had a row for each."""
+        self.turner.result(self.people.begin_import("old", "users", ImportSettings()))
+        rows = [WaitingLine(ImportedUser(line, f"user{line}")) for line in (1, 2, 3)]
+        for row in rows:
+            values = ("old", row.user.line, msgspec.json.encode(row).decode())
+            self.centre.query("INSERT INTO import_row VALUES (?, ?, ?)", *values)
+        self.turner.result(self.people.begin_applying("old"))
+        self.assertEqual(self.turner.result(self.people.skip_line("old")), 1)
+        self.turner.result(Deferred.fromCoroutine(self.operations.resume()))
+        self.assertEqual(len(self.call("users_after", "user")), 2)
+        self.assertEqual(self.left(), [])
 
     def test_an_export_changes_nothing_when_it_is_imported(self) -> None:
         self.load(self.WHOLE, "eva\t-3.5\tY" + "\t" * 11)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from papercutd.errors import InvalidValue
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.shared_account_operations import SharedAccountOperations
-from papercutd.storage.people import CARD_KEY
+from papercutd.storage.people.people import CARD_KEY
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Centre, Turner
 
@@ -200,7 +200,7 @@ class ImportRulesContract(Base):
         words = ("markup", "disabled", "restricted", "overdraft_e4", "balance", "has_pin")
         self.assertEqual(
             [shown[word] for word in words],
-            ["12.5 %", "until 2027-02-01 00:00 UTC", 0, 50_000, "20.00", True],
+            ["12.5 %", "until 2027-01-31", 0, 50_000, "20.00", True],
         )
         self.assertEqual(self.do("set", name="Physics", disabled_until="no")["disabled"], "no")
         self.do("set", name="Physics", disabled_until="forever")

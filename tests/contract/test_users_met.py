@@ -10,7 +10,8 @@ from papercutd.domain.capabilities import USERS_MET
 from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.job import SessionRef
 from papercutd.domain.policy import Rule
-from papercutd.storage import unknown_users, users_met_here
+from papercutd.storage.jobs import unknown_users
+from papercutd.storage.site import users_met_here
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 

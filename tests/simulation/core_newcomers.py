@@ -14,8 +14,8 @@ from papercutd.domain.policy import Rule as PolicyRule
 from papercutd.domain.policy import UnknownUsers
 from papercutd.domain.schedule import Rule
 from papercutd.domain.unknown_users import needs_of
-from papercutd.storage.people import heir_of_user
-from papercutd.storage.schedules import Schedule, of_account
+from papercutd.storage.money.schedules import Schedule, of_account
+from papercutd.storage.people.people import heir_of_user
 from tests.simulation.world import World
 
 #: As their jobs name them: three people.

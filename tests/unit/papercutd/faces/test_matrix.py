@@ -14,7 +14,7 @@ from papercutd.domain.job import Completion, Request, SessionRef
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import InvalidValue, Rejected
 from papercutd.faces.links import LINKS, VERBS
-from papercutd.storage.records import Record, encode_record
+from papercutd.storage.replication.records import Record, encode_record
 from protocols.device import messages as device
 from protocols.device.spec import DEVICE
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
