@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from papercutd.storage import deciding
+from papercutd.storage.site import deciding
 from tests.simulation.test_mutants import MutantCase
 
 
