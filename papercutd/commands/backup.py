@@ -14,7 +14,7 @@ from papercutd.config.model import AppConfig, SiteConfig
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.identity.tls import Credentials
 from papercutd.roles.common import DataDirectory, backup_of
-from papercutd.storage.backup import PG_DUMP, write_backup
+from papercutd.storage.sqlite.backup import PG_DUMP, write_backup
 
 Progress = Callable[[dict[str, Any]], None]
 

@@ -41,9 +41,9 @@ from papercutd.roles.crash_points import crash_point, die
 from papercutd.roles.ways import asking_renewer
 from papercutd.services.link import LinkSettings
 from papercutd.services.places import Places
-from papercutd.storage.asker_journal import create_journal
-from papercutd.storage.migrate import open_database
-from papercutd.storage.writer import ThreadWriter
+from papercutd.storage.replication.asker_journal import create_journal
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import ThreadWriter
 from protocols.provider.messages import ServerAddress
 
 reactor: Any = _reactor

@@ -26,8 +26,8 @@ from papercutd.services.import_operations import ImportOperations
 from papercutd.services.operation import take
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import ApplicationStore
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.writer import InlineReader, InlineWriter, result_of
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.sqlite.writer import InlineReader, InlineWriter, result_of
 
 
 def run_offline(

@@ -21,10 +21,10 @@ from papercutd.points import passing
 from papercutd.roles.common import DataDirectory
 from papercutd.roles.crash_points import crash_point
 from papercutd.storage.application_store import SCHEMA
-from papercutd.storage.backup import PG_RESTORE, forget_whose
 from papercutd.storage.copying import problems_of_books
-from papercutd.storage.migrate import open_database
-from papercutd.storage.timeline import restored
+from papercutd.storage.replication.timeline import restored
+from papercutd.storage.sqlite.backup import PG_RESTORE, forget_whose
+from papercutd.storage.sqlite.migrate import open_database
 
 Progress = Callable[[dict[str, Any]], None]
 _HEAD = "SELECT installation, timeline, number FROM head"

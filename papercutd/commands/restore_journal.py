@@ -19,8 +19,9 @@ from papercutd.errors import InvalidValue
 from papercutd.identity.tls import Credentials
 from papercutd.points import passing
 from papercutd.roles.common import backup_of
-from papercutd.storage import asker_journal, site_journal
-from papercutd.storage.backup import forget_whose, read_whose
+from papercutd.storage.replication import asker_journal
+from papercutd.storage.site import site_journal
+from papercutd.storage.sqlite.backup import forget_whose, read_whose
 
 Progress = Callable[[dict[str, Any]], None]
 

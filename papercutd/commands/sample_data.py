@@ -56,8 +56,8 @@ def make_sample_data(
     from papercutd.environment import real_environment
     from papercutd.roles.common import DataDirectory
     from papercutd.roles.stores import database_of
-    from papercutd.storage.bulk_load import Load
-    from papercutd.storage.sample_data import Plan, SampleData
+    from papercutd.storage.administration.sample_data import Plan, SampleData
+    from papercutd.storage.sqlite.bulk_load import Load
 
     wanted = Plan(**{name: number for name, number in plan.items() if name != "seed"})
     wanted.check()
@@ -91,8 +91,8 @@ def _fill_copy(in_force: Path, may_hold_data: bool, fill: Callable[[Any], None])
     """It is made in a copy, which then takes the place of the database."""
     from papercutd.commands.placing import copy_database, forget, place
     from papercutd.storage.application_store import SCHEMA
-    from papercutd.storage.bulk_load import SqliteLoad
-    from papercutd.storage.migrate import open_database
+    from papercutd.storage.sqlite.bulk_load import SqliteLoad
+    from papercutd.storage.sqlite.migrate import open_database
 
     incoming = in_force.with_name("loading.db")
     if not in_force.exists():
@@ -130,7 +130,7 @@ def _fill_postgres(dsn: str, may_hold_data: bool, fill: Callable[[Any], None]) -
 
 def _refuse(connection: Any, may_hold_data: bool) -> None:
     """Raises InvalidValue where it cannot take sample data."""
-    from papercutd.storage.sample_data import why_not
+    from papercutd.storage.administration.sample_data import why_not
 
     reason = why_not(connection, may_hold_data)
     if reason:

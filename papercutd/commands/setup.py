@@ -28,12 +28,12 @@ from papercutd.roles.stores import (
     open_application_database_beside,
     set_journal_aside,
 )
-from papercutd.storage.accounts import Accounts
-from papercutd.storage.anchor import ANCHOR
+from papercutd.storage.administration.directory import Directory
 from papercutd.storage.application_store import create_installation
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.directory import Directory
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.money.accounts import Accounts
+from papercutd.storage.proof.anchor import ANCHOR
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.sqlite.writer import InlineWriter
 
 FIRST_PRICES = PriceList(
     version=0,

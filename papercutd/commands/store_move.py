@@ -34,11 +34,11 @@ from papercutd.storage.copying import (
     problems_of,
     sum_of,
 )
-from papercutd.storage.copying_sqlite import SqliteSource, SqliteTarget
 from papercutd.storage.engine import DATABASE_ERRORS
-from papercutd.storage.moved_away import checkpoint, move_away, moves_of
 from papercutd.storage.postgres.copying import PostgresSource, PostgresTarget, interruptible
 from papercutd.storage.postgres.database import is_postgres
+from papercutd.storage.sqlite.copying_sqlite import SqliteSource, SqliteTarget
+from papercutd.storage.sqlite.moved_away import checkpoint, move_away, moves_of
 
 STAGES = 6
 #: Problems named; ``papercutd verify`` lists all.

@@ -14,8 +14,8 @@ import attrs
 from papercutd.demo.documents import title_of
 from papercutd.domain.policy import bound_e4, resolve
 from papercutd.domain.pricing import PriceList
-from papercutd.storage.directory import decode_prices
-from papercutd.storage.policies import read_rules
+from papercutd.storage.administration.directory import decode_prices
+from papercutd.storage.administration.policies import read_rules
 
 
 @attrs.frozen

@@ -13,9 +13,9 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from papercutd.storage.asker_journal import AskerJournal, forget_up_to
 from papercutd.storage.engine import Connection
-from papercutd.storage.retention import Ages, read_ages
+from papercutd.storage.history.retention import Ages, read_ages
+from papercutd.storage.replication.asker_journal import AskerJournal, forget_up_to
 
 T = TypeVar("T")
 SCHEMA = "device"

@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from papercutd.environment import Environment
 from papercutd.errors import PapercutError
 from papercutd.storage.engine import Connection
-from papercutd.storage.writer import BARE, SqliteWriter
+from papercutd.storage.sqlite.writer import BARE, SqliteWriter
 
 SCHEMA = "machine"
 #: Runs whose pages the engine remembers: far more than a controller ever has open.

@@ -17,7 +17,7 @@ from papercutd.services import wire
 from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
-from papercutd.storage.askers import OpenKey, Seen
+from papercutd.storage.jobs.askers import OpenKey, Seen
 from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.endpoint import Session

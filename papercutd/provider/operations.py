@@ -7,7 +7,7 @@ from typing import Any
 
 from papercutd.provider.journal import Job, ProviderJournal
 from papercutd.provider.provider import PrintProvider
-from papercutd.storage.asker_journal import verify_journal
+from papercutd.storage.replication.asker_journal import verify_journal
 
 Operation = Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], Awaitable[Any]]
 

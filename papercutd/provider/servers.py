@@ -23,7 +23,7 @@ from papercutd.services import wire
 from papercutd.services.link import Link, LinkSettings
 from papercutd.services.patience import Patience
 from papercutd.services.tasks import Tasks, until_space
-from papercutd.storage.asker_journal import Identity
+from papercutd.storage.replication.asker_journal import Identity
 from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session

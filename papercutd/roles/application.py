@@ -63,7 +63,7 @@ from papercutd.services.client_places import ApplicationPlaces
 from papercutd.services.reports import Monthly
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
-from papercutd.storage.change_log import Change
+from papercutd.storage.replication.change_log import Change
 from protocols.codes import Code
 from protocols.device.spec import DEVICE
 from protocols.endpoint import ServerHandler, SessionServerFactory

@@ -40,7 +40,7 @@ from papercutd.identity.web_certificate import WebCertificate, check_web
 from papercutd.roles.collecting import collect_seldom
 from papercutd.roles.descriptors import allow_many_files
 from papercutd.services.backup_operations import BackupOperations
-from papercutd.storage.backup import BackupOf
+from papercutd.storage.sqlite.backup import BackupOf
 
 Operation = Callable[[dict[str, Any], Any], Awaitable[Any]]
 _log = Logger()

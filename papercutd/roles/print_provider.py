@@ -39,10 +39,14 @@ from papercutd.roles.common import (
 from papercutd.roles.crash_points import crash_point
 from papercutd.roles.site_server import link_settings
 from papercutd.roles.ways import application_endpoint, asking_renewer, links_endpoint
-from papercutd.storage.asker_journal import create_journal
-from papercutd.storage.migrate import open_database
-from papercutd.storage.other_journals import journals_to_salvage, mark_salvaged, read_from
-from papercutd.storage.writer import ThreadWriter
+from papercutd.storage.replication.asker_journal import create_journal
+from papercutd.storage.replication.other_journals import (
+    journals_to_salvage,
+    mark_salvaged,
+    read_from,
+)
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import ThreadWriter
 from protocols.codes import Code
 
 _log = Logger()

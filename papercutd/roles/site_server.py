@@ -44,14 +44,14 @@ from papercutd.services.administration import SiteOperations
 from papercutd.services.client_places import FixedPlaces
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
-from papercutd.storage.anchor import ANCHOR, Anchor, FileOnDisk
-from papercutd.storage.other_journals import (
+from papercutd.storage.proof.anchor import ANCHOR, Anchor, FileOnDisk
+from papercutd.storage.replication.other_journals import (
     journals_to_salvage,
     mark_salvaged,
     read_from,
     read_unforwarded,
 )
-from papercutd.storage.site_store import SCHEMA, SiteStore
+from papercutd.storage.site.site_store import SCHEMA, SiteStore
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 

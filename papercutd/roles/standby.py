@@ -33,10 +33,10 @@ from papercutd.services.application_server import ApplicationServer
 from papercutd.services.operation import Operation
 from papercutd.services.statements import Statements
 from papercutd.storage.application_store import SCHEMA, ApplicationStore
-from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.postgres.members import Address
 from papercutd.storage.postgres.opening import SEARCH_PATHS
 from papercutd.storage.postgres.reader import PostgresReader
+from papercutd.storage.replication.change_log import ChangeLog
 from papercutd.storage.standby_writer import StandbyWriter
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory

@@ -13,15 +13,16 @@ from twisted.python.failure import Failure
 from papercutd.environment import Environment
 from papercutd.errors import ConfigError
 from papercutd.roles.crash_points import crash_point
-from papercutd.storage import application_store, site_store
-from papercutd.storage.anchor import Anchor
+from papercutd.storage import application_store
 from papercutd.storage.application_store import ApplicationStore
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.migrate import connect, open_database
-from papercutd.storage.moved_away import moves_of, name_of
-from papercutd.storage.replica import Directory
-from papercutd.storage.site_store import SiteStore, create_site
-from papercutd.storage.writer import ThreadReader, ThreadWriter
+from papercutd.storage.proof.anchor import Anchor
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.site import site_store
+from papercutd.storage.site.replica import Directory
+from papercutd.storage.site.site_store import SiteStore, create_site
+from papercutd.storage.sqlite.migrate import connect, open_database
+from papercutd.storage.sqlite.moved_away import moves_of, name_of
+from papercutd.storage.sqlite.writer import ThreadReader, ThreadWriter
 
 _log = Logger()
 Fatal = Callable[[Failure], None]

@@ -64,7 +64,7 @@ class BooksVerifier:
             self._reactor.spawnProcess(
                 worker,
                 sys.executable,
-                [sys.executable, "-m", "papercutd.storage.verify_worker"],
+                [sys.executable, "-m", "papercutd.storage.proof.verify_worker"],
                 env=None,
             )
             return await worker.done

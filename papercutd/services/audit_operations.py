@@ -8,8 +8,8 @@ from typing import Any
 from papercutd.domain.moments import parse_moment
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.storage.administration.listings import PAGE_ROWS
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.listings import PAGE_ROWS
 
 
 class AuditOperations:

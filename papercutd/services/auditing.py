@@ -17,7 +17,7 @@ from papercutd.domain.hidden import shown_arguments
 from papercutd.environment import Environment
 from papercutd.errors import PapercutError
 from papercutd.services.operation import Operation, Progress, code_of
-from papercutd.storage.acts import UNDER_WAY, Act
+from papercutd.storage.administration.acts import UNDER_WAY, Act
 from papercutd.storage.interfaces import IApplicationStore
 
 _log = Logger()
@@ -29,7 +29,14 @@ READS = frozenset(
         *("printer.list", "provider.list", "quota.list", "quota.show", "report", "reserved.list"),
         *("site.allowances", "site.list", "statement", "status", "uncollected.list"),
         *("user.export", "user.list", "user.show", "verify", "verify.signed"),
-        *("account.transactions", "user.transactions", "job-log", "explain", "price.test"),
+        *(
+            "account.invoices",
+            "account.transactions",
+            "user.transactions",
+            "job-log",
+            "explain",
+            "price.test",
+        ),
         *("price.export", "purse.list", "refund.list", "voucher.list", "voucher.show"),
         *("account.show", "account.export", "client.show"),
         *("new-user-rule.list", "unknown-users.show", "unknown-users.list"),

@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from papercutd.environment import Environment
 from papercutd.errors import InvalidValue, Rejected, StorageFull
 from papercutd.services.operation import Operation, Progress, take
-from papercutd.storage.backup import PG_DUMP, BackupOf, part_of, write_backup
+from papercutd.storage.sqlite.backup import PG_DUMP, BackupOf, part_of, write_backup
 
 #: Seconds between two words of progress.
 TELL_INTERVAL_S = 0.5

@@ -20,9 +20,9 @@ from papercutd.domain.site_scope import Reach, Seen, Whose, whose
 from papercutd.environment import Environment
 from papercutd.services.tasks import Tasks
 from papercutd.services.wire import position_out
-from papercutd.storage.change_log import Change
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.replicated import CHARGE
+from papercutd.storage.replication.change_log import Change
+from papercutd.storage.replication.replicated import CHARGE
 from protocols.endpoint import Prepared, Session, prepare
 from protocols.limits import CHUNK_LENGTH_MAX
 from protocols.machine import Side

@@ -24,7 +24,9 @@ from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.pieces import Pieces
 from papercutd.storage.engine import DatabaseFailed
-from papercutd.storage.imports import (
+from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.money.purse_balances import TOGETHER
+from papercutd.storage.people.imports import (
     AT_ONCE_MAX,
     PIECE_LINES,
     PIECE_LINES_MIN,
@@ -32,8 +34,7 @@ from papercutd.storage.imports import (
     Plan,
     WaitingLine,
 )
-from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.people_store import PeopleStore
+from papercutd.storage.people.people_store import PeopleStore
 
 T = TypeVar("T")
 
@@ -105,11 +106,15 @@ class ImportOperations:
             "path",
             **{"format": "users", "encoding": "utf-8", "check": False},
             **{"skip_rejected": False, "keep_balances": False, "now": False, "groups": []},
+            purse="",
         )
         groups = names_of_groups(given["groups"])
         await self._store.new_users.check_groups(groups)
         if given["format"] not in FORMATS:
             raise InvalidValue("format", f"is one of {', '.join(FORMATS)}")
+        if given["purse"] and "balance" not in FORMATS[given["format"]].columns:
+            raise InvalidValue("purse", "is of balances: this format has none")
+        given["purse"] = await self._kind(given["purse"])
         reader = LineReader(given["encoding"])
         if self._is_busy:
             raise Rejected("busy", "another import is under way")
@@ -122,11 +127,16 @@ class ImportOperations:
 
     async def export(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """At most 500 lines of a file of users, beyond the name ``after``; where to go on."""
-        given = take(arguments, format="users", after="")
+        given = take(arguments, format="users", after="", purse="")
         if given["format"] not in ("users", "internal-users"):
             raise InvalidValue("format", "is users or internal-users: cards are kept hashed")
-        lines, after = await self._people.export(given["format"], given["after"])
+        purse = await self._kind(given["purse"])
+        lines, after = await self._people.export(given["format"], given["after"], purse)
         return {"lines": [write_row(line) for line in lines], "after": after}
+
+    async def _kind(self, purse: str) -> int:
+        """Which balances are meant; raises NotFound."""
+        return (await self._store.purses.find(purse)).id if purse else TOGETHER
 
     async def resume(self) -> None:
         """After a start: what was begun to be applied is finished, all else forgotten."""
@@ -147,7 +157,8 @@ class ImportOperations:
     ) -> dict[str, Any]:
         format = FORMATS[given["format"]]
         settings = ImportSettings(
-            given["keep_balances"], given["now"], format.is_of_cards, tuple(given["groups"])
+            *(given["keep_balances"], given["now"], format.is_of_cards, tuple(given["groups"])),
+            purse=given["purse"],
         )
         counts, rows, id = Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
@@ -335,12 +346,17 @@ def read_part(read: Callable[[int, str], T], part: list[Line], counts: Counts) -
 
 
 def told(
-    given: dict[str, Any], reader: LineReader, lines: int, counts: Counts, is_ok: bool
+    given: dict[str, Any],
+    reader: LineReader,
+    lines: int,
+    counts: Counts,
+    is_ok: bool,
+    what: str = "a user",
 ) -> dict[str, Any]:
-    """The result of an import."""
+    """The result of an import; ``what`` a line is about."""
     warnings = [] if reader.is_whole else ["the last line has no end: is the file whole?"]
     if not counts.rejected and not counts.added + counts.changed + counts.same:
-        warnings.append("the file holds no line with a user")
+        warnings.append(f"the file holds no line with {what}")
     return {
         "ok": is_ok,
         "changed_nothing": bool(given["check"]) or not is_ok,

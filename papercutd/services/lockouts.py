@@ -16,7 +16,7 @@ from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import IJobStore
-from papercutd.storage.lockouts import LockedUser
+from papercutd.storage.people.lockouts import LockedUser
 
 _log = Logger()
 #: Rows that say that somebody may be locked out; a snapshot is told as a row of ``printer``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.money_store import MoneyStore
+from papercutd.storage.money.money_store import MoneyStore
 
 
 class MoneyOperations:

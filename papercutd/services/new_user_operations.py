@@ -14,7 +14,7 @@ from papercutd.domain.user_fields import parse_money_e4
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.new_user_store import NewUserStore
+from papercutd.storage.people.new_user_store import NewUserStore
 
 #: Groups that users of one command, or of one file, are put into.
 GROUPS_MAX = 20

@@ -12,8 +12,8 @@ from papercutd.domain.price_draft import as_document, parse_draft
 from papercutd.domain.price_table import NO_RULES
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.storage.administration.listings import Row
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.listings import Row
 
 
 class Quoting(Protocol):

@@ -12,7 +12,7 @@ from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.quotas import run_due
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.schedules import RESTRICTED, Schedule, of_account
+from papercutd.storage.money.schedules import RESTRICTED, Schedule, of_account
 
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

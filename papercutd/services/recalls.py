@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 
 from papercutd.environment import Environment
 from papercutd.services.sessions import Sessions
-from papercutd.storage.allowances import Shortage
+from papercutd.storage.money.allowances import Shortage
 from protocols.site.messages import RECALL_USERS_MAX, Recall
 
 #: Seconds that a refusal waits for what sites give back, in all.

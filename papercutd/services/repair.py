@@ -22,7 +22,7 @@ from papercutd.services import wire
 from papercutd.services.link import Link
 from papercutd.services.uplink import Uplink
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.replicated import RANGE_MAX, RangeDigest, tables_at
+from papercutd.storage.replication.replicated import RANGE_MAX, RangeDigest, tables_at
 from protocols.errors import SessionLost
 from protocols.site import messages as site
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from papercutd.domain.job import Receipt
 from papercutd.domain.money import show_amount
 from papercutd.services.operation import Operation, Progress, take
-from papercutd.storage.listings import Row
+from papercutd.storage.administration.listings import Row
 
 
 class Reserving(Protocol):

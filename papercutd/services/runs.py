@@ -23,7 +23,7 @@ from papercutd.errors import Rejected, StorageError
 from papercutd.services.devices import Devices, Visit
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import IJobStore
-from papercutd.storage.people import Device
+from papercutd.storage.people.people import Device
 
 _log = Logger()
 #: Pages reserved where the device does not know how many it will take.
@@ -54,6 +54,8 @@ class Wish:
     #: None: the device does not know.
     pages: int | None = None
     account: int | None = None
+    #: Whether it is to be invoiced; None: as is usual for the account.
+    invoice: bool | None = None
 
 
 @attrs.frozen
@@ -121,6 +123,7 @@ class Runs:
             title=wish.function.capitalize(),
             host=device.name,
             account=wish.account,
+            invoice=wish.invoice,
             submitted_at=self._env.wall_s(),
         )
         decision = await self._server.authorize(asker, request)

@@ -17,8 +17,8 @@ from papercutd.environment import Environment
 from papercutd.errors import Rejected
 from papercutd.services.admission import Places
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.site_scopes import EVERYBODY, SiteScope
-from papercutd.storage.snapshot import SnapshotImage
+from papercutd.storage.replication.site_scopes import EVERYBODY, SiteScope
+from papercutd.storage.replication.snapshot import SnapshotImage
 
 _log = Logger()
 

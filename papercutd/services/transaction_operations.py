@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.transactions import Page, Place
+from papercutd.storage.money.transactions import Page, Place
 
 _PLACE_MAX = 10**15
 

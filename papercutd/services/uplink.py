@@ -26,7 +26,7 @@ from papercutd.services.shared_history import find_shared
 from papercutd.services.snapshot_loading import ChunkLoader
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.sealing import Place
+from papercutd.storage.proof.sealing import Place
 from papercutd.storage.values import SiteIdentity
 from protocols.codes import Code
 from protocols.common import Key

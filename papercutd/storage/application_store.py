@@ -28,39 +28,41 @@ from papercutd.domain.job import (
 from papercutd.domain.site_scope import Reach
 from papercutd.errors import Rejected
 from papercutd.points import passing
-from papercutd.storage import askers, lost_keys, outages, runs, timeline
-from papercutd.storage.accounts import Accounts
-from papercutd.storage.acts import under_way
-from papercutd.storage.administered import AdministeredStore
-from papercutd.storage.allowances import Allowances, Shortage
-from papercutd.storage.audit import AuditStore
-from papercutd.storage.certificates import Certificates
-from papercutd.storage.change_log import (
-    Change,
-    ChangeLog,
-    in_history,
-    newest_shared,
-    read_changes,
-    read_head,
-)
-from papercutd.storage.charging import Charging, Source
-from papercutd.storage.claims import Claims
-from papercutd.storage.directory import Directory
+from papercutd.storage.administration.acts import under_way
+from papercutd.storage.administration.administered import AdministeredStore
+from papercutd.storage.administration.audit import AuditStore
+from papercutd.storage.administration.certificates import Certificates
+from papercutd.storage.administration.directory import Directory
+from papercutd.storage.administration.policies import read_choice_timeout_s
+from papercutd.storage.administration.rule_store import RuleStore
 from papercutd.storage.engine import Connection
-from papercutd.storage.groups import find_group
+from papercutd.storage.history import outages
+from papercutd.storage.history.invoicing import InvoiceStore
+from papercutd.storage.history.job_log import JobLogStore
+from papercutd.storage.history.monthly_report import MonthlyStore
 from papercutd.storage.hot import Hot, wanted_by
-from papercutd.storage.intake import Intake
 from papercutd.storage.interfaces import IApplicationStore, Row
-from papercutd.storage.job_log import JobLogStore
-from papercutd.storage.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
-from papercutd.storage.lost_edits import forget_lost_edits, read_lost_edits, read_more
-from papercutd.storage.merging import Merging
-from papercutd.storage.money_store import MoneyStore
-from papercutd.storage.monthly_report import MonthlyStore
-from papercutd.storage.needs import read_lacking
-from papercutd.storage.new_user_store import NewUserStore
-from papercutd.storage.parked import Retried, read_parked, retry_parked
-from papercutd.storage.people import (
+from papercutd.storage.jobs import askers, runs
+from papercutd.storage.jobs.charging import Charging, Source
+from papercutd.storage.money.accounts import Accounts
+from papercutd.storage.money.allowances import Allowances, Shortage
+from papercutd.storage.money.money_store import MoneyStore
+from papercutd.storage.money.purse_store import PurseStore
+from papercutd.storage.money.purses_shown import shown_at_centre
+from papercutd.storage.money.schedules import Schedules
+from papercutd.storage.money.shared_access import (
+    find_by_pin,
+    find_shared_account,
+    find_shared_accounts,
+)
+from papercutd.storage.money.shared_account_store import SharedAccountStore
+from papercutd.storage.money.transactions import TransactionStore
+from papercutd.storage.people.claims import Claims
+from papercutd.storage.people.groups import find_group
+from papercutd.storage.people.lockouts import APPLICATION, LockedUser, Lockouts, read_locked
+from papercutd.storage.people.merging import Merging
+from papercutd.storage.people.new_user_store import NewUserStore
+from papercutd.storage.people.people import (
     Device,
     Login,
     find_by_card,
@@ -69,18 +71,24 @@ from papercutd.storage.people import (
     find_notices,
     read_secret,
 )
-from papercutd.storage.people_store import PeopleStore
-from papercutd.storage.policies import read_choice_timeout_s
-from papercutd.storage.purse_store import PurseStore
-from papercutd.storage.purses_shown import shown_at_centre
-from papercutd.storage.replicated import RANGE_MAX, RangeDigest, find_table, read_range
-from papercutd.storage.rule_store import RuleStore
-from papercutd.storage.schedules import Schedules
-from papercutd.storage.scope import check_spoken_for
-from papercutd.storage.seals import one_moment
-from papercutd.storage.shared_access import find_by_pin, find_shared_accounts
-from papercutd.storage.shared_account_store import SharedAccountStore
-from papercutd.storage.site_scopes import (
+from papercutd.storage.people.people_store import PeopleStore
+from papercutd.storage.proof.seals import one_moment
+from papercutd.storage.replication import lost_keys, timeline
+from papercutd.storage.replication.change_log import (
+    Change,
+    ChangeLog,
+    in_history,
+    newest_shared,
+    read_changes,
+    read_head,
+)
+from papercutd.storage.replication.intake import Intake
+from papercutd.storage.replication.lost_edits import forget_lost_edits, read_lost_edits, read_more
+from papercutd.storage.replication.needs import read_lacking
+from papercutd.storage.replication.parked import Retried, read_parked, retry_parked
+from papercutd.storage.replication.replicated import RANGE_MAX, RangeDigest, find_table, read_range
+from papercutd.storage.replication.scope import check_spoken_for
+from papercutd.storage.replication.site_scopes import (
     EVERYBODY,
     SiteScope,
     can_go_on,
@@ -89,16 +97,16 @@ from papercutd.storage.site_scopes import (
     set_scope,
     within,
 )
-from papercutd.storage.snapshot import SnapshotImage, read_snapshot
-from papercutd.storage.transactions import TransactionStore
+from papercutd.storage.replication.snapshot import SnapshotImage, read_snapshot
+from papercutd.storage.sqlite.writer import Reader, SqliteWriter
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
+    Chargeable,
     PrinterSettings,
     ProviderSettings,
     Purse,
     StreamWelcome,
 )
-from papercutd.storage.writer import Reader, SqliteWriter
 
 T = TypeVar("T")
 SCHEMA = "application"
@@ -149,6 +157,7 @@ class ApplicationStore(AdministeredStore):
         self.certificates = Certificates(log)
         self.monthly = MonthlyStore(self)
         self.job_log = JobLogStore(self, self.directory)
+        self.invoicing = InvoiceStore(self)
         self.transactions = TransactionStore(self, self.directory)
         self.audit = AuditStore(self, writer, log, self.directory)
         self.rules = RuleStore(self, log, self.directory, wall_s)
@@ -561,11 +570,15 @@ class ApplicationStore(AdministeredStore):
 
     def shared_accounts(
         self, user: int, find: str, after: str, count_max: int
-    ) -> Deferred[list[tuple[int, str]]]:
+    ) -> Deferred[list[Chargeable]]:
         now = self._wall_s()
         return self.read(lambda c: find_shared_accounts(c, "", user, find, after, count_max, now))
 
-    def account_by_pin(self, user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+    def chargeable(self, user: int, account: int) -> Deferred[Chargeable | None]:
+        now = self._wall_s()
+        return self.read(lambda c: find_shared_account(c, "", user, account, now))
+
+    def account_by_pin(self, user: int, pin: str) -> Deferred[list[Chargeable]]:
         now = self._wall_s()
         return self.read(lambda c: find_by_pin(c, "", user, pin, now))
 

@@ -16,12 +16,12 @@ from twisted.internet.task import Clock
 
 from papercutd.errors import StorageError
 from papercutd.storage.application_store import ApplicationStore
-from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import Connection
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.seals import verify_replica
-from papercutd.storage.site_journal import verify_journal
-from papercutd.storage.writer import InlineReader, InlineWriter, result_of
+from papercutd.storage.proof.seals import verify_replica
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.site.site_journal import verify_journal
+from papercutd.storage.sqlite.writer import InlineReader, InlineWriter, result_of
 
 Row = tuple[Any, ...]
 #: Rows done since it was called last.

@@ -25,29 +25,30 @@ from papercutd.domain.pricing import PriceList
 from papercutd.domain.signed import Signature
 from papercutd.domain.site_scope import Reach
 from papercutd.domain.staleness import Kept
-from papercutd.storage.allowances import Shortage
-from papercutd.storage.askers import OpenKey, Seen
-from papercutd.storage.change_log import Change
-from papercutd.storage.drills import DrillRead
-from papercutd.storage.lockouts import LockedUser
-from papercutd.storage.overlay import Overlay
-from papercutd.storage.parked import Retried
-from papercutd.storage.people import Device, Login
-from papercutd.storage.replicated import RangeDigest
-from papercutd.storage.retiring import EndedStream
-from papercutd.storage.rule_store import GroupedUser, RuleView
-from papercutd.storage.schedules import QuotaPiece, Schedule
-from papercutd.storage.sealing import Place
-from papercutd.storage.site_scopes import EVERYBODY, SiteScope
-from papercutd.storage.snapshot import SnapshotImage
+from papercutd.storage.administration.rule_store import GroupedUser, RuleView
+from papercutd.storage.jobs.askers import OpenKey, Seen
+from papercutd.storage.money.allowances import Shortage
+from papercutd.storage.money.schedules import QuotaPiece, Schedule
+from papercutd.storage.people.lockouts import LockedUser
+from papercutd.storage.people.people import Device, Login
+from papercutd.storage.proof.sealing import Place
+from papercutd.storage.replication.change_log import Change
+from papercutd.storage.replication.parked import Retried
+from papercutd.storage.replication.replicated import RangeDigest
+from papercutd.storage.replication.retiring import EndedStream
+from papercutd.storage.replication.site_scopes import EVERYBODY, SiteScope
+from papercutd.storage.replication.snapshot import SnapshotImage
+from papercutd.storage.site.drills import DrillRead
+from papercutd.storage.site.overlay import Overlay
+from papercutd.storage.site.vouchers_here import RedeemedHere
 from papercutd.storage.values import (
+    Chargeable,
     JournalBatch,
     ProviderSettings,
     Purse,
     SiteIdentity,
     StreamWelcome,
 )
-from papercutd.storage.vouchers_here import RedeemedHere
 
 Row = dict[str, Any]
 
@@ -156,11 +157,14 @@ class IJobStore(Interface):
 
     def shared_accounts(
         user: int, find: str, after: str, count_max: int
-    ) -> Deferred[list[tuple[int, str]]]:
-        """(id, name) of shared accounts that ``user`` may charge, after ``after``, with ``find``
-        in their name."""
+    ) -> Deferred[list[Chargeable]]:
+        """Shared accounts that ``user`` may charge, after ``after``, with ``find`` in their
+        name."""
 
-    def account_by_pin(user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+    def chargeable(user: int, account: int) -> Deferred[Chargeable | None]:
+        """The one of that id, if ``user`` may charge it."""
+
+    def account_by_pin(user: int, pin: str) -> Deferred[list[Chargeable]]:
         """The one of exactly that PIN, if ``user`` may charge it; InvalidValue."""
 
 
@@ -308,15 +312,16 @@ class IApplicationStore(IJobStore):
     # Administration.
 
     rules = Attribute("Groups and the rules of cut sites: an IRuleStore.")
-    people = Attribute("What is set of users: storage/people_store.py.")
-    shared = Attribute("Shared accounts: storage/shared_account_store.py.")
-    new_users = Attribute("Rules for new and unknown users: storage/new_user_store.py.")
-    money = Attribute("Adjustments of many, transfers, refunds: storage/money_store.py.")
-    purses = Attribute("Purses of the installation: storage/purse_store.py.")
-    job_log = Attribute("Jobs as they were booked: storage/job_log.py.")
-    transactions = Attribute("Money that came and went: storage/transactions.py.")
-    audit = Attribute("What administrators did: storage/audit.py.")
-    monthly = Attribute("Monthly sums of charges: storage/monthly_report.py.")
+    people = Attribute("What is set of users: storage/people/people_store.py.")
+    shared = Attribute("Shared accounts: storage/money/shared_account_store.py.")
+    new_users = Attribute("Rules for new and unknown users: storage/people/new_user_store.py.")
+    money = Attribute("Adjustments of many, transfers, refunds: storage/money/money_store.py.")
+    purses = Attribute("Purses of the installation: storage/money/purse_store.py.")
+    invoicing = Attribute("What is to be invoiced: storage/history/invoicing.py.")
+    job_log = Attribute("Jobs as they were booked: storage/history/job_log.py.")
+    transactions = Attribute("Money that came and went: storage/money/transactions.py.")
+    audit = Attribute("What administrators did: storage/administration/audit.py.")
+    monthly = Attribute("Monthly sums of charges: storage/history/monthly_report.py.")
 
     def ensure_secret(name: str, value: str) -> Deferred[None]:
         """``value`` becomes the secret called ``name``, unless there is one."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail, succeed
 
 from papercutd.errors import StorageFull
-from papercutd.storage.writer import MAIN, Operation, T
+from papercutd.storage.sqlite.writer import MAIN, Operation, T
 
 
 class NotWriter(StorageFull):

@@ -18,10 +18,10 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion, SessionRef
 from papercutd.domain.pricing import PriceLine
 from papercutd.environment import real_environment
-from papercutd.storage.migrate import open_database
-from papercutd.storage.replica import Directory
-from papercutd.storage.site_store import SiteStore
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.site.replica import Directory
+from papercutd.storage.site.site_store import SiteStore
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import InlineWriter
 from tests.bench.figures import Notes, Row
 from tests.support.installation import joined_installation
 

@@ -25,11 +25,11 @@ from papercutd.commands.sample_data import make_sample_data
 from papercutd.config.load import load_config
 from papercutd.config.model import AppConfig
 from papercutd.demo.installation import Installation
+from papercutd.storage.administration.listings import read_user, read_users_after
 from papercutd.storage.engine import Connection
-from papercutd.storage.listings import read_user, read_users_after
-from papercutd.storage.migrate import connect
-from papercutd.storage.monthly_report import read_report
+from papercutd.storage.history.monthly_report import read_report
 from papercutd.storage.postgres.opening import open_migrated
+from papercutd.storage.sqlite.migrate import connect
 from tests.bench.figures import Notes, Row
 from tests.support.postgres import Cluster
 

@@ -10,8 +10,8 @@ import json
 import sys
 import time
 
-from papercutd.storage import change_log
-from papercutd.storage.seals import take_seals, verify_ledger, watch
+from papercutd.storage.proof.seals import take_seals, verify_ledger, watch
+from papercutd.storage.replication import change_log
 from tests.support.stores import Centre, Turner, completion, request
 
 JOBS = 128 * 40

@@ -12,9 +12,9 @@ from papercutd.domain.decision import Decision, Reason, Verdict
 from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import SessionRef
 from papercutd.errors import InvalidValue, NotFound
-from papercutd.storage import timeline
-from papercutd.storage.allowances import Shortage
-from papercutd.storage.records import ALLOWANCE, Record, encode_record
+from papercutd.storage.money.allowances import Shortage
+from papercutd.storage.replication import timeline
+from papercutd.storage.replication.records import ALLOWANCE, Record, encode_record
 from tests.support.engines import ENGINES, Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
@@ -552,7 +552,7 @@ class AnyOrderContract(Strict):
     @settings(
         max_examples=60,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(
         balance_pages=st.integers(0, 300),

@@ -9,7 +9,7 @@ from papercutd.errors import InvalidValue, NotFound, PapercutError
 from papercutd.services import audit_operations
 from papercutd.services.administration import StoreOperations
 from papercutd.services.auditing import CALLER, READS, Caller, audited
-from papercutd.storage import audit
+from papercutd.storage.administration import audit
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Centre, Turner
 

@@ -17,7 +17,7 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import SessionRef
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import InvalidValue, Rejected
-from papercutd.storage.records import (
+from papercutd.storage.replication.records import (
     ALLOWANCE,
     CANCELED,
     COMPLETED,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from papercutd.domain.job import SessionRef
 from papercutd.errors import InvalidValue, Rejected
-from papercutd.storage.claims import NOTICE_KEPT_S
-from papercutd.storage.people import CARD_KEY
+from papercutd.storage.people.claims import NOTICE_KEPT_S
+from papercutd.storage.people.people import CARD_KEY
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, job_id
 

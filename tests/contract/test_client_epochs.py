@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from papercutd.errors import NotFound
-from papercutd.storage.client_epochs import epoch_name
+from papercutd.storage.people.client_epochs import epoch_name
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
 

@@ -9,11 +9,11 @@ import msgspec
 from twisted.internet.defer import Deferred, fail
 
 from papercutd.domain.import_formats import ImportedUser
-from papercutd.errors import InvalidValue, Rejected
+from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.services.import_operations import ImportOperations
 from papercutd.storage.engine import DatabaseFailed
-from papercutd.storage.imports import PIECE_LINES, ImportSettings, WaitingLine
-from papercutd.storage.people import CARD_KEY
+from papercutd.storage.people.imports import PIECE_LINES, ImportSettings, WaitingLine
+from papercutd.storage.people.people import CARD_KEY
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
 
@@ -87,6 +87,42 @@ class ImportContract(PeopleBase):
         )
         self.load("anna\t9", keep_balances=True)
         self.assertEqual(self.balance_e4(), 70_000)
+
+    def test_balances_of_one_purse(self) -> None:
+        self.turner.result(self.centre.store.purses.add("quota", None, True, True))
+        self.turner.result(self.centre.store.new_users.set_rule(None, {"credit_e4": 5_000}))
+        of_quota = {"purse": "quota"}
+        lines = ("anna\t2.50", "ben\t1.00", "eva\t0")
+        self.assertEqual(self.figures(self.load(*lines, **of_quota)), [True, 2, 1, 0])
+        self.assertEqual(self.figures(self.load(*lines, **of_quota)), [True, 0, 0, 3])
+
+        def purses(name):
+            return {one["name"]: one["balance_e4"] for one in self.call("user", name)["purses"]}
+
+        self.assertEqual(purses("anna"), {"quota": 25_000, "cash": 100_000})
+        # A new user's rule is of the main purse.
+        self.assertEqual(purses("ben"), {"quota": 10_000, "cash": 5_000})
+        self.assertEqual(self.balance_e4("eva"), 5_000)
+        self.assertEqual(self.call("verify"), [])
+        self.branch.follow(self.centre)
+        self.assertReplicaIsCentre()
+        for purse, expected in (("quota", "1.00"), ("cash", "0.50"), ("", "1.50")):
+            found = self.run_operation("user.export", purse=purse)["lines"]
+            self.assertEqual(found[1].split("\t")[1], expected, purse)
+            # The same again changes nothing.
+            self.assertEqual(self.figures(self.load(*found, purse=purse)), [True, 0, 0, 3])
+        self.load("anna\t-1.00", purse="cash")
+        self.assertEqual(purses("anna"), {"quota": 25_000, "cash": -10_000})
+        self.load("anna\t2.00")
+        self.assertEqual(purses("anna"), {"quota": 25_000, "cash": -5_000})
+        found = self.load("anna\t-1.00", "new\t-1", **of_quota)
+        self.assertEqual(list(self.reasons(found)), [1, 2])
+        self.assertIn("below zero", self.reasons(found)[1])
+        with self.assertRaises(NotFound):
+            self.load("anna\t1", purse="nothing")
+        with self.assertRaises(InvalidValue):
+            self.load("anna\t1", format="cards", **of_quota)
+        self.assertEqual(self.call("verify"), [])
 
     def test_nothing_is_half_imported(self) -> None:
         bad = ("ben\t1", "eva\t1,50", "kim\t2")

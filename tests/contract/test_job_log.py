@@ -8,7 +8,7 @@ from typing import Any
 from papercutd.commands.job_log import HEADING, write_print_log
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.job_log_operations import JobLogOperations
-from papercutd.storage import job_log
+from papercutd.storage.history import job_log
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import WALL_S, Centre, Turner, completion, request
 

@@ -19,8 +19,14 @@ from papercutd.services.attempts import LockedOut
 from papercutd.services.devices import USER_DAY_MAX, Credentials
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.site_server import SiteServer
-from papercutd.storage.lockouts import KEPT_S
-from papercutd.storage.records import LOCKOUT, Locked, Record, decode_record, encode_record
+from papercutd.storage.people.lockouts import KEPT_S
+from papercutd.storage.replication.records import (
+    LOCKOUT,
+    Locked,
+    Record,
+    decode_record,
+    encode_record,
+)
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import WALL_S, Branch, Centre, Turner, job_id
 

@@ -13,7 +13,7 @@ from papercutd.domain.job import SessionRef
 from papercutd.domain.lost_edit import EDITS_MAX, Edit, Lost
 from papercutd.domain.policy import Rule
 from papercutd.errors import InvalidValue, NotFound
-from papercutd.storage.records import LOST_EDITS, Record, decode_record, encode_record
+from papercutd.storage.replication.records import LOST_EDITS, Record, decode_record, encode_record
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import PRICES, Branch, Centre, Turner, completion, job_id, request
 

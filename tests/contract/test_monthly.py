@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.services.reports import roll_all
-from papercutd.storage import monthly
-from papercutd.storage.monthly import month_of
-from papercutd.storage.monthly_check import are_right
-from papercutd.storage.monthly_report import ALL_ONCE
+from papercutd.storage.history import monthly
+from papercutd.storage.history.monthly import month_of
+from papercutd.storage.history.monthly_report import ALL_ONCE
+from papercutd.storage.proof.monthly_check import are_right
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import WALL_S, Centre, Turner, completion, request
 
@@ -187,7 +187,7 @@ class MonthlyContract:
     @settings(
         max_examples=40,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(_STEPS)
     def test_sums_are_those_of_the_charges(self, steps: list) -> None:

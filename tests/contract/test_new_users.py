@@ -8,7 +8,7 @@ from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.import_formats import ImportedUser
 from papercutd.domain.policy import UnknownUsers
 from papercutd.errors import InvalidValue, NotFound
-from papercutd.storage.imports import ImportSettings, WaitingLine
+from papercutd.storage.people.imports import ImportSettings, WaitingLine
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Centre, Turner, completion, request
 

@@ -6,7 +6,7 @@ from papercutd.domain.chain import MARK_START, Position
 from papercutd.domain.decision import Reason
 from papercutd.domain.job import Told
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound
-from papercutd.storage.directory import NAME_KEPT_S
+from papercutd.storage.administration.directory import NAME_KEPT_S
 from tests.contract.test_site_store import Site
 from tests.support.engines import on_every_engine
 from tests.support.stores import completion, job_id, request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.policy import Rule
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
-from papercutd.storage.replicated import TABLES
+from papercutd.storage.replication.replicated import TABLES
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, request
 

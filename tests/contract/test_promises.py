@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from papercutd.domain.decision import Reason
-from papercutd.storage import schedules
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.money import schedules
+from papercutd.storage.money.schedules import Schedule
 from tests.support.engines import Engine, on_every_engine
 from tests.support.quotas import DAILY, OPENING_E4, PLAIN, WEEKLY, QuotaWorld
 from tests.support.stores import request
@@ -175,7 +175,7 @@ class CutContract(Promises):
     @settings(
         max_examples=60,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(CUTS)
     def test_a_cut_site_knows_what_it_will_be(self, ops) -> None:

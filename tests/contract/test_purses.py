@@ -12,7 +12,7 @@ from papercutd.services.adjust_operations import AdjustOperations
 from papercutd.services.purse_operations import PurseOperations
 from papercutd.services.refund_operations import RefundOperations
 from papercutd.services.transaction_operations import TransactionOperations
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.money.schedules import Schedule
 from tests.contract.test_allowances import Strict
 from tests.contract.test_money_acts import MoneyBase
 from tests.contract.test_quotas import OPS, Quotas
@@ -462,7 +462,7 @@ class AnyOrderContract(Quotas):
     @settings(
         max_examples=12,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(OPS)
     def test_the_sum_is_out_by_what_came_late_at_the_most(self, ops) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from papercutd.domain.schedule import Rule
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
-from papercutd.storage import schedules
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.money import schedules
+from papercutd.storage.money.schedules import Schedule
 from tests.support.engines import Engine, on_every_engine
 from tests.support.quotas import DAILY, DAY_S, OPENING_E4, PLAIN, WEEKLY, QuotaWorld, total_e4
 from tests.support.stores import completion
@@ -309,7 +309,7 @@ class AnyOrderContract(Quotas):
     @settings(
         max_examples=100,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(OPS)
     def test_purses_come_out_the_same(self, ops) -> None:

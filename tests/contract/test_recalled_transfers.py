@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 
 from papercutd.errors import InvalidValue
 from papercutd.services.adjust_operations import AdjustOperations
-from papercutd.storage.allowances import Shortage
+from papercutd.storage.money.allowances import Shortage
 from tests.contract.test_allowances import Strict
 from tests.support.engines import on_every_engine
 

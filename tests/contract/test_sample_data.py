@@ -9,14 +9,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.commands.setup import FIRST_PRICES
+from papercutd.storage.administration.sample_data import Plan, SampleData
 from papercutd.storage.application_store import ApplicationStore, create_installation
-from papercutd.storage.bulk_load import Load, SqliteLoad
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.migrate import open_database
 from papercutd.storage.postgres.bulk_load import PostgresLoad
 from papercutd.storage.postgres.opening import open_migrated
-from papercutd.storage.sample_data import Plan, SampleData
-from papercutd.storage.writer import InlineReader, InlineWriter
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.sqlite.bulk_load import Load, SqliteLoad
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import InlineReader, InlineWriter
 from tests.support.postgres import shared_cluster
 from tests.support.stores import WALL_S, Turner
 

@@ -6,8 +6,8 @@ import attrs
 
 from papercutd.domain.schedule import Rule
 from papercutd.errors import InvalidValue, NotFound
-from papercutd.storage import schedules
-from papercutd.storage.schedules import Schedule, of_account
+from papercutd.storage.money import schedules
+from papercutd.storage.money.schedules import Schedule, of_account
 from tests.support.engines import Engine, on_every_engine
 from tests.support.quotas import PLAIN, QuotaWorld, total_e4
 from tests.support.stores import completion, request

@@ -14,9 +14,9 @@ from papercutd.domain.decision import Reason, Verdict
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound
 from papercutd.services.change_feed import POSITION_S, ROUND_MAX_S, ChangeFeed
 from papercutd.services.tasks import Tasks
-from papercutd.storage.people import CARD_KEY
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.site_scopes import SiteScope
+from papercutd.storage.people.people import CARD_KEY
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.replication.site_scopes import SiteScope
 from tests.contract.test_site_store import Site
 from tests.support.engines import on_every_engine
 from tests.support.stores import completion, request
@@ -226,7 +226,7 @@ class AnyOrderContract(ScopeBase):
     @settings(
         max_examples=30,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(
         st.lists(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from papercutd.domain.chain import CHAIN_START
 from papercutd.domain.decision import APPLICATION, Reason, Verdict
 from papercutd.errors import Rejected
-from papercutd.storage import replica
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.site_scopes import EVERYBODY, SiteScope, within
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.replication.site_scopes import EVERYBODY, SiteScope, within
+from papercutd.storage.site import replica
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.transaction_operations import TransactionOperations
-from papercutd.storage import transactions
+from papercutd.storage.money import transactions
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Centre, Turner, completion, request
 

@@ -13,7 +13,7 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.policy import Rule
 from papercutd.domain.pricing import PagePrice
 from papercutd.errors import BadRows, NotFound
-from papercutd.storage.records import COMPLETED, Record, encode_record
+from papercutd.storage.replication.records import COMPLETED, Record, encode_record
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import PRICES, Branch, Centre, Turner, completion, job_id, request
 
@@ -99,7 +99,7 @@ class RecordContract(_Between):
 
     def patch_capabilities(self, known: frozenset[str]) -> None:
         from papercutd.domain import capabilities
-        from papercutd.storage import intake
+        from papercutd.storage.replication import intake
 
         self.patch(  # type: ignore[attr-defined]
             intake, "lacking", lambda needs: capabilities.lacking(needs, known)

@@ -7,7 +7,7 @@ from papercutd.domain.policy import Rule
 from papercutd.domain.voucher import UnknownSerial, make_serial
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.voucher_operations import VoucherOperations
-from papercutd.storage.records import (
+from papercutd.storage.replication.records import (
     VOUCHER,
     Record,
     VoucherShown,

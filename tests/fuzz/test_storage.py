@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.domain.chain import CHAIN_START, Position
 from papercutd.domain.lost_edit import Edit, Lost
 from papercutd.errors import PapercutError
-from papercutd.storage.records import Record, encode_record
-from papercutd.storage.replicated import TABLES
+from papercutd.storage.replication.records import Record, encode_record
+from papercutd.storage.replication.replicated import TABLES
 from tests.fuzz.mutator import damage_json
 from tests.fuzz.strategies import ANY_JSON, SEEDS
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request

@@ -12,7 +12,7 @@ from pathlib import Path
 from papercutd.demo.processes import NotReady, Role, command
 from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.roles.common import DataDirectory
-from papercutd.storage.backup import part_of
+from papercutd.storage.sqlite.backup import part_of
 from tests.support.installation import make_installation
 from tests.support.outage import OutageCase
 

@@ -9,12 +9,12 @@ from twisted.internet import reactor
 from papercutd.environment import real_environment
 from papercutd.roles.stores import open_application
 from papercutd.storage.application_store import ApplicationStore, create_installation
-from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.postgres import history
 from papercutd.storage.postgres.connection import ConnectionLost
 from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.history import WentBack
 from papercutd.storage.postgres.writer import PostgresWriter
+from papercutd.storage.replication.change_log import ChangeLog
 from tests.integration.test_postgres_writer import Case, sleep
 
 

@@ -42,9 +42,9 @@ from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider
 from papercutd.provider.submission import SubmissionFactory
 from papercutd.services.link import LinkSettings
-from papercutd.storage.asker_journal import create_journal, verify_journal
-from papercutd.storage.migrate import open_database
-from papercutd.storage.writer import ThreadWriter
+from papercutd.storage.replication.asker_journal import create_journal, verify_journal
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import ThreadWriter
 from protocols.provider import messages
 from tests.unit.papercutd.provider.adapters.test_ipp import line
 from tests.unit.papercutd.provider.documents import (

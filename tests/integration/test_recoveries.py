@@ -13,7 +13,7 @@ from papercutd.demo.network import free_port
 from papercutd.demo.processes import Role, command
 from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.roles.crash_points import VARIABLE
-from papercutd.storage.site_journal import append_body
+from papercutd.storage.site.site_journal import append_body
 from tests.support.outage import OutageCase
 from tests.support.waiting import wait_for
 

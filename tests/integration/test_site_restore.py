@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 
 from papercutd.demo.installation import Branch
-from papercutd.storage.anchor import ANCHOR
+from papercutd.storage.proof.anchor import ANCHOR
 from tests.support.outage import OutageCase
 
 

@@ -26,7 +26,7 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Installation
 from papercutd.demo.processes import Role, command, start_together
 from papercutd.demo.scenario import is_ready, is_settled
-from papercutd.storage.site_journal import append_body
+from papercutd.storage.site.site_journal import append_body
 from tests.support.frozen import NOW, unpacked
 from tests.support.raw_link import RawLink
 from tests.support.waiting import wait_for

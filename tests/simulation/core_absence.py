@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.schedule import Rule
 from papercutd.services.quotas import run_due
-from papercutd.storage.people import heir_of_user
-from papercutd.storage.quota_lists import verify_quotas
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.money.quota_lists import verify_quotas
+from papercutd.storage.money.schedules import Schedule
+from papercutd.storage.people.people import heir_of_user
 from tests.simulation.core_nodes import APPLICATION, SITES, USERS, CoreInstallation
 from tests.simulation.core_purses import EVERY
 from tests.simulation.stage import End, Fault, Stage

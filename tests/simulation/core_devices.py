@@ -17,7 +17,7 @@ from papercutd.device.journal import DeviceJournal
 from papercutd.device.machine import Machine, MachineSettings
 from papercutd.device.runs import Order
 from papercutd.errors import PapercutError
-from papercutd.storage.asker_journal import create_journal
+from papercutd.storage.replication.asker_journal import create_journal
 from protocols.provider.messages import ServerAddress
 from tests.simulation.node import Node
 from tests.simulation.world import World

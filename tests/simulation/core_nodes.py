@@ -28,13 +28,13 @@ from papercutd.provider.provider import PrintProvider
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer, SiteSettings
-from papercutd.storage.anchor import ANCHOR, Anchor
 from papercutd.storage.application_store import ApplicationStore, create_installation
-from papercutd.storage.asker_journal import create_journal
-from papercutd.storage.change_log import Change, ChangeLog
-from papercutd.storage.people import CARD_KEY
-from papercutd.storage.site_store import SiteStore, create_site
-from papercutd.storage.writer import InlineReader, InlineWriter
+from papercutd.storage.people.people import CARD_KEY
+from papercutd.storage.proof.anchor import ANCHOR, Anchor
+from papercutd.storage.replication.asker_journal import create_journal
+from papercutd.storage.replication.change_log import Change, ChangeLog
+from papercutd.storage.site.site_store import SiteStore, create_site
+from papercutd.storage.sqlite.writer import InlineReader, InlineWriter
 from protocols.device.spec import DEVICE
 from protocols.endpoint import SessionServerFactory
 from protocols.handshake import VERSIONS

@@ -10,11 +10,11 @@ from collections import Counter
 from typing import Any
 
 from papercutd.domain.chain import next_chain
-from papercutd.storage.accounts import verify_accounts
-from papercutd.storage.change_log import verify_chain
-from papercutd.storage.overlay import read_overlay
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.site_journal import verify_journal
+from papercutd.storage.money.accounts import verify_accounts
+from papercutd.storage.replication.change_log import verify_chain
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.site.overlay import read_overlay
+from papercutd.storage.site.site_journal import verify_journal
 from tests.simulation.core_devices import DeviceChecks
 from tests.simulation.core_logic import POISON
 from tests.simulation.core_lost_edits import LostEditChecks

@@ -12,9 +12,9 @@ import msgspec
 from papercutd.domain.decision import APPLICATION as CENTRE
 from papercutd.domain.job import device_owner
 from papercutd.domain.lost_edit import ADJUSTED
-from papercutd.storage.overlay import merged_accounts, read_overlay
-from papercutd.storage.records import COMPLETED
-from papercutd.storage.replicated import CHARGE, TABLES
+from papercutd.storage.replication.records import COMPLETED
+from papercutd.storage.replication.replicated import CHARGE, TABLES
+from papercutd.storage.site.overlay import merged_accounts, read_overlay
 from tests.simulation.core_devices import DeviceChecks
 from tests.simulation.core_logic import POISON
 from tests.simulation.core_nodes import APPLICATION, SITES, CoreInstallation

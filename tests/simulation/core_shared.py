@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from papercutd.domain.pricing import PriceLine, markup_rate
-from papercutd.storage.shared_accounts import Access
+from papercutd.storage.money.shared_accounts import Access
 from tests.simulation.world import World
 
 #: Name to (mark-up, groups that may charge it); the sub-account inherits its parent's access.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from papercutd.storage.outages import read_closing, read_open, statement_of
+from papercutd.storage.history.outages import read_closing, read_open, statement_of
 
 
 def open_statements(application: sqlite3.Connection) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from papercutd.domain.voucher import hash_serial
-from papercutd.storage.overlay import replicated_mark
+from papercutd.storage.site.overlay import replicated_mark
 from tests.simulation.core_nodes import (
     APPLICATION,
     SITES,

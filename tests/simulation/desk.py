@@ -11,7 +11,7 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Request
 from papercutd.services import wire
 from papercutd.services.link import Link, LinkSettings
-from papercutd.storage.writer import InlineWriter, take
+from papercutd.storage.sqlite.writer import InlineWriter, take
 from protocols.codes import Code
 from protocols.common import Key
 from protocols.endpoint import Session

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from papercutd.errors import StorageFull
-from papercutd.storage.migrate import connect, migrate
-from papercutd.storage.writer import InlineWriter, Participant
+from papercutd.storage.sqlite.migrate import connect, migrate
+from papercutd.storage.sqlite.writer import InlineWriter, Participant
 from tests.simulation.node import Crash
 from tests.simulation.spool import SimSpool, SpooledDocument
 from tests.support.databases import template
@@ -284,7 +284,7 @@ class SimDisk:
 
 
 class SimReplicas:
-    """Replica files of a site in shared memory: ReplicaFiles of papercutd.storage.replica."""
+    """Replica files of a site in shared memory: ReplicaFiles of papercutd.storage.site.replica."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix

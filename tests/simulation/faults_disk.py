@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papercutd.storage.anchor import ANCHOR
+from papercutd.storage.proof.anchor import ANCHOR
 from tests.simulation.node import Crash
 from tests.simulation.stage import End, Fault, Stage
 

@@ -20,7 +20,7 @@ from typing import Any
 from papercutd.domain.schedule import Rule
 from papercutd.services import application_server, freshness, quotas, site_server
 from papercutd.services.link import LinkSettings
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.money.schedules import Schedule
 from tests.simulation import core_nodes, core_running
 from tests.simulation.core import CoreScenario
 from tests.simulation.core_nodes import APPLICATION, PROVIDERS, SITES, USERS

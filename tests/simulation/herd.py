@@ -23,7 +23,7 @@ from papercutd.domain.job import Completion, Request, SessionRef
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.link import LinkSettings
 from papercutd.services.site_server import SiteServer
-from papercutd.storage.site_scopes import SiteScope
+from papercutd.storage.replication.site_scopes import SiteScope
 from tests.simulation import core_nodes
 from tests.simulation.core_nodes import APPLICATION, PORT, CoreInstallation
 from tests.simulation.desk import CostlyWriter, Desk

@@ -29,7 +29,7 @@ from papercutd.domain.job import Completion, Request, SessionRef
 from papercutd.domain.schedule import Rule
 from papercutd.services.application_server import ApplicationServer
 from papercutd.services.link import LinkSettings
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.money.schedules import Schedule
 from tests.simulation import core_nodes
 from tests.simulation.core_nodes import APPLICATION, CoreInstallation
 from tests.simulation.world import World

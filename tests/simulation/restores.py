@@ -12,7 +12,7 @@ from typing import Protocol
 
 import attrs
 
-from papercutd.storage.timeline import restored
+from papercutd.storage.replication.timeline import restored
 from tests.simulation.disk import DiskImage
 from tests.simulation.node import Crash, Node
 from tests.simulation.stage import End, Fault, Stage

@@ -16,7 +16,7 @@ from typing import Any
 
 from papercutd.errors import StorageFull
 from papercutd.services.link import Link, LinkSettings
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.sqlite.writer import InlineWriter
 from protocols.codes import Code
 from protocols.endpoint import Session, SessionServerFactory
 from protocols.errors import Refusal, SessionLost

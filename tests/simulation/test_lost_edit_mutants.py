@@ -6,9 +6,9 @@ from typing import Any
 
 from papercutd.domain.lost_edit import Watched
 from papercutd.services import uplink
-from papercutd.storage import site_store
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.lost_edits import LostEdits
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.replication.lost_edits import LostEdits
+from papercutd.storage.site import site_store
 from tests.simulation.test_mutants import MutantCase
 
 

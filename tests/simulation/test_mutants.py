@@ -14,11 +14,12 @@ from papercutd.faces.provider import OpenList
 from papercutd.provider import servers
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.servers import ServerSession
-from papercutd.storage import askers, deciding, replica, site_store
-from papercutd.storage.accounts import Accounts
-from papercutd.storage.charging import Charging, Source
-from papercutd.storage.intake import Intake
-from papercutd.storage.overlay import Overlay, read_overlay
+from papercutd.storage.jobs import askers
+from papercutd.storage.jobs.charging import Charging, Source
+from papercutd.storage.money.accounts import Accounts
+from papercutd.storage.replication.intake import Intake
+from papercutd.storage.site import deciding, replica, site_store
+from papercutd.storage.site.overlay import Overlay, read_overlay
 from protocols.provider import messages
 from tests.simulation import core_running
 from tests.simulation.core import run_core

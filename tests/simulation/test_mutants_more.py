@@ -13,11 +13,13 @@ from papercutd.identity.tls import Revocations
 from papercutd.provider import journal as provider_journal
 from papercutd.services import uplink
 from papercutd.services.recalls import Recalls
-from papercutd.storage import allowances_here, change_log, charging
-from papercutd.storage.accounts import Accounts
-from papercutd.storage.allowances import Allowances
-from papercutd.storage.charging import Charging, Source, read_decision
-from papercutd.storage.intake import Intake
+from papercutd.storage.jobs import charging
+from papercutd.storage.jobs.charging import Charging, Source, read_decision
+from papercutd.storage.money.accounts import Accounts
+from papercutd.storage.money.allowances import Allowances
+from papercutd.storage.replication import change_log
+from papercutd.storage.replication.intake import Intake
+from papercutd.storage.site import allowances_here
 from tests.simulation import core_certificates
 from tests.simulation.test_mutants import MutantCase
 

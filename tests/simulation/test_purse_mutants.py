@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from papercutd.domain.purses import Parts
-from papercutd.storage import accounts
-from papercutd.storage.accounts import Accounts
+from papercutd.storage.money import accounts
+from papercutd.storage.money.accounts import Accounts
 from tests.simulation.test_mutants import MutantCase
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from papercutd.storage import deciding
-from papercutd.storage.shared_access import Choice
+from papercutd.storage.money.shared_access import Choice
+from papercutd.storage.site import deciding
 from tests.simulation.test_mutants import MutantCase
 
 

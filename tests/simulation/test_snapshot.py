@@ -8,9 +8,9 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.storage import snapshot
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.site_store import SiteStore
+from papercutd.storage.replication import snapshot
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.site.site_store import SiteStore
 from tests.simulation import core_nodes
 from tests.simulation.core_nodes import APPLICATION, CoreInstallation
 from tests.simulation.world import World

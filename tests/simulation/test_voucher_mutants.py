@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from papercutd.storage import voucher_claims
-from papercutd.storage.voucher_claims import CREDITED, VoucherClaims
+from papercutd.storage.money import voucher_claims
+from papercutd.storage.money.voucher_claims import CREDITED, VoucherClaims
 from tests.simulation.test_mutants import MutantCase
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 from functools import cache
 
-from papercutd.storage.migrate import connect, migrate
-from papercutd.storage.replica import Memory
+from papercutd.storage.site.replica import Memory
+from papercutd.storage.sqlite.migrate import connect, migrate
 
 
 @cache

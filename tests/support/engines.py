@@ -15,7 +15,6 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.storage.application_store import ApplicationStore, create_installation
-from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.engine import RowRefused
 from papercutd.storage.postgres.batches import PostgresBatch
 from papercutd.storage.postgres.connection import PostgresConnection
@@ -23,8 +22,9 @@ from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.migrate import migrate
 from papercutd.storage.postgres.schemas import NoFiles
 from papercutd.storage.postgres.workspace import Workspace, open_workspace
-from papercutd.storage.site_store import SiteStore, create_site
-from papercutd.storage.writer import InlineReader, InlineWriter
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.site.site_store import SiteStore, create_site
+from papercutd.storage.sqlite.writer import InlineReader, InlineWriter
 from tests.support.databases import EmptyReplicas, empty_database
 from tests.support.postgres import shared_cluster
 

@@ -8,7 +8,7 @@ from papercutd.domain.decision import Decision
 from papercutd.domain.job import Request
 from papercutd.domain.schedule import NO_DUE, Due, Rule, credit_of, parse_due
 from papercutd.environment import Environment
-from papercutd.storage.schedules import Schedule
+from papercutd.storage.money.schedules import Schedule
 from tests.support.engines import ENGINES, Engine
 from tests.support.stores import WALL_S, Branch, Centre, Turner, completion, request
 

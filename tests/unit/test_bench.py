@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.storage.records import decode_record
+from papercutd.storage.replication.records import decode_record
 from protocols.provider import messages as provider
 from protocols.site import messages as site
 from tests.bench import picture

@@ -19,8 +19,12 @@ DESCRIBE = """
 import json
 import attrs
 from papercutd.faces.links import LINKS
-from papercutd.storage.records import Record
-from papercutd.storage.replicated import TABLES
+try:
+    from papercutd.storage.replication.records import Record
+    from papercutd.storage.replication.replicated import TABLES
+except ImportError:  # before storage had rooms
+    from papercutd.storage.records import Record
+    from papercutd.storage.replicated import TABLES
 from protocols.device.spec import DEVICE
 from protocols.provider.spec import PROVIDER
 from protocols.site.spec import SITE
@@ -40,7 +44,10 @@ def fields_of(cls):
     return {one.name: one.default is attrs.NOTHING for one in attrs.fields(cls)}
 
 def describe(cls):
-    name = f"{cls.__module__}.{cls.__name__}"
+    # Messages by their protocol; our own values wherever their module stands now.
+    module = cls.__module__
+    room = module.rpartition(".")[2] if module.startswith("papercutd.") else module
+    name = f"{room}.{cls.__name__}"
     if name not in found["values"]:
         found["values"][name] = {}
         found["values"][name] = fields_of(cls)

@@ -34,7 +34,7 @@ MAY_IMPORT_REACTOR = ("papercutd.roles", "papercutd.commands", "papercutd.demo")
 FORBIDDEN = {"time", "random", "uuid", "threading", "secrets"}
 MAY_TOUCH_THE_WORLD = (
     "papercutd.environment",
-    "papercutd.storage.writer",
+    "papercutd.storage.sqlite.writer",
     "papercutd.commands",
     "papercutd.demo",
 )

@@ -1,4 +1,4 @@
-"""A load into a database of PostgreSQL (storage/bulk_load.py): one transaction, rows by COPY.
+"""A load into a database of PostgreSQL (sqlite/bulk_load.py): one transaction, rows by COPY.
 
 Whatever ends it before its COMMIT, PostgreSQL itself takes everything back. The tables that take
 most are written anew from their first row: then nothing of them goes into the log of a server
@@ -15,9 +15,9 @@ from typing import Any
 
 import psycopg2
 
-from papercutd.storage.bulk_load import Told
 from papercutd.storage.postgres.connection import PostgresConnection, explained
 from papercutd.storage.postgres.copying import go_on_counting, take_away
+from papercutd.storage.sqlite.bulk_load import Told
 
 #: A table that has more already is added to.
 _REWRITTEN_BYTES = 64_000_000

@@ -16,7 +16,6 @@ from psycopg2.extras import wait_select
 
 from papercutd.errors import AlreadyRunning, SchemaTooNew
 from papercutd.storage.copying import OWN, SCHEMAS, CannotMove, Row, Table
-from papercutd.storage.migrate import check_current
 from papercutd.storage.postgres.connection import PostgresConnection, TryAgain, explained
 from papercutd.storage.postgres.database import open_blocking
 from papercutd.storage.postgres.locks import LOCKS
@@ -24,6 +23,7 @@ from papercutd.storage.postgres.migrate import migrate, migrations
 from papercutd.storage.postgres.moved_in import mark, marked, refuse_marked, unmark
 from papercutd.storage.postgres.opening import SEARCH_PATHS
 from papercutd.storage.postgres.set_aside import waiting
+from papercutd.storage.sqlite.migrate import check_current
 
 #: Rows of one journey.
 _FETCH_ROWS = 5_000

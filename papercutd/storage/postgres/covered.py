@@ -45,7 +45,7 @@ _INSERTS: dict[str, tuple[Need, ...]] = {
     "charge": (Need("charge", "charge_id"),),
     "job_log": (Need("charge", "key"), Need("job_log", "key")),
 }
-#: Statements of storage/charging.py and what it calls, that say more than the plain ones.
+#: Statements of storage/jobs/charging.py and what it calls, that say more than the plain ones.
 _KNOWN: dict[str, tuple[Need, ...]] = {
     # charging.check_job_owner: the key that the range begins with, and who asks.
     "SELECT 1 FROM decision WHERE key > ? AND key < ? AND provider <> ? LIMIT 1": (

@@ -8,11 +8,11 @@ restore, as `papercutd restore` does: everybody offers again what they kept (des
 from __future__ import annotations
 
 from papercutd.errors import AlreadyRunning
-from papercutd.storage.change_log import ChangeLog, in_history, read_head
 from papercutd.storage.engine import Connection
 from papercutd.storage.postgres.connection import ConnectionLost
-from papercutd.storage.timeline import begin_timeline
-from papercutd.storage.writer import Participant
+from papercutd.storage.replication.change_log import ChangeLog, in_history, read_head
+from papercutd.storage.replication.timeline import begin_timeline
+from papercutd.storage.sqlite.writer import Participant
 
 #: Of a physical standby that was not promoted: empty.
 _NOW = (

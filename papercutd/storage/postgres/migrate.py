@@ -1,4 +1,4 @@
-"""Numbered migrations of a schema of PostgreSQL, as storage/migrate.py has them for SQLite."""
+"""Numbered migrations of a schema of PostgreSQL, as sqlite/migrate.py has them for SQLite."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import resources
 
 from papercutd.errors import SchemaTooNew
 from papercutd.storage.engine import Connection
-from papercutd.storage.migrate import SchemaDiffers
+from papercutd.storage.sqlite.migrate import SchemaDiffers
 
 #: The advisory lock of whoever changes tables.
 _MIGRATING = 7_027_701

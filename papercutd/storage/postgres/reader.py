@@ -15,7 +15,7 @@ from papercutd.storage.postgres.database import settings
 from papercutd.storage.postgres.hub import spawn
 from papercutd.storage.postgres.link import ReactorLink
 from papercutd.storage.postgres.writer import StorageAway
-from papercutd.storage.writer import QUEUE_MAX, Operation, T
+from papercutd.storage.sqlite.writer import QUEUE_MAX, Operation, T
 
 CONNECTIONS = 4
 #: Some read whole tables: only a server that is gone takes longer.

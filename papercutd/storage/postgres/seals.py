@@ -1,4 +1,4 @@
-"""What storage/seals.py needs of PostgreSQL alone: which rows were written, and defaults.
+"""What storage/proof/seals.py needs of PostgreSQL alone: which rows were written, and defaults.
 
 Triggers of the schema note the keys in a table of the writer's session, as texts.
 """

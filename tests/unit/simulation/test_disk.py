@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.document import Document, PageGroup
 from papercutd.errors import StorageFull
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.sqlite.writer import InlineWriter
 from tests.simulation.disk import Commit
 from tests.simulation.spool import SimAnalyser, SpooledDocument
 from tests.simulation.world import World

@@ -26,18 +26,18 @@ from papercutd.errors import (
 )
 from papercutd.roles.common import DataDirectory
 from papercutd.roles.stores import database_of, open_application_database
-from papercutd.storage import copying_sqlite
 from papercutd.storage.application_store import ApplicationStore
-from papercutd.storage.change_log import ChangeLog
 from papercutd.storage.copying import CannotMove
 from papercutd.storage.engine import DatabaseFailed
-from papercutd.storage.migrate import Damaged, SchemaOlder
 from papercutd.storage.postgres import copying as copying_postgres
 from papercutd.storage.postgres.connection import ConnectionLost
 from papercutd.storage.postgres.copying import PostgresTarget
 from papercutd.storage.postgres.database import NoDatabase, open_blocking
 from papercutd.storage.postgres.moved_in import NotInForce, marked
-from papercutd.storage.writer import InlineReader, InlineWriter
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.sqlite import copying_sqlite
+from papercutd.storage.sqlite.migrate import Damaged, SchemaOlder
+from papercutd.storage.sqlite.writer import InlineReader, InlineWriter
 from tests.support.moves import Application, Role, Site, dump, empty_database
 from tests.support.postgres import shared_cluster
 from tests.support.stores import WALL_S, Turner

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.demo.measure import Stores, measure_copies
 from papercutd.device.machine import SCHEMA
 from papercutd.domain.pricing import PagePrice, PriceList
-from papercutd.storage.directory import encode_prices
-from papercutd.storage.migrate import open_database
+from papercutd.storage.administration.directory import encode_prices
+from papercutd.storage.sqlite.migrate import open_database
 
 GREY_E4 = 500
 

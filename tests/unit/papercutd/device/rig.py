@@ -17,8 +17,8 @@ from papercutd.device.machine import Machine, MachineSettings, Trouble
 from papercutd.device.runs import Order, Work
 from papercutd.environment import Environment
 from papercutd.services.link import LinkSettings
-from papercutd.storage.asker_journal import create_journal
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.replication.asker_journal import create_journal
+from papercutd.storage.sqlite.writer import InlineWriter
 from protocols.codes import Code
 from protocols.device import messages
 from protocols.device.spec import DEVICE

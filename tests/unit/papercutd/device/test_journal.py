@@ -14,10 +14,10 @@ from papercutd.device import journal as module
 from papercutd.device.journal import DeviceJournal, Run
 from papercutd.domain.chain import CHAIN_START, Mark
 from papercutd.errors import StorageFull
-from papercutd.storage.asker_journal import create_journal, verify_journal
-from papercutd.storage.migrate import open_database
-from papercutd.storage.retention import RETENTION_S
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.history.retention import RETENTION_S
+from papercutd.storage.replication.asker_journal import create_journal, verify_journal
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import InlineWriter
 from tests.support.stores import Turner, job_id
 from tests.unit.papercutd.provider.rig import JOURNAL, Crash
 

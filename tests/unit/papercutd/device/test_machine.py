@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.device.machine import REMEMBERED_MAX, Jam, Machine, MachineSettings, Trouble
 from papercutd.errors import StorageFull
-from papercutd.storage.migrate import open_database
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import InlineWriter
 from tests.support.stores import Turner
 
 

@@ -12,7 +12,7 @@ from papercutd.domain.lost_edit import (
     printable,
     watched_of,
 )
-from papercutd.storage.replicated import TABLES
+from papercutd.storage.replication.replicated import TABLES
 
 
 class WatchedTests(SynchronousTestCase):

@@ -14,14 +14,14 @@ from papercutd.domain.job import Completion, Request, SessionRef
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import InvalidValue, Rejected
 from papercutd.faces.links import LINKS, VERBS
-from papercutd.storage.records import Record, encode_record
+from papercutd.storage.replication.records import Record, encode_record
 from protocols.device import messages as device
 from protocols.device.spec import DEVICE
 from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
 PROVIDER_VERBS = {"AUTHORIZE", "COMPLETE", "CANCEL", "OPEN", "PING", "RELAY"} | {"HELD", "RELEASED"}
 DEVICE_VERBS = {"LOGIN", "LINK", "LOGOUT", "ACCOUNTS", "JOBS", "RELEASE", "DISCARD"}
-DEVICE_VERBS |= {"RUN", "PAGES", "FINISH", "OPEN", "PING"}
+DEVICE_VERBS |= {"REDEEM", "RUN", "PAGES", "FINISH", "OPEN", "PING"}
 SITE_VERBS = {"AUTHORIZE", "OPEN", "JOURNAL", "SUBSCRIBE", "SNAPSHOT", "CHUNK", "RELAY", "PING"} | {
     *("DIGESTS", "RESEND", "RETURN", "PARKED", "SHARED")
 }

@@ -18,8 +18,8 @@ from papercutd.provider.adapters import Outcome, PrinterUnreachable
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.provider import PrintProvider, Spooler, Submission
 from papercutd.services.link import LinkSettings
-from papercutd.storage.asker_journal import create_journal
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.replication.asker_journal import create_journal
+from papercutd.storage.sqlite.writer import InlineWriter
 from protocols.codes import Code
 from protocols.common import Decision, Position, PriceLine
 from protocols.endpoint import Session

@@ -15,10 +15,14 @@ from papercutd.domain.document import Document, PageGroup
 from papercutd.domain.job import Completion
 from papercutd.domain.pricing import PriceLine
 from papercutd.provider.journal import Job, ProviderJournal
-from papercutd.storage.asker_journal import create_journal, read_identity, verify_journal
-from papercutd.storage.migrate import open_database
-from papercutd.storage.retention import RETENTION_S
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.history.retention import RETENTION_S
+from papercutd.storage.replication.asker_journal import (
+    create_journal,
+    read_identity,
+    verify_journal,
+)
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import InlineWriter
 from tests.support.stores import Turner, job_id
 from tests.unit.papercutd.provider.rig import JOURNAL, OTHER_STREAM, STREAM, Crash
 

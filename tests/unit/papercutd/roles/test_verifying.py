@@ -17,10 +17,10 @@ from papercutd.errors import Rejected
 from papercutd.faces.control import ControlFactory
 from papercutd.roles.verifying import BooksVerifier, VerifyFailed
 from papercutd.services.operation import interruptible, uninterrupted
-from papercutd.storage import replica
 from papercutd.storage.application_store import create_installation
-from papercutd.storage.migrate import open_database
-from papercutd.storage.site_store import create_site
+from papercutd.storage.site import replica
+from papercutd.storage.site.site_store import create_site
+from papercutd.storage.sqlite.migrate import open_database
 from tests.support.stores import Turner
 
 

@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from papercutd.domain.chain import CHAIN_START, MARK_START, next_chain
 from papercutd.services import snapshots, uplink
 from papercutd.services.comeback import LONGEST_S
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.site_scopes import SiteScope
-from papercutd.storage.snapshot import SnapshotImage
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.replication.site_scopes import SiteScope
+from papercutd.storage.replication.snapshot import SnapshotImage
 from protocols.codes import Code
 from protocols.errors import Refusal
 from protocols.site import messages

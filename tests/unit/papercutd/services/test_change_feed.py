@@ -14,7 +14,7 @@ from papercutd.domain.chain import Position
 from papercutd.environment import Environment
 from papercutd.services.change_feed import ROUND_S_PER_SITE, ChangeFeed
 from papercutd.services.tasks import Tasks
-from papercutd.storage.change_log import Change
+from papercutd.storage.replication.change_log import Change
 from protocols.limits import CHUNK_LENGTH_MAX
 
 

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.domain.chain import Position
 from papercutd.errors import Rejected, StorageFull
 from papercutd.services import snapshots
-from papercutd.storage.site_scopes import SiteScope
-from papercutd.storage.snapshot import SnapshotImage
+from papercutd.storage.replication.site_scopes import SiteScope
+from papercutd.storage.replication.snapshot import SnapshotImage
 from tests.support.stores import Turner
 
 Grew = Callable[[SnapshotImage], None]

@@ -10,7 +10,7 @@ from papercutd.domain.lost_edit import Edit, Lost
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services import lost_edit_operations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
-from papercutd.storage.lost_edits import LostEdits
+from papercutd.storage.replication.lost_edits import LostEdits
 from tests.support.stores import WALL_S, Centre, Turner
 
 

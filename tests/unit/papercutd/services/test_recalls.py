@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.environment import Environment
 from papercutd.services.recalls import RECALL_S, Recalls
 from papercutd.services.sessions import Sessions
-from papercutd.storage.allowances import Shortage
+from papercutd.storage.money.allowances import Shortage
 from protocols.site.messages import RECALL_USERS_MAX
 
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from papercutd.domain.job import SessionRef
 from papercutd.faces.site_link import SiteLinkFace
 from papercutd.services.repair import Repaired
-from papercutd.storage.replicated import TABLES
+from papercutd.storage.replication.replicated import TABLES
 from protocols.errors import SessionLost
 from protocols.site import messages as site
 from tests.support.stores import request

@@ -12,7 +12,7 @@ from papercutd.commands.report import as_csv
 from papercutd.errors import InvalidValue, StorageFull
 from papercutd.services.reports import ROLL_INTERVAL_S, Monthly, ReportOperations
 from papercutd.services.tasks import Tasks
-from papercutd.storage.monthly import month_of
+from papercutd.storage.history.monthly import month_of
 from tests.support.stores import WALL_S, Centre, Turner, completion, request
 
 

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import Mark
-from papercutd.storage.anchor import (
+from papercutd.storage.proof.anchor import (
     SLOT_LENGTH,
     Anchor,
     Anchored,
@@ -19,10 +19,10 @@ from papercutd.storage.anchor import (
     was_restored,
     write_slot,
 )
-from papercutd.storage.migrate import open_database
-from papercutd.storage.site_journal import append_body
-from papercutd.storage.site_store import create_site
-from papercutd.storage.writer import InlineWriter
+from papercutd.storage.site.site_journal import append_body
+from papercutd.storage.site.site_store import create_site
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import InlineWriter
 from tests.support.stores import job_id
 
 STREAM, OTHER = job_id(1), job_id(2)

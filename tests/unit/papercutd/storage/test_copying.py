@@ -13,7 +13,7 @@ from papercutd.storage.copying import (
     any_key_as_kept,
     any_key_as_text,
 )
-from papercutd.storage.migrate import open_database
+from papercutd.storage.sqlite.migrate import open_database
 
 
 def sum_of(*rows: tuple[object, ...]) -> TableSum:

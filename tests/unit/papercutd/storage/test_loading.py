@@ -10,14 +10,14 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.errors import BadRows
-from papercutd.storage import replica
-from papercutd.storage.applying import apply_rows
-from papercutd.storage.loading import load_rows
-from papercutd.storage.migrate import open_database
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.sealing import seal_page
-from papercutd.storage.seals import verify_replica
-from papercutd.storage.site_store import create_site
+from papercutd.storage.proof.sealing import seal_page
+from papercutd.storage.proof.seals import verify_replica
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.site import replica
+from papercutd.storage.site.applying import apply_rows
+from papercutd.storage.site.loading import load_rows
+from papercutd.storage.site.site_store import create_site
+from papercutd.storage.sqlite.migrate import open_database
 
 ACCOUNT = {
     **{"id": 7, "kind": "personal", "name": "ünï", "user": 3, "restricted": 1, "floor_e4": 0},

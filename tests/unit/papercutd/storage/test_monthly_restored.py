@@ -10,10 +10,10 @@ from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
 from papercutd.services.reports import roll_all
 from papercutd.storage.application_store import ApplicationStore, create_installation
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.migrate import open_database
-from papercutd.storage.timeline import restored
-from papercutd.storage.writer import InlineReader, InlineWriter
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.replication.timeline import restored
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import InlineReader, InlineWriter
 from tests.support.stores import PRICES, WALL_S, Turner, completion, request
 
 

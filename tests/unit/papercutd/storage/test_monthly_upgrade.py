@@ -6,9 +6,9 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.storage import migrate as migrating
-from papercutd.storage.member_history import verify_members
-from papercutd.storage.migrate import connect, migrate, migrations
+from papercutd.storage.people.member_history import verify_members
+from papercutd.storage.sqlite import migrate as migrating
+from papercutd.storage.sqlite.migrate import connect, migrate, migrations
 
 _NEW = 101
 

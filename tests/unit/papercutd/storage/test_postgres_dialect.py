@@ -6,9 +6,9 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.storage.migrate import open_database
 from papercutd.storage.postgres.dialect import translate
 from papercutd.storage.postgres.migrate import migrations
+from papercutd.storage.sqlite.migrate import open_database
 
 _TYPES = {"BIGINT": "INTEGER", "DOUBLE PRECISION": "REAL", "TEXT": "TEXT", "BYTEA": "BLOB"}
 #: What PostgreSQL's schemas have beside: who writes, and who may.

@@ -8,8 +8,8 @@ import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.storage import migrate
 from papercutd.storage.application_store import create_installation
+from papercutd.storage.sqlite import migrate
 
 
 class UpgradeTests(SynchronousTestCase):

@@ -11,11 +11,11 @@ from typing import Any
 
 from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
-from papercutd.storage.acts import Act
-from papercutd.storage.job_log import Filter
-from papercutd.storage.people import find_by_card, find_by_name
-from papercutd.storage.shared_accounts import Access
-from papercutd.storage.transactions import Place
+from papercutd.storage.administration.acts import Act
+from papercutd.storage.history.job_log import Filter
+from papercutd.storage.money.shared_accounts import Access
+from papercutd.storage.money.transactions import Place
+from papercutd.storage.people.people import find_by_card, find_by_name
 from tests.support.stores import WALL_S, completion, request
 from tests.unit.papercutd.storage.test_sample_data import Loaded
 

@@ -9,10 +9,11 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import Position
-from papercutd.storage import migrate, replica
-from papercutd.storage.applying import apply_rows
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.seals import verify_replica
+from papercutd.storage.proof.seals import verify_replica
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.site import replica
+from papercutd.storage.site.applying import apply_rows
+from papercutd.storage.sqlite import migrate
 
 
 class UpgradeTests(SynchronousTestCase):

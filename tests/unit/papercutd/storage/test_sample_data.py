@@ -14,14 +14,14 @@ from papercutd.commands.setup import FIRST_PRICES
 from papercutd.domain.chain import MARK_START
 from papercutd.domain.job import SessionRef
 from papercutd.errors import InvalidValue
+from papercutd.storage.administration.listings import read_user, read_users_after
+from papercutd.storage.administration.sample_data import Plan, SampleData, why_not
 from papercutd.storage.application_store import ApplicationStore, create_installation
-from papercutd.storage.bulk_load import SqliteLoad
-from papercutd.storage.change_log import ChangeLog
-from papercutd.storage.listings import read_user, read_users_after
-from papercutd.storage.migrate import open_database
-from papercutd.storage.people import find_by_card, find_by_name
-from papercutd.storage.sample_data import Plan, SampleData, why_not
-from papercutd.storage.writer import InlineReader, InlineWriter
+from papercutd.storage.people.people import find_by_card, find_by_name
+from papercutd.storage.replication.change_log import ChangeLog
+from papercutd.storage.sqlite.bulk_load import SqliteLoad
+from papercutd.storage.sqlite.migrate import open_database
+from papercutd.storage.sqlite.writer import InlineReader, InlineWriter
 from tests.support.stores import WALL_S, Branch, Turner, completion, request
 
 

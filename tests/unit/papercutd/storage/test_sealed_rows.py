@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.storage import sealed_rows
-from papercutd.storage.replicated import digest_of
-from papercutd.storage.seals import LEDGER, legible, verify_ledger
-from papercutd.storage.verifying import verify_books
+from papercutd.storage.proof import sealed_rows
+from papercutd.storage.proof.seals import LEDGER, legible, verify_ledger
+from papercutd.storage.proof.verifying import verify_books
+from papercutd.storage.replication.replicated import digest_of
 from tests.support.stores import Centre, Turner, completion, request
 
 

@@ -8,8 +8,8 @@ from unittest import mock
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.storage import sealing
-from papercutd.storage.seals import verify_replica
+from papercutd.storage.proof import sealing
+from papercutd.storage.proof.seals import verify_replica
 from tests.support.stores import Branch, Centre, Turner
 
 USERS = 30
@@ -107,7 +107,9 @@ class SealingTests(SynchronousTestCase):
         self.result(self.store.begin_snapshot())
         for index, chunk in enumerate(image.chunks):
             self.result(self.store.load_chunk("t", index, msgspec.json.decode(chunk)))
-        with mock.patch("papercutd.storage.replica.name_incoming", side_effect=ZeroDivisionError):
+        with mock.patch(
+            "papercutd.storage.site.replica.name_incoming", side_effect=ZeroDivisionError
+        ):
             with self.assertRaises(ZeroDivisionError):
                 self.turner.run(self.store.finish_snapshot(image.position))
         self.assertEqual(self.result(self.store.begin_snapshot()), ("t", len(image.chunks)))

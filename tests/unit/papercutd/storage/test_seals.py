@@ -11,13 +11,14 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.signed import Signature
-from papercutd.storage import asker_journal, site_journal
-from papercutd.storage.acts import Act
+from papercutd.storage.administration.acts import Act
 from papercutd.storage.application_store import create_installation
-from papercutd.storage.change_log import verify_chain
-from papercutd.storage.migrate import open_database
-from papercutd.storage.replicated import TABLES
-from papercutd.storage.seals import LEDGER, legible, verify_ledger, verify_replica
+from papercutd.storage.proof.seals import LEDGER, legible, verify_ledger, verify_replica
+from papercutd.storage.replication import asker_journal
+from papercutd.storage.replication.change_log import verify_chain
+from papercutd.storage.replication.replicated import TABLES
+from papercutd.storage.site import site_journal
+from papercutd.storage.sqlite.migrate import open_database
 from tests.support.stores import WALL_S, Branch, Centre, Turner, completion, request
 
 Check = Callable[[sqlite3.Connection], list[str]]

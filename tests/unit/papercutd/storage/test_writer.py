@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from papercutd.storage import writer as writing
-from papercutd.storage.migrate import connect
-from papercutd.storage.writer import BARE, InlineWriter, ThreadWriter
+from papercutd.storage.sqlite import writer as writing
+from papercutd.storage.sqlite.migrate import connect
+from papercutd.storage.sqlite.writer import BARE, InlineWriter, ThreadWriter
 
 
 class FatalTests(SynchronousTestCase):

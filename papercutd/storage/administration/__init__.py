@@ -1,0 +1,1 @@
+"""What administrators keep besides people and money: printers, prices, sites, rules, the audit."""

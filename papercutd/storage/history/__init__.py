@@ -1,0 +1,1 @@
+"""What was: the job log, monthly sums, outages and their statements, and when it is forgotten."""

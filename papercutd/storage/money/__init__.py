@@ -1,0 +1,1 @@
+"""Accounts, and all that moves money between them after or beside jobs."""

@@ -1,0 +1,1 @@
+"""Users and groups: made, changed, merged, brought in from files, let in."""

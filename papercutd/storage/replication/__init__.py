@@ -1,0 +1,1 @@
+"""Between application server and sites: changes down, journals up, and what a restore lost."""
