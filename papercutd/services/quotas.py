@@ -13,7 +13,7 @@ from papercutd.services.operation import Progress
 from papercutd.services.pieces import Pieces
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import IApplicationStore
-from papercutd.storage.schedules import PIECE_ACCOUNTS, PIECE_ACCOUNTS_MIN
+from papercutd.storage.money.schedules import PIECE_ACCOUNTS, PIECE_ACCOUNTS_MIN
 
 _log = Logger()
 #: How often it is looked whether a run is due.
