@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from papercutd.commands.account_files import add_account_file_commands
+from papercutd.commands.words import yes_no
 from papercutd.domain.invoicing import OPTIONS as INVOICE_OPTIONS
 
 Run = Callable[[argparse.Namespace, Any], Any]
@@ -36,7 +37,7 @@ def add_account_commands(
 
     one = add("set", "change what is set of an account", operation("account.set"), account)
     one.add_argument("name")
-    one.add_argument("--restricted", type=lambda text: text == "yes", metavar="yes|no")
+    one.add_argument("--restricted", type=yes_no, metavar="yes|no")
     _add_settings(one)
 
     one = add("adjust", "give money to it, or take it", operation("account.adjust"), account)

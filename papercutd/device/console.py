@@ -37,6 +37,7 @@ NOTICES_MAX = 100
 HELP = """\
 login card NUMBER [pin]     log in by a card; with `pin` its PIN is asked for
 link card NUMBER            the card is yours from now on (logged in by password)
+redeem SERIAL               credit yourself with a voucher
 login NAME                  log in by name; the password is asked for
 logout                      leave
 list                        your held jobs
@@ -114,6 +115,7 @@ class Console:
         return {
             "login": self._login,
             "link": self._link,
+            "redeem": self._redeem,
             "logout": self._logout,
             "list": self._list,
             "release": self._release,
@@ -178,6 +180,15 @@ class Console:
         if words[:1] != ["card"] or len(words) != 2:
             raise BadInput("usage")
         return {"card": await self.device.link_card(words[1])}
+
+    async def _redeem(self, words: list[str]) -> Result:
+        if not words:
+            raise BadInput("usage")
+        answer = await self.device.redeem(" ".join(words))
+        if answer.state == "refused":
+            return _not_done(f"voucher-{answer.reason}")
+        told = {"redeemed": answer.state, "amount_e4": answer.amount_e4, "purse": answer.purse}
+        return {**self._purse(), **told}
 
     async def _balance(self, words: list[str]) -> Result:
         return self._purse()

@@ -14,10 +14,10 @@ from papercutd.domain.chain import Position
 from papercutd.domain.person_messages import PersonMessage
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
+from papercutd.faces.held_lists import fields_of, jobs_after
 from papercutd.faces.provider import answered
 from papercutd.services.attempts import LockedOut
 from papercutd.services.clients import Clients, ClientSession
-from papercutd.services.held_jobs import Listed
 from papercutd.services.tasks import Tasks
 from papercutd.storage.values import Purse
 from protocols.client import messages
@@ -289,12 +289,9 @@ class ClientFace:
         )
 
     async def _jobs(self, client: ClientSession, message: messages.Jobs) -> Any:
-        jobs = self._service.clients.jobs(client)
-        after = [number for number, one in enumerate(jobs, 1) if one.job.job == message.after]
-        page = jobs[after[0] if after else 0 :]
-        return messages.JobList(
-            jobs=[_listed(one) for one in page[:PAGE_MAX]], last=len(page) <= PAGE_MAX
-        )
+        page = jobs_after(self._service.clients.jobs(client), message.after)
+        shown = [messages.OwnJob(**fields_of(one)) for one in page[:PAGE_MAX]]
+        return messages.JobList(jobs=shown, last=len(page) <= PAGE_MAX)
 
     async def _answer(self, client: ClientSession, message: messages.Answer) -> Any:
         choice = Choice(
@@ -354,20 +351,4 @@ def _message(message: PersonMessage) -> messages.Message:
         pages=message.pages,
         amount_e4=message.amount_e4,
         at=message.at,
-    )
-
-
-def _listed(listed: Listed) -> messages.OwnJob:
-    job = listed.job
-    return messages.OwnJob(
-        job=job.job,
-        title=job.title,
-        pages=job.pages,
-        copies=job.copies,
-        colour=job.colour,
-        duplex=job.duplex,
-        amount_e4=job.amount_e4,
-        reason=job.reason,
-        print_server=listed.provider,
-        held_at=job.held_at,
     )

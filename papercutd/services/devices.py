@@ -148,6 +148,10 @@ class Devices:
         if found is not None:
             self._touch(found)
 
+    async def purse(self, visit: Visit) -> Purse:
+        """What this person has, as of now."""
+        return await self._store.purse(visit.person.account)
+
     async def accounts(
         self, visit: Visit, find: str, pin: str, after: str, count_max: int
     ) -> list[tuple[Chargeable, Purse]]:

@@ -37,6 +37,7 @@ from papercutd.storage.administration.policies import read_choice_timeout_s
 from papercutd.storage.administration.rule_store import RuleStore
 from papercutd.storage.engine import Connection
 from papercutd.storage.history import outages
+from papercutd.storage.history.invoicing import InvoiceStore
 from papercutd.storage.history.job_log import JobLogStore
 from papercutd.storage.history.monthly_report import MonthlyStore
 from papercutd.storage.hot import Hot, wanted_by
@@ -45,7 +46,6 @@ from papercutd.storage.jobs import askers, runs
 from papercutd.storage.jobs.charging import Charging, Source
 from papercutd.storage.money.accounts import Accounts
 from papercutd.storage.money.allowances import Allowances, Shortage
-from papercutd.storage.money.invoicing import InvoiceStore
 from papercutd.storage.money.money_store import MoneyStore
 from papercutd.storage.money.purse_store import PurseStore
 from papercutd.storage.money.purses_shown import shown_at_centre

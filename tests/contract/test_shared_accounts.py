@@ -233,7 +233,7 @@ class SharedRulesContract(Base):
         with self.assertRaisesRegex(InvalidValue, "more than 8"):
             self.result(self.shared.move("Law", "Physics"))
         self.assertEqual(self.result(self.shared.close("Physics\\Laser")), 2)
-        with self.assertRaisesRegex(InvalidValue, "'Physics..Laser' is closed"):
+        with self.assertRaisesRegex(InvalidValue, "'Physics.Laser' is closed"):
             self.add("Physics\\Laser\\x")
         with self.assertRaisesRegex(InvalidValue, "is closed"):
             self.result(self.shared.reopen("Physics\\Laser\\Diode"))

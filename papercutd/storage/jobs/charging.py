@@ -569,9 +569,12 @@ class Charging:
                 # The person is known, so the account was one they chose: nobody else's.
                 return attrs.evolve(decision, account=None)
             user = account = None
-        if user is not None or account is not None:
+        if user is not None:
             return decision
         person = self._directory.find_person(connection, completion.user_name)
+        if account is not None:
+            # A site let a shared account pay for somebody whom it did not know.
+            return decision if person is None else attrs.evolve(decision, user=person.id)
         if person is None:
             return attrs.evolve(decision, user=None, account=None)
         return attrs.evolve(decision, user=person.id, account=person.account)

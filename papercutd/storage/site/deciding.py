@@ -27,6 +27,7 @@ from papercutd.domain.job import (
     SessionRef,
     is_run,
 )
+from papercutd.domain.new_user import Start
 from papercutd.domain.policy import Effective, UnknownUsers
 from papercutd.domain.pricing import (
     PagePrice,
@@ -65,7 +66,7 @@ from papercutd.storage.site import allowances_here, claims_here, replica
 from papercutd.storage.site.overlay import read_overlay
 from papercutd.storage.site.promises import read_promised, with_promised
 from papercutd.storage.site.site_journal import append_body, current_stream, read_mark
-from papercutd.storage.site.users_met_here import decide_met, keep_met
+from papercutd.storage.site.users_met_here import decide_met, keep_met, start_here
 from papercutd.storage.site.vouchers_here import with_vouchers
 from papercutd.storage.values import Purse
 
@@ -137,12 +138,16 @@ class Deciding:
             (user,),
         ).fetchone()
         policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
+        start: Start | None = None
         if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
-            if policy.creates_unknown and not waits:
-                return decide_met(connection, decision, request, policy, self._wall_s())
-            return _decide_unknown(decision, policy, waits)
+            if not policy.creates_unknown or waits:
+                return _decide_unknown(decision, policy, waits)
+            start = start_here(connection, request, self._wall_s())
+            if start is None:
+                return decision
+            person = (None, None, 0, None, *start.mode)
         settled = _settle(request, policy, person[4], person[5])
         is_own_choice = request.account is not None
         chosen = choose(
@@ -162,6 +167,10 @@ class Deciding:
         if settled.verdict is not None and policy.policy is not Policy.CLOSED:
             ask = False if settled.asks else None
             return attrs.evolve(decision, verdict=settled.verdict, reason=settled.reason, ask=ask)
+        if account is None:
+            # Of somebody met here, who pays with their own.
+            assert start is not None
+            return decide_met(connection, decision, request, policy, start)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
@@ -386,9 +395,9 @@ def prices_in_force(connection: Connection, dated_s: float) -> tuple[PriceList, 
     return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
-def _payer(connection: Connection, personal: int, chosen: int | None) -> int:
-    """Whose account it is."""
-    if chosen is not None:
+def _payer(connection: Connection, personal: int | None, chosen: int | None) -> int | None:
+    """Whose account it is; None: of somebody who has none here yet."""
+    if chosen is not None or personal is None:
         return chosen
     found = connection.execute(
         "SELECT merged_into FROM replica.account WHERE id = ?", (personal,)

@@ -23,8 +23,8 @@ _AT_ONCE = 500
 _CHARGED = (
     "SELECT COALESCE(named, account) AS of,"
     " CASE WHEN named IS NULL THEN 0 ELSE 1 END AS only_named, invoice, COUNT(*), SUM(pages),"
-    " SUM(amount_e4) FROM charge WHERE invoice IS NOT NULL AND received_at >= ? AND received_at < ?"
-    " GROUP BY 1, 2, 3"
+    " SUM(amount_e4) FROM charge"
+    " WHERE invoice IS NOT NULL AND received_at >= ? AND received_at < ? GROUP BY 1, 2, 3"
 )
 #: What was given back meanwhile, whenever it was charged: what was invoiced stays as it was.
 _GIVEN_BACK = (
