@@ -45,7 +45,6 @@ from papercutd.storage.jobs import askers, runs
 from papercutd.storage.jobs.charging import Charging, Source
 from papercutd.storage.money.accounts import Accounts
 from papercutd.storage.money.allowances import Allowances, Shortage
-from papercutd.storage.money.invoicing import InvoiceStore
 from papercutd.storage.money.money_store import MoneyStore
 from papercutd.storage.money.purse_store import PurseStore
 from papercutd.storage.money.purses_shown import shown_at_centre

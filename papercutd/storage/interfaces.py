@@ -317,7 +317,7 @@ class IApplicationStore(IJobStore):
     new_users = Attribute("Rules for new and unknown users: storage/people/new_user_store.py.")
     money = Attribute("Adjustments of many, transfers, refunds: storage/money/money_store.py.")
     purses = Attribute("Purses of the installation: storage/money/purse_store.py.")
-    invoicing = Attribute("What is to be invoiced: storage/money/invoicing.py.")
+    invoicing = Attribute("What is to be invoiced: storage/history/invoicing.py.")
     job_log = Attribute("Jobs as they were booked: storage/history/job_log.py.")
     transactions = Attribute("Money that came and went: storage/money/transactions.py.")
     audit = Attribute("What administrators did: storage/administration/audit.py.")

@@ -18,7 +18,7 @@ from papercutd.storage.administration.directory import Directory
 from papercutd.storage.administration.listings import Row, rows
 from papercutd.storage.administration.rule_store import Transactions
 from papercutd.storage.engine import Connection
-from papercutd.storage.money.invoicing import as_yes, names_of
+from papercutd.storage.history.invoicing import as_yes, names_of
 from papercutd.storage.money.shared_accounts import find_account
 from papercutd.storage.people.people import merged_users
 from papercutd.storage.proof.seals import one_moment

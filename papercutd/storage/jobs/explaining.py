@@ -12,8 +12,8 @@ from papercutd.errors import DomainError, InvalidValue, NotFound
 from papercutd.storage.administration.directory import decode_prices
 from papercutd.storage.administration.listings import Row, rows
 from papercutd.storage.engine import Connection
+from papercutd.storage.history.invoicing import as_yes
 from papercutd.storage.jobs.job_comments import read_comment
-from papercutd.storage.money.invoicing import as_yes
 
 #: Charges of one job, and transfers of one charge, that are shown.
 SHOWN_MAX = 100

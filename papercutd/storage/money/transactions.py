@@ -19,8 +19,8 @@ from papercutd.storage.administration.directory import Directory
 from papercutd.storage.administration.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.administration.rule_store import Transactions
 from papercutd.storage.engine import Connection
+from papercutd.storage.history.invoicing import add_naming
 from papercutd.storage.money.accounts import UNCOLLECTED
-from papercutd.storage.money.invoicing import add_naming
 from papercutd.storage.money.purses import find_kind, read_purses
 from papercutd.storage.money.shared_accounts import find_account
 from papercutd.storage.proof.seals import one_moment
