@@ -16,7 +16,9 @@ def read_versions(connection: Connection, before: int, now: float) -> list[Row]:
         " ORDER BY version DESC LIMIT ?2",
         (before, PAGE_ROWS),
     )
-    return [_row(*one, standing[one[0]]) for one in found.fetchall()]
+    return [
+        _row(version, since, body, standing[version]) for version, since, body in found.fetchall()
+    ]
 
 
 def read_waiting(connection: Connection, since: float, now: float) -> list[tuple[int, float]]:
