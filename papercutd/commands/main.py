@@ -7,11 +7,12 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from papercutd.commands.account import add_account_commands
+from papercutd.commands.account_invoices import add_account_invoices_command
 from papercutd.commands.audit import add_audit_command
 from papercutd.commands.clients import add_client_commands
 from papercutd.commands.control_client import ControlError, call
@@ -30,6 +31,7 @@ from papercutd.commands.sample_data import add_sample_data_command
 from papercutd.commands.site_scope import add_site_scope_command
 from papercutd.commands.statement import add_statement_commands
 from papercutd.commands.transactions import add_transaction_commands
+from papercutd.commands.unasked import Unasked
 from papercutd.commands.user_files import add_user_file_commands
 from papercutd.commands.user_settings import UNTIL_HELP, add_user_settings_commands
 from papercutd.commands.voucher import add_voucher_commands
@@ -57,8 +59,8 @@ def role_of(path: str, stated: str | None) -> str:
     return "app"
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands."""
+def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """All commands; given ``words``, of the groups that are not among them their names only."""
     top = argparse.ArgumentParser(
         prog="papercutd",
         description="Set up and administer a papercutd installation.",
@@ -81,12 +83,16 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, help: str, run: Run, under: Any = commands) -> argparse.ArgumentParser:
+        if isinstance(under, Unasked):
+            return cast(argparse.ArgumentParser, under)
         made: argparse.ArgumentParser = under.add_parser(name, help=help, description=help)
         made.set_defaults(run=run)
         return made
 
     def group(name: str, help: str) -> Any:
         made = commands.add_parser(name, help=help, description=help)
+        if words is not None and name not in words:
+            return Unasked()
         return made.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
 
     init = add("init", "make the installation: certificate authority, database, prices", _init)
@@ -189,6 +195,7 @@ def parser() -> argparse.ArgumentParser:
 
     account = add_account_commands(add, group, _operation, _call)
     add_transaction_commands(add, {"user": user, "account": account}, _operation)
+    add_account_invoices_command(add, account, _operation)
 
     uncollected = group("uncollected", "what was printed and nobody pays yet")
     one = add("list", "list it, the oldest first", _operation("uncollected.list"), uncollected)
@@ -369,7 +376,8 @@ def _duration_s(text: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    options = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    options = parser(words).parse_args(words)
     try:
         role = role_of(options.config, options.role)
         config = load_config(options.config, MODELS[role])

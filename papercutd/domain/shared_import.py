@@ -31,8 +31,9 @@ _INVOICE = {
     "never_invoice": "never",
     "never": "never",
     "user_choice_on": "user-chooses",
-    "user_choice_off": "user-chooses",
     "user-chooses": "user-chooses",
+    "user_choice_off": "user-chooses-no",
+    "user-chooses-no": "user-chooses-no",
 }
 _COMMENT = {
     "no_comment": "none",
@@ -64,6 +65,11 @@ class ImportedAccount:
     notes: str = ""
     #: As it waits: the PIN's hash, in its place.
     pin_hash: str = ""
+
+
+def disabled(line: int, name: str) -> ImportedAccount:
+    """As a line would have it that disables an account and says nothing else."""
+    return ImportedAccount(line, name, enabled=False)
 
 
 class AccountReader:

@@ -84,7 +84,7 @@ class AdjustOperations(MoneyOperations):
         given = take(
             arguments,
             *("id", "reason"),
-            **{"amount": "", "group": "", "nested": False, "path": "", "check": False},
+            **{"amount": "", "group": "", "nested": False, "path": "", "check": False, "purse": ""},
         )
         check_id(given["id"]), check_reason(given["reason"])
         amount_e4 = _amount_e4(given["amount"], bool(given["path"]))
@@ -95,8 +95,10 @@ class AdjustOperations(MoneyOperations):
         self._is_busy = True
         try:
             said = _digest_of_file(given["path"]) if given["path"] else given["group"]
+            purse = given["purse"]
             asked = (given["amount"], given["nested"], said, given["reason"])
-            act = Act(given["id"], "adjust", _digest(asked), given["reason"])
+            digest = _digest((*asked, purse) if purse else asked)
+            act = Act(given["id"], "adjust", digest, given["reason"])
             return await self._adjust_many(given, act, amount_e4, progress)
         finally:
             self._is_busy = False
@@ -155,8 +157,9 @@ class AdjustOperations(MoneyOperations):
             # As it was begun, whoever is in the group by now.
             return _told(act, await self._apply(act.id, 0, progress), repeated=True)
         is_rehearsal, wrong, users, total_e4 = given["check"], _Wrong(), 0, 0
+        await self._store.purses.find(given["purse"])
         if not is_rehearsal:
-            await self._money.begin_act(act)
+            await self._money.begin_act(act, given["purse"])
         try:
             async for rows in self._rows(given, amount_e4, wrong):
                 users, total_e4 = users + len(rows), total_e4 + sum(row[1] for row in rows)
@@ -290,5 +293,5 @@ def _told(act: Act, done: ActState, repeated: bool = False) -> dict[str, Any]:
         "total": show_amount(done.total_e4),
         "repeated": repeated,
     }
-    # Their accounts would reach the limit of any amount.
+    # Their accounts would reach the limit of any amount, or the purse holds less than is taken.
     return {**found, "left_out": done.failed} if done.failed else found

@@ -24,6 +24,7 @@ from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.import_operations import ImportOperations
+from papercutd.services.invoice_operations import InvoiceOperations
 from papercutd.services.job_log_operations import JobLogOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
@@ -50,11 +51,9 @@ from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.shared_account_operations import SharedAccountOperations
 from papercutd.services.site_server import SiteServer
-from papercutd.services.site_voucher_operations import SiteVoucherOperations
 from papercutd.services.statements import Statements
 from papercutd.services.transaction_operations import TransactionOperations
 from papercutd.services.user_operations import UserOperations
-from papercutd.services.voucher_operations import VoucherOperations
 from papercutd.storage.administration.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.replication.other_journals import read_printed
@@ -151,6 +150,7 @@ class StoreOperations:
             **ReportOperations(self.store).all(),
             **AuditOperations(self.store).all(),
             **JobLogOperations(self.store).all(),
+            **InvoiceOperations(self.store).all(),
             **TransactionOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **SharedAccountOperations(self.store, self.imports).all(),
@@ -476,7 +476,6 @@ class ApplicationOperations(StoreOperations):
         self._verifiers = verifiers
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
-        self._vouchers = VoucherOperations(server.store, server.env)
         self._make_token = make_token
 
     def not_connected(self, providers: list[str]) -> list[str]:
@@ -518,7 +517,7 @@ class ApplicationOperations(StoreOperations):
             **super().all(),
             **held.all(),
             **self._lockouts.all(),
-            **self._vouchers.all(),
+            **server.vouchers.all(),
             **AllowanceOperations(self.store, self._call_back, self._pause).all(),
             **AdjustOperations(self.store, server.recalls.recall).all(),
             "token": self.token,
@@ -631,7 +630,6 @@ class SiteOperations:
     def __init__(self, server: SiteServer) -> None:
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
-        self._vouchers = SiteVoucherOperations(server)
         #: As of ``StoreOperations``.
         self.verify_books: VerifyBooks = server.store.verify
 
@@ -643,7 +641,7 @@ class SiteOperations:
         drill = DrillOperations(server.drill)
         reserved = ReservedOperations(server.store)
         quotes = QuoteOperations(server.store)
-        of_all = (held, self._lockouts, self._vouchers, policy, drill, reserved, quotes)
+        of_all = (held, self._lockouts, server.vouchers, policy, drill, reserved, quotes)
         return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:

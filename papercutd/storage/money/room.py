@@ -13,8 +13,7 @@ def has_room(connection: Connection, account: int, amount_e4: int) -> bool:
     credit, debit = (account, ADJUSTMENT) if amount_e4 > 0 else (ADJUSTMENT, account)
     query = "SELECT id, credits_e4, debits_e4 FROM account WHERE id IN (?, ?)"
     found = {row[0]: row[1:] for row in connection.execute(query, (credit, debit))}
-    most_e4 = max(int(found[credit][0]), int(found[debit][1]))
-    return most_e4 + abs(amount_e4) < AMOUNT_LIMIT_E4
+    return bool(max(found[credit][0], found[debit][1]) + abs(amount_e4) < AMOUNT_LIMIT_E4)
 
 
 def check_room(connection: Connection, account: int, amount_e4: int) -> None:

@@ -29,6 +29,7 @@ from papercutd.domain.account_tree import (
 )
 from papercutd.domain.capabilities import ACCOUNT_RULES
 from papercutd.domain.card import hash_pin
+from papercutd.domain.invoicing import OPTIONS as INVOICE_OPTIONS
 from papercutd.domain.markup import MARKUP_MAX_E4
 from papercutd.domain.money import check_amount_e4
 from papercutd.domain.user_fields import check_text
@@ -46,7 +47,6 @@ _NAMES_AT_ONCE = 200
 #: Users and groups that are named for one account.
 ACCESS_MAX = 1_000
 NOTES_MAX = 2_000
-INVOICE = ("always", "never", "user-chooses")
 COMMENT = ("none", "optional", "required")
 #: Disabled without an end: the last second of the year 9999.
 FOREVER_S = 253_402_300_799.0
@@ -365,7 +365,7 @@ class SharedAccounts:
         self, connection: Connection, account: int, settings: Mapping[str, Any]
     ) -> dict[str, Any]:
         columns: dict[str, Any] = {}
-        for field, among in (("invoice", INVOICE), ("comment", COMMENT)):
+        for field, among in (("invoice", INVOICE_OPTIONS), ("comment", COMMENT)):
             if field in settings:
                 if settings[field] not in among:
                     raise InvalidValue(field, f"is one of {', '.join(among)}")

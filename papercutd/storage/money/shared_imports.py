@@ -194,6 +194,23 @@ def _has_list(connection: Connection, account: int, row: ImportedAccount) -> boo
     return wanted == {(int(user), int(group)) for user, group in found}
 
 
+def read_missing(connection: Connection, lines: Sequence[ImportedAccount]) -> list[str]:
+    """Names of accounts that are neither closed nor disabled for good, and that no line names; nor
+    is one above those that are named missing."""
+    named = set()
+    for row in lines:
+        name = row.name
+        while name:
+            named.add(fold_account_name(name))
+            name = name.rpartition(SEPARATOR)[0]
+    found = connection.execute(
+        "SELECT name FROM account WHERE kind = 'shared' AND closed = 0"
+        " AND COALESCE(disabled_until, 0) < ? ORDER BY name",
+        (FOREVER_S,),
+    ).fetchall()
+    return [name for (name,) in found if fold_account_name(name) not in named]
+
+
 def put_accounts_aside(connection: Connection, id: str, rows: Sequence[ImportedAccount]) -> None:
     """Checked lines wait, their PINs hashed."""
     for row in rows:
