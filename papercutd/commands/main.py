@@ -114,16 +114,16 @@ def parser(asked: Sequence[str] | None = None) -> argparse.ArgumentParser:
     as_rules = "; without: as the new-user rules say"
     one.add_argument("--balance", help=f"opening balance, such as 20.00{as_rules}")
     one.add_argument("--overdraft", help=f"how far below zero the balance may go{as_rules}")
-    words = "never refused for want of money"
+    said = "never refused for want of money"
     one.add_argument(
-        "--unrestricted", dest="restricted", action="store_false", default=None, help=words
+        "--unrestricted", dest="restricted", action="store_false", default=None, help=said
     )
-    words = "prints only what the money allows"
-    one.add_argument("--restricted", action="store_true", default=None, help=words + as_rules)
-    words = "put into it, and begins as its new-user rule says; may be repeated"
-    one.add_argument("--group", dest="groups", action="append", help=words)
-    words = "may look at the pages of the server"
-    one.add_argument("--administrator", action="store_true", help=words)
+    said = "prints only what the money allows"
+    one.add_argument("--restricted", action="store_true", default=None, help=said + as_rules)
+    said = "put into it, and begins as its new-user rule says; may be repeated"
+    one.add_argument("--group", dest="groups", action="append", help=said)
+    said = "may look at the pages of the server"
+    one.add_argument("--administrator", action="store_true", help=said)
     one.add_argument("--until", default="never", metavar="2027-01-31", help=UNTIL_HELP)
     one.add_argument("--now", action="store_true", help=NOW_HELP)
     one = add("list", "list users by name, 500 a page", _operation("user.list"), user)
@@ -294,8 +294,8 @@ def parser(asked: Sequence[str] | None = None) -> argparse.ArgumentParser:
         help="when no server can be asked",
     )
     _add_release_arguments(one)
-    words = "how jobs of a printer are released; what is not given stays"
-    one = add("set", words, _operation("printer.set"), printer)
+    said = "how jobs of a printer are released; what is not given stays"
+    one = add("set", said, _operation("printer.set"), printer)
     one.add_argument("name")
     _add_release_arguments(one)
     one.set_defaults(release=None, group=None, held_for_s=None)

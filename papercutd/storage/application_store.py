@@ -37,6 +37,7 @@ from papercutd.storage.administration.policies import read_choice_timeout_s
 from papercutd.storage.administration.rule_store import RuleStore
 from papercutd.storage.engine import Connection
 from papercutd.storage.history import outages
+from papercutd.storage.history.invoicing import InvoiceStore
 from papercutd.storage.history.job_log import JobLogStore
 from papercutd.storage.history.monthly_report import MonthlyStore
 from papercutd.storage.hot import Hot, wanted_by
