@@ -31,7 +31,7 @@ def standings(versions: Sequence[tuple[int, float]], now: float) -> Mapping[int,
 
 def overtaken(waiting: Iterable[tuple[int, float]], version: int, since: float) -> list[str]:
     """In words, which versions that waited never come into force now that ``version`` is made."""
-    holds = "at once" if since == 0 else f"from {show_from(since)}"
+    holds = f"from {show_from(since)}" if since else show_from(since)
     return [
         f"version {other}, from {show_from(begins)}, never comes into force:"
         f" version {version} is newer and holds {holds}"
@@ -42,6 +42,6 @@ def overtaken(waiting: Iterable[tuple[int, float]], version: int, since: float) 
 def show_from(since: float) -> str:
     """From when, as ``effective_from`` of a file reads it."""
     if since == 0:
-        return "the beginning"
+        return "at once"
     at = datetime.fromtimestamp(since, UTC)
     return f"{at:%Y-%m-%d}" if not (at.hour or at.minute or at.second) else show_until(since)

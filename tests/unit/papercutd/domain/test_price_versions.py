@@ -39,7 +39,7 @@ class StandingTests(SynchronousTestCase):
         )
 
     def test_as_people_read_and_write_it(self) -> None:
-        self.assertEqual(show_from(0.0), "the beginning")
+        self.assertEqual(show_from(0.0), "at once")
         self.assertEqual(show_from(10 * DAY + 3_600), "1970-01-11 01:00 UTC")
         for text in ("2027-01-31", "2027-01-31 18:00:00"):
             draft = parse_draft({"effective_from": text, "lines": {"*": ["1", "2"]}})
