@@ -12,6 +12,11 @@ from datetime import UTC, datetime, timedelta
 import attrs
 
 
+def quoted(name: str) -> str:
+    """As it is written: with one backslash where it has one (Physics\\Laser)."""
+    return f"'{name}'" if name.isprintable() else repr(name)
+
+
 class PapercutError(Exception):
     """Anything papercutd refuses or cannot do."""
 
@@ -53,7 +58,7 @@ class NotFound(DomainError):
     name: str
 
     def __str__(self) -> str:
-        return f"there is no {self.kind} {self.name!r}"
+        return f"there is no {self.kind} {quoted(self.name)}"
 
 
 @attrs.frozen(auto_exc=True, str=False)
@@ -64,7 +69,8 @@ class AlreadyExists(DomainError):
     name: str
 
     def __str__(self) -> str:
-        return f"there is a {self.kind} {self.name!r} already"
+        article = "an" if self.kind[:1] in "aeio" else "a"
+        return f"there is {article} {self.kind} {quoted(self.name)} already"
 
 
 @attrs.frozen(auto_exc=True, str=False)
@@ -78,7 +84,8 @@ class NameKept(DomainError):
     def __str__(self) -> str:
         at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=self.until)
         day = f"{at:%Y-%m-%d %H:%M} UTC"
-        return f"the name {self.name!r} was somebody else's and is not given again before {day}"
+        name = quoted(self.name)
+        return f"the name {name} was somebody else's and is not given again before {day}"
 
 
 @attrs.frozen(auto_exc=True, str=False)

@@ -36,9 +36,9 @@ POINTS = frozenset(
         *("batch-applied", "batch-committed"),
         # It found that it was put back, within the transaction that begins a timeline.
         "timeline-begins",
-        # A batch on PostgreSQL worked on in memory: its rows are read; written back. Any batch
-        # there: it bears its name, and COMMIT has not been sent.
-        *("set-read", "set-written", "commit-marked"),
+        # A batch on PostgreSQL worked on in memory: its rows are read; its operations are run, and
+        # nothing is written back. Any batch there: COMMIT is sent, and no answer has come.
+        *("set-read", "set-worked", "commit-sent"),
         # ``papercutd restore``: copied; of a new timeline; the former kept; put in place.
         *("restore-copied", "restore-begun", "restore-kept", "restore-placed"),
         # ``papercutd migrate-store``: rows are copied; the copy is whole and not in force; it is.

@@ -164,3 +164,9 @@ class Decision:
     #: Of a hold: its person is asked (true), or should be and cannot be reached (false); null:
     #: nobody is asked. Since version 2.
     ask: bool | None = None
+    #: A shared account that is only named: ``account`` is the person's own, and pays. Since
+    #: version 2.
+    named: Number | None = None
+    #: Whether it is to be invoiced to the shared account that pays or is named; null: there is
+    #: none. Since version 2.
+    invoice: bool | None = None

@@ -7,12 +7,19 @@ from collections.abc import Sequence
 import attrs
 
 from papercutd.domain.account_choice import COMMENT_MAX
+from papercutd.domain.invoicing import may_choose
 from papercutd.errors import InvalidValue
 from protocols.client import messages
+from protocols.device.messages import ChargeableAccount
 
 #: What may be typed, for errors.
-WORDS = "the number of an account, `p` or `c`, and a comment behind it"
+WORDS = (
+    "the number of an account, `p` or `c`, and a comment behind it; behind the number +i or -i"
+    " (to be invoiced or not), and pin=PIN"
+)
 RULES = "personal, cancel, or shared:NAME of a shared account"
+_INVOICE = {"+i": True, "-i": False}
+_PIN = "pin="
 
 
 @attrs.frozen
@@ -22,33 +29,66 @@ class Wanted:
     choice: str
     account: str = ""
     comment: str = ""
+    #: Whether it is to be invoiced; None: as is usual for the account.
+    invoice: bool | None = None
+    pin: str = attrs.field(default="", repr=False)
 
 
-def parse_rule(text: str, comment: str = "") -> Wanted:
+@attrs.frozen
+class Typed:
+    """What was typed."""
+
+    choice: str
+    account: int | None = None
+    comment: str = ""
+    invoice: bool | None = None
+    pin: str = attrs.field(default="", repr=False)
+
+
+def parse_rule(text: str, comment: str = "", invoice: bool | None = None, pin: str = "") -> Wanted:
     """`--answer`; raises InvalidValue."""
     choice, colon, account = text.partition(":")
     is_shared = choice == "shared"
     if choice not in ("personal", "cancel", "shared") or is_shared is not bool(account):
         raise InvalidValue("answer", f"is {RULES}")
     del colon
-    return Wanted(choice, account, check_comment(comment))
+    return Wanted(choice, account, check_comment(comment), invoice, pin)
 
 
 def parse_typed(
-    text: str, question: messages.Question, accounts: Sequence[tuple[int, str]]
-) -> tuple[str, int | None, str]:
-    """(choice, account, comment) of what was typed; raises InvalidValue."""
+    text: str, question: messages.Question, accounts: Sequence[ChargeableAccount]
+) -> Typed:
+    """Raises InvalidValue."""
     word, _, comment = text.strip().partition(" ")
     comment = check_comment(comment.strip())
     if word == "c":
-        return "cancel", None, comment
+        return Typed("cancel", comment=comment)
     if word == "p" and (question.kind != "account" or question.may_choose_personal):
-        return "personal", None, comment
+        return Typed("personal", comment=comment)
     if question.kind == "account" and word.isascii() and word.isdigit():
         number = int(word) if len(word) < 6 else 0
         if 1 <= number <= len(accounts):
-            return "shared", accounts[number - 1][0], comment
+            return _shared(accounts[number - 1], comment)
     raise InvalidValue("answer", f"is {WORDS}")
+
+
+def _shared(account: ChargeableAccount, comment: str) -> Typed:
+    """With what stands before the comment."""
+    invoice: bool | None = None
+    pin = ""
+    while comment:
+        word, _, rest = comment.partition(" ")
+        if word in _INVOICE:
+            if not may_choose(account.invoice):
+                raise InvalidValue("answer", f"says {word}, and {account.name} leaves no choice")
+            invoice = _INVOICE[word]
+        elif word.startswith(_PIN):
+            # Never a comment, which others read.
+            pin = word.removeprefix(_PIN)
+        else:
+            break
+        comment = rest.lstrip()
+    return Typed("shared", account.id, comment, invoice, pin if account.pin else "")
 
 
 def check_comment(text: str) -> str:

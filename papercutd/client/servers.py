@@ -17,15 +17,14 @@ from twisted.logger import Logger
 
 from papercutd import __version__
 from papercutd.environment import Environment
-from papercutd.services.link import Link, LinkSettings
+from papercutd.services.link import LinkSettings
+from papercutd.services.server_link import ServerLink
 from protocols.client import messages
 from protocols.client.spec import CLIENT
-from protocols.codes import Code
 from protocols.common import Mark
 from protocols.endpoint import Session
-from protocols.errors import Refusal
 from protocols.handshake import VERSIONS, Hello
-from protocols.provider.messages import Ping, Pong, ServerAddress
+from protocols.provider.messages import ServerAddress
 
 _log = Logger()
 #: Seconds that the first server has at the start before the others are tried too.
@@ -57,7 +56,7 @@ class Watcher(Protocol):
         """A server said something unasked."""
 
 
-class Server:
+class Server(ServerLink):
     """Handler of the link to one server."""
 
     def __init__(
@@ -69,14 +68,9 @@ class Server:
         settings: LinkSettings,
         owner: Servers,
     ) -> None:
-        self._env = env
+        super().__init__(env, address, (endpoint, CLIENT, settings), owner.changed)
         self._me = me
         self._owner = owner
-        self.address = address
-        self.link = Link(env, endpoint, CLIENT, self, settings)
-        self.is_tried = False
-        #: Why it refused us; empty: it did not.
-        self.problem = ""
 
     @property
     def key(self) -> str:
@@ -97,29 +91,10 @@ class Server:
             clock=self._env.wall_s(),
         )
 
-    def make_ping(self) -> Ping:
-        return Ping(self._env.wall_s())
-
-    def pong(self, pong: Pong) -> None:
-        """There is nothing to learn from it."""
-
-    def refused(self, code: Code) -> None:
-        self.problem = code.value
-        self._owner.changed()
-
     def link_up(self, session: Session) -> None:
         self.problem = ""
         # The link itself is told of it only after this.
         self._env.clock.callLater(0, self._owner.changed)
-
-    def link_down(self, reason: str) -> None:
-        self._owner.changed()
-
-    def trust_changed(self, suspect: bool) -> None:
-        self._owner.changed()
-
-    async def request(self, session: Session, message: Any) -> Any:
-        raise Refusal(Code.UNKNOWN_VERB)
 
     def event(self, session: Session, event: Any) -> None:
         if isinstance(event, messages.Servers):

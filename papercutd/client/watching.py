@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
-from papercutd.client.answers import Wanted, parse_typed
+from papercutd.client.answers import Typed, Wanted, parse_typed
 from papercutd.client.client import Client, NoServer, NotLoggedIn
 from papercutd.client.servers import Server
 from papercutd.client.words import (
@@ -18,6 +18,7 @@ from papercutd.client.words import (
     STATES,
     WITHDRAWN,
     explain,
+    explain_answer,
     show_balance,
     show_message,
     show_question,
@@ -26,6 +27,7 @@ from papercutd.environment import Environment
 from papercutd.errors import InvalidValue
 from papercutd.services.tasks import Tasks
 from protocols.client import messages
+from protocols.device.messages import ChargeableAccount
 from protocols.errors import Refusal, SessionLost
 
 _log = Logger()
@@ -43,7 +45,7 @@ Tell = Callable[[dict[str, Any], str], None]
 class _Asked:
     question: messages.Question
     ends_at: float
-    accounts: list[tuple[int, str]] = attrs.field(factory=list)
+    accounts: list[ChargeableAccount] = attrs.field(factory=list)
     is_shown: bool = False
     is_answered: bool = False
 
@@ -114,11 +116,11 @@ class Watching:
             self._tell({"event": "error", "text": "nothing is asked"}, "Nothing is asked now.")
             return
         try:
-            choice, account, comment = parse_typed(line, one.question, one.accounts)
+            typed = parse_typed(line, one.question, one.accounts)
         except InvalidValue as error:
             self._tell({"event": "error", "text": str(error)}, str(error))
             return
-        self._spawn(self._answer(one, choice, account, comment), "answering")
+        self._spawn(self._answer(one, typed), "answering")
 
     def _ask(self, question: messages.Question) -> None:
         former = self._asked.get(question.job)
@@ -132,29 +134,33 @@ class Watching:
         question = one.question
         if self._rule is None and question.kind == "account" and self._is_typed:
             page = await self._accounts(messages.Accounts())
-            one.accounts = [(account.id, account.name) for account in page.accounts]
-        found = {"event": "question", **attrs.asdict(question), "accounts": one.accounts}
+            one.accounts = page.accounts
+        accounts = [(account.id, account.name) for account in one.accounts]
+        found = {"event": "question", **attrs.asdict(question), "accounts": accounts}
         self._tell(found, "" if self._rule else show_question(question, one.accounts))
         one.is_shown = True
         if self._rule is not None:
             await self._answer_by_rule(one, self._rule)
 
     async def _answer_by_rule(self, one: _Asked, rule: Wanted) -> None:
-        account = None
-        if rule.choice == "shared" and one.question.kind == "account":
+        if rule.choice != "shared":
+            typed = Typed(rule.choice, comment=rule.comment)
+        elif one.question.kind != "account":
+            typed = Typed("personal", comment=rule.comment)
+        else:
             account = await find_account(self._of(), rule.account)
-        choice = rule.choice
-        if choice == "shared" and one.question.kind != "account":
-            choice = "personal"
-        await self._answer(one, choice, account, rule.comment)
+            typed = Typed("shared", account, rule.comment, rule.invoice, rule.pin)
+        await self._answer(one, typed)
 
-    async def _answer(self, one: _Asked, choice: str, account: int | None, comment: str) -> None:
+    async def _answer(self, one: _Asked, typed: Typed) -> None:
         answer = messages.Answer(
             job=one.question.job,
-            choice=choice,
+            choice=typed.choice,
             id=self._env.new_id(),
-            account=account,
-            comment=comment,
+            account=typed.account,
+            comment=typed.comment,
+            invoice=typed.invoice,
+            pin=typed.pin,
         )
         one.is_shown, one.is_answered = False, True
         try:
@@ -162,11 +168,12 @@ class Watching:
         except (Refusal, NoServer, NotLoggedIn, SessionLost) as error:
             # It is asked still.
             one.is_shown, one.is_answered = True, False
-            text = explain(error) if isinstance(error, Refusal) else str(error)
+            text = explain_answer(error) if isinstance(error, Refusal) else str(error)
             self._tell({"event": "error", "job": answer.job, "text": text}, text)
             return
         self._asked.pop(answer.job, None)
-        result = {"event": "answered", "job": answer.job, "choice": choice, "state": found.state}
+        result = {"event": "answered", "job": answer.job, "choice": typed.choice}
+        result["state"] = found.state
         self._tell(result, ANSWERED[found.state])
 
     def _withdraw(self, event: messages.Withdrawn) -> None:

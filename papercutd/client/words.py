@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from papercutd.domain.invoicing import is_invoiced, may_choose
 from papercutd.domain.money import show_amount
 from protocols.client import messages
 from protocols.codes import WORDS, Code
+from protocols.device.messages import ChargeableAccount
 from protocols.errors import Refusal
 
 _AGAIN = "Try again in a moment; if it stays so, tell the administrator."
@@ -45,6 +47,13 @@ ANSWERED = {
 }
 
 
+def explain_answer(refusal: Refusal) -> str:
+    """Of an answer to a question: whose it is was proved before."""
+    if refusal.code is Code.BAD_CREDENTIALS:
+        return "That account is charged with its PIN alone: give it, and the right one."
+    return explain(refusal)
+
+
 def explain(refusal: Refusal) -> str:
     """Total: a code of a later release has words too."""
     text = TEXTS.get(refusal.code, f"It was not done: {WORDS[refusal.code]}.")
@@ -63,7 +72,18 @@ def show_balance(balance_e4: int, available_e4: int | None, promised_e4: int) ->
     return text
 
 
-def show_question(question: messages.Question, accounts: list[tuple[int, str]]) -> str:
+def show_account(account: ChargeableAccount) -> str:
+    """Its name, with what may be said of it."""
+    asks = []
+    if account.pin:
+        asks.append("pin=PIN")
+    if may_choose(account.invoice):
+        usual = "yes" if is_invoiced(account.invoice) else "no"
+        asks.append(f"+i or -i: invoice it or not, else {usual}")
+    return f"{account.name} ({'; '.join(asks)})" if asks else account.name
+
+
+def show_question(question: messages.Question, accounts: list[ChargeableAccount]) -> str:
     """What is asked, with the answers that may be typed."""
     what = f"{question.title!r}: {question.pages} pages at {question.printer_name}"
     cost = show_amount(question.amount_e4)
@@ -71,7 +91,7 @@ def show_question(question: messages.Question, accounts: list[tuple[int, str]]) 
         lines = [f"{what}, {cost}. Print it?", "  p  print it"]
     else:
         lines = [f"{what}, {cost} where you pay. Who pays?"]
-        lines += [f"  {number}  {name}" for number, (_, name) in enumerate(accounts, 1)]
+        lines += [f"  {number}  {show_account(one)}" for number, one in enumerate(accounts, 1)]
         lines += ["  p  you"] if question.may_choose_personal else []
     lines.append("  c  cancel: do not print it")
     lines.append(f"Type an answer, a comment behind it ({round(question.deadline_s)} s):")

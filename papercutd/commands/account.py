@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from papercutd.commands.account_files import add_account_file_commands
+from papercutd.commands.words import yes_no
+from papercutd.domain.invoicing import OPTIONS as INVOICE_OPTIONS
 
 Run = Callable[[argparse.Namespace, Any], Any]
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
@@ -35,7 +37,7 @@ def add_account_commands(
 
     one = add("set", "change what is set of an account", operation("account.set"), account)
     one.add_argument("name")
-    one.add_argument("--restricted", type=lambda text: text == "yes", metavar="yes|no")
+    one.add_argument("--restricted", type=yes_no, metavar="yes|no")
     _add_settings(one)
 
     one = add("adjust", "give money to it, or take it", operation("account.adjust"), account)
@@ -94,6 +96,11 @@ def _add_settings(one: argparse.ArgumentParser) -> None:
         choices=("inherit", "everybody", "listed"),
         help="who may charge it: whoever may its parent, everybody, or those listed",
     )
-    one.add_argument("--invoice", choices=("always", "never", "user-chooses"))
+    one.add_argument(
+        "--invoice",
+        choices=INVOICE_OPTIONS,
+        help="whether jobs are invoiced to it; user-chooses: as the person says, yes where nothing"
+        " is said (user-chooses-no: no)",
+    )
     one.add_argument("--comment", choices=("none", "optional", "required"))
     one.add_argument("--notes")

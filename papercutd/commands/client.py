@@ -23,7 +23,14 @@ from papercutd.client.client import Client, NoServer, NotLoggedIn
 from papercutd.client.home import Home, Settings
 from papercutd.client.servers import SUSPECT_S
 from papercutd.client.watching import Tell, Watching, find_account
-from papercutd.client.words import ANSWERED, explain, show_balance, show_message
+from papercutd.client.words import (
+    ANSWERED,
+    explain,
+    explain_answer,
+    show_account,
+    show_balance,
+    show_message,
+)
 from papercutd.commands.client_setup import set_up
 from papercutd.domain.money import show_amount
 from papercutd.environment import keep_time, real_environment
@@ -34,6 +41,7 @@ from papercutd.services.link import LinkSettings
 from papercutd.services.places import Places
 from protocols.client import messages
 from protocols.client.spec import CLIENT_NAME, CLIENT_PROTOCOL
+from protocols.codes import Code
 from protocols.errors import Refusal, SessionLost
 from protocols.provider.messages import ServerAddress
 
@@ -113,12 +121,27 @@ def parser() -> argparse.ArgumentParser:
     )
     watch.add_argument("--answer", metavar="RULE", help=f"answer by itself: {RULES}")
     watch.add_argument("--comment", default="", help="with --answer: what is written to it")
+    _add_account_choices(watch)
     answer = commands.add_parser("answer", help="answer a question by the job's id")
     answer.add_argument("job")
     answer.add_argument("choice", choices=("personal", "shared", "cancel"))
     answer.add_argument("--account", default="", metavar="NAME", help="with shared: which")
     answer.add_argument("--comment", default="")
+    _add_account_choices(answer)
     return top
+
+
+def _add_account_choices(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--invoice",
+        choices=("yes", "no"),
+        help="with a shared account: whether it is to be invoiced, where you may say so",
+    )
+    one.add_argument(
+        "--pin-file",
+        metavar="FILE",
+        help="with a shared account that has a PIN: where it stands; - for the input",
+    )
 
 
 def _seconds(text: str) -> float:
@@ -204,7 +227,8 @@ class Running:
         if options.command == "watch":
             rule = None
             if options.answer:
-                rule = parse_rule(options.answer, options.comment)
+                choices = _invoice(options), _pin(options)
+                rule = parse_rule(options.answer, options.comment, *choices)
             self._watching = Watching(self._env, self._tell, rule)
         self._client = Client(
             *(self._env, self._home, socket.gethostname()[:255] or "client"),
@@ -220,6 +244,7 @@ class Running:
         if self._watching is not None:
             self._watching.client = self._client
         self._password = _password(options) if options.command == "login" else ""
+        self._account_pin = _pin(options) if options.command == "answer" else ""
 
     def run(self) -> int:
         """Until it is done, or a signal comes; the exit code."""
@@ -294,7 +319,7 @@ class Running:
             page = await self._client.request(wanted, self._options.wait)
             for one in page.accounts:
                 left = "" if one.available_e4 is None else f"  {show_amount(one.available_e4)}"
-                self._tell(attrs.asdict(one), f"{one.name}{left}")
+                self._tell(attrs.asdict(one), f"{show_account(one)}{left}")
                 after = one.name
             if page.last or not page.accounts:
                 break
@@ -332,8 +357,16 @@ class Running:
             id=self._env.new_id(),
             account=account,
             comment=check_comment(options.comment),
+            invoice=_invoice(options) if account is not None else None,
+            pin=self._account_pin if account is not None else "",
         )
-        found = await self._client.answer(answer, options.wait)
+        try:
+            found = await self._client.answer(answer, options.wait)
+        except Refusal as refusal:
+            if refusal.code is not Code.BAD_CREDENTIALS:
+                raise
+            text = explain_answer(refusal)
+            return _complain(options, text, EX_REFUSED, refusal.code.value)
         is_taken = found.state == "taken"
         server = self._client.server
         name = "" if server is None else server.address.name
@@ -346,6 +379,25 @@ def _without_token(person: messages.Person) -> dict[str, Any]:
     found = attrs.asdict(person)
     del found["token"], found["token_ends_at"]
     return found
+
+
+def _invoice(options: argparse.Namespace) -> bool | None:
+    return None if options.invoice is None else options.invoice == "yes"
+
+
+def _pin(options: argparse.Namespace) -> str:
+    """The first line: what stands in a command is shown to everybody on the machine."""
+    if options.pin_file is None:
+        return ""
+    if options.pin_file == "-":
+        if sys.stdin is not None and sys.stdin.isatty():
+            return getpass.getpass("PIN of the account: ")
+        return sys.stdin.readline().strip() if sys.stdin is not None else ""
+    try:
+        with open(options.pin_file, encoding="utf-8") as file:
+            return file.readline(1_000).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{options.pin_file}: {error}"]) from None
 
 
 def _password(options: argparse.Namespace) -> str:

@@ -14,7 +14,7 @@ from papercutd.domain.money import show_amount
 
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
 Row = dict[str, Any]
-_WORDS = ("user", "printer", "account", "site", "decider", "since", "until", "after")
+_WORDS = (*("user", "printer", "account", "site", "decider", "invoice", "since", "until", "after"),)
 _FLAGS = ("forced", "assumed", "refused")
 #: The two lines that readers of PaperCut's print log expect.
 HEADING = "PaperCut Print Logger - http://www.papercut.com/"
@@ -45,7 +45,10 @@ def add_job_log_command(add: Callable[..., argparse.ArgumentParser], call: Call)
     one = add("job-log", "jobs that were charged, refused or ended without paper", run)
     one.add_argument("--user", help="whose jobs, with those of people merged into them")
     one.add_argument("--printer")
-    one.add_argument("--account", help="a shared account that paid")
+    one.add_argument("--account", help="a shared account that paid, or was named")
+    one.add_argument(
+        "--invoice", choices=("yes", "no"), help="to be invoiced to a shared account, or not"
+    )
     one.add_argument("--site", help="where the print provider or device stands now")
     one.add_argument("--decider", help="as `decider` of a job says it")
     one.add_argument("--since", metavar="2027-01-31", help="booked from then on (UTC)")
@@ -127,4 +130,8 @@ def as_text(found: dict[str, Any]) -> str:
 
 def _ended(row: Row) -> str:
     words = [row["outcome"], row["reason"], *(word for word in ("forced", "assumed") if row[word])]
+    if row["named_account"]:
+        words.append(f"for {row['named_account']}")
+    if row["invoice"]:
+        words.append("invoice")
     return ", ".join(word for word in words if word)

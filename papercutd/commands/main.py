@@ -7,12 +7,12 @@ import getpass
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from papercutd.commands.account import add_account_commands
+from papercutd.commands.account_invoices import add_account_invoices_command
 from papercutd.commands.audit import add_audit_command
 from papercutd.commands.clients import add_client_commands
 from papercutd.commands.control_client import ControlError, call
@@ -25,17 +25,19 @@ from papercutd.commands.policy import add_commands as add_policy_commands
 from papercutd.commands.price import add_price_commands
 from papercutd.commands.purse import PURSE_HELP, add_purse_commands
 from papercutd.commands.quota import add_quota_commands
+from papercutd.commands.readable import readable
 from papercutd.commands.report import add_report_commands
 from papercutd.commands.sample_data import add_sample_data_command
 from papercutd.commands.site_scope import add_site_scope_command
 from papercutd.commands.statement import add_statement_commands
 from papercutd.commands.transactions import add_transaction_commands
+from papercutd.commands.unasked import Unasked
 from papercutd.commands.user_files import add_user_file_commands
 from papercutd.commands.user_settings import UNTIL_HELP, add_user_settings_commands
 from papercutd.commands.voucher import add_voucher_commands
+from papercutd.commands.words import BROKEN_PIPE, INTERRUPTED, say, told, yes_no
 from papercutd.config.load import load_config
 from papercutd.config.model import MODELS
-from papercutd.domain.money import show_amount
 from papercutd.errors import ConfigError, InvalidValue, PapercutError
 
 EX_CONFIG = 78
@@ -57,8 +59,8 @@ def role_of(path: str, stated: str | None) -> str:
     return "app"
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands."""
+def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """All commands; given ``words``, of the groups that are not among them their names only."""
     top = argparse.ArgumentParser(
         prog="papercutd",
         description="Set up and administer a papercutd installation.",
@@ -81,12 +83,16 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, help: str, run: Run, under: Any = commands) -> argparse.ArgumentParser:
+        if isinstance(under, Unasked):
+            return cast(argparse.ArgumentParser, under)
         made: argparse.ArgumentParser = under.add_parser(name, help=help, description=help)
         made.set_defaults(run=run)
         return made
 
     def group(name: str, help: str) -> Any:
         made = commands.add_parser(name, help=help, description=help)
+        if words is not None and name not in words:
+            return Unasked()
         return made.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
 
     init = add("init", "make the installation: certificate authority, database, prices", _init)
@@ -182,6 +188,7 @@ def parser() -> argparse.ArgumentParser:
 
     account = add_account_commands(add, group, _operation, _call)
     add_transaction_commands(add, {"user": user, "account": account}, _operation)
+    add_account_invoices_command(add, account, _operation)
 
     uncollected = group("uncollected", "what was printed and nobody pays yet")
     add("list", "list it", _operation("uncollected.list"), uncollected)
@@ -214,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--https-port", type=int)
     one.add_argument("--policy", choices=("capped", "strict", "closed"), help="of money while cut")
     one.add_argument("--cap", help="for each user while cut: an amount, default or none")
-    one.add_argument("--deny-beyond-cap", type=lambda text: text == "yes", metavar="yes|no")
+    one.add_argument("--deny-beyond-cap", type=yes_no, metavar="yes|no")
     add("list", "list sites", _operation("site.list"), site)
     add("remove", "take a site away", _operation("site.remove"), site).add_argument("name")
     held = "what each site holds of people's money (strict)"
@@ -359,7 +366,8 @@ def _duration_s(text: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    options = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    options = parser(words).parse_args(words)
     try:
         role = role_of(options.config, options.role)
         config = load_config(options.config, MODELS[role])
@@ -368,63 +376,22 @@ def main(argv: list[str] | None = None) -> int:
         print("\n".join(error.problems), file=sys.stderr)
         return EX_CONFIG
     except (ControlError, PapercutError, OSError) as error:
-        print(f"papercutd: {error}", file=sys.stderr)
+        print(f"papercutd: {told(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     if options.json:
-        print(json.dumps(result))
+        text = json.dumps(result)
     else:
-        print(getattr(options, "readable", readable)(result))
+        text = getattr(options, "readable", readable)(result)
+    if not say(text):
+        return BROKEN_PIPE
     return 1 if isinstance(result, dict) and result.get("ok") is False else 0
 
 
 def run() -> None:
     """The console script."""
     sys.exit(main())
-
-
-# How a result is read.
-
-
-def readable(result: Any, indent: str = "") -> str:
-    """Plain lines of a result; lists of alike objects as a table."""
-    if isinstance(result, list):
-        return _table(result, indent)
-    if not isinstance(result, dict):
-        return f"{indent}{result}"
-    lines = []
-    for name, value in result.items():
-        label = name.replace("_", " ").removesuffix(" e4")
-        if isinstance(value, (dict, list)) and value:
-            lines += [f"{indent}{label}:", readable(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{label}: {_cell(name, value)}")
-    return "\n".join(lines)
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None or value == [] or value == {}:
-        return "none"
-    if name.endswith("_e4") and isinstance(value, int):
-        return show_amount(value)
-    if name in ("since", "until", "seen_at", "claimed_at") and isinstance(value, float) and value:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
-    if isinstance(value, list) and not any(isinstance(one, (list, dict)) for one in value):
-        return ", ".join(map(str, value))
-    return str(value)
-
-
-def _table(rows: list[Any], indent: str) -> str:
-    if not rows or not isinstance(rows[0], dict):
-        return "\n".join(f"{indent}{row}" for row in rows) or f"{indent}none"
-    names = list(rows[0])
-    cells = [[name.replace("_", " ").removesuffix(" e4") for name in names]]
-    cells += [[_cell(name, row.get(name)) for name in names] for row in rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
-    return "\n".join(
-        indent
-        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
 
 
 # What the commands do.

@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from papercutd.commands.user_files import copied
+from papercutd.commands.import_files import copied
+from papercutd.commands.purse import PURSE_HELP
 
 Run = Callable[[argparse.Namespace, Any], Any]
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
@@ -33,6 +34,7 @@ def add_money_commands(
     who.add_argument(
         "--file", help="a user a line, perhaps a tab and an amount for that one; - is the input"
     )
+    one.add_argument("--purse", default="", help=PURSE_HELP)
     one.add_argument("--nested", action="store_true", help="and in the groups within it")
     one.add_argument("--reason", required=True, help=REASON_HELP)
     one.add_argument("--check", action="store_true", help="a rehearsal: nothing is changed")
@@ -103,7 +105,7 @@ def _id_of(options: argparse.Namespace) -> str:
 
 def _adjust_many(call: Call) -> Run:
     def run(options: argparse.Namespace, config: Any) -> Any:
-        given = ("amount", "group", "nested", "reason", "check")
+        given = ("amount", "group", "nested", "purse", "reason", "check")
         arguments = {name: getattr(options, name) for name in given}
         arguments["id"] = options.id or "check" if options.check else _id_of(options)
         if not options.file:

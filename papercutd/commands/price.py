@@ -211,6 +211,10 @@ def _charge_text(charge: dict[str, Any]) -> str:
         f"decided by {charge['decided_by']}; {charge['outcome']}",
     ]
     told += [f"corrected: {words}" for words in charge["corrections"]]
+    if charge["named"]:
+        told.append(f"named for the account {charge['named']}, which does not pay")
+    if charge["invoice"] is not None:
+        told.append("to be invoiced" if charge["invoice"] else "not to be invoiced")
     told.append(f"paid by the account {charge['account']}:")
     told += [
         f"  {row['kind']} {show_amount(row['amount_e4'])} from {row['debit']} to {row['credit']}"

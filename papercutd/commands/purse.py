@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-PURSE_HELP = "which of the user's purses (default: the main one, `cash`)"
+PURSE_HELP = "which of the user's purses (default: the main one)"
 
 
 def add_purse_commands(
@@ -21,7 +21,10 @@ def add_purse_commands(
     one = add("add", "add a purse, which is empty for everybody", operation("purse.add"), purse)
     one.add_argument("name", help="such as quota")
     one.add_argument(
-        "--rank", type=int, metavar="N", help="its place in the order (default: just before cash)"
+        "--rank",
+        type=int,
+        metavar="N",
+        help="its place in the order (default: just before the main one)",
     )
     one.add_argument(
         "--not-refundable",
@@ -35,9 +38,19 @@ def add_purse_commands(
         action="store_false",
         help="its money is not to be given to other users",
     )
+    one.add_argument(
+        "--not-fillable",
+        dest="fillable",
+        action="store_false",
+        help="no voucher fills it: quotas and administrators do",
+    )
     one.set_defaults(readable=as_text)
     one = add("order", "say in which order all purses are spent", operation("purse.order"), purse)
     one.add_argument("names", metavar="NAME", nargs="+", help="the first is spent first")
+    one.set_defaults(readable=as_text)
+    one = add("rename", "call the main purse otherwise", operation("purse.rename"), purse)
+    one.add_argument("name", help="what it is called now: `cash` at first")
+    one.add_argument("new_name", metavar="NEW")
     one.set_defaults(readable=as_text)
     one = add("remove", "remove a purse that nobody has money in", operation("purse.remove"), purse)
     one.add_argument("name")
@@ -53,5 +66,6 @@ def as_text(found: list[dict[str, Any]]) -> str:
         words += [] if row["people"] is None else [f"{row['total']} of {row['people']} users"]
         words += [] if row["refundable"] else ["not refundable"]
         words += [] if row["transferable"] else ["not transferable"]
+        words += [] if row["fillable"] else ["not filled by vouchers"]
         lines.append(", ".join(words))
     return "\n".join(lines)

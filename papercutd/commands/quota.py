@@ -28,7 +28,7 @@ def add_quota_commands(
     one.add_argument("--day", help="monday to sunday of a week, 1 to 31 of a month (default: 1st)")
     one.add_argument("--time", help="of that day, UTC (default: 00:00)")
     one.add_argument("--cap", help="what a purse holds at the most after a run, such as 20.00")
-    one.add_argument("--purse", default="", help="which it fills (default: the main one, `cash`)")
+    one.add_argument("--purse", default="", help="which it fills (default: the main one)")
     add("list", "list quotas", operation("quota.list"), quota)
     add("show", "show a quota and its runs", operation("quota.show"), quota).add_argument("name")
     one = add("set", "other figures, from the next run on", operation("quota.set"), quota)

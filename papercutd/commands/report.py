@@ -11,7 +11,7 @@ from typing import Any
 from papercutd.commands.tables import plain
 from papercutd.domain.money import show_amount
 
-_BY = ("month", "user", "printer", "account", "site", "group")
+_BY = ("month", "user", "printer", "account", "named", "site", "group")
 
 
 def add_report_commands(
@@ -22,7 +22,12 @@ def add_report_commands(
     for what in ("pages", "money"):
         one = add(what, f"who has most {what}", _report(operation), report)
         one.set_defaults(what=what)
-        one.add_argument("--by", default="month", choices=_BY)
+        one.add_argument(
+            "--by",
+            default="month",
+            choices=_BY,
+            help="account: that paid; named: a shared account that was only named",
+        )
         one.add_argument("--from", dest="since", metavar="MONTH", help="such as 2027-01")
         one.add_argument("--to", dest="until", metavar="MONTH", help="with this one")
         one.add_argument("--count", type=int, default=100, help="rows at most")

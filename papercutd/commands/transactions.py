@@ -31,12 +31,17 @@ def add_transaction_commands(
         one.set_defaults(readable=as_text)
 
 
+def _for_whom(row: dict[str, Any]) -> str:
+    named = f"  for {row['named']}" if row["named"] else ""
+    return f"{named}  (invoice)" if row["invoice"] else named
+
+
 def as_text(found: dict[str, Any]) -> str:
     """A transaction a line, and how to go on."""
     lines = [
         f"{shown_at(row['received_at'])}  {show_amount(row['amount_e4']):>12}"
         f"  {show_amount(row['balance_e4']):>12}  {row['who']}  {row['reason'] or row['key']}"
-        f"{'  (forced)' if row['forced'] else ''}"
+        f"{_for_whom(row)}{'  (forced)' if row['forced'] else ''}"
         for row in found["transactions"]
     ]
     if found["next"]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+from papercutd.commands.import_files import (
+    IMPORT_OPTIONS,
+    Call,
+    Run,
+    add_import_options,
+    copied,
+    export_pages,
+)
+from papercutd.errors import InvalidValue
+
 FORMATS = ("users", "internal-users", "cards")
-Run = Callable[[argparse.Namespace, Any], Any]
-Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
 
 
 def add_user_file_commands(
@@ -27,20 +29,10 @@ def add_user_file_commands(
         default="csv",
         help="of --file: csv as the user source has it, or tab-separated as PaperCut imports it",
     )
-    one.add_argument("--encoding", default="utf-8", help="utf-8, latin-1, windows-1252 or utf-16")
-    one.add_argument("--check", action="store_true", help="a rehearsal: nothing is changed")
-    one.add_argument(
-        "--skip-rejected",
-        action="store_true",
-        help="import the other lines; without, one line that is rejected keeps out all",
-    )
-    one.add_argument(
-        "--keep-balances", action="store_true", help="money of users who are there stays"
-    )
+    add_import_options(one, "users")
     one.add_argument(
         "--now", action="store_true", help="even names that were somebody else's lately"
     )
-
     one.add_argument(
         "--group",
         dest="groups",
@@ -48,54 +40,26 @@ def add_user_file_commands(
         default=[],
         help="new users are put into it, and begin as its new-user rule says; may be repeated",
     )
+    purse_help = "balances are of that purse; without, of all together, and the main one has"
+    one.add_argument("--purse", default="", help=f"{purse_help} the difference")
 
     def run(options: argparse.Namespace, config: Any) -> Any:
-        return source(options, config) if options.format == "csv" else _import(options, config)
+        if options.format != "csv":
+            return _import(options, config)
+        if options.purse:
+            raise InvalidValue("purse", "is of balances: a csv file has none, say --format users")
+        return source(options, config)
 
     def _import(options: argparse.Namespace, config: Any) -> Any:
         """The server reads a copy in its own folder, whoever may read the original."""
-        given = ("format", "encoding", "check", "skip_rejected", "keep_balances", "now", "groups")
+        given = ("format", *IMPORT_OPTIONS, "now", "groups", "purse")
         arguments = {name: getattr(options, name) for name in given}
         with copied(config.data_dir, options.file) as path:
             return call(options, config, "user.import-file", {"path": path, **arguments})
 
     one.set_defaults(run=run)
-    other = add("export", "write all users into a file", _export(call), user)
+    export = export_pages(call, "user.export", ("format", "purse"), "users")
+    other = add("export", "write all users into a file", export, user)
     other.add_argument("path", metavar="FILE", help="where; nothing is overwritten")
     other.add_argument("--format", choices=FORMATS[:2], default="users")
-
-
-@contextmanager
-def copied(data_dir: str, path: str | None) -> Iterator[str]:
-    """A copy that the server can read, of the file at ``path``, or of standard input."""
-    with tempfile.NamedTemporaryFile(dir=data_dir, prefix="import-") as copy:
-        if path is None or path == "-":
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-        else:
-            with open(path, "rb") as file:
-                shutil.copyfileobj(file, copy)
-        copy.flush()
-        if os.geteuid() == 0:
-            owner = os.stat(data_dir)
-            os.chown(copy.name, owner.st_uid, owner.st_gid)
-        yield copy.name
-
-
-def _export(call: Call) -> Run:
-    def run(options: argparse.Namespace, config: Any) -> Any:
-        path, count, after = Path(options.path), 0, ""
-        with path.open("x", encoding="utf-8") as file:
-            try:
-                while after is not None:
-                    given = {"format": options.format, "after": after}
-                    page = call(options, config, "user.export", given)
-                    file.writelines(f"{line}\n" for line in page["lines"])
-                    count, after = count + len(page["lines"]), page["after"]
-                    if sys.stderr.isatty():
-                        print(f"\r{count}", end="", file=sys.stderr)
-            except BaseException:
-                path.unlink()
-                raise
-        return {"users": count, "file": str(path)}
-
-    return run
+    other.add_argument("--purse", default="", help="balances are of that purse; without, of all")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from papercutd.commands.words import yes_no
 from papercutd.domain.account_mode import WORDS
 
 UNTIL_HELP = "the last day (or day and time, UTC) on which a temporary user prints, or never"
@@ -20,7 +21,7 @@ def add_user_settings_commands(
     one.add_argument("--account-mode", metavar="MODE", help=f"who pays: {WORDS}; or default")
     one.add_argument("--full-name")
     one.add_argument("--until", metavar="2027-01-31", help=UNTIL_HELP)
-    one.add_argument("--restricted", type=lambda text: text == "yes", metavar="yes|no")
+    one.add_argument("--restricted", type=yes_no, metavar="yes|no")
     one.add_argument("--overdraft", help="how far below zero the balance may go")
     for name, help in (
         ("email", None),

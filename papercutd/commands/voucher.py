@@ -10,6 +10,8 @@ from typing import Any
 
 Run = Callable[[argparse.Namespace, Any], Any]
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
+#: Of a batch whose serials are in files.
+_TOLD = ("name", "amount", "currency", "until", "purse")
 
 
 def add_voucher_commands(
@@ -25,6 +27,7 @@ def add_voucher_commands(
     one.add_argument("amount", help="what each is worth, such as 5.00")
     one.add_argument("--count", type=int, required=True, help="how many")
     one.add_argument("--until", default="never", metavar="2027-01-31", help="the last day (UTC)")
+    one.add_argument("--purse", default="", help="which they fill (default: the main one)")
     one.add_argument("--csv", metavar="FILE", help="a table of them; nothing is overwritten")
     one.add_argument("--pdf", metavar="FILE", help="A4, ten a page; nothing is overwritten")
     one = add("redeem", "credit a user with one", operation("voucher.redeem"), voucher)
@@ -60,7 +63,7 @@ def _add(call: Call) -> Run:
             for path in paths:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
                 made.append(path)
-            given = ("name", "amount", "count", "until")
+            given = ("name", "amount", "count", "until", "purse")
             arguments = {name: getattr(options, name) for name in given}
             batch = call(options, config, "voucher.add", arguments)
         except BaseException:
@@ -72,10 +75,10 @@ def _add(call: Call) -> Run:
                 write_csv(table, batch)
         if options.pdf:
             with open(options.pdf, "wb") as sheets:
-                write_pdf(sheets, batch)
+                write_pdf(sheets, batch, options.purse)
         if not paths:
             return batch
-        told = {name: batch[name] for name in ("name", "amount", "currency", "until")}
+        told = {name: batch[name] for name in _TOLD}
         return {**told, "count": len(batch["serials"]), "files": [str(path) for path in paths]}
 
     return run

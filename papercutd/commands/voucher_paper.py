@@ -18,16 +18,17 @@ _COLUMNS, _ROWS = 2, 5
 
 
 def write_csv(file: TextIO, batch: Mapping[str, Any]) -> None:
-    """A line a voucher: batch, number, serial, amount, currency, until when it is good."""
+    """A line a voucher: batch, number, serial, amount, currency, until when it is good, the purse
+    that it fills."""
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("batch", "number", "serial", "amount", "currency", "until"))
-    last = (batch["amount"], batch["currency"], batch["until"])
+    writer.writerow(("batch", "number", "serial", "amount", "currency", "until", "purse"))
+    last = (batch["amount"], batch["currency"], batch["until"], _plain(batch["purse"]))
     for number, serial in enumerate(batch["serials"], 1):
         writer.writerow((_plain(batch["name"]), number, serial, *last))
 
 
-def write_pdf(file: BinaryIO, batch: Mapping[str, Any]) -> None:
-    """Ten vouchers a page."""
+def write_pdf(file: BinaryIO, batch: Mapping[str, Any], purse: str = "") -> None:
+    """Ten vouchers a page; ``purse``: that they fill, if it is to be said."""
     width, height = (_WIDTH - 2 * _MARGIN) / _COLUMNS, (_HEIGHT - 2 * _MARGIN) / _ROWS
     document = pypdfium2.PdfDocument.new()
     try:
@@ -39,7 +40,8 @@ def write_pdf(file: BinaryIO, batch: Mapping[str, Any]) -> None:
                 row, column = divmod(at, _COLUMNS)
                 left = _MARGIN + column * width
                 bottom = _HEIGHT - _MARGIN - (row + 1) * height
-                _draw(document, page, left, bottom, width, height, batch, first + at + 1, serial)
+                place = (left, bottom, width, height)
+                _draw(document, page, *place, batch, first + at + 1, serial, purse)
             page.gen_content()
             page.close()
         document.save(file)
@@ -57,19 +59,23 @@ def _draw(
     batch: Mapping[str, Any],
     number: int,
     serial: str,
+    purse: str,
 ) -> None:
     frame = pdfium.FPDFPageObj_CreateNewRect(left, bottom, width, height)
     pdfium.FPDFPath_SetDrawMode(frame, pdfium.FPDF_FILLMODE_NONE, True)
     pdfium.FPDFPageObj_SetStrokeColor(frame, 160, 160, 160, 255)
     pdfium.FPDFPageObj_SetStrokeWidth(frame, 0.5)
     pdfium.FPDFPage_InsertObject(page, frame)
-    good = "" if batch["until"] == "never" else f"good before {batch['until']}"
+    until = batch["until"]
+    # A day alone is the last one; beside a time it ends then.
+    word = "before" if ":" in until else "through"
+    good = "" if until == "never" else f"good {word} {until}"
     amount = f"{batch['amount']} {batch['currency']}"
     for font, size, above, text in (
         (b"Helvetica-Bold", 22.0, 0.70, amount),
         (b"Courier-Bold", 18.0, 0.44, serial),
         (b"Helvetica", 9.0, 0.24, f"{batch['name']}  no. {number}"),
-        (b"Helvetica", 9.0, 0.12, good),
+        (b"Helvetica", 9.0, 0.12, "   ".join(filter(None, (good, purse and f"fills {purse}")))),
     ):
         _write(document, page, font, size, left + 14.0, bottom + height * above, text)
 

@@ -29,20 +29,25 @@ WAIT_S = 30.0
 _LOOK_S = 0.05
 #: Runs that `runs` shows.
 RUNS_SHOWN = 20
+_INVOICE = ("invoice", "no-invoice")
+_RELEASE_FLAGS = ("duplex", "simplex", *_INVOICE)
 #: Notices that wait for the next result.
 NOTICES_MAX = 100
 
 HELP = """\
 login card NUMBER [pin]     log in by a card; with `pin` its PIN is asked for
 link card NUMBER            the card is yours from now on (logged in by password)
+redeem SERIAL               credit yourself with a voucher
 login NAME                  log in by name; the password is asked for
 logout                      leave
 list                        your held jobs
-release N|JOB|all           print a held job, by its number (copies K, duplex, simplex, account N)
+release N|JOB|all           print a held job, by its number (copies K, duplex, simplex,
+                            account N, invoice, no-invoice)
 delete N|JOB                delete a held job
 account list [TEXT]         shared accounts you may charge
 account pin PIN             the shared account of that PIN
-copy PAGES [WORDS]          colour, duplex, paper SIZE, account N, uncounted, background
+copy PAGES [WORDS]          colour, duplex, paper SIZE, account N, invoice, no-invoice,
+                            uncounted, background
 scan PAGES [WORDS]          the same
 cancel                      stop after the page that is in the machine
 clear                       the stuck paper is out
@@ -110,6 +115,7 @@ class Console:
         return {
             "login": self._login,
             "link": self._link,
+            "redeem": self._redeem,
             "logout": self._logout,
             "list": self._list,
             "release": self._release,
@@ -175,6 +181,15 @@ class Console:
             raise BadInput("usage")
         return {"card": await self.device.link_card(words[1])}
 
+    async def _redeem(self, words: list[str]) -> Result:
+        if not words:
+            raise BadInput("usage")
+        answer = await self.device.redeem(" ".join(words))
+        if answer.state == "refused":
+            return _not_done(f"voucher-{answer.reason}")
+        told = {"redeemed": answer.state, "amount_e4": answer.amount_e4, "purse": answer.purse}
+        return {**self._purse(), **told}
+
     async def _balance(self, words: list[str]) -> Result:
         return self._purse()
 
@@ -198,7 +213,7 @@ class Console:
     async def _release(self, words: list[str]) -> Result:
         if not words:
             raise BadInput("usage")
-        given = _read(words[1:], counted=("copies", "account"), flags=("duplex", "simplex"))
+        given = _read(words[1:], counted=("copies", "account"), flags=_RELEASE_FLAGS)
         duplex = True if "duplex" in given else False if "simplex" in given else None
         if words[0] == "all":
             jobs = [job.job for job in await self.device.jobs()]
@@ -207,7 +222,7 @@ class Console:
         answers = []
         for job in jobs:
             answer = await self.device.release(
-                job, given.get("copies"), duplex, given.get("account")
+                *(job, given.get("copies"), duplex, given.get("account"), _invoice(given))
             )
             answers.append({"job": job, **attrs.asdict(answer)})
         return _answered(answers, "released")
@@ -237,7 +252,7 @@ class Console:
             words[1:],
             counted=("account",),
             named=("paper",),
-            flags=("colour", "color", "duplex", "uncounted", "background"),
+            flags=(*("colour", "color", "duplex", "uncounted", "background"), *_INVOICE),
         )
         try:
             order = Order(
@@ -248,6 +263,7 @@ class Console:
                 paper=given.get("paper", "A4"),
                 account=given.get("account"),
                 is_counted="uncounted" not in given,
+                invoice=_invoice(given),
             )
         except ValueError:
             raise BadInput("bad-number") from None
@@ -346,6 +362,11 @@ async def _fired(done: Deferred[Work]) -> None:
 
     done.addCallback(fire)
     await waiter
+
+
+def _invoice(given: dict[str, Any]) -> bool | None:
+    """Whether it is to be invoiced, where that was typed."""
+    return True if "invoice" in given else False if "no-invoice" in given else None
 
 
 def _number(word: str) -> int:

@@ -226,11 +226,14 @@ class Device:
         copies: int | None = None,
         duplex: bool | None = None,
         account: int | None = None,
+        invoice: bool | None = None,
     ) -> messages.ReleaseAnswer:
         """Print a held job; raises DeviceError."""
         release = self._env.new_id()
         answer: messages.ReleaseAnswer = await self._ask_here(
-            lambda login: messages.ReleaseJob(login, release, job, copies, duplex, account),
+            lambda login: messages.ReleaseJob(
+                login, release, job, copies, duplex, account, invoice
+            ),
             RELEASE_WAIT_S,
         )
         if self.visit is not None and answer.amount_e4 is not None:
@@ -242,13 +245,22 @@ class Device:
 
         Raises DeviceError.
         """
-        try:
-            answer: messages.Linked = await self._ask_here(
-                lambda login: messages.LinkCard(login, card), ANSWER_WAIT_S
-            )
-        except ValueError:
-            raise DeviceError(Code.BAD_FIELDS.value) from None
+        answer: messages.Linked = await self._ask_here(
+            lambda login: messages.LinkCard(login, card), ANSWER_WAIT_S
+        )
         return answer.state
+
+    async def redeem(self, voucher: str) -> messages.Redeemed:
+        """Credit who is logged in with a voucher; raises DeviceError."""
+        visit = self.visit
+        answer: messages.Redeemed = await self._ask_here(
+            lambda login: messages.RedeemVoucher(login, voucher), ANSWER_WAIT_S
+        )
+        if visit is not None and visit is self.visit and answer.state != "refused":
+            names = ("balance_e4", "available_e4", "purses")
+            now = {name: getattr(answer, name) for name in names}
+            visit.person, visit.spent_e4 = attrs.evolve(visit.person, **now), 0
+        return answer
 
     async def discard(self, job: str) -> messages.ReleaseAnswer:
         """Delete a held job; raises DeviceError."""

@@ -61,6 +61,8 @@ class Order:
     account: int | None = None
     #: The server is told how many pages it will be; else it reserves a usual number.
     is_counted: bool = True
+    #: With ``account``: whether it is to be invoiced; None: as is usual for it.
+    invoice: bool | None = None
 
 
 @attrs.define(eq=False)
@@ -195,6 +197,7 @@ class Runs:
             duplex=order.duplex,
             pages=pages if order.is_counted else None,
             account=order.account,
+            invoice=order.invoice,
         )
         started = await self._desk.ask(asked, ANSWER_WAIT_S, self._tell_unused)
         assert isinstance(started, messages.Started)

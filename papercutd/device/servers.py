@@ -21,7 +21,8 @@ from papercutd.device.journal import DeviceJournal
 from papercutd.environment import Environment
 from papercutd.errors import StorageError
 from papercutd.services import wire
-from papercutd.services.link import Link, LinkSettings
+from papercutd.services.link import LinkSettings
+from papercutd.services.server_link import ServerLink
 from papercutd.services.tasks import Tasks
 from protocols.codes import Code
 from protocols.device import messages
@@ -29,7 +30,7 @@ from protocols.device.spec import DEVICE
 from protocols.endpoint import Session
 from protocols.errors import Refusal, SessionLost
 from protocols.handshake import VERSIONS, Hello
-from protocols.provider.messages import Ping, Pong, ServerAddress
+from protocols.provider.messages import ServerAddress
 
 _log = Logger()
 #: Runs of one page of OPEN: four grants fit into a line.
@@ -68,7 +69,7 @@ class Watcher(Protocol):
         """Pages are coming."""
 
 
-class Server:
+class Server(ServerLink):
     """Handler of the link to one server."""
 
     def __init__(
@@ -81,19 +82,14 @@ class Server:
         settings: LinkSettings,
         owner: Servers,
     ) -> None:
-        self._env = env
+        super().__init__(env, address, (endpoint, DEVICE, settings), owner.changed)
         self._journal = journal
         self._tasks = tasks
         self._owner = owner
-        self.address = address
-        self.link = Link(env, endpoint, DEVICE, self, settings)
         #: Its session is open and has heard of every run we keep.
         self.is_ready = False
         self.config: messages.DeviceConfig | None = None
-        #: Why it refused us; empty: it did not.
-        self.problem = ""
         self.shunned_until = float("-inf")
-        self.is_tried = False
         #: It may have reserved pages that we never heard of: until it has our list it keeps
         #: them for us. So it may after a start, and after a RUN that it did not answer.
         self.owes_list = True
@@ -115,18 +111,11 @@ class Server:
             clock=self._env.wall_s(),
         )
 
-    def make_ping(self) -> Ping:
-        return Ping(self._env.wall_s())
-
-    def pong(self, pong: Pong) -> None:
-        """There is nothing to learn from it."""
-
     def refused(self, code: Code) -> None:
-        self.problem = code.value
         _log.warn("{name} refused us: {code}", name=self.address.name, code=code.value)
         if code is Code.JOURNAL_BEHIND:
             self._tasks.spawn(self._owner.take_new_journal(), "taking a new journal id")
-        self._owner.changed()
+        super().refused(code)
 
     def link_up(self, session: Session) -> None:
         self.problem = ""
@@ -134,13 +123,7 @@ class Server:
 
     def link_down(self, reason: str) -> None:
         self.is_ready = False
-        self._owner.changed()
-
-    def trust_changed(self, suspect: bool) -> None:
-        self._owner.changed()
-
-    async def request(self, session: Session, message: Any) -> Any:
-        raise Refusal(Code.UNKNOWN_VERB)
+        super().link_down(reason)
 
     def event(self, session: Session, event: Any) -> None:
         if isinstance(event, messages.DeviceConfig):

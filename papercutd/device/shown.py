@@ -47,6 +47,16 @@ def _show_link(result: Result) -> str:
     }[result["card"]]
 
 
+def _show_redeemed(result: Result) -> str:
+    amount = show_amount(result["amount_e4"])
+    words = {
+        "credited": f"credited: {amount}",
+        "provisional": f"{amount} may be spent here; the server decides once the link is up",
+        "taken-back": explain("voucher-taken-back"),
+    }[result["redeemed"]]
+    return f"{words}\n{_show_person(result)}"
+
+
 def _show_jobs(result: Result) -> str:
     lines = []
     for number, job in enumerate(result["jobs"], 1):
@@ -129,6 +139,7 @@ _SHOWN: dict[str, Callable[[Result], str]] = {
     "login": _show_person,
     "balance": _show_person,
     "link": _show_link,
+    "redeem": _show_redeemed,
     "logout": lambda result: "logged out",
     "list": _show_jobs,
     "release": _show_answers,

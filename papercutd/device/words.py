@@ -54,6 +54,13 @@ TEXTS: dict[str, str] = {
     "card-refused": "The card you linked is another person's: it is not yours.",
     "voucher-taken-back": "A voucher you redeemed is not good: somebody redeemed it before, or it"
     " had ended. Its credit was taken back; see the administrator.",
+    # Why a voucher is not redeemed.
+    "voucher-mistyped": "That is no serial: look at the voucher again.",
+    "voucher-unknown": "No voucher with that serial is known here. One made while the site is cut"
+    " is redeemed when it is online again.",
+    "voucher-redeemed": "That voucher was redeemed before.",
+    "voucher-cancelled": "That voucher was cancelled. " + _ADMINISTRATOR,
+    "voucher-expired": "That voucher has expired. " + _ADMINISTRATOR,
     # What servers say of a run or a job.
     "funds": "There is not enough credit for it.",
     "unknown-user": "The server does not know you. " + _ADMINISTRATOR,

@@ -27,6 +27,13 @@ class Settled:
     verdict: Verdict | None = None
     reason: Reason = Reason.NONE
     asks: bool = False
+    #: The person pays; ``shared`` is only named.
+    named: bool = False
+
+    @property
+    def payer(self) -> int | None:
+        """The shared account that pays; None: the person's own."""
+        return None if self.named else self.shared
 
 
 def settle(request: Request, mode: Mode | None, rule: Account | None) -> Settled:
@@ -35,9 +42,19 @@ def settle(request: Request, mode: Mode | None, rule: Account | None) -> Settled
     ``mode``: of the person, else the installation's default; None: neither is set. ``rule`` is
     what holds where nobody can be asked; None: that need not be known.
     """
-    if request.chosen or request.account is not None:
+    settled = _settle(request, mode, rule)
+    if mode is None or not mode.names or settled.shared is None:
+        return settled
+    return attrs.evolve(settled, named=True)
+
+
+def _settle(request: Request, mode: Mode | None, rule: Account | None) -> Settled:
+    if request.account is not None:
         return Settled(request.account)
     known = mode or Mode()
+    if request.chosen:
+        # Their own account, unless who pays was no question and they only saw the price.
+        return Settled(known.shared)
     if not is_submit(request.step):
         # Whoever stands at the printer has seen the price and taken the personal account; who
         # has but one account to pay from has not chosen.
@@ -109,3 +126,5 @@ class Choice:
     #: With SHARED the account's id.
     shared: int | None = None
     comment: str = ""
+    #: With SHARED: whether it is to be invoiced; None: as is usual for the account.
+    invoice: bool | None = None

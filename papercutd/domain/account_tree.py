@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from papercutd.errors import InvalidValue
+from papercutd.errors import InvalidValue, quoted
 
 #: Between a parent's name and its sub-account's.
 SEPARATOR = "\\"
@@ -58,7 +58,7 @@ def split_name(name: str, field: str = "name") -> tuple[str, str]:
         raise InvalidValue(
             field,
             f"has a backslash at the wrong place: it stands between a parent's name and a"
-            f" sub-account's, without spaces, such as Physics\\Laser (it is {name[:80]!r})",
+            f" sub-account's, without spaces, such as Physics\\Laser (it is {quoted(name[:80])})",
         )
     parent, _, own = name.rpartition(SEPARATOR)
     return parent, own
@@ -115,13 +115,13 @@ def check_place(tree: Tree, account: int | None, parent: int | None) -> None:
         )
         raise InvalidValue(
             "parent",
-            f"{tree[parent].name!r} is {tree[account].name!r} itself"
+            f"{quoted(tree[parent].name)} is {quoted(tree[account].name)} itself"
             if account == parent
-            else f"{tree[parent].name!r} is below {tree[account].name!r} ({chain}): no account can"
-            " be below itself",
+            else f"{quoted(tree[parent].name)} is below {quoted(tree[account].name)} ({chain}):"
+            " no account can be below itself",
         )
     if tree[parent].closed:
-        raise InvalidValue("parent", f"{tree[parent].name!r} is closed")
+        raise InvalidValue("parent", f"{quoted(tree[parent].name)} is closed")
     depth = len(up) + (1 if account is None else _height(tree, account))
     if depth > DEPTH_MAX:
         raise InvalidValue(
@@ -137,7 +137,7 @@ def renamed(tree: Tree, account: int, parent: int | None, own: str) -> dict[int,
     names = {one: name + tree[one].name[was:] for one in below(tree, account)}
     longest = max(names.values(), key=len)
     if len(longest) > NAME_MAX:
-        raise InvalidValue("name", f"would make {longest[:80]!r}... longer than {NAME_MAX}")
+        raise InvalidValue("name", f"would make {quoted(longest[:80])}... longer than {NAME_MAX}")
     return names
 
 

@@ -25,11 +25,17 @@ ACCOUNT_RULES = "account-rules"
 #: Users who are asked who pays a job, or whose jobs a shared account pays.
 ACCOUNT_MODES = "account-modes"
 
+#: Users who pay what they name a shared account for.
+NAMED_ACCOUNTS = "named-accounts"
+
 #: Unknown users made at a cut site, and records of a journal that tell of them.
 USERS_MET = "users-met"
 
 CAPABILITIES = frozenset(
-    {ACCOUNT_MODES, ACCOUNT_RULES, DUPLEX_PRICES, NESTED_GROUPS, PRICE_MODELS, USERS_MET}
+    {
+        *(ACCOUNT_MODES, ACCOUNT_RULES, DUPLEX_PRICES, NAMED_ACCOUNTS, NESTED_GROUPS),
+        *(PRICE_MODELS, USERS_MET),
+    }
 )
 
 

@@ -77,6 +77,11 @@ class Decision:
     promise: str = ""
     #: Of a hold: its person is to be asked (True), and cannot be (False); None: nobody is.
     ask: bool | None = None
+    #: A shared account that the job is only named for: ``account`` is the person's, and pays.
+    named: int | None = None
+    #: Whether it is to be invoiced to the shared account that pays, or is named; None: neither
+    #: is, or an older release decided.
+    invoice: bool | None = None
 
     @property
     def amount_e4(self) -> int:

@@ -11,11 +11,11 @@ import attrs
 
 from papercutd.domain.card import normalise_card
 from papercutd.domain.job import fold_user_name
+from papercutd.domain.money import parse_sum_e4
 from papercutd.domain.user_fields import (
     DETAILS,
     NAME_MAX,
     check_text,
-    parse_money_e4,
     parse_yes_no,
     why_alike,
 )
@@ -161,7 +161,7 @@ class RowReader:
 
 
 def _money(text: str) -> int | None:
-    return parse_money_e4("balance", text) if text else None
+    return parse_sum_e4(text, field="balance") if text else None
 
 
 def _yes_no(text: str) -> bool | None:

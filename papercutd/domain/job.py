@@ -49,6 +49,8 @@ class Request:
     chosen: bool = False
     #: They were asked and have not answered: the policy decides.
     unanswered: bool = False
+    #: Whether it is to be invoiced, as its person said; None: nothing was said.
+    invoice: bool | None = None
 
     @property
     def key(self) -> str:

@@ -116,7 +116,7 @@ WATCHED = (
     # Last: a batch is thousands.
     Watched(
         "voucher",
-        ("batch", "place", "amount_e4", "expires_at", "cancelled_at"),
+        ("batch", "place", "amount_e4", "expires_at", "cancelled_at", "purse"),
         # An event of its own where it was at the application server, else the site tells again.
         ignored=("redeemed_at",),
         is_key_secret=True,

@@ -56,8 +56,6 @@ SITE_ONLY = frozenset(
 )
 #: Knobs that are the same at the application server and at every site.
 EVERYWHERE_ONLY = frozenset({Knob.ACCOUNT_MODE})
-#: Capabilities that whoever evaluates a rule of these must have.
-NEEDED_FOR = {Knob.ACCOUNT_MODE: ACCOUNT_MODES}
 #: Knobs without which a site cannot say whether somebody may print.
 _OF_PRINTING = frozenset(
     {
@@ -273,6 +271,13 @@ def check_value(knob: str, value: str) -> None:
     if knob not in _KINDS:
         raise ValueError(knob)
     _KINDS[knob].read(value, 1)
+
+
+def needed_for(knob: Knob, value: str) -> str:
+    """Capabilities that whoever evaluates a rule of it must have."""
+    if knob is not Knob.ACCOUNT_MODE:
+        return ""
+    return parse_mode(value).needs or ACCOUNT_MODES
 
 
 def is_understood(rule: Rule) -> bool:

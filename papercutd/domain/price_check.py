@@ -57,5 +57,5 @@ def _once(what: str, found: Iterable[Hashable]) -> None:
     seen = set()
     for one in found:
         if one in seen:
-            raise InvalidValue(what, f"{one} occurs twice" if what != "paper" else "occurs twice")
+            raise InvalidValue(what, f"{one} occurs twice")
         seen.add(one)

@@ -15,6 +15,7 @@ from papercutd.errors import InvalidValue
 
 #: The kind of purse that every personal account is; of rank 0.
 MAIN = 1
+#: What it is called until an administrator says otherwise.
 MAIN_NAME = "cash"
 #: Kinds of one installation: each is a line of everybody's balance.
 KINDS_MAX = 20
@@ -77,8 +78,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def ranks_of(order: Sequence[str], known: Sequence[str]) -> dict[str, int]:
-    """The rank of each purse when they are spent in that ``order``; the main one's is 0.
+def ranks_of(order: Sequence[str], known: Sequence[str], main: str = MAIN_NAME) -> dict[str, int]:
+    """The rank of each purse when they are spent in that ``order``; that of ``main`` is 0.
 
     Raises InvalidValue for an order that does not name each of ``known`` once.
     """
@@ -90,5 +91,5 @@ def ranks_of(order: Sequence[str], known: Sequence[str]) -> dict[str, int]:
     lacking = [name for name in known if name not in order]
     if lacking:
         raise InvalidValue("order", f"lacks {', '.join(lacking)}: name every purse")
-    place = order.index(MAIN_NAME)
+    place = order.index(main)
     return {name: at - place for at, name in enumerate(order)}

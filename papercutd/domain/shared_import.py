@@ -12,7 +12,8 @@ import attrs
 
 from papercutd.domain.account_tree import SEPARATOR, check_own_name, fold_account_name, split_name
 from papercutd.domain.card import normalise_card
-from papercutd.domain.user_fields import check_text, parse_money_e4, parse_yes_no
+from papercutd.domain.money import parse_sum_e4
+from papercutd.domain.user_fields import check_text, parse_yes_no
 from papercutd.errors import InvalidValue
 
 COLUMNS = (
@@ -30,8 +31,9 @@ _INVOICE = {
     "never_invoice": "never",
     "never": "never",
     "user_choice_on": "user-chooses",
-    "user_choice_off": "user-chooses",
     "user-chooses": "user-chooses",
+    "user_choice_off": "user-chooses-no",
+    "user-chooses-no": "user-chooses-no",
 }
 _COMMENT = {
     "no_comment": "none",
@@ -65,6 +67,11 @@ class ImportedAccount:
     pin_hash: str = ""
 
 
+def disabled(line: int, name: str) -> ImportedAccount:
+    """As a line would have it that disables an account and says nothing else."""
+    return ImportedAccount(line, name, enabled=False)
+
+
 class AccountReader:
     """Reads the lines of one file, and remembers what must not come twice."""
 
@@ -87,7 +94,7 @@ class AccountReader:
             name=name,
             enabled=_yes_no("enabled", found["enabled"]),
             pin=pin,
-            balance_e4=parse_money_e4("balance", found["balance"]) if found["balance"] else None,
+            balance_e4=_balance(found["balance"]),
             restricted=_yes_no("restricted", found["restricted"]),
             is_everybodys=is_everybodys,
             users=() if is_everybodys else users,
@@ -161,6 +168,10 @@ def _names(field: str, text: str) -> tuple[str, ...]:
     for one in found:
         check_text(field, one, 255)
     return found
+
+
+def _balance(text: str) -> int | None:
+    return parse_sum_e4(text, field="balance") if text else None
 
 
 def _yes_no(field: str, text: str) -> bool | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from papercutd.domain.job import fold_user_name
@@ -22,16 +20,9 @@ DETAILS = {
     "home": 1_023,
 }
 NAME_MAX = 255
+DAY_S = 86_400.0
 #: The last moment that may be said: so far ahead no temporary user ends.
 _YEARS_MAX = 9_000
-_AMOUNT_LOOKS: tuple[tuple[Callable[[str], object], str], ...] = (
-    (lambda text: "," in text, "holds a comma: write 1234.50, a point before the cents"),
-    (re.compile(r"[^\W\d_]{2,}|[$€£¥₹]|\bkr\b").search, "holds a currency: write digits alone"),
-    (re.compile(r"\d[eE][+-]?\d").search, "is written with an exponent: write all its digits"),
-    (re.compile(r"\d{12,}").search, "has more than eleven digits before the point"),
-    (re.compile(r"\.\d{5,}").search, "has more than four digits behind the point"),
-    (re.compile(r"\s").search, "holds a space"),
-)
 
 
 def check_text(field: str, text: str, length_max: int) -> str:
@@ -49,14 +40,8 @@ def _control(text: str) -> str:
 
 
 def parse_money_e4(field: str, text: str) -> int:
-    """As ``parse_amount_e4``, and what is wrong with what is none."""
-    try:
-        return parse_amount_e4(text, field=field)
-    except InvalidValue:
-        for looks, problem in _AMOUNT_LOOKS:
-            if looks(text):
-                raise InvalidValue(field, f"{problem} (it is {text[:40]!r})") from None
-        raise InvalidValue(field, f"is no amount such as 12.50 (it is {text[:40]!r})") from None
+    """``parse_amount_e4`` with its words in the other order."""
+    return parse_amount_e4(text, field=field)
 
 
 def parse_yes_no(field: str, text: str) -> bool:
@@ -83,6 +68,13 @@ def parse_until(text: str) -> float | None:
         if at.year < _YEARS_MAX:
             return (at + more).timestamp()
     raise InvalidValue("until", "is a day such as 2027-01-31, with a time 18:00 (UTC), or never")
+
+
+def show_end(at: float | None) -> str:
+    """An end as ``parse_until`` reads it: the last day, where it is the end of that day."""
+    if at is None or at % DAY_S:
+        return show_until(at)
+    return f"{datetime.fromtimestamp(at - DAY_S, UTC):%Y-%m-%d}"
 
 
 def show_until(at: float | None) -> str:

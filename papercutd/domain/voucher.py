@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import ClassVar
+
+import attrs
 
 from papercutd.errors import InvalidValue, NotFound
 
@@ -22,6 +25,16 @@ class UnknownSerial(NotFound):
     """No voucher that is known has that serial: perhaps somebody guesses."""
 
 
+@attrs.frozen(auto_exc=True, str=False)
+class NoVoucher(InvalidValue):
+    """What was typed is no voucher that is good now: look at the paper, or ask who sold it."""
+
+    #: Of what cannot be taken, to whoever is told codes.
+    code: ClassVar[str] = "invalid-value"
+    #: In one word: ``mistyped``, ``unknown``, ``redeemed``, ``cancelled`` or ``expired``.
+    why: str
+
+
 def make_serial(draw: Callable[[int], int]) -> str:
     """Sixteen symbols; ``draw(n)`` is a number below n that nobody guesses."""
     drawn = "".join(SYMBOLS[draw(len(SYMBOLS))] for _ in range(LENGTH - 1))
@@ -29,15 +42,19 @@ def make_serial(draw: Callable[[int], int]) -> str:
 
 
 def parse_serial(text: str) -> str:
-    """As it is kept, of what a person typed; raises InvalidValue."""
+    """As it is kept, of what a person typed; raises NoVoucher."""
     serial = "".join(text.upper().replace("-", " ").split())
     if len(serial) != LENGTH:
-        raise InvalidValue("serial", f"has {LENGTH} letters and digits: these are {len(serial)}")
+        raise NoVoucher(
+            "serial", f"has {LENGTH} letters and digits: these are {len(serial)}", "mistyped"
+        )
     wrong = next((symbol for symbol in serial if symbol not in _VALUES), None)
     if wrong is not None:
-        raise InvalidValue("serial", f"{wrong!r} is in no serial: look at the voucher again")
+        words = f"{wrong!r} is in no serial: look at the voucher again"
+        raise NoVoucher("serial", words, "mistyped")
     if _sum(serial) % len(SYMBOLS):
-        raise InvalidValue("serial", "is mistyped: a letter or digit is another on the voucher")
+        words = "is mistyped: a letter or digit is another on the voucher"
+        raise NoVoucher("serial", words, "mistyped")
     return serial
 
 
@@ -62,13 +79,14 @@ def told_of(hash: str) -> str:
 def check_worth(
     redeemed_at: float | None, cancelled_at: float | None, expires_at: float | None, at: float
 ) -> None:
-    """Raises InvalidValue, with words for who holds the paper, unless it is good ``at`` then."""
+    """Raises NoVoucher, with words for who holds the paper, unless it is good ``at`` then."""
     if redeemed_at is not None:
-        raise InvalidValue("serial", f"was redeemed before, on {show_day(redeemed_at)}")
+        raise NoVoucher("serial", f"was redeemed before, on {show_day(redeemed_at)}", "redeemed")
     if cancelled_at is not None:
-        raise InvalidValue("serial", f"was cancelled on {show_day(cancelled_at)}")
+        raise NoVoucher("serial", f"was cancelled on {show_day(cancelled_at)}", "cancelled")
     if expires_at is not None and expires_at <= at:
-        raise InvalidValue("serial", f"has expired: it was good before {show_day(expires_at)}")
+        words = f"has expired: it was good before {show_day(expires_at)}"
+        raise NoVoucher("serial", words, "expired")
 
 
 def show_day(at: float) -> str:

@@ -14,10 +14,10 @@ from papercutd.domain.chain import Position
 from papercutd.domain.person_messages import PersonMessage
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
+from papercutd.faces.held_lists import fields_of, jobs_after
 from papercutd.faces.provider import answered
 from papercutd.services.attempts import LockedOut
 from papercutd.services.clients import Clients, ClientSession
-from papercutd.services.held_jobs import Listed
 from papercutd.services.tasks import Tasks
 from papercutd.storage.values import Purse
 from protocols.client import messages
@@ -220,8 +220,7 @@ class ClientFace:
                 *(conversation.address, conversation),
             )
         except LockedOut as locked:
-            left = {"retry_after_s": round(locked.left_s, 1)}
-            raise Refusal(Code.LOCKED_OUT, left) from None
+            raise _locked_out(locked) from None
         except Rejected as rejected:
             if rejected.code == "bad-credentials":
                 conversation.failed += 1
@@ -273,23 +272,26 @@ class ClientFace:
         )
 
     async def _accounts(self, client: ClientSession, message: messages.Accounts) -> Any:
-        clients = self._service.clients
-        found = await clients.accounts(client, message.find, message.after, PAGE_MAX + 1)
+        asked = message.find, message.pin, message.after
+        try:
+            found = await self._service.clients.accounts(client, *asked, PAGE_MAX + 1)
+        except LockedOut as locked:
+            raise _locked_out(locked) from None
         return AccountList(
             accounts=[
-                ChargeableAccount(id, name, self._available(purse))
-                for id, name, purse in found[:PAGE_MAX]
+                ChargeableAccount(
+                    *(one.id, one.name, self._available(purse)),
+                    *(one.has_pin, one.invoice),
+                )
+                for one, purse in found[:PAGE_MAX]
             ],
             last=len(found) <= PAGE_MAX,
         )
 
     async def _jobs(self, client: ClientSession, message: messages.Jobs) -> Any:
-        jobs = self._service.clients.jobs(client)
-        after = [number for number, one in enumerate(jobs, 1) if one.job.job == message.after]
-        page = jobs[after[0] if after else 0 :]
-        return messages.JobList(
-            jobs=[_listed(one) for one in page[:PAGE_MAX]], last=len(page) <= PAGE_MAX
-        )
+        page = jobs_after(self._service.clients.jobs(client), message.after)
+        shown = [messages.OwnJob(**fields_of(one)) for one in page[:PAGE_MAX]]
+        return messages.JobList(jobs=shown, last=len(page) <= PAGE_MAX)
 
     async def _answer(self, client: ClientSession, message: messages.Answer) -> Any:
         choice = Choice(
@@ -297,10 +299,15 @@ class ClientFace:
             id=message.id,
             shared=message.account,
             comment=message.comment,
+            invoice=message.invoice,
         )
         if (choice.chosen is Chosen.SHARED) is not (choice.shared is not None):
             raise Refusal(Code.BAD_FIELDS)
-        return messages.Answered(await self._service.clients.answer(client, message.job, choice))
+        try:
+            state = await self._service.clients.answer(client, message.job, choice, message.pin)
+        except LockedOut as locked:
+            raise _locked_out(locked) from None
+        return messages.Answered(state)
 
     async def _messages(self, client: ClientSession, message: messages.Messages) -> Any:
         return messages.MessageList(
@@ -313,6 +320,10 @@ class ClientFace:
 
     def _available(self, purse: Purse) -> int | None:
         return _available(purse, self._service.state)
+
+
+def _locked_out(locked: LockedOut) -> Refusal:
+    return Refusal(Code.LOCKED_OUT, {"retry_after_s": round(locked.left_s, 1)})
 
 
 def _address_of(session: Session) -> str:
@@ -340,20 +351,4 @@ def _message(message: PersonMessage) -> messages.Message:
         pages=message.pages,
         amount_e4=message.amount_e4,
         at=message.at,
-    )
-
-
-def _listed(listed: Listed) -> messages.OwnJob:
-    job = listed.job
-    return messages.OwnJob(
-        job=job.job,
-        title=job.title,
-        pages=job.pages,
-        copies=job.copies,
-        colour=job.colour,
-        duplex=job.duplex,
-        amount_e4=job.amount_e4,
-        reason=job.reason,
-        print_server=listed.provider,
-        held_at=job.held_at,
     )

@@ -11,13 +11,15 @@ from papercutd.domain.chain import Mark, Position
 from papercutd.domain.grant import Grant
 from papercutd.domain.job import SessionRef
 from papercutd.domain.pricing import page_e4
+from papercutd.domain.voucher import NoVoucher
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
+from papercutd.faces.held_lists import fields_of, jobs_after
 from papercutd.faces.provider import OPEN_PAGES_MAX, answered, make_welcome
 from papercutd.services import wire
 from papercutd.services.attempts import LockedOut
 from papercutd.services.devices import Credentials, Devices, Visit
-from papercutd.services.held_jobs import Listed
+from papercutd.services.operation import Progress
 from papercutd.services.runs import Runs, Wish
 from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
@@ -38,6 +40,12 @@ PAGE_JOBS = 100
 PAGE_ACCOUNTS = 100
 
 
+class Redeeming(Protocol):
+    """Where vouchers are redeemed, with the lockouts of that server."""
+
+    async def redeem(self, arguments: dict[str, Any], progress: Progress) -> Any: ...
+
+
 class DeviceService(Protocol):
     """What this face needs of a server."""
 
@@ -47,6 +55,8 @@ class DeviceService(Protocol):
     runs: Runs
     tasks: Tasks
 
+    @property
+    def vouchers(self) -> Redeeming: ...
     @property
     def position(self) -> Position | None: ...
     @property
@@ -82,6 +92,7 @@ class DeviceFace:
         ] = {
             messages.Login: self._login,
             messages.LinkCard: self._link,
+            messages.RedeemVoucher: self._redeem,
             messages.Logout: self._logout,
             messages.Accounts: self._accounts,
             messages.Run: self._run,
@@ -233,6 +244,26 @@ class DeviceFace:
             left = {"retry_after_s": round(locked.left_s, 1)}
             raise Refusal(Code.LOCKED_OUT, left) from None
 
+    async def _redeem(
+        self, session: Session, conversation: _Conversation, message: messages.RedeemVoucher
+    ) -> Any:
+        devices = self._service.devices
+        visit = devices.visit(message.login, conversation.device)
+        asked = {"voucher": message.voucher, "name": visit.person.name}
+        try:
+            found = await self._service.vouchers.redeem(asked, lambda figures: None)
+        except NoVoucher as error:
+            return messages.Redeemed("refused", error.why)
+        purse = await devices.purse(visit)
+        return messages.Redeemed(
+            state=found.get("state", "credited"),
+            amount_e4=found["amount_e4"],
+            purse=found["purse"],
+            balance_e4=purse.balance_e4,
+            available_e4=self._available(purse),
+            purses=[messages.PurseLine(*line) for line in purse.purses],
+        )
+
     async def _logout(
         self, session: Session, conversation: _Conversation, message: messages.Logout
     ) -> Any:
@@ -243,12 +274,12 @@ class DeviceFace:
         self, session: Session, conversation: _Conversation, message: messages.Jobs
     ) -> Any:
         visit = self._service.devices.visit(message.login, conversation.device)
-        jobs = self._service.devices.jobs(visit)
-        after = [number for number, one in enumerate(jobs, 1) if one.job.job == message.after]
-        page = jobs[after[0] if after else 0 :]
-        return messages.JobList(
-            jobs=[_listed(one) for one in page[:PAGE_JOBS]], last=len(page) <= PAGE_JOBS
-        )
+        page = jobs_after(self._service.devices.jobs(visit), message.after)
+        shown = [
+            messages.DeviceJob(**fields_of(one), reachable=one.is_reachable)
+            for one in page[:PAGE_JOBS]
+        ]
+        return messages.JobList(jobs=shown, last=len(page) <= PAGE_JOBS)
 
     async def _release(
         self, session: Session, conversation: _Conversation, message: messages.ReleaseJob
@@ -257,7 +288,7 @@ class DeviceFace:
         return _answer(
             await self._service.devices.release(
                 *(visit, message.release, message.job, message.copies, message.duplex),
-                message.account,
+                *(message.account, message.invoice),
             )
         )
 
@@ -283,8 +314,11 @@ class DeviceFace:
             raise Refusal(Code.LOCKED_OUT, left) from None
         return messages.AccountList(
             accounts=[
-                messages.ChargeableAccount(id, name, self._available(purse))
-                for id, name, purse in found[:PAGE_ACCOUNTS]
+                messages.ChargeableAccount(
+                    *(one.id, one.name, self._available(purse)),
+                    *(one.has_pin, one.invoice),
+                )
+                for one, purse in found[:PAGE_ACCOUNTS]
             ],
             last=len(found) <= PAGE_ACCOUNTS,
         )
@@ -300,6 +334,7 @@ class DeviceFace:
             duplex=message.duplex,
             pages=message.pages,
             account=message.account,
+            invoice=message.invoice,
         )
         started = await self._service.runs.start(
             conversation.asker, visit, wish, self._stopper(session)
@@ -360,23 +395,6 @@ class DeviceFace:
         self, session: Session, conversation: _Conversation, message: provider.Ping
     ) -> Any:
         return provider.Pong(self._env.wall_s(), wire.position_out(self._service.position))
-
-
-def _listed(listed: Listed) -> messages.DeviceJob:
-    job = listed.job
-    return messages.DeviceJob(
-        job=job.job,
-        title=job.title,
-        pages=job.pages,
-        copies=job.copies,
-        colour=job.colour,
-        duplex=job.duplex,
-        amount_e4=job.amount_e4,
-        reason=job.reason,
-        print_server=listed.provider,
-        reachable=listed.is_reachable,
-        held_at=job.held_at,
-    )
 
 
 def _answer(released: provider.Released) -> messages.ReleaseAnswer:

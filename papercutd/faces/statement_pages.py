@@ -8,11 +8,12 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from jinja2 import Environment as Templates
-from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined, Template
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.resource import NoResource, Resource
@@ -160,16 +161,6 @@ class OutagePages(Resource):
         super().__init__()
         self._door = door
         self._told = told
-        templates = Templates(
-            loader=FileSystemLoader(_HERE),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-        )
-        templates.filters["moment"] = _when
-        templates.filters["amount"] = show_amount
-        self._outages = templates.get_template("outages.html")
-        self._statement = templates.get_template("statement.html")
 
     def render_GET(self, request: Request) -> int:
         return _Page(self._door, self._list).render_GET(request)
@@ -185,11 +176,11 @@ class OutagePages(Resource):
 
     async def _list(self) -> Answer:
         rows = await self._told.signed_outages(OUTAGES_SHOWN)
-        return 200, "text/html; charset=utf-8", self._outages.render(rows=rows)
+        return 200, "text/html; charset=utf-8", _template("outages.html").render(rows=rows)
 
     async def _one(self, number: int) -> Answer:
         stated = await self._told.signed_statement(number)
-        page = self._statement.render(
+        page = _template("statement.html").render(
             number=number,
             headline=make_headline(stated, _when),
             is_signed="signed" in stated,
@@ -200,6 +191,20 @@ class OutagePages(Resource):
     async def _json(self, number: int) -> Answer:
         stated = await self._told.signed_statement(number)
         return 200, "application/json", as_printed(stated) + "\n"
+
+
+@cache
+def _template(name: str) -> Template:
+    """Compiled when it is first shown: that would be a quarter of the server's start."""
+    templates = Templates(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    templates.filters["moment"] = _when
+    templates.filters["amount"] = show_amount
+    return templates.get_template(name)
 
 
 def add_statement_pages(root: Resource, door: Door, told: Told) -> None:

@@ -41,7 +41,7 @@ _COLUMNS = (
     *("format", "path", "digest", "size", "submitted_at", "job_uuid", "spooled", "reprint_of"),
     *("document", "decision", "decider", "reason", "waited_ms", "outcome", "pages", "assumed"),
     *("phase", "release", "target", "held_at", "grey", "account"),
-    *("chosen", "unanswered", "choice_due_at", "comment"),
+    *("chosen", "unanswered", "choice_due_at", "comment", "invoice"),
 )
 
 
@@ -115,6 +115,8 @@ class Job:
     choice_due_at: float = 0.0
     #: With ``chosen``: what they said of it.
     comment: str = ""
+    #: Whether its release said that it is to be invoiced; None: it said nothing.
+    invoice: bool | None = None
 
     @property
     def to_be_printed(self) -> Document | None:
@@ -365,6 +367,7 @@ class ProviderJournal(AskerJournal):
         account: int | None = None,
         chosen: bool = False,
         comment: str = "",
+        invoice: bool | None = None,
     ) -> Deferred[Claim]:
         """Compare and set: a held job belongs to ``release`` from now on (design 4.7).
 
@@ -392,6 +395,7 @@ class ProviderJournal(AskerJournal):
                 chosen=chosen,
                 unanswered=False,
                 comment=comment,
+                invoice=invoice,
             )
             _set(
                 connection,
@@ -407,6 +411,7 @@ class ProviderJournal(AskerJournal):
                 chosen=int(chosen),
                 unanswered=0,
                 comment=comment,
+                invoice=_stored(invoice),
             )
             connection.execute(
                 "INSERT INTO release (id, job, printer, written_at) VALUES (?, ?, ?, ?)",
@@ -922,6 +927,7 @@ def read_jobs(connection: Connection, condition: str, *values: object) -> list[J
         found["assumed"] = bool(found["assumed"])
         for name in ("grey", "chosen", "unanswered"):
             found[name] = bool(found[name])
+        found["invoice"] = None if found["invoice"] is None else bool(found["invoice"])
         if found["spooled"] is not None:
             found["spooled"] = _SPOOLED(found["spooled"])
         if found["document"] is not None:
@@ -969,15 +975,16 @@ def held_again(job: Job) -> Job:
     if document is not None:
         document = attrs.evolve(document, copies=job.copies, duplex=job.duplex)
     # What its person answered stands; what was taken at a printer does not.
-    account = job.account if job.chosen else None
-    return attrs.evolve(job, release="", target=0, document=document, grey=False, account=account)
+    account, invoice = (job.account, job.invoice) if job.chosen else (None, None)
+    again = attrs.evolve(job, account=account, invoice=invoice)
+    return attrs.evolve(again, release="", target=0, document=document, grey=False)
 
 
 def _hold_again(connection: Connection, job: Job) -> None:
     again = held_again(job)
     document = _ENCODE(again.document)
     columns = {"release": "", "target": 0, "document": document, "grey": 0}
-    _set(connection, job.job, **columns, account=again.account)
+    _set(connection, job.job, **columns, account=again.account, invoice=_stored(again.invoice))
 
 
 def _read_claim(connection: Connection, release: str, job: str, printer: int) -> Claim:

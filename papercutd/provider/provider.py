@@ -699,6 +699,7 @@ class PrintProvider:
             submitted_at=job.submitted_at,
             chosen=job.chosen,
             unanswered=job.unanswered,
+            invoice=job.invoice,
         )
 
     def _asking(self, job: Job) -> Deferred[Answer]:

@@ -65,7 +65,7 @@ class Releases:
         claim = await self.durably(
             self.journal.claim,
             *(message.release, message.job, message.printer, message.copies, message.duplex),
-            *(message.account, message.chosen, message.comment),
+            *(message.account, message.chosen, message.comment, message.invoice),
         )
         if claim.job is None:
             self.held.put(job)

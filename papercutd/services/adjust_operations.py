@@ -15,7 +15,7 @@ import msgspec
 from twisted.logger import Logger
 
 from papercutd.domain.import_lines import Line, LineReader
-from papercutd.domain.money import show_amount
+from papercutd.domain.money import parse_sum_e4, show_amount
 from papercutd.domain.user_fields import check_text, parse_money_e4
 from papercutd.errors import InvalidValue, Rejected, StorageClosed, StorageFull
 from papercutd.services.money_operations import MoneyOperations
@@ -84,7 +84,7 @@ class AdjustOperations(MoneyOperations):
         given = take(
             arguments,
             *("id", "reason"),
-            **{"amount": "", "group": "", "nested": False, "path": "", "check": False},
+            **{"amount": "", "group": "", "nested": False, "path": "", "check": False, "purse": ""},
         )
         check_id(given["id"]), check_reason(given["reason"])
         amount_e4 = _amount_e4(given["amount"], bool(given["path"]))
@@ -95,8 +95,10 @@ class AdjustOperations(MoneyOperations):
         self._is_busy = True
         try:
             said = _digest_of_file(given["path"]) if given["path"] else given["group"]
+            purse = given["purse"]
             asked = (given["amount"], given["nested"], said, given["reason"])
-            act = Act(given["id"], "adjust", _digest(asked), given["reason"])
+            digest = _digest((*asked, purse) if purse else asked)
+            act = Act(given["id"], "adjust", digest, given["reason"])
             return await self._adjust_many(given, act, amount_e4, progress)
         finally:
             self._is_busy = False
@@ -155,8 +157,9 @@ class AdjustOperations(MoneyOperations):
             # As it was begun, whoever is in the group by now.
             return _told(act, await self._apply(act.id, 0, progress), repeated=True)
         is_rehearsal, wrong, users, total_e4 = given["check"], _Wrong(), 0, 0
+        await self._store.purses.find(given["purse"])
         if not is_rehearsal:
-            await self._money.begin_act(act)
+            await self._money.begin_act(act, given["purse"])
         try:
             async for rows in self._rows(given, amount_e4, wrong):
                 users, total_e4 = users + len(rows), total_e4 + sum(row[1] for row in rows)
@@ -266,7 +269,7 @@ def open_here(path: str) -> BufferedReader:
 def _amount_e4(text: str, may_miss: bool) -> int | None:
     if not text and may_miss:
         return None
-    amount_e4 = parse_money_e4("amount", text)
+    amount_e4 = parse_sum_e4(text)
     if amount_e4 == 0:
         raise InvalidValue("amount", "is zero")
     return amount_e4
@@ -290,5 +293,5 @@ def _told(act: Act, done: ActState, repeated: bool = False) -> dict[str, Any]:
         "total": show_amount(done.total_e4),
         "repeated": repeated,
     }
-    # Their accounts would reach the limit of any amount.
+    # Their accounts would reach the limit of any amount, or the purse holds less than is taken.
     return {**found, "left_out": done.failed} if done.failed else found

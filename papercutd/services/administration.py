@@ -12,10 +12,10 @@ import attrs
 from twisted.internet.task import deferLater
 
 from papercutd import __version__
-from papercutd.domain.money import parse_amount_e4, show_amount
+from papercutd.domain.money import parse_amount_e4, parse_sum_e4, show_amount
 from papercutd.domain.price_lines import parse_lines
 from papercutd.domain.pricing import PriceList
-from papercutd.domain.user_fields import parse_money_e4, parse_until, show_until
+from papercutd.domain.user_fields import parse_until, show_end
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.adjust_operations import AdjustOperations
@@ -26,6 +26,7 @@ from papercutd.services.drill import DrillOperations
 from papercutd.services.group_operations import GroupOperations
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.import_operations import ImportOperations
+from papercutd.services.invoice_operations import InvoiceOperations
 from papercutd.services.job_log_operations import JobLogOperations
 from papercutd.services.lockout_operations import LockoutOperations
 from papercutd.services.lost_edit_operations import LostEditOperations, lost_edits_check
@@ -52,11 +53,9 @@ from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.shared_account_operations import SharedAccountOperations
 from papercutd.services.site_server import SiteServer
-from papercutd.services.site_voucher_operations import SiteVoucherOperations
 from papercutd.services.statements import Statements
 from papercutd.services.transaction_operations import TransactionOperations
 from papercutd.services.user_operations import UserOperations
-from papercutd.services.voucher_operations import VoucherOperations
 from papercutd.storage.administration.directory import CAP_DEFAULT, CAP_NONE
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.replication.other_journals import read_printed
@@ -155,6 +154,7 @@ class StoreOperations:
             **ReportOperations(self.store).all(),
             **AuditOperations(self.store).all(),
             **JobLogOperations(self.store).all(),
+            **InvoiceOperations(self.store).all(),
             **TransactionOperations(self.store).all(),
             **ScopeOperations(self.store).all(),
             **SharedAccountOperations(self.store, self.imports).all(),
@@ -180,7 +180,7 @@ class StoreOperations:
         if restricted is not None and not isinstance(restricted, bool):
             raise InvalidValue("restricted", "is yes or no")
         amounts = {
-            f"{field}_e4": parse_money_e4(field, given[field])
+            f"{field}_e4": parse_sum_e4(given[field], field=field)
             for field in ("balance", "overdraft")
             if given[field] is not None
         }
@@ -208,7 +208,7 @@ class StoreOperations:
     async def user_adjust(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit or debit a user's account."""
         given = take(arguments, "name", "amount", reason="", purse="")
-        amount_e4 = parse_money_e4("amount", given["amount"])
+        amount_e4 = parse_sum_e4(given["amount"])
         await self.store.adjust(given["name"], amount_e4, given["reason"], given["purse"])
         return await self.user_show({"name": given["name"]}, progress)
 
@@ -494,7 +494,6 @@ class ApplicationOperations(StoreOperations):
         self._verifiers = verifiers
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
-        self._vouchers = VoucherOperations(server.store, server.env)
         self._make_token = make_token
 
     def not_connected(self, providers: list[str]) -> list[str]:
@@ -536,7 +535,7 @@ class ApplicationOperations(StoreOperations):
             **super().all(),
             **held.all(),
             **self._lockouts.all(),
-            **self._vouchers.all(),
+            **server.vouchers.all(),
             **AllowanceOperations(self.store, self._call_back, self._pause).all(),
             **AdjustOperations(self.store, server.recalls.recall).all(),
             "token": self.token,
@@ -649,7 +648,6 @@ class SiteOperations:
     def __init__(self, server: SiteServer) -> None:
         self._server = server
         self._lockouts = LockoutOperations(server.devices)
-        self._vouchers = SiteVoucherOperations(server)
         #: As of ``StoreOperations``.
         self.verify_books: VerifyBooks = server.store.verify
 
@@ -661,7 +659,7 @@ class SiteOperations:
         drill = DrillOperations(server.drill)
         reserved = ReservedOperations(server.store)
         quotes = QuoteOperations(server.store)
-        of_all = (held, self._lockouts, self._vouchers, policy, drill, reserved, quotes)
+        of_all = (held, self._lockouts, server.vouchers, policy, drill, reserved, quotes)
         return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -755,5 +753,5 @@ class SiteOperations:
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     if "expires_at" in row:
-        row["until"] = show_until(row["expires_at"])
+        row["until"] = show_end(row["expires_at"])
     return {**row, "balance": show_amount(row["balance_e4"])}

@@ -100,6 +100,7 @@ class ApplicationServer:
         self.journal_turns = Turns(
             JOURNALS_APPLIED_MAX, JOURNALS_WAITING_MAX, JOURNAL_RETRY_AFTER_S
         )
+        self.vouchers = VoucherOperations(store, env)
         self._unseen = LoopingCall(self._count_unseen)
         self._unseen.clock = env.clock
         #: STRICT sites that may lack allowances of people who used them before.
@@ -120,8 +121,7 @@ class ApplicationServer:
         imports = ImportOperations(self.store, self.env, None)
         self.tasks.spawn(imports.resume(), "finishing imports")
         self.tasks.spawn(AdjustOperations(self.store).resume(), "finishing adjustments")
-        vouchers = VoucherOperations(self.store, self.env)
-        self.tasks.spawn(vouchers.resume(), "telling sites of vouchers")
+        self.tasks.spawn(self.vouchers.resume(), "telling sites of vouchers")
         self._unseen.start(UNSEEN_INTERVAL_S, now=False).addErrback(
             lambda failure: _log.failure("counting absences ended", failure=failure)
         )

@@ -15,6 +15,7 @@ from papercutd.services.lockouts import Lockouts
 from papercutd.storage.interfaces import IJobStore
 from papercutd.storage.people.client_epochs import epoch_name
 from papercutd.storage.people.people import Login
+from papercutd.storage.values import Chargeable
 
 #: Failed attempts of one address within a quarter of an hour: many people share one.
 ADDRESS_ATTEMPTS_MAX = 100
@@ -69,6 +70,13 @@ class ClientLogIns:
         if not await self._server.takes_passwords(found.person.user):
             raise Rejected("not-allowed")
         return found
+
+    async def account_by_pin(
+        self, person: Login, pin: str, address: str, account: int | None = None
+    ) -> list[Chargeable]:
+        """See Devices.account_by_pin."""
+        devices = self._server.devices
+        return await devices.account_by_pin(person, pin, self._by_address, address, account)
 
     async def mark(self, person: Login) -> str:
         """What tokens and sessions of ``person`` are bound to, as it is now."""

@@ -31,7 +31,7 @@ from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import IJobStore
 from papercutd.storage.people.client_epochs import EPOCH
 from papercutd.storage.people.people import Login
-from papercutd.storage.values import Purse
+from papercutd.storage.values import Chargeable, Purse
 from protocols.codes import Code
 
 _log = Logger()
@@ -75,6 +75,7 @@ class ClientSession:
 
     proof: LoggedIn
     reach: Reach
+    address: str = ""
     #: Jobs it has been asked about.
     asked: set[str] = attrs.field(factory=set)
 
@@ -146,7 +147,7 @@ class Clients:
             if not sessions:
                 del self._sessions[proof.person.user]
             raise Rejected("busy")
-        session = ClientSession(proof, reach)
+        session = ClientSession(proof, reach, address)
         sessions.append(session)
         self._know(session.person)
         self._count += 1
@@ -188,12 +189,19 @@ class Clients:
         return await self._store.purse(session.person.account)
 
     async def accounts(
-        self, session: ClientSession, find: str, after: str, count_max: int
-    ) -> list[tuple[int, str, Purse]]:
-        """Shared accounts that this person may charge: (id, name, purse), by name."""
-        user = session.person.user
-        found = await self._store.shared_accounts(user, find, after, count_max)
-        return [(id, name, await self._store.purse(id)) for id, name in found]
+        self, session: ClientSession, find: str, pin: str, after: str, count_max: int
+    ) -> list[tuple[Chargeable, Purse]]:
+        """Shared accounts that this person may charge, by name.
+
+        With ``pin`` the one of that PIN alone; one that finds none counts as a failed log-in.
+        Raises LockedOut, Rejected ``busy``.
+        """
+        person = session.person
+        if pin:
+            found = await self.log_ins.account_by_pin(person, pin, session.address)
+        else:
+            found = await self._store.shared_accounts(person.user, find, after, count_max)
+        return [(one, await self._store.purse(one.id)) for one in found]
 
     def jobs(self, session: ClientSession) -> list[Listed]:
         """Held jobs of this person, oldest first."""
@@ -201,11 +209,13 @@ class Clients:
         found = [one for one in self._server.held.list() if is_theirs(person, one.job)]
         return sorted(found, key=lambda one: (one.job.held_at, one.job.job))
 
-    async def answer(self, session: ClientSession, job: str, choice: Choice) -> str:
+    async def answer(self, session: ClientSession, job: str, choice: Choice, pin: str = "") -> str:
         """What came of an answer; other clients of this person hear that it is given.
 
-        Raises as Questions.answer_question does.
+        ``pin``: of the shared account that is chosen, if it has one. Raises as
+        Questions.answer_question does; LockedOut; Rejected ``bad-credentials`` without the PIN.
         """
+        await self._check_pin(session, choice.shared, pin)
         self._answering.add(job)
         try:
             state = await self._answer(session.person, job, choice)
@@ -213,6 +223,17 @@ class Clients:
             self._answering.discard(job)
         self.withdraw(session.person.user, job, "ended" if state == "ended" else "answered")
         return state
+
+    async def _check_pin(self, session: ClientSession, account: int | None, pin: str) -> None:
+        if account is None:
+            return
+        person = session.person
+        chosen = await self._store.chargeable(person.user, account)
+        if chosen is None or not chosen.has_pin:
+            # One that they may not charge is told from others by what becomes of the job.
+            return
+        if not pin or not await self.log_ins.account_by_pin(person, pin, session.address, account):
+            raise Rejected("bad-credentials")
 
     async def _answer(self, person: Login, job: str, choice: Choice) -> str:
         """A job may be of somebody who was merged into this person."""

@@ -18,7 +18,7 @@ from papercutd.services.held_jobs import HeldJobs, Listed
 from papercutd.services.lockouts import Lockouts
 from papercutd.storage.interfaces import IJobStore
 from papercutd.storage.people.people import Device, Login
-from papercutd.storage.values import Purse
+from papercutd.storage.values import Chargeable, Purse
 from protocols.provider import messages as provider
 
 _log = Logger()
@@ -148,34 +148,47 @@ class Devices:
         if found is not None:
             self._touch(found)
 
+    async def purse(self, visit: Visit) -> Purse:
+        """What this person has, as of now."""
+        return await self._store.purse(visit.person.account)
+
     async def accounts(
         self, visit: Visit, find: str, pin: str, after: str, count_max: int
-    ) -> list[tuple[int, str, Purse]]:
-        """Shared accounts that this person may charge: (id, name, purse), by name.
+    ) -> list[tuple[Chargeable, Purse]]:
+        """Shared accounts that this person may charge, by name.
 
         With ``pin`` the one of that PIN alone; one that finds none counts as a failed log-in.
         Raises LockedOut, Rejected ``busy``.
         """
         user = visit.person.user
         if pin:
-            found = await self._by_pin(visit, pin)
+            by_device, name = self._by_device, visit.device.name
+            found = await self.account_by_pin(visit.person, pin, by_device, name)
         else:
             found = await self._store.shared_accounts(user, find, after, count_max)
-        return [(id, name, await self._store.purse(id)) for id, name in found]
+        return [(one, await self._store.purse(one.id)) for one in found]
 
-    async def _by_pin(self, visit: Visit, pin: str) -> list[tuple[int, str]]:
-        person, device = visit.person, visit.device.name
+    async def account_by_pin(
+        self, person: Login, pin: str, by_place: Attempts, place: str, account: int | None = None
+    ) -> list[Chargeable]:
+        """The account of that PIN, if this person may charge it; with ``account`` only that one.
+
+        A PIN that finds none is a failed log-in, of the person and at ``place``, at devices and
+        elsewhere. Raises LockedOut, Rejected ``busy``.
+        """
         left_s = self._server.lockouts.left_s({person.user, *person.users})
         if left_s > 0:
             raise LockedOut(left_s)
         name = _user_key(person.name)
-        with self._by_device.trying(device), self._by_user.trying(name):
+        with by_place.trying(place), self._by_user.trying(name):
             try:
                 found = await self._store.account_by_pin(person.user, pin)
             except InvalidValue:
                 found = []
+            if account is not None:
+                found = [one for one in found if one.id == account]
             if not found:
-                self._by_device.failed(device)
+                by_place.failed(place)
                 failures = self._by_user.failed(name)
                 if failures:
                     await self._server.lockouts.lock_out(person.user, failures)
@@ -255,13 +268,14 @@ class Devices:
         copies: int | None,
         duplex: bool | None,
         account: int | None = None,
+        invoice: bool | None = None,
     ) -> provider.Released:
         """Print a held job here; raises Rejected ``not-yours``, ``unreachable`` or ``timeout``."""
         listed = self._listed(visit, job, release)
         if listed is None:
             return provider.Released(release, job, "unknown-job", visit.device.printer)
         return await self._server.held.release(
-            release, listed, visit.device.printer, copies, duplex, account
+            *(release, listed, visit.device.printer, copies, duplex, account), invoice=invoice
         )
 
     async def discard(self, visit: Visit, release: str, job: str) -> provider.Released:

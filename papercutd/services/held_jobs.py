@@ -142,15 +142,17 @@ class HeldJobs:
         account: int | None = None,
         chosen: bool = False,
         comment: str = "",
+        invoice: bool | None = None,
     ) -> Deferred[messages.Released]:
         """Ask the owner to print a job; fails with Rejected ``unreachable`` or ``timeout``.
 
         After ``timeout`` it may still print: the same ``release`` asked again tells. ``chosen``:
-        the account is its person's answer to a question, ``comment`` what they said of it.
+        the account is its person's answer to a question, ``comment`` what they said of it;
+        ``invoice``: whether it is to be invoiced, where that was said.
         """
         job = listed.job
         self._remember(release, listed)
-        of_person = job.user_name, copies, duplex, account, chosen, comment
+        of_person = job.user_name, copies, duplex, account, chosen, comment, invoice
         return self._ask(listed.provider, messages.Release(release, job.job, printer, *of_person))
 
     def discard(self, release: str, listed: Listed) -> Deferred[messages.Released]:

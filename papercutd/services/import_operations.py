@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from papercutd.domain.import_formats import FORMATS, ImportedUser, RowReader, write_row
@@ -23,6 +24,7 @@ from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.engine import DatabaseFailed
 from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.money.purse_balances import TOGETHER
 from papercutd.storage.people.imports import (
     AT_ONCE_MAX,
     PIECE_LINES,
@@ -35,8 +37,9 @@ from papercutd.storage.people.people_store import PeopleStore
 T = TypeVar("T")
 
 _log = Logger()
-#: Bytes that are read at once: what the reactor is held for at the most.
-_READ_BYTES = 4_096
+#: Bytes that are read at once, and lines that are looked up at once: what the reactor is held for
+#: at the most.
+_READ_BYTES, _LOOKED_UP = 4_096, 200
 ROWS_MAX = 1_000_000
 #: A file with more lines that are wrong is of another format: it is not read on.
 REJECTED_MAX = 10_000
@@ -101,11 +104,15 @@ class ImportOperations:
             "path",
             **{"format": "users", "encoding": "utf-8", "check": False},
             **{"skip_rejected": False, "keep_balances": False, "now": False, "groups": []},
+            purse="",
         )
         groups = names_of_groups(given["groups"])
         await self._store.new_users.check_groups(groups)
         if given["format"] not in FORMATS:
             raise InvalidValue("format", f"is one of {', '.join(FORMATS)}")
+        if given["purse"] and "balance" not in FORMATS[given["format"]].columns:
+            raise InvalidValue("purse", "is of balances: this format has none")
+        given["purse"] = await self._kind(given["purse"])
         reader = LineReader(given["encoding"])
         if self._is_busy:
             raise Rejected("busy", "another import is under way")
@@ -118,11 +125,16 @@ class ImportOperations:
 
     async def export(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """At most 500 lines of a file of users, beyond the name ``after``; where to go on."""
-        given = take(arguments, format="users", after="")
+        given = take(arguments, format="users", after="", purse="")
         if given["format"] not in ("users", "internal-users"):
             raise InvalidValue("format", "is users or internal-users: cards are kept hashed")
-        lines, after = await self._people.export(given["format"], given["after"])
+        purse = await self._kind(given["purse"])
+        lines, after = await self._people.export(given["format"], given["after"], purse)
         return {"lines": [write_row(line) for line in lines], "after": after}
+
+    async def _kind(self, purse: str) -> int:
+        """Which balances are meant; raises NotFound."""
+        return (await self._store.purses.find(purse)).id if purse else TOGETHER
 
     async def resume(self) -> None:
         """After a start: what was begun to be applied is finished, all else forgotten."""
@@ -143,11 +155,22 @@ class ImportOperations:
     ) -> dict[str, Any]:
         format = FORMATS[given["format"]]
         settings = ImportSettings(
-            given["keep_balances"], given["now"], format.is_of_cards, tuple(given["groups"])
+            *(given["keep_balances"], given["now"], format.is_of_cards, tuple(given["groups"])),
+            purse=given["purse"],
         )
         counts, rows, id = Counts(), RowReader(format), self._env.new_id()
         size, lines, put = os.fstat(file.fileno()).st_size, 0, 0
-        aside: list[WaitingLine] = []
+        users: list[ImportedUser] = []
+        aside = _Aside(self._people, id)
+
+        async def look_up() -> int:
+            """Those that were read and can be taken are to be put aside; how many they are."""
+            good = await self._plan(users, settings, counts)
+            users.clear()
+            if not given["check"]:
+                await aside.add([await self._proved(p) for p in good])
+            return len(good)
+
         if not given["check"]:
             await self._people.begin_import(id, format.name, settings)
         try:
@@ -155,19 +178,15 @@ class ImportOperations:
                 lines += len(part)
                 if lines > ROWS_MAX:
                     raise InvalidValue("file", f"has more than {ROWS_MAX} lines")
-                users = read_part(rows.read, part, counts)
-                good = await self._plan(users, settings, counts)
-                if not given["check"]:
-                    aside += [await self._proved(p) for p in good]
-                    put += len(good)
-                    # A commit for each part that is read would be most of the work.
-                    while len(aside) >= AT_ONCE_MAX:
-                        await self._people.put_aside(id, aside[:AT_ONCE_MAX])
-                        del aside[:AT_ONCE_MAX]
+                users += read_part(rows.read, part, counts)
+                if len(users) >= _LOOKED_UP:
+                    put += await look_up()
                 done = {"bytes": file.tell(), "of": size, "rejected": len(counts.rejected)}
                 progress({"doing": "checking", "lines": lines, **done})
-            await self._people.put_aside(id, aside)
+            put += await look_up()
+            await aside.end()
         except BaseException:
+            aside.leave()
             if not given["check"]:
                 await self.forget(id)
             raise
@@ -253,6 +272,43 @@ class ImportOperations:
             pass
 
 
+class _Aside:
+    """Lines that were checked on their way to where they wait, while others are checked."""
+
+    def __init__(self, people: PeopleStore, id: str) -> None:
+        self._people = people
+        self._id = id
+        self._lines: list[WaitingLine] = []
+        self._putting: Deferred[None] | None = None
+
+    async def add(self, lines: list[WaitingLine]) -> None:
+        """Raises what became of those before."""
+        self._lines += lines
+        # A commit for each part that is read would be most of the work.
+        while len(self._lines) >= AT_ONCE_MAX:
+            await self._put(AT_ONCE_MAX)
+
+    async def end(self) -> None:
+        """All of them wait."""
+        while self._lines:
+            await self._put(AT_ONCE_MAX)
+        await self._put(0)
+
+    def leave(self) -> None:
+        """They are not to be: nor does it matter what becomes of those on their way."""
+        if self._putting is not None:
+            self._putting.addErrback(lambda failure: None)
+
+    async def _put(self, count: int) -> None:
+        """Begin with the next, once those before are there."""
+        before, self._putting = self._putting, None
+        if before is not None:
+            await before
+        if count:
+            self._putting = self._people.put_aside(self._id, self._lines[:count])
+            del self._lines[:count]
+
+
 def open_file(path: str) -> BinaryIO:
     """Raises InvalidValue."""
     try:
@@ -287,12 +343,17 @@ def read_part(read: Callable[[int, str], T], part: list[Line], counts: Counts) -
 
 
 def told(
-    given: dict[str, Any], reader: LineReader, lines: int, counts: Counts, is_ok: bool
+    given: dict[str, Any],
+    reader: LineReader,
+    lines: int,
+    counts: Counts,
+    is_ok: bool,
+    what: str = "a user",
 ) -> dict[str, Any]:
-    """The result of an import."""
+    """The result of an import; ``what`` a line is about."""
     warnings = [] if reader.is_whole else ["the last line has no end: is the file whole?"]
     if not counts.rejected and not counts.added + counts.changed + counts.same:
-        warnings.append("the file holds no line with a user")
+        warnings.append(f"the file holds no line with {what}")
     return {
         "ok": is_ok,
         "changed_nothing": bool(given["check"]) or not is_ok,

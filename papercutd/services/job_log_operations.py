@@ -22,11 +22,16 @@ class JobLogOperations:
 
     async def job_log(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Of the next jobs those asked for, and ``next``, where to go on; none: these were all."""
-        words = ("user", "printer", "account", "site", "decider", "since", "until", "after")
+        words = (
+            *("user", "printer", "account", "site", "decider", "invoice"),
+            *("since", "until", "after"),
+        )
         flags = ("forced", "assumed", "refused", "charged", "oldest_first")
         given = take(arguments, **dict.fromkeys(words, ""), **dict.fromkeys(flags, False))
         for name in ("since", "until"):
             given[name] = parse_moment(name, given[name]) if given[name] else None
+        if given["invoice"] not in ("", "yes", "no"):
+            raise InvalidValue("invoice", "is yes or no")
         after, oldest_first = given.pop("after"), given.pop("oldest_first")
         page = await self._store.job_log.page(
             Filter(**given), parse_place(after) if after else None, oldest_first

@@ -9,7 +9,6 @@ from papercutd.domain.money import show_amount
 from papercutd.domain.policy import (
     ANY,
     EVERYWHERE_ONLY,
-    NEEDED_FOR,
     SITE_ONLY,
     Effective,
     Knob,
@@ -19,6 +18,7 @@ from papercutd.domain.policy import (
     alarms,
     bound_e4,
     is_understood,
+    needed_for,
     resolve,
 )
 from papercutd.domain.policy_words import find_knob, parse_value, show_time, show_value
@@ -99,7 +99,7 @@ class PolicyOperations:
             if knob in EVERYWHERE_ONLY and site != ANY:
                 raise InvalidValue(knob.value, "is the same everywhere: leave the site away")
             value = parse_value(knob, text, shared)
-            needs = NEEDED_FOR.get(knob, "") or needs_of(knob.value, value)
+            needs = needed_for(knob, value) or needs_of(knob.value, value)
             rules.append(Rule(knob.value, value, site, group, needs))
         await self._store.change_rules(set=rules)
         return {

@@ -105,6 +105,7 @@ class Questions:
                 account=choice.shared,
                 chosen=True,
                 comment=choice.comment,
+                invoice=choice.invoice,
             )
         if answer.answer == "unanswered":
             raise Rejected("unavailable", "no server could decide it")

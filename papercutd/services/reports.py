@@ -16,7 +16,7 @@ from papercutd.storage.interfaces import IApplicationStore
 
 _log = Logger()
 ROLL_INTERVAL_S = 60.0
-BY = ("user", "printer", "account", "site", "group", "month")
+BY = ("user", "printer", "account", "named", "site", "group", "month")
 ORDERS = {"pages": "pages", "money": "amount_e4"}
 COUNT_MAX = 5_000
 _MONTH = re.compile("[0-9]{4}-(0[1-9]|1[0-2])")

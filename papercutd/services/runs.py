@@ -54,6 +54,8 @@ class Wish:
     #: None: the device does not know.
     pages: int | None = None
     account: int | None = None
+    #: Whether it is to be invoiced; None: as is usual for the account.
+    invoice: bool | None = None
 
 
 @attrs.frozen
@@ -121,6 +123,7 @@ class Runs:
             title=wish.function.capitalize(),
             host=device.name,
             account=wish.account,
+            invoice=wish.invoice,
             submitted_at=self._env.wall_s(),
         )
         decision = await self._server.authorize(asker, request)

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from papercutd.domain.job import fold_user_name
-from papercutd.domain.voucher import UnknownSerial, parse_serial
+from papercutd.domain.voucher import NoVoucher, UnknownSerial, parse_serial
 from papercutd.environment import Environment
-from papercutd.errors import InvalidValue, Rejected
+from papercutd.errors import Rejected
 from papercutd.services.attempts import Attempts, LockedOut
 from papercutd.services.operation import Progress, take
 from protocols.codes import Code
@@ -39,7 +39,7 @@ class SerialAttempts:
     ) -> T:
         """What ``redeem`` says of the serial that was typed; ``unknown``: words for one of none.
 
-        Raises Rejected ``locked-out``, InvalidValue and what ``redeem`` raises.
+        Raises Rejected ``locked-out``, NoVoucher and what ``redeem`` raises.
         """
         key = fold_user_name(name)
         # Nothing is read for who is locked out.
@@ -67,14 +67,14 @@ class SerialAttempts:
     ) -> T:
         try:
             serial = parse_serial(text)
-        except InvalidValue:
+        except NoVoucher:
             self._failed(key)
             raise
         try:
             found = await redeem(serial)
         except UnknownSerial:
             self._failed(key)
-            raise InvalidValue("serial", unknown) from None
+            raise NoVoucher("serial", unknown, "unknown") from None
         self._by_user.succeeded(key)
         self._here.succeeded(_SERVER)
         return found

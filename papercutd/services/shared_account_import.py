@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from papercutd.domain.import_lines import LineReader
-from papercutd.domain.shared_import import AccountReader, ImportedAccount
+from papercutd.domain.shared_import import AccountReader, ImportedAccount, disabled
 from papercutd.errors import InvalidValue, Rejected
 from papercutd.services.import_operations import (
     Counts,
@@ -28,6 +28,8 @@ from papercutd.storage.people.people_store import PeopleStore
 
 #: A line may be below one before it: all are kept until the last is read.
 ROWS_MAX = 20_000
+#: Of those that a file does not name, so many are told by name.
+MISSING_MAX = 500
 
 
 class SharedAccountImport:
@@ -52,8 +54,11 @@ class SharedAccountImport:
             arguments,
             "path",
             **{"encoding": "utf-8", "check": False, "skip_rejected": False},
-            keep_balances=False,
+            **{"keep_balances": False, "close_missing": False},
         )
+        if given["close_missing"] and given["skip_rejected"]:
+            # A line that cannot be read may be the one that names an account.
+            raise InvalidValue("close-missing", "needs every line: not with skip-rejected")
         reader = LineReader(given["encoding"])
         if self._is_busy:
             raise Rejected("busy", "another import is under way")
@@ -75,6 +80,12 @@ class SharedAccountImport:
         progress: Progress,
     ) -> dict[str, Any]:
         progress({"doing": "checking", "lines": lines, "rejected": len(counts.rejected)})
+        missing: list[str] = []
+        if given["close_missing"] and not counts.rejected:
+            if not rows:
+                raise InvalidValue("file", "names no account: nothing is disabled")
+            missing = await self._shared.missing(rows)
+            rows = [*rows, *(disabled(lines + n, name) for n, name in enumerate(missing, 1))]
         plans = await self._shared.plan_import(rows, given["keep_balances"])
         good = [plan.row for plan in plans if not plan.problem]
         for plan in plans:
@@ -83,7 +94,7 @@ class SharedAccountImport:
         if given["check"] or not is_taken:
             if not is_taken and not given["check"]:
                 counts.added = counts.changed = counts.same = 0
-            return told(given, reader, lines, counts, is_taken)
+            return _told(given, reader, lines, counts, is_taken, missing)
         id = self._imports.new_id()
         await self._people.begin_import(id, FORMAT, ImportSettings(given["keep_balances"]))
         try:
@@ -95,7 +106,22 @@ class SharedAccountImport:
         await self._people.begin_applying(id)
         counts.added = counts.changed = counts.same = 0
         await self._imports.apply(id, counts, len(good), progress)
-        return told(given, reader, lines, counts, True)
+        return _told(given, reader, lines, counts, True, missing)
+
+
+def _told(
+    given: dict[str, Any],
+    reader: LineReader,
+    lines: int,
+    counts: Counts,
+    is_ok: bool,
+    missing: list[str],
+) -> dict[str, Any]:
+    """The result; with ``close_missing`` the accounts that are, or would be, disabled."""
+    found = told(given, reader, lines, counts, is_ok, "an account")
+    if given["close_missing"]:
+        found["missing"] = {"count": len(missing), "names": missing[:MISSING_MAX]}
+    return found
 
 
 def _read(path: str, reader: LineReader, counts: Counts) -> tuple[list[ImportedAccount], int]:

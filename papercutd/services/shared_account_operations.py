@@ -6,9 +6,9 @@ from typing import Any
 
 from papercutd.domain.import_formats import write_row
 from papercutd.domain.markup import parse_rate, show_rate
-from papercutd.domain.money import parse_amount_e4, show_amount
+from papercutd.domain.money import parse_sum_e4, show_amount
 from papercutd.domain.shared_import import write_account
-from papercutd.domain.user_fields import parse_money_e4, parse_until, show_until
+from papercutd.domain.user_fields import parse_money_e4, parse_until, show_end
 from papercutd.errors import InvalidValue
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.operation import Operation, Progress, take
@@ -66,7 +66,7 @@ class SharedAccountOperations:
             **dict.fromkeys((*_SETTINGS, "overdraft", "markup", "disabled_until")),
         )
         name = f"{given['parent']}\\{given['name']}" if given["parent"] else given["name"]
-        balance_e4 = parse_amount_e4(given["balance"], field="balance")
+        balance_e4 = parse_sum_e4(given["balance"], field="balance")
         settings = {"restricted": given["restricted"], **_settings(given)}
         access = settings.pop("access", None)
         account = await self._shared.add(name, balance_e4, settings, given["now"])
@@ -143,7 +143,7 @@ class SharedAccountOperations:
     async def adjust(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit or debit an account."""
         given = take(arguments, "name", "amount", reason="")
-        amount_e4 = parse_money_e4("amount", given["amount"])
+        amount_e4 = parse_sum_e4(given["amount"])
         await self._shared.adjust(given["name"], amount_e4, given["reason"])
         return await self.show({"name": given["name"]}, progress)
 
@@ -157,7 +157,7 @@ class SharedAccountOperations:
 def shown_account(row: dict[str, Any]) -> dict[str, Any]:
     """With its figures in words."""
     until, rate_e4 = row["disabled_until"], row.pop("markup_e4")
-    disabled = "no" if until is None else f"until {show_until(until)}"
+    disabled = "no" if until is None else f"until {show_end(until)}"
     return {
         **row,
         "disabled": "for good" if until == FOREVER_S else disabled,

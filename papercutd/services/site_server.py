@@ -33,12 +33,12 @@ from papercutd.services.repair import ReplicaRepair
 from papercutd.services.runs import Runs
 from papercutd.services.sessions import Sessions
 from papercutd.services.site_policy import SitePolicy
+from papercutd.services.site_voucher_operations import SiteVoucherOperations
 from papercutd.services.tasks import Tasks, until_space
 from papercutd.services.uplink import Uplink
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.jobs.askers import OpenKey, Seen
 from papercutd.storage.people.people import Device
-from papercutd.storage.site.vouchers_here import RedeemedHere
 from papercutd.storage.values import ProviderSettings
 from protocols.codes import Code
 from protocols.errors import Refusal, SessionLost
@@ -113,6 +113,7 @@ class SiteServer:
         self.link = Link(env, application, SITE, self.uplink, settings.link)
         self.drill = Drill(env, store, self.uplink, self.tasks)
         self.repair = ReplicaRepair(env, store, self.link, self.uplink)
+        self.vouchers = SiteVoucherOperations(self)
         self._next_repair: IDelayedCall | None = None
         self._unseen = LoopingCall(self._count_unseen)
         self._unseen.clock = env.clock
@@ -391,12 +392,6 @@ class SiteServer:
         state = await self.store.link_card(user, number, self.env.new_id())
         self.uplink.journal_grew()
         return state
-
-    async def redeem_voucher(self, serial: str, name: str) -> tuple[str, RedeemedHere]:
-        id = self.env.new_id()
-        found = await self.store.redeem_voucher(id, serial, name)
-        self.uplink.journal_grew()
-        return id, found
 
     def device_servers(self, device: Device) -> list[tuple[str, str, str, int]]:
         """(role, name, host, port), in the order in which a device connects."""

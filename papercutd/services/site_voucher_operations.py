@@ -9,8 +9,9 @@ from twisted.internet.task import deferLater
 from papercutd.environment import Environment
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.serial_attempts import SerialAttempts
+from papercutd.services.uplink import Uplink
 from papercutd.storage.interfaces import ISiteStore
-from papercutd.storage.site.vouchers_here import PROVISIONAL
+from papercutd.storage.site.vouchers_here import PROVISIONAL, RedeemedHere
 
 #: A site that is not cut hears what was decided in less than these looks.
 LOOKS, LOOK_S = 15, 0.1
@@ -21,13 +22,10 @@ class VoucherSite(Protocol):
 
     env: Environment
     store: ISiteStore
+    uplink: Uplink
 
     @property
     def is_cut(self) -> bool: ...
-
-    async def redeem_voucher(self, serial: str, name: str) -> tuple[str, Any]:
-        """The redemption's id and what it is; raises as the store does."""
-        ...
 
 
 class SiteVoucherOperations:
@@ -46,7 +44,7 @@ class SiteVoucherOperations:
         name = given["name"]
         id, found = await self._attempts.redeem(
             *(given["voucher"], name),
-            lambda serial: self._server.redeem_voucher(serial, name),
+            lambda serial: self._redeem(serial, name),
             "is that of no voucher that this site knows: one made while the site is cut is"
             " redeemed when it is online again",
         )
@@ -59,8 +57,15 @@ class SiteVoucherOperations:
             "available_here_e4": purse.cut_e4,
             "batch": found.batch,
             "number": found.place,
+            "purse": found.purse,
             "state": state,
         }
+
+    async def _redeem(self, serial: str, name: str) -> tuple[str, RedeemedHere]:
+        id = self._server.env.new_id()
+        found = await self._server.store.redeem_voucher(id, serial, name)
+        self._server.uplink.journal_grew()
+        return id, found
 
     async def _decided(self, id: str) -> str:
         """``credited``, ``taken-back``, or ``provisional`` where the server does not answer."""

@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from papercutd.domain.money import show_amount
-from papercutd.domain.user_fields import check_text, parse_money_e4, parse_until, show_until
+from papercutd.domain.user_fields import (
+    check_text,
+    parse_money_e4,
+    parse_until,
+    show_end,
+    show_until,
+)
 from papercutd.domain.voucher import make_serial, show_serial
 from papercutd.environment import Environment
 from papercutd.errors import InvalidValue, StorageClosed, StorageFull
@@ -44,7 +50,7 @@ class VoucherOperations(MoneyOperations):
 
     async def add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A batch of vouchers; their serials, which are told this once."""
-        given = take(arguments, "name", "amount", count=0, until="never")
+        given = take(arguments, "name", "amount", count=0, until="never", purse="")
         name = check_text("name", given["name"], NAME_MAX)
         if not name.strip():
             raise InvalidValue("name", "is needed")
@@ -59,7 +65,9 @@ class VoucherOperations(MoneyOperations):
         serials = [make_serial(self._env.rng.randrange) for _ in range(given["count"])]
         # In pieces: a batch whose making was cut short is known by no serial, and is cancelled.
         first, rest = serials[:AT_ONCE], serials[AT_ONCE:]
-        currency = await self._money.add_vouchers(name, amount_e4, first, expires_at)
+        currency, purse = await self._money.add_vouchers(
+            *(name, amount_e4, first, expires_at, given["purse"])
+        )
         while rest:
             progress({"doing": "making vouchers", "left": len(rest)})
             await self._money.add_more_vouchers(name, rest[:AT_ONCE])
@@ -68,7 +76,8 @@ class VoucherOperations(MoneyOperations):
             "name": name,
             "amount": show_amount(amount_e4),
             "currency": currency,
-            "until": show_until(expires_at),
+            "until": show_end(expires_at),
+            "purse": purse,
             "serials": [show_serial(serial) for serial in serials],
         }
 
@@ -96,7 +105,8 @@ class VoucherOperations(MoneyOperations):
             "amount_e4": found.amount_e4,
             "balance_e4": user["balance_e4"],
         }
-        return {**credited, "batch": found.batch, "number": found.place}
+        told = {"batch": found.batch, "number": found.place, "purse": found.purse}
+        return {**credited, **told}
 
     async def list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """At most 500 batches beyond the number ``after``."""
@@ -122,5 +132,5 @@ class VoucherOperations(MoneyOperations):
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    until, made = show_until(row.pop("expires_at")), show_until(row.pop("made_at"))
+    until, made = show_end(row.pop("expires_at")), show_until(row.pop("made_at"))
     return {**row, "until": until, "made": made}

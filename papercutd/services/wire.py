@@ -99,6 +99,8 @@ def decision_in(decision: common.Decision) -> Decision:
         allowance=decision.allowance,
         promise=decision.promise,
         ask=decision.ask,
+        named=decision.named,
+        invoice=decision.invoice,
     )
 
 
@@ -116,6 +118,8 @@ def decision_out(decision: Decision) -> common.Decision:
         allowance=decision.allowance,
         promise=decision.promise,
         ask=decision.ask,
+        named=decision.named,
+        invoice=decision.invoice,
     )
 
 
@@ -135,6 +139,7 @@ def request_in(message: messages.Authorize, provider: str) -> Request:
         submitted_at=message.submitted_at,
         chosen=message.chosen,
         unanswered=message.unanswered,
+        invoice=message.invoice,
     )
 
 
@@ -155,6 +160,7 @@ def request_out(request: Request, provider: str = "", hedged: bool = False) -> m
         provider=provider,
         chosen=request.chosen,
         unanswered=request.unanswered,
+        invoice=request.invoice,
     )
 
 

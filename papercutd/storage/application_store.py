@@ -37,6 +37,7 @@ from papercutd.storage.administration.policies import read_choice_timeout_s
 from papercutd.storage.administration.rule_store import RuleStore
 from papercutd.storage.engine import Connection
 from papercutd.storage.history import outages
+from papercutd.storage.history.invoicing import InvoiceStore
 from papercutd.storage.history.job_log import JobLogStore
 from papercutd.storage.history.monthly_report import MonthlyStore
 from papercutd.storage.hot import Hot, wanted_by
@@ -50,7 +51,11 @@ from papercutd.storage.money.money_store import MoneyStore
 from papercutd.storage.money.purse_store import PurseStore
 from papercutd.storage.money.purses_shown import shown_at_centre
 from papercutd.storage.money.schedules import Schedules
-from papercutd.storage.money.shared_access import find_by_pin, find_shared_accounts
+from papercutd.storage.money.shared_access import (
+    find_by_pin,
+    find_shared_account,
+    find_shared_accounts,
+)
 from papercutd.storage.money.shared_account_store import SharedAccountStore
 from papercutd.storage.money.transactions import TransactionStore
 from papercutd.storage.people.claims import Claims
@@ -97,6 +102,7 @@ from papercutd.storage.replication.snapshot import SnapshotImage, read_snapshot
 from papercutd.storage.sqlite.writer import Reader, SqliteWriter
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
+    Chargeable,
     PrinterSettings,
     ProviderSettings,
     Purse,
@@ -152,6 +158,7 @@ class ApplicationStore(AdministeredStore):
         self.certificates = Certificates(log)
         self.monthly = MonthlyStore(self)
         self.job_log = JobLogStore(self, self.directory)
+        self.invoicing = InvoiceStore(self)
         self.transactions = TransactionStore(self, self.directory)
         self.audit = AuditStore(self, writer, log, self.directory)
         self.rules = RuleStore(self, log, self.directory, wall_s)
@@ -564,11 +571,15 @@ class ApplicationStore(AdministeredStore):
 
     def shared_accounts(
         self, user: int, find: str, after: str, count_max: int
-    ) -> Deferred[list[tuple[int, str]]]:
+    ) -> Deferred[list[Chargeable]]:
         now = self._wall_s()
         return self.read(lambda c: find_shared_accounts(c, "", user, find, after, count_max, now))
 
-    def account_by_pin(self, user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+    def chargeable(self, user: int, account: int) -> Deferred[Chargeable | None]:
+        now = self._wall_s()
+        return self.read(lambda c: find_shared_account(c, "", user, account, now))
+
+    def account_by_pin(self, user: int, pin: str) -> Deferred[list[Chargeable]]:
         now = self._wall_s()
         return self.read(lambda c: find_by_pin(c, "", user, pin, now))
 

@@ -50,7 +50,7 @@ def wanted_by(asker: SessionRef, job: Request | Completion) -> Wanted:
         versions.add(job.price_version)
     if decision is not None:
         versions.add(decision.price_version)
-        accounts.add(decision.account)
+        accounts |= {decision.account, decision.named}
     user = None if decision is None else decision.user
     return Wanted(
         asker=asker.identity,

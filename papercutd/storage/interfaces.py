@@ -42,6 +42,7 @@ from papercutd.storage.site.drills import DrillRead
 from papercutd.storage.site.overlay import Overlay
 from papercutd.storage.site.vouchers_here import RedeemedHere
 from papercutd.storage.values import (
+    Chargeable,
     JournalBatch,
     ProviderSettings,
     Purse,
@@ -156,11 +157,14 @@ class IJobStore(Interface):
 
     def shared_accounts(
         user: int, find: str, after: str, count_max: int
-    ) -> Deferred[list[tuple[int, str]]]:
-        """(id, name) of shared accounts that ``user`` may charge, after ``after``, with ``find``
-        in their name."""
+    ) -> Deferred[list[Chargeable]]:
+        """Shared accounts that ``user`` may charge, after ``after``, with ``find`` in their
+        name."""
 
-    def account_by_pin(user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+    def chargeable(user: int, account: int) -> Deferred[Chargeable | None]:
+        """The one of that id, if ``user`` may charge it."""
+
+    def account_by_pin(user: int, pin: str) -> Deferred[list[Chargeable]]:
         """The one of exactly that PIN, if ``user`` may charge it; InvalidValue."""
 
 
@@ -313,6 +317,7 @@ class IApplicationStore(IJobStore):
     new_users = Attribute("Rules for new and unknown users: storage/people/new_user_store.py.")
     money = Attribute("Adjustments of many, transfers, refunds: storage/money/money_store.py.")
     purses = Attribute("Purses of the installation: storage/money/purse_store.py.")
+    invoicing = Attribute("What is to be invoiced: storage/history/invoicing.py.")
     job_log = Attribute("Jobs as they were booked: storage/history/job_log.py.")
     transactions = Attribute("Money that came and went: storage/money/transactions.py.")
     audit = Attribute("What administrators did: storage/administration/audit.py.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from papercutd.domain.chain import Mark, Position
+from papercutd.domain.invoicing import CHOOSES
 from papercutd.domain.policy import CHOICE_TIMEOUT_S
 
 
@@ -76,6 +77,18 @@ class JournalBatch:
     records: list[str]
     #: Where the journal stands: what the next handshake may not be behind.
     head: Mark
+
+
+@attrs.frozen
+class Chargeable:
+    """A shared account that somebody may charge."""
+
+    id: int
+    name: str
+    #: A client has to give its PIN with it.
+    has_pin: bool = False
+    #: Its invoice option (domain/invoicing.py).
+    invoice: str = CHOOSES
 
 
 @attrs.frozen

@@ -82,7 +82,7 @@ class Balance:
 
 @attrs.frozen
 class Accounts:
-    """``TAG ACCOUNTS {find, after}``: shared accounts this person may charge."""
+    """``TAG ACCOUNTS {find, after, pin}``: shared accounts this person may charge."""
 
     VERB: ClassVar[str] = "ACCOUNTS"
     ANSWER: ClassVar[type] = AccountList
@@ -90,6 +90,8 @@ class Accounts:
     find: str = attrs.field(default="", validator=is_name)
     #: The name of the last account of the page before; empty: from the first.
     after: str = attrs.field(default="", validator=is_name)
+    #: The PIN of one account, exactly, in place of ``find``; empty: none.
+    pin: str = attrs.field(default="", repr=False, validator=is_secret)
 
 
 @attrs.frozen
@@ -139,7 +141,7 @@ class Answered:
 
 @attrs.frozen
 class Answer:
-    """``TAG ANSWER {job, choice, account, comment, id}``: what this person chose for a job."""
+    """``TAG ANSWER {job, choice, account, id, ...}``: what this person chose for a job."""
 
     VERB: ClassVar[str] = "ANSWER"
     ANSWER: ClassVar[type] = Answered
@@ -150,6 +152,10 @@ class Answer:
     #: With ``shared``: the account.
     account: int | None = attrs.field(default=None, validator=optional(is_number))
     comment: str = attrs.field(default="", validator=is_name)
+    #: With ``account``: whether it is to be invoiced; null: as is usual for it.
+    invoice: bool | None = None
+    #: Of ``account``, where it has one.
+    pin: str = attrs.field(default="", repr=False, validator=is_secret)
 
 
 @attrs.frozen

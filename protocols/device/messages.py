@@ -92,6 +92,35 @@ class LinkCard:
 
 
 @attrs.frozen
+class Redeemed:
+    """The answer to ``REDEEM``."""
+
+    #: ``provisional`` at a cut site: usable there, and the application server has the last word.
+    state: str = attrs.field(validator=in_(("credited", "provisional", "taken-back", "refused")))
+    #: With ``refused``: ``mistyped``, ``unknown``, ``redeemed``, ``cancelled`` or ``expired``.
+    reason: str = attrs.field(default="", validator=max_len(64))
+    amount_e4: int = attrs.field(default=0, validator=is_amount_e4)
+    #: What the purse that it fills is called.
+    purse: str = attrs.field(default="", validator=is_name)
+    #: As LOGIN told them, and as they are now; zero and null with ``refused``.
+    balance_e4: int = attrs.field(default=0, validator=is_amount_e4)
+    available_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
+    purses: list[PurseLine] = attrs.field(factory=list, validator=max_len(20))
+
+
+@attrs.frozen
+class RedeemVoucher:
+    """``TAG REDEEM {login, voucher}``: a voucher's credit is theirs, once."""
+
+    VERB: ClassVar[str] = "REDEEM"
+    SINCE: ClassVar[int] = 2
+    ANSWER: ClassVar[type] = Redeemed
+    login: str = attrs.field(validator=is_id)
+    #: Its serial, as it was typed.
+    voucher: str = attrs.field(repr=False, validator=is_secret)
+
+
+@attrs.frozen
 class Logout:
     """``TAG LOGOUT {login}``: the person left; one that has ended already is answered too."""
 
@@ -175,6 +204,8 @@ class ReleaseJob:
     duplex: bool | None = None
     #: A shared account; null: the person's own.
     account: int | None = attrs.field(default=None, validator=optional(is_number))
+    #: With ``account``: whether it is to be invoiced; null: as is usual for it. Since version 2.
+    invoice: bool | None = None
 
 
 @attrs.frozen
@@ -196,6 +227,12 @@ class ChargeableAccount:
     name: str = attrs.field(validator=is_name)
     #: What can be spent of it here now; null: no limit.
     available_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
+    #: A client gives its PIN with it. Since version 2.
+    pin: bool = False
+    #: Whether what it is charged is invoiced: ``always``, ``never``, or as the person says, where
+    #: nothing is said yes (``user-chooses``) or no (``user-chooses-no``); another word is a newer
+    #: server's. Since version 2.
+    invoice: str = attrs.field(default="user-chooses", validator=max_len(64))
 
 
 @attrs.frozen
@@ -254,6 +291,8 @@ class Run:
     pages: int | None = attrs.field(default=None, validator=optional([ge(1), le(100_000)]))
     #: A shared account; null: the person's own.
     account: int | None = attrs.field(default=None, validator=optional(is_number))
+    #: With ``account``: whether it is to be invoiced; null: as is usual for it. Since version 2.
+    invoice: bool | None = None
 
 
 @attrs.frozen
@@ -352,7 +391,7 @@ class Ended:
 
 
 REQUESTS: tuple[type, ...] = (
-    *(Login, LinkCard, Logout, Accounts, Jobs, ReleaseJob, DiscardJob),
+    *(Login, LinkCard, RedeemVoucher, Logout, Accounts, Jobs, ReleaseJob, DiscardJob),
     *(Run, Pages, Finish, OpenRuns, Ping),
 )
 SERVER_EVENTS: tuple[type, ...] = (DeviceConfig, Stop, Ended, Bye)

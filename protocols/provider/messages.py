@@ -77,6 +77,9 @@ class Authorize:
     chosen: bool = False
     #: They were asked and have not answered in time: the policy decides. Since version 2.
     unanswered: bool = False
+    #: With ``account``: whether it is to be invoiced, as the person said; null: as is usual for
+    #: the account. Since version 2.
+    invoice: bool | None = None
 
 
 @attrs.frozen
@@ -269,6 +272,9 @@ class Release:
     chosen: bool = False
     #: With ``chosen``: what the person said of it; told with COMPLETE. Since version 2.
     comment: str = attrs.field(default="", validator=is_name)
+    #: With ``account``: whether it is to be invoiced; null: as is usual for the account; told
+    #: with AUTHORIZE. Since version 2.
+    invoice: bool | None = None
 
 
 @attrs.frozen

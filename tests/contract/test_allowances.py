@@ -552,7 +552,7 @@ class AnyOrderContract(Strict):
     @settings(
         max_examples=60,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(
         balance_pages=st.integers(0, 300),

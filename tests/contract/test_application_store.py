@@ -361,7 +361,7 @@ class BooksContract:
     @settings(
         max_examples=60,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(steps)
     def test_any_order_balances(self, steps) -> None:

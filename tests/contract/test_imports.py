@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 
-from twisted.internet.defer import Deferred
+import msgspec
+from twisted.internet.defer import Deferred, fail
 
-from papercutd.errors import InvalidValue, Rejected
+from papercutd.domain.import_formats import ImportedUser
+from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.services.import_operations import ImportOperations
-from papercutd.storage.people.imports import PIECE_LINES, ImportSettings
+from papercutd.storage.engine import DatabaseFailed
+from papercutd.storage.people.imports import PIECE_LINES, ImportSettings, WaitingLine
 from papercutd.storage.people.people import CARD_KEY
 from tests.contract.test_people import PeopleBase
 from tests.support.engines import on_every_engine
@@ -84,6 +87,42 @@ class ImportContract(PeopleBase):
         )
         self.load("anna\t9", keep_balances=True)
         self.assertEqual(self.balance_e4(), 70_000)
+
+    def test_balances_of_one_purse(self) -> None:
+        self.turner.result(self.centre.store.purses.add("quota", None, True, True))
+        self.turner.result(self.centre.store.new_users.set_rule(None, {"credit_e4": 5_000}))
+        of_quota = {"purse": "quota"}
+        lines = ("anna\t2.50", "ben\t1.00", "eva\t0")
+        self.assertEqual(self.figures(self.load(*lines, **of_quota)), [True, 2, 1, 0])
+        self.assertEqual(self.figures(self.load(*lines, **of_quota)), [True, 0, 0, 3])
+
+        def purses(name):
+            return {one["name"]: one["balance_e4"] for one in self.call("user", name)["purses"]}
+
+        self.assertEqual(purses("anna"), {"quota": 25_000, "cash": 100_000})
+        # A new user's rule is of the main purse.
+        self.assertEqual(purses("ben"), {"quota": 10_000, "cash": 5_000})
+        self.assertEqual(self.balance_e4("eva"), 5_000)
+        self.assertEqual(self.call("verify"), [])
+        self.branch.follow(self.centre)
+        self.assertReplicaIsCentre()
+        for purse, expected in (("quota", "1.00"), ("cash", "0.50"), ("", "1.50")):
+            found = self.run_operation("user.export", purse=purse)["lines"]
+            self.assertEqual(found[1].split("\t")[1], expected, purse)
+            # The same again changes nothing.
+            self.assertEqual(self.figures(self.load(*found, purse=purse)), [True, 0, 0, 3])
+        self.load("anna\t-1.00", purse="cash")
+        self.assertEqual(purses("anna"), {"quota": 25_000, "cash": -10_000})
+        self.load("anna\t2.00")
+        self.assertEqual(purses("anna"), {"quota": 25_000, "cash": -5_000})
+        found = self.load("anna\t-1.00", "new\t-1", **of_quota)
+        self.assertEqual(list(self.reasons(found)), [1, 2])
+        self.assertIn("below zero", self.reasons(found)[1])
+        with self.assertRaises(NotFound):
+            self.load("anna\t1", purse="nothing")
+        with self.assertRaises(InvalidValue):
+            self.load("anna\t1", format="cards", **of_quota)
+        self.assertEqual(self.call("verify"), [])
 
     def test_nothing_is_half_imported(self) -> None:
         bad = ("ben\t1", "eva\t1,50", "kim\t2")
@@ -203,6 +242,40 @@ class ImportContract(PeopleBase):
         found = self.load("ben\t5", "eva\t5")
         self.assertEqual(self.figures(found), [True, 1, 0, 0])
         self.assertIn("was deleted", self.reasons(found)[1])
+
+    def test_a_line_that_the_database_refuses_is_named_alone(self) -> None:
+        """Its piece is undone, and each of its lines tried by itself; those behind are a piece."""
+        apply, tried = self.people.apply_import, []
+
+        def refusing(id, count_max):
+            tried.append(count_max)
+            left = PIECE_LINES + 50 - len(self.call("users_after", "user"))
+            if count_max > 1 and left > 50:
+                return fail(DatabaseFailed("a line of these"))
+            if tried.count(1) == 3:
+                return fail(DatabaseFailed("this line"))
+            return apply(id, count_max)
+
+        self.people.apply_import = refusing
+        found = self.load(*(f"user{number:03}\t1" for number in range(PIECE_LINES + 50)))
+        self.assertEqual(self.reasons(found), {3: "this line"})
+        self.assertEqual(found["added"], PIECE_LINES + 49)
+        self.assertEqual(tried.count(1), PIECE_LINES + 1)
+        self.assertEqual(self.left(), [])
+        self.assertEqual(self.centre.query("SELECT * FROM import_row"), [])
+
+    def test_lines_that_an_older_release_left(self) -> None:
+        """It had a row for each."""
+        self.turner.result(self.people.begin_import("old", "users", ImportSettings()))
+        rows = [WaitingLine(ImportedUser(line, f"user{line}")) for line in (1, 2, 3)]
+        for row in rows:
+            values = ("old", row.user.line, msgspec.json.encode(row).decode())
+            self.centre.query("INSERT INTO import_row VALUES (?, ?, ?)", *values)
+        self.turner.result(self.people.begin_applying("old"))
+        self.assertEqual(self.turner.result(self.people.skip_line("old")), 1)
+        self.turner.result(Deferred.fromCoroutine(self.operations.resume()))
+        self.assertEqual(len(self.call("users_after", "user")), 2)
+        self.assertEqual(self.left(), [])
 
     def test_an_export_changes_nothing_when_it_is_imported(self) -> None:
         self.load(self.WHOLE, "eva\t-3.5\tY" + "\t" * 11)

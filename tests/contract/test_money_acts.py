@@ -136,10 +136,16 @@ class AdjustManyContract(MoneyBase):
         self.assertEqual(self.many("anna\n", amount="1")["users"], 1)
 
     def test_an_account_that_holds_no_more_is_left_out(self) -> None:
-        self.centre.user("ben", 50_000_000_000 * 10_000)
-        found = self.many("anna\nben\t60000000000\n", amount="2")
+        self.centre.user("ben", 99_500_000_000 * 10_000)
+        found = self.many("anna\nben\t900000000\n", amount="2")
         self.assertEqual((found["ok"], found["users"], found["left_out"]), (False, 1, 1))
         self.assertEqual(self.balance_e4(), 120_000)
+
+    def test_one_that_holds_no_more_is_refused_in_words(self) -> None:
+        self.centre.user("ben", 99_999_999_900 * 10_000)
+        with self.assertRaisesRegex(InvalidValue, "to the limit of any amount"):
+            self.call("adjust", "ben", 900_000, "too much")
+        self.assertBooksStand()
 
 
 class TransferContract(MoneyBase):

@@ -187,7 +187,7 @@ class MonthlyContract:
     @settings(
         max_examples=40,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(_STEPS)
     def test_sums_are_those_of_the_charges(self, steps: list) -> None:

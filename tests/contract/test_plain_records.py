@@ -54,6 +54,7 @@ class _Side:
         accounts = dict(found)
         self.accounts = {name: accounts[id] for name, id in self.users.items()}
         self.result(store.merge_users("dora", "eve"))
+        self.shared = self.result(store.shared.add("lab", 10_000, {}))
         self.result(store.add_quota(DAILY))
         self.turner.clock.advance(1.5 * 86_400)
         while self.result(store.run_quota()) is not None:
@@ -79,7 +80,7 @@ class _Author:
 
     def __init__(self, side: _Side, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.users, self.accounts = side.users, side.accounts
+        self.users, self.accounts, self.shared = side.users, side.accounts, side.shared
         (run,) = side.centre.query("SELECT MAX(due_at), MAX(schedule) FROM quota_run")
         self.runs = ("", f"{run[0]}.{run[1]}", "0.0", f"{run[0] + 86_400}.{run[1]}")
         self.numbers = iter(range(1_000, 9_000))
@@ -111,11 +112,13 @@ class _Author:
         answer = {
             "lines": rng.choice([(PriceLine("A4 grey", 1, unit_e4),) for unit_e4 in (0, 400, -1)]),
             "promise": rng.choice(self.runs),
-            "account": rng.choice([None, 1, 9_999, self.accounts["ben"]]),
+            "account": rng.choice([None, 1, 9_999, self.accounts["ben"], self.shared]),
             "user": rng.choice([None, 9_999]),
             "decider": APPLICATION,
             "allowance": True,
             "price_version": 77,
+            "named": rng.choice([self.accounts["anna"], self.shared]),
+            "invoice": True,
             "verdict": Verdict.DENY,
         }
         said = {

@@ -175,7 +175,7 @@ class CutContract(Promises):
     @settings(
         max_examples=60,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(CUTS)
     def test_a_cut_site_knows_what_it_will_be(self, ops) -> None:

@@ -462,7 +462,7 @@ class AnyOrderContract(Quotas):
     @settings(
         max_examples=12,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(OPS)
     def test_the_sum_is_out_by_what_came_late_at_the_most(self, ops) -> None:

@@ -309,7 +309,7 @@ class AnyOrderContract(Quotas):
     @settings(
         max_examples=100,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(OPS)
     def test_purses_come_out_the_same(self, ops) -> None:

@@ -95,6 +95,39 @@ class ImportRulesContract(Base):
 
     once = True
 
+    def test_accounts_that_are_missing_are_disabled(self) -> None:
+        self.load(*self.FILE)
+        self.do("add", name="Old")
+        self.do("close", name="Old")
+        whole = ("Physics\tLaser\tY\t\t\t\t\t\t\t\t", "\tNew" + "\t" * 9)
+        before = self.turner.result(self.centre.store.head())
+        found = self.load(*whole, close_missing=True, check=True)
+        # One above an account that is named is there, what is disabled or closed is not missing.
+        self.assertEqual(found["missing"], {"count": 1, "names": ["Law"]})
+        self.assertEqual(self.figures(found), [True, 1, 1, 1])
+        self.assertEqual(self.turner.result(self.centre.store.head()), before)
+        found = self.load(*whole, close_missing=True)
+        self.assertEqual(self.figures(found), [True, 1, 1, 1])
+        self.assertEqual(self.do("show", name="Law")["disabled"], "for good")
+        self.assertEqual(self.do("show", name="Physics")["disabled"], "no")
+        self.assertEqual(self.load(*whole, close_missing=True)["missing"]["count"], 0)
+        # A line that names it again says whether it is enabled.
+        self.load("\tLaw\tY" + "\t" * 8)
+        self.assertEqual(self.do("show", name="Law")["disabled"], "no")
+
+    def test_nothing_is_missing_where_a_line_is_not_read(self) -> None:
+        self.load(*self.FILE)
+        for lines, given in (
+            (("\tNew" + "\t" * 9,), {"skip_rejected": True}),
+            ((), {}),
+        ):
+            with self.assertRaises(InvalidValue):
+                self.load(*lines, close_missing=True, **given)
+        found = self.load("half a line", close_missing=True)
+        self.assertEqual((found["ok"], found["missing"]["count"]), (False, 0))
+        self.assertEqual(self.do("show", name="Law")["disabled"], "no")
+        self.assertIn("no line with an account", self.load("", check=True)["warnings"][-1])
+
     def test_bad_lines_are_named_and_nothing_is_taken(self) -> None:
         self.do("add", name="Old", pin="9")
         self.do("close", name="Old")
@@ -167,7 +200,7 @@ class ImportRulesContract(Base):
         words = ("markup", "disabled", "restricted", "overdraft_e4", "balance", "has_pin")
         self.assertEqual(
             [shown[word] for word in words],
-            ["12.5 %", "until 2027-02-01 00:00 UTC", 0, 50_000, "20.00", True],
+            ["12.5 %", "until 2027-01-31", 0, 50_000, "20.00", True],
         )
         self.assertEqual(self.do("set", name="Physics", disabled_until="no")["disabled"], "no")
         self.do("set", name="Physics", disabled_until="forever")

@@ -226,7 +226,7 @@ class AnyOrderContract(ScopeBase):
     @settings(
         max_examples=30,
         deadline=None,
-        suppress_health_check=[HealthCheck.differing_executors],
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(
         st.lists(

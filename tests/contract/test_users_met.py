@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from papercutd.domain.capabilities import USERS_MET
 from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.job import SessionRef
@@ -113,6 +115,74 @@ class MetContract:
         self.heal(branch)
         overlay = self.result(branch.store.overlay(account))
         self.assertEqual((overlay.unsettled_e4, overlay.funds.spendable_e4), (500, 18_500))
+
+    def shared(self, mode: str, **settings: Any) -> int:
+        """New users begin in that mode; the account's id."""
+        settings = {"restricted": True, **settings}
+        account = self.result(self.store.shared.add("School", 5_000, settings))
+        self.rule(account_selection=mode)
+        return int(account)
+
+    def balance_e4(self, account: int) -> int:
+        query = "SELECT credits_e4 - debits_e4 FROM account WHERE id = ?"
+        return self.centre.query(query, account)[0][0]
+
+    def test_a_shared_account_pays_for_them(self) -> None:
+        account = self.shared("shared:School", markup_e4=0)
+        branch = self.site()
+        self.print(branch, "new", 4)
+        self.assertEqual(self.answer(branch, "NEW", 7), FUNDS)
+        self.print(branch, "new", 3)
+        self.heal(branch, follow=False)
+        self.assertEqual(self.users(), [("new", CREDIT_E4)])
+        self.assertEqual((self.balance_e4(account), self.centre.listed()), (1_500, []))
+        owners = self.centre.query(
+            "SELECT user.name FROM charge JOIN user ON user.id = charge.user"
+        )
+        self.assertEqual(owners, [("new",), ("new",)])
+        branch.follow(self.centre)
+        # As a user that the replica knows, in the same mode.
+        decision = self.decide(branch, "new", 3)
+        self.assertTrue(decision.allowed and decision.user)
+        self.assertEqual(decision.account, account)
+
+    def test_what_a_shared_account_paid_is_not_theirs(self) -> None:
+        self.shared("shared:School")
+        branch = self.site()
+        self.print(branch, "new", 4)
+        self.rule(account_selection=None)
+        branch.follow(self.centre)
+        # All of their own ten pages are left.
+        self.print(branch, "new", 10)
+        self.assertEqual(self.answer(branch, "new", 1), FUNDS)
+        user = self.result(self.store.add_user("new", balance_e4=20_000))
+        branch.follow(self.centre)
+        ((own,),) = self.centre.query("SELECT account FROM user WHERE id = ?", user)
+        self.assertEqual(self.result(branch.store.overlay(own)).unsettled_e4, 5_000)
+        self.heal(branch)
+
+    def test_who_is_to_be_asked_waits(self) -> None:
+        """Nobody unknown has a client here: the wait ends at once, the policy decides."""
+        self.shared("popup")
+        branch = self.site()
+        decision = self.decide(branch)
+        found = (decision.verdict, decision.reason, decision.ask)
+        self.assertEqual(found, (Verdict.HOLD, Reason.ACCOUNT, False))
+        self.assertEqual(branch.query("SELECT COUNT(*) FROM journal"), [(0,)])
+        self.asked = attrs.evolve(self.asked, step="submit-2", unanswered=True)
+        decision = self.result(branch.store.decide(self.askers["north"], self.asked))
+        self.assertTrue(decision.allowed)
+        self.assertEqual((decision.user, decision.account), (None, None))
+
+    def test_an_account_that_cannot_be_charged_is_nobody_elses_to_pay(self) -> None:
+        self.shared("shared:School")
+        self.result(self.store.shared.close("School"))
+        branch = self.site()
+        self.assertEqual(self.answer(branch), (Verdict.HOLD, Reason.CLOSED))
+        self.number += 1
+        self.asked = attrs.evolve(request(self.number, 1, "new"), account=1)
+        decision = self.result(branch.store.decide(self.askers["north"], self.asked))
+        self.assertEqual((decision.verdict, decision.reason), UNKNOWN)
 
     def test_two_sites_meet_the_same(self) -> None:
         north, south = self.site(), self.site("south")

@@ -309,7 +309,7 @@ class QuestionTests(Printing, FaultCase):
         commits = []
 
         def lossy(sql: str, values: Any) -> Any:
-            if sql != "COMMIT":
+            if not sql.endswith("COMMIT"):
                 return send(sql, values)
             commits.append(1)
             send(sql, values)

@@ -105,14 +105,14 @@ class StatementTests(Case):
             asked = [request(first + n, 1, f"u{n % 8}") for n in range(count)]
             self.sent.clear()
             decisions = self.authorize(asked)
-            self.assertEqual(
-                [sql.partition("(")[0] for sql in self.sent[1:]],
-                ["SELECT read_set", "SELECT write_set", "COMMIT"],
-            )
+            read, written = self.sent
+            self.assertIn("SELECT read_set", read)
+            self.assertTrue(written.startswith("SELECT write_set("))
+            self.assertTrue(written.endswith("; COMMIT"))
             self.sent.clear()
             done = zip(asked, decisions, strict=True)
             receipts = self.complete([completion(one, answer, 1) for one, answer in done])
-            self.assertEqual(len(self.sent), 4, self.sent)
+            self.assertEqual(len(self.sent), 2, self.sent)
             self.assertEqual({receipt.state for receipt in receipts}, {"posted"})
             first += count
         self.verified()
@@ -126,12 +126,12 @@ class StatementTests(Case):
             ]
             self.sent.clear()
             decisions = self.authorize(asked)
-            self.assertEqual(len(self.sent) == 4, few, self.sent)
+            self.assertEqual(len(self.sent) == 2, few, self.sent)
             taken = [(a, d) for a, d in zip(asked, decisions, strict=True) if d.allowed]
             self.assertEqual([d.amount_e4 for _, d in taken], [562] * 4 if few else [500] * 2)
             self.sent.clear()
             self.complete([completion(a, d, 1) for a, d in taken])
-            self.assertEqual(len(self.sent), 4, self.sent)
+            self.assertEqual(len(self.sent), 2, self.sent)
         self.verified()
 
     def test_what_is_asked_again(self) -> None:
@@ -139,7 +139,7 @@ class StatementTests(Case):
         first = self.authorize(asked)
         self.sent.clear()
         self.assertEqual(self.authorize(asked), first)
-        self.assertEqual(len(self.sent), 4)
+        self.assertEqual(len(self.sent), 2)
         self.complete(
             [completion(one, answer, 1) for one, answer in zip(asked, first, strict=True)]
         )
@@ -149,10 +149,8 @@ class StatementTests(Case):
         )
         self.assertEqual({receipt.state for receipt in again}, {"already"})
         # Nothing was written.
-        self.assertEqual(
-            [sql.partition("(")[0].strip() for sql in self.sent],
-            ["BEGIN", "SELECT read_set", "COMMIT"],
-        )
+        self.assertIn("SELECT read_set", self.sent[0])
+        self.assertEqual(self.sent[1:], ["COMMIT"])
 
     def test_rules_of_who_pays_cost_none(self) -> None:
         """A default for everybody, one of a group, and somebody who has not answered."""
@@ -169,7 +167,7 @@ class StatementTests(Case):
         self.sent.clear()
         asked = [request(1, 1, "u0"), request(2, 1, "u1"), request(3, 1, "u0", unanswered=True)]
         answers = self.authorize(asked)
-        self.assertEqual(len(self.sent), 4, self.sent)
+        self.assertEqual(len(self.sent), 2, self.sent)
         self.assertEqual(
             [(one.verdict.value, one.ask) for one in answers],
             [("hold", False), ("allow", None), ("hold", None)],

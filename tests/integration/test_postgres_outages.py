@@ -130,7 +130,7 @@ class OutageTests(PostgresCase):
     def kill_points(self) -> None:
         app, site = self.app, self.installation.branches[0].site
         for point in (
-            *("at.set-read:2", "at.set-written:2", "at.commit-marked:9", "after-commit:9"),
+            *("at.set-read:2", "at.set-worked:2", "at.commit-sent:9", "after-commit:9"),
             *("at.batch-applied", "at.batch-committed"),
         ):
             self.crash(app, point)
@@ -139,7 +139,7 @@ class OutageTests(PostgresCase):
         app.call("provider.set", name="north-provider", preferred="site")
         self.wait("everybody is back", is_ready)
         for point in (
-            *("at.commit-marked:5", "after-commit:5"),
+            *("at.commit-sent:5", "after-commit:5"),
             *("at.anchored:3", "at.journal-acknowledged"),
         ):
             self.crash(site, point)

@@ -125,7 +125,7 @@ class BatchTests(Case):
 
         self.writer._link.send = heard  # type: ignore[method-assign]
         await gatherResults([self.keep(number) for number in range(50)])
-        self.assertEqual(sent.count("COMMIT"), 1)
+        self.assertEqual(len([sql for sql in sent if sql.endswith("COMMIT")]), 1)
 
     async def test_closing_runs_what_waits(self) -> None:
         answer = self.keep(1)
@@ -165,7 +165,7 @@ class LostTests(Case):
         send = self.writer._link.send
 
         def lossy(sql: str, values: Any) -> Any:
-            if sql != "COMMIT":
+            if not sql.endswith("COMMIT"):
                 return send(sql, values)
             self.writer._link.send = send  # type: ignore[method-assign]
             if after:
@@ -216,7 +216,8 @@ class LostTests(Case):
         await self.assertFailure(self.keep(2), StorageFull)
         await self.assertFailure(self.keep(3), StorageFull)
         self.cluster.run(f"ALTER DATABASE {self.database} ALLOW_CONNECTIONS true")
-        await sleep(0.1)
+        while self.writer._away:
+            await sleep(0.01)
         await self.keep(4)
         self.assertEqual(self.kept(), [1, 4])
 
@@ -289,20 +290,19 @@ class Printing(Case):
 class HotTests(Printing):
     """Questions, worked on in memory."""
 
-    async def test_five_statements_for_all(self) -> None:
+    async def test_two_journeys_for_all(self) -> None:
         decisions = await self.ask(64)
         self.assertTrue(all(decision.allowed for decision in decisions))
-        marking = "UPDATE application.writer SET batch = %s WHERE fence = %s"
-        self.assertEqual(
-            [sql.partition("(")[0] for sql in self.sent],
-            ["BEGIN", "SELECT read_set", "SELECT write_set", marking, "COMMIT"],
-        )
+        read, written = self.sent
+        self.assertIn("SELECT read_set", read)
+        marking = "UPDATE application.writer SET batch = CASE WHEN fence = %s THEN %s END"
+        self.assertEqual(written.partition("; ")[2], f"{marking}; COMMIT")
         self.assertEqual(self.reserved(), (32_000, 64, 64))
         self.assertEqual(await self.store.verify(), [])
 
     async def test_more_than_one_batch(self) -> None:
         await self.ask(HOT_MAX + 1)
-        self.assertEqual(len(self.sent), 10)
+        self.assertEqual(len(self.sent), 4)
 
     async def test_the_reactor_goes_on_meanwhile(self) -> None:
         """Between pieces of a batch; who asks then is not of it."""
@@ -323,16 +323,16 @@ class HotTests(Printing):
         self.assertEqual(went_on, [True] * (HOT_MAX // PIECE - 1))
         self.assertFalse(late[0].called)
         await late[0]
-        self.assertEqual(self.sent.count("COMMIT"), 2)
+        self.assertEqual(len([sql for sql in self.sent if sql.endswith("COMMIT")]), 2)
         self.assertEqual(self.reserved(), (500 * (HOT_MAX + 1), HOT_MAX + 1, HOT_MAX + 1))
         self.assertEqual(await self.store.verify(), [])
 
     async def lose(self, statement: str, after: bool) -> None:
-        """The sessions end at ``statement``, once."""
+        """The sessions end at the journey with ``statement``, once."""
         send = self.writer._link.send
 
         def lossy(sql: str, values: Any) -> Any:
-            if not sql.startswith(statement):
+            if statement not in sql:
                 return send(sql, values)
             self.writer._link.send = send  # type: ignore[method-assign]
             if after:
@@ -348,13 +348,10 @@ class HotTests(Printing):
         self.assertEqual(await self.store.verify(), [])
 
     async def test_the_session_ends_anywhere(self) -> None:
-        await self.lose("BEGIN", after=True)
+        await self.lose("SELECT read_set", after=False)
 
     async def test_it_ends_when_all_was_read(self) -> None:
         await self.lose("SELECT read_set", after=True)
-
-    async def test_it_ends_when_all_was_written(self) -> None:
-        await self.lose("SELECT write_set", after=True)
 
     async def test_the_answer_to_a_commit_that_was_done(self) -> None:
         await self.lose("COMMIT", after=True)

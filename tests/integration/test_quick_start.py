@@ -69,8 +69,30 @@ class QuickStartTests(SynchronousTestCase):
             self.assertIsNone(process.poll())
             process.send_signal(number)
             self.assertEqual(process.wait(60), -number)
-        done = quick_start.spawn([sys.executable, "-c", "pass"])
-        self.assertEqual(done.wait(60), 0)
+
+    def test_its_status(self) -> None:
+        """And what it still had to say and do is said and done."""
+        late = "threading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()"
+        for words, status, said in (
+            ("pass", 0, ""),
+            ("sys.exit('no')", 1, "no\n"),
+            ("sys.exit(3)", 3, ""),
+            ("sys.exit(-1)", 255, ""),
+            ("print('not flushed', end='')", 0, "not flushed"),
+            ("atexit.register(print, 'at exit')", 0, "at exit\n"),
+            (late, 0, "thread\n"),
+            ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+            ("raise KeyboardInterrupt", -signal.SIGINT, "KeyboardInterrupt\n"),
+        ):
+            code = f"import atexit, sys, threading, time; {words}"
+            process = quick_start.spawn(
+                [sys.executable, "-c", code],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            out, _ = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, out[-len(said) :]), (status, said), words)
 
     def test_a_module(self) -> None:
         command = [sys.executable, "-m", "papercutd.commands.main", "--help"]

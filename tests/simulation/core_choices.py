@@ -1,7 +1,8 @@
 """People who say who pays: their clients come and go, answer, answer late, twice or not at all.
 
 Every job of theirs ends, and what comes out is charged to whom they chose, or to whom the
-policy says where they have not (I25).
+policy says where they have not; to be invoiced as they said, where they may say so. Who only names
+an account pays what is charged (I25).
 """
 
 from __future__ import annotations
@@ -28,10 +29,16 @@ if TYPE_CHECKING:
     from tests.simulation.core_nodes import CoreInstallation
 
 #: Those who are asked, how, and what they have.
-CHOOSERS = {"pia": ("popup", 400_000), "ada": ("default", 400_000), "kai": ("personal+confirm", 0)}
+CHOOSERS = {
+    **{"pia": ("popup", 400_000), "ada": ("default", 400_000), "kai": ("personal+confirm", 0)},
+    "noa": ("popup+named", 400_000),
+}
+#: Who pays whatever account they choose.
+_NAMING = ("noa",)
 #: Members of a group with a default, and a payer, of its own.
 _GROUP = ("ada",)
-ACCOUNTS = ("Physics", "Chemistry")
+#: With their invoice options.
+ACCOUNTS = {"Physics": "user-chooses", "Chemistry": "user-chooses-no"}
 TIMEOUT_S = 20
 JOBS = 16
 #: Seconds between two moments at which people come to a server, or leave it.
@@ -47,7 +54,13 @@ def prepare(store: Any, connection: sqlite3.Connection) -> None:
     groups, policies = Groups(log, directory), Policies(log)
     group = groups.add(connection, "choosers")
     groups.change(connection, "choosers", add=_GROUP)
-    chemistry = _account_ids(connection)["Chemistry"]
+    accounts = _account_ids(connection)
+    for name, option in ACCOUNTS.items():
+        connection.execute(
+            "UPDATE shared_account SET invoice = ? WHERE id = ?", (option, accounts[name])
+        )
+        log.touch("shared_account", accounts[name])
+    chemistry = accounts["Chemistry"]
     for rule in (
         Rule(Knob.ACCOUNT_CHOICE_TIMEOUT.value, str(TIMEOUT_S)),
         Rule(Knob.ACCOUNT_MODE.value, "advanced", group=group, needs=ACCOUNT_MODES),
@@ -95,8 +108,9 @@ class ChoiceLoad:
         #: Who has a client connected to each server, by id.
         self.there: dict[str, set[int]] = {server: set() for server in servers}
         self._users: dict[str, int] = {}
-        #: (job, account) of each answer that was given, by its id; None: their own account.
-        self.answers: dict[str, tuple[str, int | None]] = {}
+        #: (account, whether to be invoiced) of each answer that was given, by its id; None: their
+        #: own account; nothing said.
+        self.answers: dict[str, tuple[int | None, bool | None]] = {}
         installation.clients = lambda server: SimClients(self, server)
 
     def start(self, chaos_s: float) -> None:
@@ -156,14 +170,15 @@ class ChoiceLoad:
             return Choice(Chosen.CANCEL, id)
         if question.kind == "confirm" or self._rng.random() < 0.4:
             return Choice(Chosen.PERSONAL, id)
-        return Choice(Chosen.SHARED, id, self._rng.choice(self._accounts))
+        invoice = self._rng.choice((None, True, False))
+        return Choice(Chosen.SHARED, id, self._rng.choice(self._accounts), invoice=invoice)
 
     def _answer(self, server: str, question: Question, choice: Choice) -> None:
         found, node = self._server(server), self.world.nodes[server]
         if found is None or node.clock is None or node.clock.is_paused:
             return
         if choice.chosen is not Chosen.CANCEL:
-            self.answers[choice.id] = (question.job, choice.shared)
+            self.answers[choice.id] = (choice.shared, choice.invoice)
 
         def say() -> None:
             said = found.questions.answer_question(question.user, question.job, choice)
@@ -197,8 +212,12 @@ class ChoiceLoad:
             self.world.find("I25", text)
         application = self._in.database("application")
         personal = dict(application.execute("SELECT name, account FROM user"))
-        charged = dict(application.execute("SELECT key, account FROM charge"))
-        chemistry = _account_ids(application)["Chemistry"]
+        charged = {
+            key: tuple(said)
+            for key, *said in application.execute("SELECT key, account, named, invoice FROM charge")
+        }
+        accounts = _account_ids(application)
+        usual = {id: ACCOUNTS[name] != "user-chooses-no" for name, id in accounts.items()}
         for owner in self._in.topology.providers:
             connection = self._in.database(owner)
             for job, user, key, decider, release, unanswered in connection.execute(
@@ -207,22 +226,32 @@ class ChoiceLoad:
             ).fetchall():
                 if user not in CHOOSERS or key not in charged:
                     continue
+                chosen: int | None = None
+                wish: bool | None = None
                 if decider == "tracker":
-                    wanted = personal[user]
+                    pass
                 elif unanswered:
-                    wanted = chemistry if user in _GROUP else personal[user]
+                    chosen = accounts["Chemistry"] if user in _GROUP else None
                 else:
-                    chosen = self._chosen(connection, job, release)
-                    wanted = chosen or personal[user]
+                    chosen, wish = self._chosen(connection, job, release)
                 self.world.count("charged by the policy" if unanswered else "charged as chosen")
-                if charged[key] != wanted:
+                named = chosen if user in _NAMING else None
+                invoice: int | None = None
+                if chosen is not None:
+                    invoice = int(usual[chosen] if wish is None else wish)
+                    self.world.count("only named" if named else "charged to the chosen")
+                payer = personal[user] if chosen is None or named else chosen
+                if charged[key] != (payer, named, invoice):
+                    wanted = f"{payer}, named {named}, invoice {invoice}"
                     self.world.find("I25", f"{key} is charged to {charged[key]}, not to {wanted}")
 
-    def _chosen(self, connection: sqlite3.Connection, job: str, release: str) -> int | None:
-        """The shared account that the answer names which the job's owner took last."""
+    def _chosen(
+        self, connection: sqlite3.Connection, job: str, release: str
+    ) -> tuple[int | None, bool | None]:
+        """What the answer names that the job's owner took last: account, whether to invoice."""
         if release and release not in self.answers:
             # By a server's word, which names none.
-            return None
+            return None, None
         taken = connection.execute(
             "SELECT id FROM release WHERE job = ? AND answer <> 'discarded'"
             " ORDER BY id = ? DESC, written_at DESC",
@@ -230,6 +259,6 @@ class ChoiceLoad:
         ).fetchall()
         for (id,) in taken:
             if id in self.answers:
-                return self.answers[id][1]
+                return self.answers[id]
         self.world.find("I25", f"{job} was printed, and nobody was asked")
-        return None
+        return None, None

@@ -34,16 +34,19 @@ class Newcomers:
         centre = [UnknownUsers.CREATE, UnknownUsers.CREATE, UnknownUsers.HOLD, UnknownUsers.DENY]
         site = [UnknownUsers.CREATE, UnknownUsers.CREATE, UnknownUsers.HOLD]
         self._at_centre, self._at_sites = rng.choice(centre), rng.choice(site)
+        #: Who pays for new users: they themselves, or the school.
+        modes = (None, f"shared:{SCHOOL}")
+        self._mode = world.random("newcomers-mode").choice(modes)
 
     def prepare(self, store: Any, epoch_s: float) -> None:
         """In the database as an administrator left it."""
         new, knob = store.new_users, "unknown-users"
         what = self._at_sites.value
-        new.set_rule(None, {"credit_e4": CREDIT_E4})
         new.set_unknown(None, self._at_centre, None)
         rule = PolicyRule(knob, what, needs=needs_of(knob, what))
         store.rules.change_rules(set=(rule,))
         store.shared.add(SCHOOL, SCHOOL_E4, {"restricted": True})
+        new.set_rule(None, {"credit_e4": CREDIT_E4, "account_selection": self._mode})
         # Of the second whole minute of the run, and never again within it.
         minute = (int(epoch_s // 60) + 2) % 1_440
 
@@ -76,13 +79,18 @@ class Newcomers:
             "SELECT COUNT(*) FROM quota_run JOIN schedule ON schedule.id = quota_run.schedule"
             " WHERE name = 'school' AND finished_at IS NOT NULL"
         ).fetchone()
-        (balance_e4,) = connection.execute(
-            "SELECT credits_e4 - debits_e4 FROM account WHERE kind = 'shared' AND name = ?",
+        balance_e4, paid_e4 = connection.execute(
+            "SELECT credits_e4 - debits_e4, (SELECT COALESCE(SUM(amount_e4), 0) FROM transfer"
+            " WHERE debit = account.id AND credit = 1 AND kind IN ('post', 'direct'))"
+            " FROM account WHERE kind = 'shared' AND name = ?",
             (SCHOOL,),
         ).fetchone()
         self._world.sometimes("a shared account has its quota", ran)
-        if balance_e4 != SCHOOL_E4 + ran * SCHOOL_QUOTA_E4:
-            self._find(f"{SCHOOL} had {ran} runs and holds {balance_e4}")
+        self._world.sometimes("a shared account pays for an unknown person", int(paid_e4 > 0))
+        if balance_e4 != SCHOOL_E4 + ran * SCHOOL_QUOTA_E4 - paid_e4:
+            self._find(f"{SCHOOL} had {ran} runs, paid {paid_e4} and holds {balance_e4}")
+        if paid_e4 and self._mode is None:
+            self._find(f"{SCHOOL} paid {paid_e4} for somebody")
 
     def _check_one(self, connection: Any, folded: str, users: list[int]) -> None:
         if len(users) > 1:
@@ -99,6 +107,7 @@ class Newcomers:
     def _check_jobs(self, connection: Any, made: dict[str, list[int]]) -> None:
         """What was printed in their names is theirs, and nobody's only where nobody is made."""
         known = {fold_user_name(name) for name in NAMES}
+        accounts = dict(connection.execute("SELECT id, kind FROM account").fetchall())
         for key, name, user, account in connection.execute(
             "SELECT key, user_name, user, account FROM charge"
         ).fetchall():
@@ -111,7 +120,10 @@ class Newcomers:
                 self._find(f"{key} of {folded} is charged to user {user}, not {owners}")
             if user is None and owners and self._at_sites is UnknownUsers.CREATE:
                 self._world.sometimes("an unknown person's job is nobody's")
-            if user is None and account != 3:
+            is_schools = accounts.get(account) == "shared"
+            if user is not None and self._mode and not is_schools:
+                self._find(f"{key} of {folded} is on account {account}, not the school's")
+            if user is None and account != 3 and not is_schools:
                 self._find(f"{key} of {folded} is of no user and on account {account}")
 
     def _find(self, text: str) -> None:

@@ -2,8 +2,8 @@
 
 The application server and the sites are the real ones; of a print server there is what it asks.
 It prints at its site or at the application server, and while the link is cut at the site alone.
-A day is some minutes: at night every clock goes on, and nothing else does. ``python -m`` runs 20
-sites and 100,000 users.
+A day is some minutes: at night every clock goes on, and nothing else does. People print when
+lessons end, many at once. ``python -m`` runs 20 sites and 100,000 users.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ DAYS = 30
 #: What of a day is simulated.
 DAY_S = 240.0
 NIGHT_S = 86_400.0 - DAY_S
+#: Lessons of a day, and how long after their end it is printed.
+LESSONS, BREAK_S = 16, 0.01
 #: Of all days, for each site, so many begin a cut, which lasts so many days at the most.
 CUT_SHARE, CUT_DAYS_MAX = 0.25, 2.5
 OPENING_E4, QUOTA_E4 = 6_000, 1_500
@@ -70,13 +72,23 @@ class Month:
 class MonthRun:
     """One of them."""
 
-    def __init__(self, sites: int, users: int, jobs: int, seed: int = 6, days: int = DAYS) -> None:
+    def __init__(
+        self,
+        sites: int,
+        users: int,
+        jobs: int,
+        seed: int = 6,
+        days: int = DAYS,
+        told: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        """``told``: how far it is."""
         self.names = tuple(f"site-{number:02}" for number in range(sites))
         self.month = Month(sites, users)
         self._users = [f"user-{number:06}" for number in range(users)]
         self._balances_e4 = dict.fromkeys(self._users, OPENING_E4)
         self._jobs_a_day, self._days = jobs // days, days
         self._rng = random.Random(f"month/{seed}")
+        self._told = told
         self._is_cut: dict[str, Callable[[], None]] = {}
         self._sessions: dict[tuple[str, str], SessionRef] = {}
         providers = {f"provider-{name}": name for name in self.names}
@@ -93,7 +105,9 @@ class MonthRun:
             self._begin()
             for day in range(self._days):
                 self._live(day)
+                self._told(f"day {day + 1} of {self._days}, {self.month.jobs} jobs")
             self._heal_all()
+            self._told("every site has told everything")
         self._look()
         return self.month
 
@@ -107,12 +121,14 @@ class MonthRun:
             for name in self._users[start : start + ADDED_AT_ONCE]:
                 self._heed(self.application.store.add_user(name, balance_e4=OPENING_E4), name)
             world.run(world.now + 0.1)
+        self._told("the users are there")
         # On the third day of every week: whatever day it begins, four runs or five.
         schedule = Schedule("weekly", QUOTA_E4, Rule("weekly", 3, 1))
         self._heed(self.application.store.add_quota(schedule), "the quota")
         for name in self.names:
             world.nodes[name].boot()
         self._until("every site has a replica", self._are_level)
+        self._told("every site has a replica")
         for name in self.names:
             self._do(self._open(name), f"sessions of {name}")
         world.run(world.now + 1.0)
@@ -129,8 +145,10 @@ class MonthRun:
         for name in self.names:
             if name not in self._is_cut and rng.random() < CUT_SHARE:
                 world.later(rng.uniform(0.0, DAY_S), self._cut, name)
+        ends_s = [rng.uniform(0.0, DAY_S - BREAK_S) for _ in range(LESSONS)]
         for _ in range(self._jobs_a_day):
-            world.later(rng.uniform(0.0, DAY_S), self._print, rng.choice(self.names))
+            at_s = rng.choice(ends_s) + rng.uniform(0.0, BREAK_S)
+            world.later(at_s, self._print, rng.choice(self.names))
         world.run(began_s + DAY_S)
         for node in world.nodes.values():
             node.step_wall(NIGHT_S)
@@ -246,12 +264,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.month", description=__doc__)
     parser.add_argument("--sites", type=int, default=20)
     parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--jobs", type=int, default=60_000)
+    parser.add_argument("--jobs", type=int, default=30_000)
     parser.add_argument("--days", type=int, default=DAYS)
     parser.add_argument("--seed", type=int, default=6)
     options = parser.parse_args(argv)
     began_s = time.process_time()
-    run = MonthRun(options.sites, options.users, options.jobs, options.seed, options.days)
+
+    def told(words: str) -> None:
+        print(f"{time.process_time() - began_s:7.1f} s: {words}", file=sys.stderr, flush=True)
+
+    run = MonthRun(options.sites, options.users, options.jobs, options.seed, options.days, told)
     month = run.run()
     print(json.dumps(attrs.asdict(month) | {"cpu_s": round(time.process_time() - began_s, 1)}))
     return 1 if month.found else 0

@@ -1,4 +1,4 @@
-"""A deliberate bug of who is asked who pays: it must be found by I25 within fifty seeds."""
+"""Deliberate bugs of who is asked who pays: I25 must find each within fifty seeds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.provider.journal import Job, ProviderJournal
+from papercutd.storage.site import deciding
 from tests.simulation.core import run_core
 from tests.simulation.test_mutants import SEEDS_MAX, seeds_from
 
@@ -35,4 +36,13 @@ class ChoiceMutantTests(SynchronousTestCase):
             )
 
         self.patch(ProviderJournal, "unended", unended)
+        self.assertFound()
+
+    def test_a_site_forgets_whether_to_invoice(self) -> None:
+        original = deciding.with_naming
+        self.patch(
+            deciding,
+            "with_naming",
+            lambda decision, settled, chosen, wish: original(decision, settled, chosen, None),
+        )
         self.assertFound()

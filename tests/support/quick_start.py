@@ -34,7 +34,14 @@ from twisted.internet.process import Process
 from twisted.plugin import getPlugins
 
 from papercutd.demo import processes
+from papercutd.faces.links import LINKS
 from papercutd.provider.analysis.worker import get_ready
+from papercutd.storage.sqlite.migrate import migrations
+from protocols.client.spec import CLIENT
+from protocols.device.spec import DEVICE
+from protocols.provider.spec import PROVIDER
+from protocols.site.spec import SITE
+from protocols.spec import Side, tables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
@@ -60,6 +67,8 @@ _MODULES = (
     "papercutd.identity.join_client",
     "papercutd.storage.proof.verifying",
 )
+_PROTOCOLS = (SITE, PROVIDER, DEVICE, CLIENT, LINKS)
+_SCHEMAS = ("application", "device", "journal", "machine", "postgresql", "provider", "replica")
 
 
 def use() -> None:
@@ -262,6 +271,12 @@ def _main() -> None:
         importlib.import_module(name)
     list(getPlugins(IServiceMaker))
     get_ready()
+    # What each process makes once.
+    for protocol in _PROTOCOLS:
+        for side in Side:
+            tables_of(protocol, side)
+    for schema in _SCHEMAS:
+        migrations(schema)
     assert "twisted.internet.reactor" not in sys.modules
     assert threading.active_count() == 1
     gc.collect()
@@ -270,7 +285,43 @@ def _main() -> None:
         words = _serve(channel)
     if words is not None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        _end(_status_of(words))
+
+
+def _status_of(words: list[str]) -> int:
+    """Run the program; what the interpreter makes of its end."""
+    try:
         _run(words)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return int(end.code or 0)
+        print(end.code, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        # The interpreter ends by the signal, after a traceback: leave it to it.
+        raise
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end(status: int) -> None:
+    """As the interpreter ends, but for taking apart everything that was imported.
+
+    That touches each page of it, which is copied for it: 50 ms of a processor.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            # As the interpreter says it of standard output.
+            status = status or 120
+    os._exit(status & 0xFF)
 
 
 if __name__ == "__main__":

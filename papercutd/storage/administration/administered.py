@@ -29,6 +29,7 @@ from papercutd.storage.money.accounts import Accounts, Entry
 from papercutd.storage.money.allowances import Allowances
 from papercutd.storage.money.purses import find_kind
 from papercutd.storage.money.quota_lists import read_schedule, read_schedules, read_waiting
+from papercutd.storage.money.room import check_room
 from papercutd.storage.money.schedules import (
     QuotaPiece,
     Schedule,
@@ -104,6 +105,7 @@ class AdministeredStore:
         def adjust(connection: Connection) -> None:
             account = self.directory.account_of_user(connection, user)
             kind = find_kind(connection, purse).id
+            check_room(connection, account, amount_e4)
             self.directory.adjust(connection, account, amount_e4, entry, kind)
             self.charging.refill(connection, self.directory.id_of_user(connection, user))
 

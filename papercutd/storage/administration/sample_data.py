@@ -276,7 +276,7 @@ class SampleData:
             charge = (
                 *(key, key, provider, printer, user, name, account, APPLICATION, "", 0, version),
                 *(kind.text, kind.pages, kind.sheets, kind.amount_e4, 0, 0, "completed", title),
-                *(at, at + 1.0, change),
+                *(at, at + 1.0, change, None, None),
             )
             place_text = f"printer:{printer}"
             transfer = self._transfer(

@@ -17,6 +17,7 @@ from papercutd.storage.administration.directory import Directory
 from papercutd.storage.administration.listings import Row, rows
 from papercutd.storage.administration.rule_store import Transactions
 from papercutd.storage.engine import Connection
+from papercutd.storage.history.invoicing import as_yes, names_of
 from papercutd.storage.money.shared_accounts import find_account
 from papercutd.storage.people.people import merged_users
 from papercutd.storage.proof.seals import one_moment
@@ -28,14 +29,16 @@ _NEWEST = (2**62, "")
 _OLDEST = (0, "")
 _CHARGED = (
     'SELECT number, charge_id AS id, key, provider, printer, "user", user_name, account, decider,'
-    " title, pages, sheets, amount_e4, forced, assumed, lines, outcome, '' AS reason,"
-    " claimed_at, received_at FROM charge WHERE number {0}= ? AND (number, charge_id) {0} (?, ?)"
+    " title, pages, sheets, amount_e4, forced, assumed, lines, outcome, '' AS reason, named,"
+    " invoice, claimed_at, received_at FROM charge"
+    " WHERE number {0}= ? AND (number, charge_id) {0} (?, ?)"
     " ORDER BY number {1}, charge_id {1} LIMIT ?"
 )
 _OTHER = (
     'SELECT number, key AS id, key, provider, printer, "user", user_name, NULL AS account, decider,'
     " title, 0 AS pages, 0 AS sheets, 0 AS amount_e4, 0 AS forced, 0 AS assumed, '[]' AS lines,"
-    " verdict AS outcome, reason, claimed_at, received_at FROM job_log"
+    " verdict AS outcome, reason, NULL AS named, NULL AS invoice, claimed_at, received_at"
+    " FROM job_log"
     " WHERE number {0}= ? AND (number, key) {0} (?, ?) ORDER BY number {1}, key {1} LIMIT ?"
 )
 Place = tuple[int, str]
@@ -56,6 +59,8 @@ class Filter:
     assumed: bool = False
     refused: bool = False
     charged: bool = False
+    #: ``yes`` or ``no``: of those that a shared account pays, or is named for.
+    invoice: str = ""
 
 
 @attrs.frozen
@@ -84,7 +89,7 @@ def read_jobs(
         for query in (_CHARGED, _OTHER)
     ]
     merged = heapq.merge(*sources, key=_place, reverse=not oldest_first)
-    looked = list(islice(merged, count_max))
+    looked = [_as_shown(row) for row in islice(merged, count_max)]
     last = _place(looked[-1]) if len(looked) == count_max else None
     if not oldest_first and asked.since is not None and looked:
         # A clock that was set back a little ends nothing: all of them are older.
@@ -92,6 +97,11 @@ def read_jobs(
             last = None
     found = [row for row in looked if all(test(row) for test in tests)]
     return JobPage(_named(connection, found), len(looked), last)
+
+
+def _as_shown(row: Row) -> Row:
+    row["invoice"] = as_yes(row["invoice"])
+    return row
 
 
 def _place(row: Row) -> Place:
@@ -109,6 +119,9 @@ def _tests(
         tests.append(lambda row: row["outcome"] in ("deny", "hold", "refused"))
     if asked.charged:
         tests.append(lambda row: row["account"] is not None)
+    if asked.invoice:
+        wanted = asked.invoice == "yes"
+        tests.append(lambda row: row["invoice"] is wanted)
     if asked.decider:
         tests.append(lambda row: row["decider"] == asked.decider)
     since, until = asked.since, asked.until
@@ -124,7 +137,7 @@ def _tests(
         tests.append(lambda row: row["printer"] == printer)
     if asked.account:
         account = find_account(connection, asked.account)
-        tests.append(lambda row: row["account"] == account)
+        tests.append(lambda row: account in (row["account"], row["named"]))
     if asked.site:
         site = directory.id_of(connection, "site", asked.site)
         there = frozenset(_standing(connection, site))
@@ -141,8 +154,11 @@ def _standing(connection: Connection, site: int) -> Iterable[str]:
 
 def _named(connection: Connection, found: list[Row]) -> list[Row]:
     printers = dict(connection.execute("SELECT id, name FROM printer").fetchall()) if found else {}
+    named = sorted({row["named"] for row in found if row["named"] is not None})
+    names = names_of(connection, named)
     for row in found:
         row["printer"] = printers.get(row["printer"], "")
+        row["named_account"] = names.get(row["named"], "")
     return found
 
 

@@ -35,8 +35,8 @@ _ADD = (
     " amount_e4 = {}.amount_e4 + excluded.amount_e4"
 )
 _CHARGES = (
-    'SELECT number, received_at, "user", printer, account, provider, pages, sheets, amount_e4'
-    " FROM charge WHERE number > ? AND number <= ?"
+    'SELECT number, received_at, "user", printer, account, named, provider, pages,'
+    " sheets, amount_e4 FROM charge WHERE number > ? AND number <= ?"
 )
 _ASSIGNED = (
     'SELECT a.number, c.received_at, a."user", c.pages, c.sheets, c.amount_e4 FROM assigned AS a'
@@ -148,12 +148,14 @@ def sum_charges(connection: Connection, after: int, until: int) -> Iterator[Sums
     for piece in _pieces(connection, after, until):
         charges = connection.execute(_CHARGES, piece).fetchall()
         spans = spans_of(connection, {user for _, _, user, *_ in charges if user is not None})
-        for number, at, user, printer, account, place, *paper in charges:
+        for number, at, user, printer, account, named, place, *paper in charges:
             month, figures = month_of(at), (1, *paper)
             add("all", month, "", *figures)
             add("user", month, NOBODY if user is None else str(user), *figures)
             add("printer", month, str(printer), *figures)
             add("account", month, str(account), *figures)
+            if named is not None:
+                add("named", month, str(named), *figures)
             add("place", month, place, *figures)
             if user in spans:
                 for group in groups_at(spans[user], number):

@@ -36,6 +36,7 @@ _NAMES: dict[str, str] = {
         "SELECT id || '', CASE kind WHEN 'personal' THEN name WHEN 'shared' THEN name"
         " ELSE '(' || kind || ')' END FROM account WHERE id IN ({})"
     ),
+    "named": "SELECT id || '', name FROM account WHERE id IN ({})",
 }
 #: Where a provider or device stands now; of those beside no site it is ''.
 _SITES = (
@@ -52,8 +53,9 @@ def read_report(
     By group a charge counts for each that its user was in: the last row says what all of them
     are together, each once.
 
-    ``by``: group, user, printer, account, site or month (those in their order). ``order``: pages or
-    amount_e4. Read at one moment, together with what is not rolled forward yet.
+    ``by``: group, user, printer, account (that paid), named (a shared account that did not), site
+    or month (those in their order). ``order``: pages or amount_e4. Read at one moment, together
+    with what is not rolled forward yet.
     """
     of = {"site": "place", "month": "all"}.get(by, by)
     rolled = read_rolled(connection)

@@ -52,16 +52,19 @@ def settle_here(
     return settle(request, mode, rule)
 
 
-def payer_alone(connection: Connection, setting: Setting, person: Person) -> int:
-    """The account that pays what ``person`` printed while nobody could be asked anything."""
+def payer_alone(connection: Connection, setting: Setting, person: Person) -> tuple[int, int | None]:
+    """The account that pays what ``person`` printed while nobody could be asked anything, and
+    the shared one that it is only named for."""
     mode = _mode_of(connection, setting, person)
     if mode is None or mode.shared is None:
         # Who would have been asked pays as everybody does: no policy could refuse it any more.
-        return person.account
+        return person.account, None
     found = connection.execute(
         "SELECT 1 FROM account WHERE id = ? AND kind = 'shared'", (mode.shared,)
     ).fetchone()
-    return person.account if found is None else mode.shared
+    if found is None:
+        return person.account, None
+    return (person.account, mode.shared) if mode.names else (mode.shared, None)
 
 
 def _mode_of(connection: Connection, setting: Setting, person: Person) -> Mode | None:

@@ -55,6 +55,7 @@ from papercutd.storage.jobs import askers, runs
 from papercutd.storage.jobs.account_settling import payer_alone, settle_here
 from papercutd.storage.jobs.job_comments import keep_comment
 from papercutd.storage.jobs.late_charges import give_back, last_run
+from papercutd.storage.jobs.naming import added_by, whole, with_naming
 from papercutd.storage.jobs.plain_records import PlainRecords, Settings
 from papercutd.storage.jobs.posted_rows import DECISION, Source, charge_row, decision_row
 from papercutd.storage.jobs.priced import price_for
@@ -243,19 +244,19 @@ class Charging:
             settled = settle_here(connection, self._setting, request, person)
             is_own = request.account is not None
             chosen = choose(connection, "", settled.shared, user, now, is_own)
-            lines = with_markup(lines, chosen.markup_e4)
+            lines = with_markup(lines, added_by(settled, chosen))
         if person is not None and person.is_closed(now):
             reason = Reason.CLOSED
         elif person is not None and chosen.refusal is not Reason.NONE:
             reason = chosen.refusal
         elif person is not None and waits:
-            account = self._payer(connection, person.account, settled.shared)
+            account = self._payer(connection, person.account, settled.payer)
             verdict, reason = Verdict.HOLD, Reason.RELEASE
         elif person is not None and settled.verdict is not None:
-            account = self._payer(connection, person.account, settled.shared)
+            account = self._payer(connection, person.account, settled.payer)
             verdict, reason = settled.verdict, settled.reason
         elif person is not None:
-            account = self._payer(connection, person.account, settled.shared)
+            account = self._payer(connection, person.account, settled.payer)
             funds = self._accounts.funds(connection, account)
             missing_e4 = total_e4(lines) - funds.spendable_e4
             if may_recall and funds.restricted and missing_e4 > 0:
@@ -289,6 +290,7 @@ class Charging:
             promise=last_run(connection, account or 0).text,
             ask=False if settled.asks and reason is settled.reason else None,
         )
+        decision = with_naming(decision, settled, chosen, request.invoice)
         state = "open" if verdict is Verdict.ALLOW else "refused"
         reserved = decision.amount_e4 if transfer is not None else 0
         self._store(
@@ -328,7 +330,8 @@ class Charging:
             return Receipt("posted", 0, 0)
         account = self._accounts.heir(connection, decision.account or UNCOLLECTED)
         if decision.account is not None:
-            self._check_payer(connection, account)
+            payer = self._check_payer(connection, account)
+            decision = whole(connection, decision, payer)
         owner_known = decision.account is not None
         # Decided nowhere, or decided here and no longer reserved: nothing guarded it.
         carried = completion.decision
@@ -495,13 +498,17 @@ class Charging:
         )
         version = completion.price_version
         prices = self.prices(connection, version) or self.prices_now(connection)
-        user = None if person is None else person.id
+        user = account = named = None
+        if person is not None:
+            user = person.id
+            account, named = payer_alone(connection, self._setting, person)
         return Decision(
             verdict=Verdict.ALLOW,
             reason=Reason.UNREACHABLE,
             decider="tracker",
             user=user,
-            account=None if person is None else payer_alone(connection, self._setting, person),
+            account=account,
+            named=named,
             printer=completion.printer,
             price_version=prices.version,
             lines=price_for(connection, "", completion.document, prices, completion.printer, user),
@@ -544,13 +551,14 @@ class Charging:
             return True
         return exceed(decision.lines, self._setting(self._dearest, connection))
 
-    def _check_payer(self, connection: Connection, account: int) -> None:
-        """Raise Rejected ``bad-fields`` unless ``account`` is a person's or a shared one."""
+    def _check_payer(self, connection: Connection, account: int) -> str:
+        """The kind of ``account``; Rejected ``bad-fields`` unless it is a person's or shared."""
         found = connection.execute(
-            "SELECT 1 FROM account WHERE id = ? AND kind IN ('personal', 'shared')", (account,)
+            "SELECT kind FROM account WHERE id = ? AND kind IN ('personal', 'shared')", (account,)
         ).fetchone()
         if found is None:
             raise Rejected("bad-fields", "no such account")
+        return str(found[0])
 
     @staticmethod
     def _stands(connection: Connection, ours: Decision, carried: Decision | None) -> bool:
@@ -574,9 +582,12 @@ class Charging:
                 # The person is known, so the account was one they chose: nobody else's.
                 return attrs.evolve(decision, account=None)
             user = account = None
-        if user is not None or account is not None:
+        if user is not None:
             return decision
         person = self._directory.find_person(connection, completion.user_name)
+        if account is not None:
+            # A site let a shared account pay for somebody whom it did not know.
+            return decision if person is None else attrs.evolve(decision, user=person.id)
         if person is None:
             return attrs.evolve(decision, user=None, account=None)
         return attrs.evolve(decision, user=person.id, account=person.account)

@@ -12,16 +12,18 @@ from papercutd.errors import NotFound
 from papercutd.storage.administration.directory import decode_prices
 from papercutd.storage.administration.listings import Row, rows
 from papercutd.storage.engine import Connection
+from papercutd.storage.history.invoicing import as_yes
 from papercutd.storage.jobs.job_comments import read_comment
 
 #: Charges of one job, and transfers of one charge, that are shown.
 SHOWN_MAX = 100
 _CHARGE = (
     "SELECT charge.*, printer.name AS printer_name, user.name AS user_is,"
-    " account.name AS account_name, site.name AS site FROM charge"
+    " account.name AS account_name, named.name AS named_name, site.name AS site FROM charge"
     " LEFT JOIN printer ON printer.id = charge.printer"
     " LEFT JOIN user ON user.id = charge.user"
     " LEFT JOIN account ON account.id = charge.account"
+    " LEFT JOIN account AS named ON named.id = charge.named"
     " LEFT JOIN stream ON stream.id = charge.decider"
     " LEFT JOIN site ON site.id = stream.site WHERE "
 )
@@ -63,6 +65,9 @@ def _explain(connection: Connection, charge: Row) -> Row:
         "title": charge["title"],
         "user": charge["user_is"] or charge["user_name"],
         "account": charge["account_name"],
+        # A shared account that is only named: whoever pays is the account.
+        "named": charge["named_name"],
+        "invoice": as_yes(charge["invoice"]),
         "comment": read_comment(connection, key),
         "printer": charge["printer_name"] or charge["printer"],
         "amount_e4": charge["amount_e4"],

@@ -1,7 +1,7 @@
 """Forwarded completions that are like all others: a batch of them in a few statements.
 
 Most of what a healed site forwards is one and the same: a job that nobody here knows, decided
-there, at a price that we would have asked, paid by somebody who was merged into nobody and has
+there, at a price that we would have asked, paid by a person who was merged into nobody and has
 one purse. What ``Charging.complete`` reads for each is read for all of them at once, and what it
 writes is written at once. Whatever is not as plain is left to it, and it alone says what the
 rules are: here stands only where each of its questions has the answer that needs nothing more. A
@@ -38,8 +38,6 @@ from papercutd.storage.jobs.posted_rows import DECISION, Source, charge_row, dec
 from papercutd.storage.money.accounts import REVENUE, TRANSFER, Accounts, Entry
 from papercutd.storage.replication.change_log import ChangeLog
 
-_PAYERS = ("personal", "shared")
-
 
 @attrs.frozen
 class Settings:
@@ -57,7 +55,6 @@ class _Account:
     """A row as it stands with what is still to be written."""
 
     funds: Funds
-    is_payer: bool
     #: What the batch has to write; None: nothing.
     paid_e4: int | None = None
 
@@ -107,7 +104,7 @@ class PlainRecords:
         self._read_rows()
         account = self._accounts.get(decision.account)
         amount_e4 = total_e4(lines)
-        if account is None or not account.is_payer or account.is_forced(amount_e4):
+        if account is None or account.is_forced(amount_e4):
             return False
         if decision.user not in self._users or self._may_give_back(decision):
             return False
@@ -141,6 +138,8 @@ class PlainRecords:
             decision.allowed
             and decision.decider != APPLICATION
             and not decision.allowance
+            and decision.named is None
+            and decision.invoice is None
             and not (completion.comment or completion.assumed)
             and completion.document.analysed
             and not is_run(completion.step)
@@ -235,10 +234,11 @@ class PlainRecords:
         self._knows_rows = True
         answers = [one.decision for one in self._of_batch if one.decision is not None]
         self._accounts = {
-            id: _Account(Funds(bool(restricted), *figures), kind in _PAYERS)
-            for id, kind, restricted, *figures in self._read(
-                "SELECT id, kind, restricted, credits_e4, debits_e4, pending_e4, floor_e4"
-                " FROM account WHERE merged_into IS NULL AND purses_e4 = 0 AND markup_e4 = 0",
+            id: _Account(Funds(bool(restricted), *figures))
+            for id, restricted, *figures in self._read(
+                "SELECT id, restricted, credits_e4, debits_e4, pending_e4, floor_e4 FROM account"
+                " WHERE kind = 'personal' AND merged_into IS NULL AND purses_e4 = 0"
+                " AND markup_e4 = 0",
                 {one.account for one in answers},
             )
         }

@@ -66,4 +66,5 @@ def charge_row(
         *(pages, sheets, total_e4(lines), int(forced), int(completion.assumed)),
         *(completion.outcome, completion.title, completion.completed_at),
         *(received_at, number),
+        *(decision.named, None if decision.invoice is None else int(decision.invoice)),
     )

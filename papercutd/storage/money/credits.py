@@ -10,7 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
-from papercutd.storage.engine import Connection, insert_rows
+from papercutd.storage.engine import (
+    Connection,
+    among,
+    as_json,
+    execute_all,
+    insertion,
+    is_sqlite,
+)
 from papercutd.storage.money.accounts import ADJUSTMENT, Entry
 from papercutd.storage.money.purses import open_purse
 from papercutd.storage.replication.change_log import ChangeLog
@@ -43,14 +50,7 @@ def write_credits(
         )
         for one in credits
     ]
-    made = insert_rows(
-        connection,
-        "transfer (kind, debit, credit, amount_e4, key, price_version, who, place,"
-        " claimed_at, received_at, forced, reason, number)",
-        rows,
-        " RETURNING id, debit, credit",
-    )
-    connection.execute(
+    own = (
         "UPDATE account SET debits_e4 = debits_e4 + ?, credits_e4 = credits_e4 + ? WHERE id = ?",
         (
             sum(one.amount_e4 for one in credits if one.amount_e4 > 0),
@@ -58,27 +58,37 @@ def write_credits(
             ADJUSTMENT,
         ),
     )
+    theirs = insertion(
+        connection,
+        "transfer (kind, debit, credit, amount_e4, key, price_version, who, place,"
+        " claimed_at, received_at, forced, reason, number)",
+        rows,
+        " RETURNING id, debit, credit",
+    )
+    made = execute_all(connection, [own, theirs]).fetchall()
     return {debit if credit == ADJUSTMENT else credit: id for id, debit, credit in made}
 
 
 def give_all(
     connection: Connection, log: ChangeLog, credits: Sequence[Credit], entry: Entry
-) -> None:
-    """Credit each of these accounts, and write the transfers; amounts are above zero."""
-    if credits:
-        _add(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
-        write_credits(connection, log, credits, entry)
+) -> dict[int, int]:
+    """Credit each of these accounts, and write the transfers, by account; amounts are above
+    zero."""
+    if not credits:
+        return {}
+    _add(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
+    return write_credits(connection, log, credits, entry)
 
 
 def open_purses(connection: Connection, accounts: Collection[int], kind: int) -> dict[int, int]:
     """The purse of that kind of each of these personal accounts, made where there is none yet."""
     if not accounts:
         return {}
+    condition, values = among(connection, "parent", [*accounts])
     found = dict(
         connection.execute(
-            "SELECT parent, id FROM account WHERE kind = 'purse' AND purse = ?"
-            f" AND parent IN ({', '.join('?' * len(accounts))})",
-            (kind, *accounts),
+            f"SELECT parent, id FROM account WHERE kind = 'purse' AND purse = ? AND {condition}",
+            (kind, *values),
         ).fetchall()
     )
     return {one: found.get(one) or open_purse(connection, one, kind) for one in accounts}
@@ -97,14 +107,23 @@ def hold_all(
 
 def _add(connection: Connection, column: str, amounts: Mapping[int, int]) -> None:
     """To that column of these accounts."""
+    if not is_sqlite(connection):
+        rows = [{"id": account, "more": amount_e4} for account, amount_e4 in amounts.items()]
+        connection.execute(
+            f"UPDATE account SET {column} = {column} + given.more"
+            " FROM json_to_recordset(?) AS given (id BIGINT, more BIGINT)"
+            " WHERE account.id = given.id",
+            (as_json(rows),),
+        )
+        return
     values: list[int] = []
     if len({*amounts.values()}) == 1:
         more, values = "?", [*{*amounts.values()}]
     else:
         more = f"CASE id {'WHEN ? THEN ? ' * len(amounts)}END"
         values = [value for pair in amounts.items() for value in pair]
-    places = ", ".join("?" * len(amounts))
+    condition, accounts = among(connection, "id", [*amounts])
     connection.execute(
-        f"UPDATE account SET {column} = {column} + {more} WHERE id IN ({places})",
-        (*values, *amounts),
+        f"UPDATE account SET {column} = {column} + {more} WHERE {condition}",
+        (*values, *accounts),
     )

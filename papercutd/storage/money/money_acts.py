@@ -15,10 +15,11 @@ from papercutd.domain.purses import MAIN
 from papercutd.errors import InvalidValue
 from papercutd.storage.administration.listings import PAGE_ROWS
 from papercutd.storage.engine import Connection
-from papercutd.storage.money.accounts import ADJUSTMENT, Entry
+from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.allowances import Shortage
 from papercutd.storage.money.books import ActsOnMoney
 from papercutd.storage.money.purses import find_kind, read_purses
+from papercutd.storage.money.room import has_room
 from papercutd.storage.people.groups import find_group
 from papercutd.storage.people.nested_groups import with_inner
 from papercutd.storage.people.people import heir_of_user
@@ -51,12 +52,13 @@ class ActState:
 class MoneyActs(ActsOnMoney):
     """At the application server."""
 
-    def begin(self, connection: Connection, act: Act, at: float) -> None:
-        """``put`` says whose accounts it is about."""
+    def begin(self, connection: Connection, act: Act, at: float, purse: str = "") -> None:
+        """``put`` says whose accounts it is about, of them that ``purse``; raises NotFound."""
+        kind = find_kind(connection, purse).id
         connection.execute(
-            "INSERT INTO money_act (id, kind, digest, reason, state, at)"
-            " VALUES (?, ?, ?, ?, 'filling', ?)",
-            (act.id, act.kind, act.digest, act.reason, at),
+            "INSERT INTO money_act (id, kind, digest, reason, state, at, purse)"
+            " VALUES (?, ?, ?, ?, 'filling', ?, ?)",
+            (act.id, act.kind, act.digest, act.reason, at, kind),
         )
 
     def put(self, connection: Connection, act: str, rows: Sequence[tuple[int, int]]) -> None:
@@ -95,8 +97,8 @@ class MoneyActs(ActsOnMoney):
 
     def apply_piece(self, connection: Connection, act: str, entry: Entry) -> ActState:
         """Adjust the next accounts; ``state`` is ``done`` when there were none."""
-        (reason,) = connection.execute(
-            "SELECT reason FROM money_act WHERE id = ?", (act,)
+        reason, kind = connection.execute(
+            "SELECT reason, purse FROM money_act WHERE id = ?", (act,)
         ).fetchone()
         rows = connection.execute(
             "SELECT r.user, r.amount_e4, u.account FROM money_act_row AS r"
@@ -107,10 +109,10 @@ class MoneyActs(ActsOnMoney):
         entry = attrs.evolve(entry, key=f"adjust:{act}", reason=reason)
         for user, amount_e4, personal in rows:
             account = self._accounts.heir(connection, personal)
-            if not self._has_room(connection, account, amount_e4):
+            if not self._has_room(connection, account, amount_e4, kind):
                 failed += 1
                 continue
-            self._directory.adjust(connection, account, amount_e4, entry)
+            self._directory.adjust(connection, account, amount_e4, entry, kind)
             self._charging.refill(connection, heir_of_user(connection, "", user))
             total_e4 += amount_e4
         if rows:
@@ -163,7 +165,7 @@ class MoneyActs(ActsOnMoney):
                 return shortage
             left = show_amount(max(0, free_e4))
             raise InvalidValue("amount", f"is more than {giver} may spend now: {left}")
-        if not self._has_room(connection, to_account, amount_e4):
+        if not self._has_room(connection, to_account, amount_e4, kind.id):
             raise InvalidValue("amount", f"is more than the account of {receiver} can hold")
         connection.execute(
             "INSERT INTO money_act (id, kind, digest, reason, state, users, total_e4, at)"
@@ -193,12 +195,19 @@ class MoneyActs(ActsOnMoney):
         held = {one.kind: one.balance_e4 for one in read_purses(connection, account)}
         return min(free_e4, held.get(kind, 0))
 
-    def _has_room(self, connection: Connection, account: int, amount_e4: int) -> bool:
-        """Whether neither side of an adjustment comes to the limit of any amount."""
-        credit, debit = (account, ADJUSTMENT) if amount_e4 > 0 else (ADJUSTMENT, account)
-        credits_e4 = self._accounts.funds(connection, credit).credits_e4
-        debits_e4 = self._accounts.funds(connection, debit).debits_e4
-        return max(credits_e4, debits_e4) + abs(amount_e4) < AMOUNT_LIMIT_E4
+    def _has_room(
+        self, connection: Connection, account: int, amount_e4: int, kind: int = MAIN
+    ) -> bool:
+        """Whether no limit of any amount is met, and a purse other than the main one holds what
+        is taken from it."""
+        if kind != MAIN:
+            held = {one.kind: one.balance_e4 for one in read_purses(connection, account)}
+            if amount_e4 + held.get(kind, 0) < 0:
+                return False
+            together_e4 = self._accounts.funds(connection, account).purses_e4
+            if amount_e4 + together_e4 >= AMOUNT_LIMIT_E4:
+                return False
+        return has_room(connection, account, amount_e4)
 
 
 def find_act(connection: Connection, id: str) -> tuple[Act, ActState] | None:

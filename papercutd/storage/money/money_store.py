@@ -61,9 +61,10 @@ class MoneyStore:
         """At most 500 users of a group beyond the id ``after``; raises NotFound."""
         return self._store.read(lambda c: money_acts.members_after(c, group, nested, after))
 
-    def begin_act(self, act: Act) -> Deferred[None]:
+    def begin_act(self, act: Act, purse: str = "") -> Deferred[None]:
+        """Of that purse of whom it is about; raises NotFound."""
         at = self._wall_s()
-        return self._store.write(lambda c: self._acts.begin(c, act, at))
+        return self._store.write(lambda c: self._acts.begin(c, act, at, purse))
 
     def put_act(self, id: str, rows: Sequence[tuple[int, int]]) -> Deferred[None]:
         """(user, amount) of at most 500 of those whom it is about."""
@@ -148,12 +149,17 @@ class MoneyStore:
     # Vouchers: storage/money/vouchers.py.
 
     def add_vouchers(
-        self, name: str, amount_e4: int, serials: Sequence[str], expires_at: float | None
-    ) -> Deferred[str]:
-        """The currency; raises AlreadyExists."""
+        self,
+        name: str,
+        amount_e4: int,
+        serials: Sequence[str],
+        expires_at: float | None,
+        purse: str = "",
+    ) -> Deferred[tuple[str, str]]:
+        """The currency, and the purse that they fill; raises as Vouchers.add does."""
         at = self._wall_s()
         return self._store.write(
-            lambda c: self._vouchers.add(c, name, amount_e4, serials, expires_at, at)
+            lambda c: self._vouchers.add(c, name, amount_e4, serials, expires_at, at, purse)
         )
 
     def add_more_vouchers(self, name: str, serials: Sequence[str]) -> Deferred[None]:

@@ -58,6 +58,8 @@ class Kind:
     rank: int
     refundable: bool
     transferable: bool
+    #: Whether people may fill it themselves, as by a voucher.
+    fillable: bool = True
 
 
 def read_purses(connection: Connection, account: int) -> list[Held]:
@@ -71,14 +73,16 @@ def read_purses_here(connection: Connection, account: int) -> list[Held]:
 
 
 def read_kinds(connection: Connection) -> list[Kind]:
-    """All kinds, in the order of spending: with the main one, which is no row."""
-    others = [
-        Kind(id, name, rank, bool(refundable), bool(transferable))
-        for id, name, rank, refundable, transferable in connection.execute(
-            "SELECT id, name, rank, refundable, transferable FROM purse_kind WHERE removed = 0"
+    """All kinds, in the order of spending: with the main one, which is a row only where it
+    was called otherwise."""
+    found = {
+        id: Kind(id, name, rank, bool(refundable), bool(transferable), bool(fillable))
+        for id, name, rank, refundable, transferable, fillable in connection.execute(
+            "SELECT id, name, rank, refundable, transferable, fillable FROM purse_kind"
+            " WHERE removed = 0"
         )
-    ]
-    kinds = [Kind(MAIN, MAIN_NAME, 0, True, True), *others]
+    }
+    kinds = {MAIN: Kind(MAIN, MAIN_NAME, 0, True, True), **found}.values()
     return sorted(kinds, key=lambda kind: (kind.rank, kind.id))
 
 
@@ -88,6 +92,14 @@ def find_kind(connection: Connection, name: str) -> Kind:
         if kind.name == name or (not name and kind.id == MAIN):
             return kind
     raise NotFound("purse", name)
+
+
+def main_name(connection: Connection, schema: str = "") -> str:
+    """What the main purse is called; ``schema``: ``replica.`` at a site."""
+    found = connection.execute(
+        f"SELECT name FROM {schema}purse_kind WHERE id = ?", (MAIN,)
+    ).fetchone()
+    return MAIN_NAME if found is None else str(found[0])
 
 
 def parts_of(amounts: Mapping[int, int], order: Sequence[tuple[int, int]], main_e4: int) -> Parts:
@@ -179,6 +191,7 @@ class PurseKinds:
         place: int | None,
         refundable: bool,
         transferable: bool,
+        fillable: bool = True,
     ) -> None:
         """A new kind, which nobody has yet; spent as the ``place``-th, None: before the main one.
 
@@ -195,24 +208,43 @@ class PurseKinds:
             raise InvalidValue("rank", f"is from 1, spent first, to {len(kinds) + 1}, spent last")
         id = max(MAIN + 1, next_id(connection, "purse_kind"))
         connection.execute(
-            "INSERT INTO purse_kind (id, name, rank, refundable, transferable)"
-            " VALUES (?, ?, 0, ?, ?)",
-            (id, name, int(refundable), int(transferable)),
+            "INSERT INTO purse_kind (id, name, rank, refundable, transferable, fillable)"
+            " VALUES (?, ?, 0, ?, ?, ?)",
+            (id, name, int(refundable), int(transferable), int(fillable)),
         )
-        names.insert(names.index(MAIN_NAME) if place is None else place - 1, name)
+        main = next(at for at, kind in enumerate(kinds) if kind.id == MAIN)
+        names.insert(main if place is None else place - 1, name)
         self.order(connection, names)
         self._log.touch("purse_kind", id)
 
     def order(self, connection: Connection, names: Sequence[str]) -> None:
         """Purses are spent in that order from now on; raises InvalidValue."""
         kinds = read_kinds(connection)
-        ranks = ranks_of(names, [kind.name for kind in kinds])
+        called = main_name(connection)
+        ranks = ranks_of(names, [kind.name for kind in kinds], called)
         for kind in kinds:
             if kind.rank != ranks[kind.name]:
                 connection.execute(
                     "UPDATE purse_kind SET rank = ? WHERE id = ?", (ranks[kind.name], kind.id)
                 )
                 self._log.touch("purse_kind", kind.id)
+
+    def rename(self, connection: Connection, name: str, new_name: str) -> None:
+        """Call the main purse otherwise; raises NotFound, InvalidValue, AlreadyExists."""
+        check_name(new_name)
+        kind = find_kind(connection, name)
+        if kind.id != MAIN:
+            # What it paid is told by its name, for ever (``gave_for``).
+            raise InvalidValue("name", f"{name} keeps its name: the main purse alone has another")
+        kinds = read_kinds(connection)
+        if new_name.casefold() in (one.name.casefold() for one in kinds if one.id != MAIN):
+            raise AlreadyExists("purse", new_name)
+        connection.execute(
+            "INSERT INTO purse_kind (id, name, rank) VALUES (?, ?, 0)"
+            " ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+            (MAIN, new_name),
+        )
+        self._log.touch("purse_kind", MAIN)
 
     def remove(self, connection: Connection, name: str) -> None:
         """Nobody has such a purse any more; raises NotFound, InvalidValue."""
@@ -232,6 +264,15 @@ class PurseKinds:
             (
                 "SELECT 1 FROM schedule WHERE purse = ? AND removed = 0 LIMIT 1",
                 "is filled by a quota: remove that first",
+            ),
+            (
+                "SELECT 1 FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
+                " WHERE b.purse = ? AND v.redeemed_at IS NULL AND v.cancelled_at IS NULL LIMIT 1",
+                "is filled by vouchers that nobody has redeemed: cancel those first",
+            ),
+            (
+                "SELECT 1 FROM money_act WHERE purse = ? AND state <> 'done' LIMIT 1",
+                "is being filled by `user adjust-many`: try again when that is done",
             ),
         ):
             if connection.execute(is_used, (kind.id,)).fetchone() is not None:

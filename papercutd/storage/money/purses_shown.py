@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from papercutd.domain.purses import MAIN_NAME, spend
+from papercutd.domain.purses import spend
 from papercutd.storage.engine import Connection
 from papercutd.storage.money.purses import (
     Held,
     by_kind,
+    main_name,
     parts_of,
     read_kinds,
     read_purses,
@@ -34,7 +35,7 @@ def shown_at_centre(connection: Connection, account: int, balance_e4: int) -> Li
     amounts = {purse.kind: purse.balance_e4 for purse in held}
     for kind, lent_e4 in connection.execute(_LENT, (account,)).fetchall():
         amounts[kind] = amounts.get(kind, 0) + lent_e4
-    return _lines(held, amounts, balance_e4) if held else ()
+    return _lines(held, amounts, balance_e4, main_name(connection)) if held else ()
 
 
 def shown_here(connection: Connection, account: int, balance_e4: int, settled_e4: int) -> Lines:
@@ -51,11 +52,11 @@ def shown_here(connection: Connection, account: int, balance_e4: int, settled_e4
     main_e4 = balance_e4 + settled_e4 - sum(amounts.values())
     spent = by_kind(spend(settled_e4, parts_of(amounts, order, main_e4)), order)
     left = {kind: amount_e4 - spent.get(kind, 0) for kind, amount_e4 in amounts.items()}
-    return _lines(held, left, balance_e4)
+    return _lines(held, left, balance_e4, main_name(connection, "replica."))
 
 
-def _lines(held: Sequence[Held], amounts: dict[int, int], balance_e4: int) -> Lines:
+def _lines(held: Sequence[Held], amounts: dict[int, int], balance_e4: int, main: str) -> Lines:
     own_e4 = balance_e4 - sum(amounts[purse.kind] for purse in held)
     first = [(purse.name, amounts[purse.kind]) for purse in held if purse.rank < 0]
     last = [(purse.name, amounts[purse.kind]) for purse in held if purse.rank >= 0]
-    return (*first, (MAIN_NAME, own_e4), *last)
+    return (*first, (main, own_e4), *last)

@@ -30,6 +30,7 @@ LATE_MAX_S = 35 * 86_400
 #: Withheld amounts are kept so long for charges decided before their run.
 KEPT_S = 35 * 86_400
 SCHEDULES_MAX = 100
+_WITHHELD = "account, due_at, schedule, period, withheld_e4, left_e4, over_e4"
 AMOUNT_MAX_E4 = 10**9
 #: Every open personal account that is restricted.
 RESTRICTED = "restricted"
@@ -265,7 +266,7 @@ class Schedules:
             credited_e4 += done.credit_e4
             withheld_e4 += done.withheld_e4
         self._credit(connection, run, credits, now_s)
-        insert_rows(connection, "withheld", kept)
+        insert_rows(connection, f"withheld ({_WITHHELD})", kept)
         is_last = len(found) < PIECE_ACCOUNTS
         upto = run.last_account if is_last else found[-1][0]
         connection.execute(

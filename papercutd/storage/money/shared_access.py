@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import attrs
 
 from papercutd.domain.capabilities import lacking
 from papercutd.domain.card import hash_pin
 from papercutd.domain.decision import Reason
+from papercutd.domain.invoicing import CHOOSES
 from papercutd.storage.engine import Connection
 from papercutd.storage.people.people import CARD_KEY, merged_users, read_secret
+from papercutd.storage.values import Chargeable
 
 
 @attrs.frozen
@@ -23,10 +26,13 @@ class Choice:
     #: Why it cannot be charged; NONE: it can.
     refusal: Reason = Reason.NONE
     markup_e4: int = 0
+    #: The account's invoice option (domain/invoicing.py); empty: nothing is set.
+    invoice: str = ""
 
 
 #: None was chosen.
 NO_CHOICE = Choice()
+_CHARGEABLE = "a.id, a.name, COALESCE(s.pin_hash, ''), COALESCE(s.invoice, '')"
 
 
 def choose(
@@ -50,13 +56,14 @@ def choose(
     ).fetchone()
     if found is None or found[0] != "shared" or found[1] or _is_disabled(found[4], now_s):
         return Choice(Reason.CLOSED)
-    if schema and not _can_evaluate(connection, schema, account):
+    needs, invoice = _needs_and_invoice(connection, schema, account)
+    if schema and lacking(needs.split()):
         return Choice(Reason.CAPABILITY)
     access, markup_e4 = found[2], found[3]
     if checks_access and access and user is not None:
         if not _may_charge(connection, schema, access, user):
             return Choice(Reason.ACCOUNT, markup_e4)
-    return Choice(Reason.NONE, markup_e4)
+    return Choice(Reason.NONE, markup_e4, invoice)
 
 
 def markup_of(connection: Connection, account: int | None) -> int:
@@ -83,22 +90,37 @@ def find_shared_accounts(
     after: str,
     count_max: int,
     now_s: float,
-) -> list[tuple[int, str]]:
-    """(id, name) of shared accounts that ``user`` may charge, with ``find`` in their name, by
-    name."""
+) -> list[Chargeable]:
+    """Shared accounts that ``user`` may charge, with ``find`` in their name, by name."""
     users, groups = _people_of(connection, schema, user)
-    return connection.execute(
-        f"SELECT a.id, a.name FROM {schema}account AS a WHERE a.kind = 'shared'"
-        " AND a.name > ? AND instr(lower(a.name), lower(?)) > 0"
+    found = connection.execute(
+        f"SELECT {_CHARGEABLE} FROM {schema}account AS a LEFT JOIN {schema}shared_account AS s"
+        " ON s.id = a.id WHERE a.kind = 'shared' AND a.name > ?"
+        " AND instr(lower(a.name), lower(?)) > 0"
         f" AND {_chargeable(schema, users, groups)} ORDER BY a.name LIMIT ?",
         (after, find, now_s, *users, *groups, count_max),
     ).fetchall()
+    return list(map(_as_chargeable, found))
+
+
+def find_shared_account(
+    connection: Connection, schema: str, user: int, account: int, now_s: float
+) -> Chargeable | None:
+    """The one of that id, if ``user`` may charge it."""
+    users, groups = _people_of(connection, schema, user)
+    found = connection.execute(
+        f"SELECT {_CHARGEABLE} FROM {schema}account AS a LEFT JOIN {schema}shared_account AS s"
+        " ON s.id = a.id WHERE a.id = ? AND a.kind = 'shared'"
+        f" AND {_chargeable(schema, users, groups)}",
+        (account, now_s, *users, *groups),
+    ).fetchone()
+    return None if found is None else _as_chargeable(found)
 
 
 def find_by_pin(
     connection: Connection, schema: str, user: int, pin: str, now_s: float
-) -> list[tuple[int, str]]:
-    """(id, name) of the account of exactly that PIN, if ``user`` may charge it.
+) -> list[Chargeable]:
+    """The account of exactly that PIN, if ``user`` may charge it.
 
     Raises InvalidValue for what can be none.
     """
@@ -106,12 +128,18 @@ def find_by_pin(
     if key is None:
         return []
     users, groups = _people_of(connection, schema, user)
-    return connection.execute(
-        f"SELECT a.id, a.name FROM {schema}shared_account AS s JOIN {schema}account AS a"
+    found = connection.execute(
+        f"SELECT {_CHARGEABLE} FROM {schema}shared_account AS s JOIN {schema}account AS a"
         " ON a.id = s.id WHERE s.pin_hash = ? AND s.pin_hash <> '' AND a.kind = 'shared'"
         f" AND {_chargeable(schema, users, groups)} ORDER BY a.name LIMIT 1",
         (hash_pin(pin, key), now_s, *users, *groups),
     ).fetchall()
+    return list(map(_as_chargeable, found))
+
+
+def _as_chargeable(row: Sequence[Any]) -> Chargeable:
+    id, name, pin_hash, invoice = row
+    return Chargeable(id, name, pin_hash != "", invoice or CHOOSES)
 
 
 def all_groups_of_user(connection: Connection, schema: str, users: Sequence[int]) -> list[int]:
@@ -159,11 +187,16 @@ def _named(users: Sequence[int], groups: Sequence[int]) -> str:
     return f"(r.user IN ({_places(users)}){by_group})"
 
 
-def _can_evaluate(connection: Connection, schema: str, account: int) -> bool:
+def invoice_option(connection: Connection, schema: str, account: int) -> str:
+    """Of a shared account; empty: nothing is set."""
+    return _needs_and_invoice(connection, schema, account)[1]
+
+
+def _needs_and_invoice(connection: Connection, schema: str, account: int) -> tuple[str, str]:
     found = connection.execute(
-        f"SELECT needs FROM {schema}shared_account WHERE id = ?", (account,)
+        f"SELECT needs, invoice FROM {schema}shared_account WHERE id = ?", (account,)
     ).fetchone()
-    return found is None or not lacking(found[0].split())
+    return ("", "") if found is None else (str(found[0]), str(found[1]))
 
 
 def _is_disabled(until: float | None, now_s: float) -> bool:

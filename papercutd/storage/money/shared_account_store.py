@@ -15,7 +15,12 @@ from papercutd.storage.administration.rule_store import Transactions
 from papercutd.storage.engine import Connection
 from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.shared_accounts import Access, SharedAccounts, find_account
-from papercutd.storage.money.shared_imports import AccountPlan, plan_accounts, put_accounts_aside
+from papercutd.storage.money.shared_imports import (
+    AccountPlan,
+    plan_accounts,
+    put_accounts_aside,
+    read_missing,
+)
 from papercutd.storage.replication.change_log import ChangeLog
 
 _ACCOUNT = (
@@ -159,6 +164,10 @@ class SharedAccountStore:
         """What would become of each line of a file; nothing is written."""
         at = self._wall_s()
         return self._store.read_long(lambda c: plan_accounts(c, lines, keep_balances, at))
+
+    def missing(self, lines: Sequence[ImportedAccount]) -> Deferred[list[str]]:
+        """Names of those that may be charged, and that the file does not name."""
+        return self._store.read_long(lambda c: read_missing(c, lines))
 
     def put_aside(self, id: str, lines: Sequence[ImportedAccount]) -> Deferred[None]:
         """Checked lines wait until they are applied, or forgotten, as those of users are."""

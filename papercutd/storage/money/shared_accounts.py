@@ -29,13 +29,15 @@ from papercutd.domain.account_tree import (
 )
 from papercutd.domain.capabilities import ACCOUNT_RULES
 from papercutd.domain.card import hash_pin
+from papercutd.domain.invoicing import OPTIONS as INVOICE_OPTIONS
 from papercutd.domain.markup import MARKUP_MAX_E4
 from papercutd.domain.money import check_amount_e4
 from papercutd.domain.user_fields import check_text
-from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound
+from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, quoted
 from papercutd.storage.administration.directory import NAME_KEPT_S, Directory
 from papercutd.storage.engine import Connection, insert_row
 from papercutd.storage.money.accounts import Entry
+from papercutd.storage.money.room import check_room
 from papercutd.storage.people.groups import find_group
 from papercutd.storage.people.people import CARD_KEY, read_secret
 from papercutd.storage.replication.change_log import ChangeLog
@@ -45,7 +47,6 @@ _NAMES_AT_ONCE = 200
 #: Users and groups that are named for one account.
 ACCESS_MAX = 1_000
 NOTES_MAX = 2_000
-INVOICE = ("always", "never", "user-chooses")
 COMMENT = ("none", "optional", "required")
 #: Disabled without an end: the last second of the year 9999.
 FOREVER_S = 253_402_300_799.0
@@ -193,7 +194,8 @@ class SharedAccounts:
         self._touch(connection, [account])
 
     def adjust(self, connection: Connection, account: int, amount_e4: int, entry: Entry) -> None:
-        """Give money to it, or (negative) take it."""
+        """Give money to it, or (negative) take it. Raises InvalidValue."""
+        check_room(connection, account, amount_e4)
         self._directory.adjust(connection, account, amount_e4, entry)
 
     def rename(self, connection: Connection, account: int, own: str, at: float, now: bool) -> str:
@@ -363,7 +365,7 @@ class SharedAccounts:
         self, connection: Connection, account: int, settings: Mapping[str, Any]
     ) -> dict[str, Any]:
         columns: dict[str, Any] = {}
-        for field, among in (("invoice", INVOICE), ("comment", COMMENT)):
+        for field, among in (("invoice", INVOICE_OPTIONS), ("comment", COMMENT)):
             if field in settings:
                 if settings[field] not in among:
                     raise InvalidValue(field, f"is one of {', '.join(among)}")
@@ -379,7 +381,7 @@ class SharedAccounts:
     def _check_pin(self, connection: Connection, account: int, hashed: str) -> None:
         owner = pin_owner(connection, hashed)
         if owner is not None and owner[0] != account:
-            raise InvalidValue("pin", f"is that of {owner[1]!r} already")
+            raise InvalidValue("pin", f"is that of {quoted(owner[1])} already")
 
     def _ensure(self, connection: Connection, account: int) -> None:
         """Of an account that was made otherwise: its row of what only shared ones have."""

@@ -20,7 +20,7 @@ from papercutd.domain.account_tree import (
 )
 from papercutd.domain.money import AMOUNT_LIMIT_E4
 from papercutd.domain.shared_import import ImportedAccount
-from papercutd.errors import DomainError, InvalidValue, NotFound
+from papercutd.errors import DomainError, InvalidValue, NotFound, quoted
 from papercutd.storage.administration.directory import NAME_KEPT_S
 from papercutd.storage.engine import Connection
 from papercutd.storage.money.accounts import Entry
@@ -103,7 +103,7 @@ def _plan(
     if known is None:
         _check_new(connection, row, tree, by_name, at)
     elif tree[known].closed:
-        raise InvalidValue("name", f"is that of a closed account: open {row.name!r} again")
+        raise InvalidValue("name", f"is that of a closed account: open {quoted(row.name)} again")
     _check_pin(connection, row, known)
     for user in row.users:
         if find_user(connection, "", user) is None:
@@ -124,7 +124,7 @@ def _check_new(
     if parent:
         above = by_name.get(fold_account_name(parent))
         if above is None:
-            raise InvalidValue("parent", f"{parent!r} is neither there nor in a line before")
+            raise InvalidValue("parent", f"{quoted(parent)} is neither there nor in a line before")
         check_place(tree, None, above)
     former = connection.execute(
         "SELECT a.name, f.left_at FROM former_account AS f JOIN account AS a ON a.id = f.account"
@@ -132,13 +132,13 @@ def _check_new(
         (fold_account_name(row.name),),
     ).fetchone()
     if former is not None and at < former[1] + NAME_KEPT_S:
-        raise InvalidValue("name", f"{row.name!r} is the former name of {former[0]!r}")
+        raise InvalidValue("name", f"{quoted(row.name)} is the former name of {quoted(former[0])}")
 
 
 def _check_pin(connection: Connection, row: ImportedAccount, known: int | None) -> None:
     owner = pin_owner(connection, _hash_of(connection, row))
     if owner is not None and owner[0] != known:
-        raise InvalidValue("pin", f"is that of {owner[1]!r} already")
+        raise InvalidValue("pin", f"is that of {quoted(owner[1])} already")
 
 
 def _hash_of(connection: Connection, row: ImportedAccount) -> str:
@@ -192,6 +192,23 @@ def _has_list(connection: Connection, account: int, row: ImportedAccount) -> boo
         "SELECT user, user_group FROM account_access WHERE account = ?", (account,)
     ).fetchall()
     return wanted == {(int(user), int(group)) for user, group in found}
+
+
+def read_missing(connection: Connection, lines: Sequence[ImportedAccount]) -> list[str]:
+    """Names of accounts that are neither closed nor disabled for good, and that no line names; nor
+    is one above those that are named missing."""
+    named = set()
+    for row in lines:
+        name = row.name
+        while name:
+            named.add(fold_account_name(name))
+            name = name.rpartition(SEPARATOR)[0]
+    found = connection.execute(
+        "SELECT name FROM account WHERE kind = 'shared' AND closed = 0"
+        " AND COALESCE(disabled_until, 0) < ? ORDER BY name",
+        (FOREVER_S,),
+    ).fetchall()
+    return [name for (name,) in found if fold_account_name(name) not in named]
 
 
 def put_accounts_aside(connection: Connection, id: str, rows: Sequence[ImportedAccount]) -> None:

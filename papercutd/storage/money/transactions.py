@@ -19,6 +19,7 @@ from papercutd.storage.administration.directory import Directory
 from papercutd.storage.administration.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.administration.rule_store import Transactions
 from papercutd.storage.engine import Connection
+from papercutd.storage.history.invoicing import add_naming
 from papercutd.storage.money.accounts import UNCOLLECTED
 from papercutd.storage.money.purses import find_kind, read_purses
 from papercutd.storage.money.shared_accounts import find_account
@@ -63,9 +64,10 @@ def read_page(
     for row in islice(merged, count_max + 1):
         page.append({**row, "balance_e4": balance_e4})
         balance_e4 -= row["amount_e4"]
-    if len(page) <= count_max:
+    beyond = page.pop() if len(page) > count_max else None
+    add_naming(connection, page)
+    if beyond is None:
         return Page(page, None)
-    beyond = page.pop()
     return Page(page, Place(page[-1]["id"], beyond["balance_e4"]))
 
 

@@ -43,6 +43,7 @@ class _Voucher:
     user: int | None
     redeemed_at: float | None
     cancelled_at: float | None
+    purse: int
 
     @property
     def key(self) -> str:
@@ -112,7 +113,7 @@ class VoucherClaims:
         )
         (account,) = connection.execute("SELECT account FROM user WHERE id = ?", (user,)).fetchone()
         account = self._accounts.heir(connection, account)
-        self._adjust(connection, account, voucher.amount_e4, entry)
+        self._adjust(connection, account, voucher, 1, entry)
         if outcome == CREDITED:
             connection.execute(
                 'UPDATE voucher SET "user" = ?, redeemed_at = ? WHERE batch = ? AND place = ?',
@@ -123,16 +124,22 @@ class VoucherClaims:
             return
         words = f"{voucher.words} taken back: {why}"
         back = attrs.evolve(entry, forced=True, reason=words)
-        self._adjust(connection, account, -voucher.amount_e4, back)
+        self._adjust(connection, account, voucher, -1, back)
         name = _name(connection, user)
         detail = f"{voucher.words}, which {name} redeemed there: {why}; taken back from {name}"
         self._list(connection, site, outcome, detail, voucher.amount_e4)
         self._tell(connection, record.key, user)
 
-    def _adjust(self, connection: Connection, account: int, amount_e4: int, entry: Entry) -> None:
-        sides = (ADJUSTMENT, account) if amount_e4 > 0 else (account, ADJUSTMENT)
+    def _adjust(
+        self, connection: Connection, account: int, voucher: _Voucher, sign: int, entry: Entry
+    ) -> None:
         # No event of the change log: what a restore loses of it, the site offers again.
-        self._accounts.transfer(connection, *sides, abs(amount_e4), entry)
+        kind, amount_e4 = voucher.purse, voucher.amount_e4
+        if sign > 0:
+            self._accounts.into_purse(connection, ADJUSTMENT, account, kind, amount_e4, entry)
+        else:
+            # Credited a moment ago: whatever purse it is has so much.
+            self._accounts.from_purse(connection, account, kind, ADJUSTMENT, amount_e4, entry)
 
     def _list(
         self, connection: Connection, site: str, kind: str, detail: str, amount_e4: int
@@ -153,7 +160,7 @@ class VoucherClaims:
 def _find(connection: Connection, hash: str) -> _Voucher | None:
     found = connection.execute(
         'SELECT v.batch, v.place, b.name, b.amount_e4, b.expires_at, v."user", v.redeemed_at,'
-        " v.cancelled_at FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
+        " v.cancelled_at, b.purse FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
         " WHERE v.hash = ?",
         (hash,),
     ).fetchone()

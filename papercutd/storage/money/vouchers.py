@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from papercutd.domain.purses import MAIN_NAME
 from papercutd.domain.voucher import UnknownSerial, check_worth, hash_serial, show_day, told_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
 from papercutd.storage.administration.directory import decode_prices
@@ -16,15 +17,18 @@ from papercutd.storage.administration.listings import PAGE_ROWS, Row, rows
 from papercutd.storage.engine import Connection, insert_row
 from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.books import ActsOnMoney
+from papercutd.storage.money.purses import find_kind
 from papercutd.storage.people.user_settings import living_user
 from papercutd.storage.replication.timeline import next_id
 
+#: What the purse that a batch ``b`` fills is called.
+_PURSE = f"COALESCE((SELECT name FROM purse_kind WHERE purse_kind.id = b.purse), '{MAIN_NAME}')"
 _BATCHES = (
     "SELECT b.id, b.name, b.amount_e4, b.count, b.expires_at, b.made_at,"
     " (SELECT COUNT(*) FROM voucher AS v WHERE v.batch = b.id AND v.redeemed_at IS NOT NULL)"
     " AS redeemed,"
     " (SELECT COUNT(*) FROM voucher AS v WHERE v.batch = b.id AND v.cancelled_at IS NOT NULL)"
-    " AS cancelled FROM voucher_batch AS b"
+    f" AS cancelled, {_PURSE} AS purse FROM voucher_batch AS b"
 )
 
 
@@ -35,6 +39,8 @@ class Redeemed:
     batch: str
     place: int
     amount_e4: int
+    #: What the purse that it filled is called.
+    purse: str
 
 
 class Vouchers(ActsOnMoney):
@@ -48,26 +54,35 @@ class Vouchers(ActsOnMoney):
         serials: Sequence[str],
         expires_at: float | None,
         at: float,
-    ) -> str:
-        """A batch with these serials, of which the hashes stay; the currency.
+        purse: str = "",
+    ) -> tuple[str, str]:
+        """A batch with these serials, of which the hashes stay; the currency, and the name of the
+        purse that they fill.
 
-        Raises AlreadyExists.
+        Raises AlreadyExists, NotFound and InvalidValue for a purse that is not to be filled so.
         """
+        kind = find_kind(connection, purse)
+        if not kind.fillable:
+            raise InvalidValue("purse", f"{kind.name} is not filled by vouchers")
         taken = connection.execute("SELECT 1 FROM voucher_batch WHERE name = ?", (name,)).fetchone()
         if taken is not None:
             raise AlreadyExists("batch of vouchers", name)
         batch = insert_row(
             connection,
-            "INSERT INTO voucher_batch (id, name, amount_e4, count, expires_at, made_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (next_id(connection, "voucher_batch"), name, amount_e4, len(serials), expires_at, at),
+            "INSERT INTO voucher_batch (id, name, amount_e4, count, expires_at, made_at, purse)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(next_id(connection, "voucher_batch"), name, amount_e4, len(serials)),
+                *(expires_at, at, kind.id),
+            ),
         )
         self._put(connection, batch, 0, serials)
         version = self._directory.newest_prices(connection)
         found = connection.execute(
             "SELECT body FROM price WHERE version = ?", (version,)
         ).fetchone()
-        return "" if found is None else decode_prices(found[0]).currency
+        currency = "" if found is None else decode_prices(found[0]).currency
+        return currency, kind.name
 
     def add_more(self, connection: Connection, name: str, serials: Sequence[str]) -> None:
         """Of the same batch: a large one is made in pieces, between which others write."""
@@ -110,13 +125,15 @@ class Vouchers(ActsOnMoney):
         user, account = living_user(connection, self._directory, name)
         hash = hash_serial(serial)
         found = connection.execute(
-            "SELECT v.place, v.redeemed_at, v.cancelled_at, b.id, b.name, b.amount_e4, b.expires_at"
-            " FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch WHERE v.hash = ?",
+            "SELECT v.place, v.redeemed_at, v.cancelled_at, b.id, b.name, b.amount_e4,"
+            f" b.expires_at, b.purse, {_PURSE} FROM voucher AS v"
+            " JOIN voucher_batch AS b ON b.id = v.batch WHERE v.hash = ?",
             (hash,),
         ).fetchone()
         if found is None:
             raise UnknownSerial("voucher with that serial", "")
-        place, redeemed_at, cancelled_at, batch, batch_name, amount_e4, expires_at = found
+        place, redeemed_at, cancelled_at, batch, batch_name, amount_e4, expires_at, *of = found
+        kind, purse = of
         check_worth(redeemed_at, cancelled_at, expires_at, entry.received_at)
         connection.execute(
             "UPDATE voucher SET user = ?, redeemed_at = ? WHERE hash = ?",
@@ -126,9 +143,9 @@ class Vouchers(ActsOnMoney):
         said = attrs.evolve(
             entry, key=f"voucher:{batch}.{place}", reason=f"voucher {batch_name} {place}"
         )
-        self._directory.adjust(connection, account, amount_e4, said)
+        self._directory.adjust(connection, account, amount_e4, said, kind)
         self._charging.refill(connection, user)
-        return Redeemed(batch_name, place, amount_e4)
+        return Redeemed(batch_name, place, amount_e4, purse)
 
     def cancel(self, connection: Connection, name: str, place: int | None, at: float) -> int:
         """What was not redeemed of a batch, or that one, is worth nothing; how many were that.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from papercutd.domain.account_mode import CONFIRM, WORDS, Mode, read_mode, show_mode
+from papercutd.domain.account_mode import WORDS, Mode, read_mode, show_mode, split_endings
 from papercutd.errors import InvalidValue
 from papercutd.storage.engine import Connection
 from papercutd.storage.replication.change_log import ChangeLog
@@ -36,10 +36,11 @@ def read_written(connection: Connection, text: str) -> Mode | None:
         return None
     if not text.isprintable():
         raise InvalidValue("account-mode", f"is {WORDS}; or default")
-    name = text.removeprefix("shared:")
+    names = [name for name, _, _ in split_endings(text.removeprefix("shared:"))]
     found = connection.execute(
-        "SELECT name, id FROM account WHERE kind = 'shared' AND closed = 0 AND name IN (?, ?)",
-        (name, name.removesuffix(CONFIRM)),
+        "SELECT name, id FROM account WHERE kind = 'shared' AND closed = 0"
+        f" AND name IN ({', '.join('?' * len(names))})",
+        names,
     )
     try:
         return read_mode(text, dict(found.fetchall()))
@@ -56,7 +57,7 @@ def read_shown(connection: Connection, user: int) -> str:
 def as_written(connection: Connection, text: str) -> str:
     """A mode that is kept, with the account's name in it."""
     shared = connection.execute(
-        "SELECT id, name FROM account WHERE kind = 'shared' AND 'shared:' || id IN (?, ?)",
-        (text, text.removesuffix(CONFIRM)),
+        "SELECT id, name FROM account WHERE kind = 'shared' AND 'shared:' || id = ?",
+        (next(split_endings(text))[0],),
     )
     return show_mode(text, dict(shared.fetchall()))

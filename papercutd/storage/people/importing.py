@@ -5,29 +5,35 @@ To PostgreSQL a statement is a journey, so what makes new users is one statement
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from papercutd.domain.job import fold_user_name
+from papercutd.domain.purses import MAIN
 from papercutd.domain.user_fields import DETAILS
 from papercutd.storage.administration.directory import Directory, take_user_name
-from papercutd.storage.engine import Connection, insert_rows
+from papercutd.storage.engine import Connection, execute_all, insert_rows, insertion
 from papercutd.storage.money.accounts import Entry
-from papercutd.storage.money.credits import Credit, write_credits
+from papercutd.storage.money.credits import Credit, give_all, hold_all, open_purses, write_credits
+from papercutd.storage.money.purses import purse_in_words
 from papercutd.storage.people import new_users
 from papercutd.storage.people.imports import (
     Adjust,
+    ImportSettings,
     Plan,
+    forget_first,
     forget_import,
-    forget_lines,
-    next_lines,
+    next_waiting,
     plan_lines,
     read_settings,
 )
 from papercutd.storage.people.user_settings import change_settings
 from papercutd.storage.replication.change_log import ChangeLog
-from papercutd.storage.replication.timeline import next_id
+from papercutd.storage.replication.timeline import next_ids
+
+_CARD = "card (hash, user, added_at)"
 
 
 @attrs.frozen
@@ -55,38 +61,45 @@ class Importing:
     ) -> ImportPiece:
         """The next lines of an import; ``entry``: what its transfers say of themselves."""
         settings = read_settings(connection, id)
-        lines = next_lines(connection, id, count_max) if settings is not None else []
-        if settings is None or not lines:
+        waiting = next_waiting(connection, id) if settings is not None else None
+        if settings is None or waiting is None:
             forget_import(connection, id)
             return ImportPiece(is_done=True)
+        lines = waiting.lines[:count_max]
         plans = plan_lines(connection, lines, settings, entry.received_at)
         good = [plan for plan in plans if not plan.problem]
-        self._add(connection, [plan for plan in good if plan.known is None], settings.groups, entry)
+        self._add(connection, [plan for plan in good if plan.known is None], settings, entry)
         changes = [plan for plan in good if plan.known is not None and plan.is_change]
         for plan in changes:
-            self._change(connection, plan)
+            self._change(connection, plan, settings.purse)
         self._link_cards(connection, [plan for plan in good if plan.known], entry.received_at)
-        forget_lines(connection, id, lines[-1].user.line)
+        forget_first(connection, waiting, len(lines))
         added = sum(plan.known is None for plan in good)
         rejected = [(plan.line.user.line, plan.problem) for plan in plans if plan.problem]
         return ImportPiece(added, len(changes), len(good) - added - len(changes), rejected)
 
     def _add(
-        self, connection: Connection, plans: Sequence[Plan], groups: Sequence[str], entry: Entry
+        self, connection: Connection, plans: Sequence[Plan], settings: ImportSettings, entry: Entry
     ) -> None:
         if not plans:
             return
-        joined = new_users.ids_of_groups(connection, groups)
+        joined = new_users.ids_of_groups(connection, settings.groups)
         start = new_users.read_start(connection, joined)
-        user, account = next_id(connection, "user"), next_id(connection, "account")
+        user, account = next_ids(connection, "user", "account")
         users, accounts, names, details, cards, moved = [], [], [], [], [], []
+        filled: dict[int, int] = {}
         for number, plan in enumerate(plans):
             line, at = plan.line, number
             one = line.user
             folded = fold_user_name(one.name)
             if plan.is_former:
                 take_user_name(connection, self._log, one.name, None, entry.received_at, now=True)
-            amount_e4 = start.credit_e4 if one.balance_e4 is None else one.balance_e4
+            balance_e4 = one.balance_e4
+            if settings.purse > MAIN:
+                # The file says nothing of the main one.
+                filled.update({account + at: balance_e4} if balance_e4 else {})
+                balance_e4 = None
+            amount_e4 = start.credit_e4 if balance_e4 is None else balance_e4
             restricted = start.restricted if one.restricted is None else one.restricted
             accounts.append(
                 (
@@ -107,28 +120,31 @@ class Importing:
                 details.append((user + at, *found, alias))
             cards += [(hashed, user + at, entry.received_at) for hashed in plan.cards]
             if amount_e4:
-                reason = new_users.REASON if one.balance_e4 is None else entry.reason
+                reason = new_users.REASON if balance_e4 is None else entry.reason
                 moved.append((account + at, amount_e4, reason))
-            self._log.touch("user", user + at)
-            self._log.touch("account", account + at)
-        insert_rows(
-            connection,
-            "account (id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4)",
-            accounts,
-        )
-        insert_rows(
-            connection,
-            "user (id, name, folded, full_name, account, source, verifier, pin_verifier,"
-            " account_mode, needs)",
-            users,
-        )
-        insert_rows(connection, "user_name (folded, user, since)", names)
-        insert_rows(connection, f"user_detail (user, {', '.join(DETAILS)}, alias_folded)", details)
-        insert_rows(connection, "card (hash, user, added_at)", cards)
-        for hashed, *_ in cards:
-            self._log.touch("card", hashed)
+        details_of = f"user_detail (user, {', '.join(DETAILS)}, alias_folded)"
+        tables: list[tuple[str, list[tuple[Any, ...]]]] = [
+            (
+                "account (id, kind, name, user, restricted, floor_e4, credits_e4, debits_e4)",
+                accounts,
+            ),
+            (
+                "user (id, name, folded, full_name, account, source, verifier, pin_verifier,"
+                " account_mode, needs)",
+                users,
+            ),
+            ("user_name (folded, user, since)", names),
+            (details_of, details),
+            (_CARD, cards),
+        ]
+        execute_all(connection, [insertion(connection, *one) for one in tables if one[1]])
+        # Those of a table behind each other: so sites can write them together.
+        for table, made in (("user", users), ("account", accounts), ("card", cards)):
+            for row in made:
+                self._log.touch(table, row[0])
         new_users.join_groups(connection, self._log, (one[0] for one in users), joined)
         self._open(connection, moved, entry)
+        self._fill(connection, filled, settings.purse, entry)
 
     def _open(
         self, connection: Connection, moved: Sequence[tuple[int, int, str]], entry: Entry
@@ -141,7 +157,22 @@ class Importing:
         for account, amount_e4, reason in moved:
             self._log.adjusted(transfers[account], account, amount_e4, reason, entry.received_at)
 
-    def _change(self, connection: Connection, plan: Plan) -> None:
+    def _fill(
+        self, connection: Connection, amounts: Mapping[int, int], kind: int, entry: Entry
+    ) -> None:
+        """That purse of new personal accounts."""
+        if not amounts:
+            return
+        purses = open_purses(connection, amounts, kind)
+        credits = [Credit(purses[a], e4, entry.key, entry.reason) for a, e4 in amounts.items()]
+        transfers = give_all(connection, self._log, credits, entry)
+        hold_all(connection, self._log, amounts, purses)
+        reason = entry.reason + purse_in_words(connection, kind)
+        for account, amount_e4 in amounts.items():
+            transfer = transfers[purses[account]]
+            self._log.adjusted(transfer, account, amount_e4, reason, entry.received_at)
+
+    def _change(self, connection: Connection, plan: Plan, purse: int) -> None:
         known, line = plan.known, plan.line
         assert known is not None
         if plan.settings:
@@ -153,7 +184,7 @@ class Importing:
                 )
                 self._log.touch("user", known.id)
         if plan.amount_e4:
-            self._adjust(connection, known.id, known.account, plan.amount_e4)
+            self._adjust(connection, known.id, known.account, plan.amount_e4, purse or MAIN)
 
     def _link_cards(self, connection: Connection, plans: Sequence[Plan], at: float) -> None:
         cards = [
@@ -162,6 +193,6 @@ class Importing:
             if plan.known is not None
             for hashed in plan.cards
         ]
-        insert_rows(connection, "card (hash, user, added_at)", cards)
+        insert_rows(connection, _CARD, cards)
         for hashed, *_ in cards:
             self._log.touch("card", hashed)

@@ -1,9 +1,9 @@
 """Users from a file, at the application server: checked whole, then applied in pieces.
 
-What was checked waits in tables of its own. From the moment an import is begun to be applied it
-is finished, whatever restarts in between: each piece is one transaction, and takes the lines
-that it applied from those that wait. Each line is looked at again then: what an administrator
-changed meanwhile counts.
+What was checked waits in tables of its own, the lines of a piece in one row. From the moment an
+import is begun to be applied it is finished, whatever restarts in between: each piece is one
+transaction, and takes the lines that it applied from those that wait. Each line is looked at again
+then: what an administrator changed meanwhile counts.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from papercutd.domain.card import hash_card
 from papercutd.domain.import_formats import ImportedUser
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.money import AMOUNT_LIMIT_E4
+from papercutd.domain.purses import MAIN
 from papercutd.domain.user_fields import DETAILS, forms_of_name
 from papercutd.errors import InvalidValue, NameKept
 from papercutd.storage.administration.directory import NAME_KEPT_S
-from papercutd.storage.administration.listings import AT_SITES
-from papercutd.storage.engine import Connection
+from papercutd.storage.engine import Connection, among
+from papercutd.storage.money.purse_balances import TOGETHER, balance_of
+from papercutd.storage.money.purses import read_kinds
 from papercutd.storage.people.people import CARD_KEY, heir_of_user, read_secret
 
 #: Lines of one piece: what an interactive request waits for at the most.
 PIECE_LINES = 100
-#: Lines of one statement that puts them aside, or throws them away.
+#: Lines of one statement that puts them aside.
 AT_ONCE_MAX = 500
+#: Rows that are thrown away at once, each with the lines of a piece.
+_FORGOTTEN_MAX = 50
 
 
 @attrs.frozen
@@ -43,6 +47,9 @@ class ImportSettings:
     is_of_cards: bool = False
     #: New users are put into these.
     groups: tuple[str, ...] = ()
+    #: The kind of purse that balances are of; TOGETHER: what all of them hold, and the main one
+    #: takes the difference.
+    purse: int = TOGETHER
 
 
 @attrs.frozen
@@ -96,13 +103,14 @@ class Plan:
 
 
 _ENCODE = msgspec.json.Encoder().encode
-_DECODE_LINE = msgspec.json.Decoder(WaitingLine).decode
+#: A release before this one had a row for each line.
+_DECODE_LINES = msgspec.json.Decoder(list[WaitingLine] | WaitingLine).decode
 _KNOWN = (
     "SELECT user.id, user.folded, user.name, full_name, user.account, restricted,"
-    f" credits_e4 - debits_e4 + purses_e4 + {AT_SITES}, verifier, pin_verifier,"
+    " {balance}, verifier, pin_verifier,"
     f" {', '.join(f'COALESCE({detail}, {chr(39) * 2})' for detail in DETAILS)}"
     " FROM user JOIN account ON account.id = user.account"
-    " LEFT JOIN user_detail ON user_detail.user = user.id WHERE user.folded IN ({})"
+    " LEFT JOIN user_detail ON user_detail.user = user.id WHERE {condition}"
 )
 
 
@@ -111,7 +119,9 @@ def plan_lines(
 ) -> list[Plan]:
     """What becomes of each, as things stand; nothing is written."""
     forms = {one.user.line: forms_of_name(one.user.name) for one in lines}
-    known = _read_known(connection, {form for found in forms.values() for form in found})
+    wanted = {form for found in forms.values() for form in found}
+    known = _read_known(connection, wanted, balance_of(settings.purse))
+    why_not = _why_not(connection, settings.purse)
     unknown = [f for found in forms.values() if not known.keys() & set(found) for f in found]
     former = _read_former(connection, unknown)
     hashes = _read_owners(connection, "card", "hash", [h for one in lines for h in one.card_hashes])
@@ -125,11 +135,22 @@ def plan_lines(
         if found is None:
             plan = _plan_new(connection, plan, former.get(folded), settings, at)
         plan = _plan_cards(connection, plan, hashes)
+        owed = why_not if one.user.balance_e4 is not None else ""
+        if settings.purse > MAIN and (one.user.balance_e4 or 0) < 0:
+            owed = owed or "balance is below zero: the main purse alone owes anything"
+        plan = attrs.evolve(plan, problem=plan.problem or owed)
         if alias in owners and (found is None or owners[alias] != found.id):
             whose = _name_of(connection, owners[alias])
             plan = attrs.evolve(plan, problem=plan.problem or f"alias is that of {whose!r}")
         plans.append(plan)
     return plans
+
+
+def _why_not(connection: Connection, kind: int) -> str:
+    """Why balances of a purse are not taken; empty: they are."""
+    if kind <= MAIN or any(one.id == kind for one in read_kinds(connection)):
+        return ""
+    return "the purse was removed"
 
 
 def _plan(line: WaitingLine, known: Known | None, settings: ImportSettings) -> Plan:
@@ -198,10 +219,12 @@ def _plan_cards(connection: Connection, plan: Plan, owners: dict[str, int]) -> P
     return attrs.evolve(plan, cards=tuple(new))
 
 
-def _read_known(connection: Connection, forms: Iterable[str]) -> dict[str, Known]:
+def _read_known(connection: Connection, forms: Iterable[str], balance: str) -> dict[str, Known]:
     found = {}
     for part in _parts(sorted(forms)):
-        for row in connection.execute(_KNOWN.format(_places(part)), part).fetchall():
+        condition, values = among(connection, "user.folded", part)
+        query = _KNOWN.format(balance=balance, condition=condition)
+        for row in connection.execute(query, values).fetchall():
             one = Known(*(*row[:9], dict(zip(DETAILS, row[9:], strict=True))))
             found[one.folded] = attrs.evolve(one, restricted=bool(one.restricted))
     return found
@@ -210,9 +233,9 @@ def _read_known(connection: Connection, forms: Iterable[str]) -> dict[str, Known
 def _read_former(connection: Connection, forms: Iterable[str]) -> dict[str, tuple[int, float]]:
     found = {}
     for part in _parts(sorted(set(forms))):
+        condition, values = among(connection, "folded", part)
         rows = connection.execute(
-            f"SELECT folded, user, left_at FROM former_name WHERE folded IN ({_places(part)})",
-            part,
+            f"SELECT folded, user, left_at FROM former_name WHERE {condition}", values
         )
         found.update({folded: (user, left_at) for folded, user, left_at in rows.fetchall()})
     return found
@@ -223,9 +246,8 @@ def _read_owners(
 ) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in _parts(values):
-        rows = connection.execute(
-            f"SELECT {column}, user FROM {table} WHERE {column} IN ({_places(part)})", part
-        )
+        condition, taken = among(connection, column, part)
+        rows = connection.execute(f"SELECT {column}, user FROM {table} WHERE {condition}", taken)
         found.update(rows.fetchall())
     return found
 
@@ -236,10 +258,6 @@ def _name_of(connection: Connection, user: int) -> str:
 
 def _parts(values: Sequence[str]) -> Iterable[Sequence[str]]:
     return (values[at : at + AT_ONCE_MAX] for at in range(0, len(values), AT_ONCE_MAX))
-
-
-def _places(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))
 
 
 # Lines that wait.
@@ -258,15 +276,17 @@ def put_aside(connection: Connection, id: str, lines: Sequence[WaitingLine]) -> 
     """At most AT_ONCE_MAX of them, in the order of their numbers."""
     if not lines:
         return
-    values: list[Any] = []
+    plain = []
     for one in lines:
         # What a person knows is not kept: what proves it is.
         if one.user.cards or one.user.pin or one.user.password:
-            plain = attrs.evolve(one.user, cards=(), pin="", password="")
-            one = attrs.evolve(one, user=plain)
-        values += [id, one.user.line, _ENCODE(one).decode()]
-    places = ", ".join(["(?, ?, ?)"] * len(lines))
-    connection.execute(f"INSERT INTO import_row VALUES {places}", values)
+            user = attrs.evolve(one.user, cards=(), pin="", password="")
+            one = attrs.evolve(one, user=user)
+        plain.append(one)
+    pieces = [plain[at : at + PIECE_LINES] for at in range(0, len(plain), PIECE_LINES)]
+    values = [v for one in pieces for v in (id, one[-1].user.line, _ENCODE(one).decode())]
+    places = ", ".join(["(?, ?, ?)"] * len(pieces))
+    connection.execute(f"INSERT INTO import_row (import, line, body) VALUES {places}", values)
 
 
 def begin_applying(connection: Connection, id: str) -> None:
@@ -284,26 +304,59 @@ def read_settings(connection: Connection, id: str) -> ImportSettings | None:
     return None if found is None else msgspec.json.decode(found[0], type=ImportSettings)
 
 
-def next_lines(connection: Connection, id: str, count_max: int) -> list[WaitingLine]:
-    """In the order of the file."""
-    return [
-        _DECODE_LINE(body)
-        for (body,) in connection.execute(
-            "SELECT body FROM import_row WHERE import = ? ORDER BY line LIMIT ?", (id, count_max)
-        ).fetchall()
-    ]
+@attrs.frozen
+class Waiting:
+    """What waits next of an import, in the order of the file: a row of it."""
+
+    id: str
+    #: Of its last line.
+    number: int
+    lines: list[WaitingLine]
 
 
-def next_line(connection: Connection, id: str) -> int:
-    """The number of the next one; there is one."""
-    (line,) = connection.execute(
-        "SELECT MIN(line) FROM import_row WHERE import = ?", (id,)
+def next_waiting(connection: Connection, id: str) -> Waiting | None:
+    """None: nothing waits any more."""
+    found = connection.execute(
+        "SELECT line, body FROM import_row WHERE import = ? ORDER BY line LIMIT 1", (id,)
     ).fetchone()
-    return int(line)
+    if found is None:
+        return None
+    number, body = found
+    lines = _DECODE_LINES(body)
+    return Waiting(id, number, lines if isinstance(lines, list) else [lines])
+
+
+def forget_first(connection: Connection, waiting: Waiting, count: int) -> None:
+    """The first ``count`` of these lines wait no more."""
+    _keep(connection, waiting.id, waiting.number, waiting.lines[count:])
+
+
+def skip_line(connection: Connection, id: str) -> int:
+    """The next line, of users or of shared accounts, waits no more; its number. There is one."""
+    number, body = connection.execute(
+        "SELECT line, body FROM import_row WHERE import = ? ORDER BY line LIMIT 1", (id,)
+    ).fetchone()
+    lines = msgspec.json.decode(body)
+    if not isinstance(lines, list):
+        _keep(connection, id, number, [])
+        return int(number)
+    _keep(connection, id, number, lines[1:])
+    return int(lines[0]["user"]["line"])
+
+
+def _keep(connection: Connection, id: str, number: int, lines: Sequence[Any]) -> None:
+    """Of a row only ``lines`` wait still."""
+    if lines:
+        connection.execute(
+            "UPDATE import_row SET body = ? WHERE import = ? AND line = ?",
+            (_ENCODE(lines).decode(), id, number),
+        )
+    else:
+        connection.execute("DELETE FROM import_row WHERE import = ? AND line = ?", (id, number))
 
 
 def forget_lines(connection: Connection, id: str, until: int) -> None:
-    """Those up to line ``until`` wait no more."""
+    """Those of whole rows up to line ``until`` wait no more."""
     connection.execute("DELETE FROM import_row WHERE import = ? AND line <= ?", (id, until))
 
 
@@ -311,7 +364,7 @@ def forget_import(connection: Connection, id: str) -> bool:
     """One part of what is left of it; True: all of it is gone."""
     last = connection.execute(
         "SELECT MAX(line) FROM (SELECT line FROM import_row WHERE import = ?"
-        f" ORDER BY line LIMIT {AT_ONCE_MAX}) AS first",
+        f" ORDER BY line LIMIT {_FORGOTTEN_MAX}) AS first",
         (id,),
     ).fetchone()[0]
     if last is not None:
@@ -332,5 +385,6 @@ def hash_cards(connection: Connection, users: Sequence[ImportedUser]) -> list[Wa
     ]
 
 
-#: Gives money to, or takes it from, a user who is there: (connection, user, account, amount).
-Adjust = Callable[[Connection, int, int, int], None]
+#: Gives money to, or takes it from, a user who is there: (connection, user, account, amount, kind
+#: of purse).
+Adjust = Callable[[Connection, int, int, int, int], None]

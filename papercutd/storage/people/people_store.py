@@ -13,6 +13,7 @@ from papercutd.storage.administration.rule_store import Transactions
 from papercutd.storage.engine import Connection
 from papercutd.storage.jobs.charging import Charging
 from papercutd.storage.money.accounts import Entry
+from papercutd.storage.money.purse_balances import TOGETHER
 from papercutd.storage.money.shared_accounts import SharedAccounts
 from papercutd.storage.money.shared_imports import apply_accounts, is_of_accounts
 from papercutd.storage.people import imports
@@ -105,13 +106,7 @@ class PeopleStore:
 
     def skip_line(self, id: str) -> Deferred[int]:
         """The next line cannot be applied, and waits no more; its number."""
-
-        def skip(connection: Connection) -> int:
-            first = imports.next_line(connection, id)
-            imports.forget_lines(connection, id, first)
-            return first
-
-        return self._store.write(skip)
+        return self._store.write(lambda c: imports.skip_line(c, id))
 
     def forget_import(self, id: str) -> Deferred[bool]:
         """One part of an import that is not to be; True: all of it is gone."""
@@ -121,14 +116,18 @@ class PeopleStore:
         """(id, state) of each that was begun and is not at its end."""
         return self._store.read(imports.waiting_imports)
 
-    def export(self, format: str, after: str) -> Deferred[tuple[list[list[str]], str | None]]:
+    def export(
+        self, format: str, after: str, purse: int = TOGETHER
+    ) -> Deferred[tuple[list[list[str]], str | None]]:
         """Columns of at most 500 users beyond the folded name ``after``, and where to go on."""
-        return self._store.read(lambda c: read_export(c, FORMATS[format], after))
+        return self._store.read(lambda c: read_export(c, FORMATS[format], after, purse))
 
     def _entry(self) -> Entry:
         now = self._wall_s()
         return Entry("", 0, "administrator", "", now, now, reason="import")
 
-    def _adjust(self, connection: Connection, user: int, account: int, amount_e4: int) -> None:
-        self._directory.adjust(connection, account, amount_e4, self._entry())
+    def _adjust(
+        self, connection: Connection, user: int, account: int, amount_e4: int, kind: int
+    ) -> None:
+        self._directory.adjust(connection, account, amount_e4, self._entry(), kind)
         self._charging.refill(connection, user)

@@ -1,7 +1,7 @@
 """Batches on PostgreSQL: those of hot operations are worked on in memory.
 
-Such a batch has five statements, however many operations it has: begin, read, write, the
-writer's number compared, commit.
+Such a batch has two journeys to the database, however many operations it has: begin and read;
+write, compare the writer's number, and commit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from papercutd.storage.engine import Connection, RowRefused
 from papercutd.storage.hot import Hot
+from papercutd.storage.postgres.connection import PostgresConnection, Statement
 from papercutd.storage.postgres.workspace import NotCovered, Workspace
 from papercutd.storage.sqlite.writer import BARE, Batch, Participant, Waiting
 
@@ -28,7 +29,7 @@ class WorkedBatch(Batch):
         participant: Participant | None,
         before_commit: Callable[[], None] | None,
         after_commit: Callable[[], None] | None,
-        commit: Callable[[Connection], object],
+        commit: Callable[..., object],
         committed: Callable[[Participant], None],
         pause: Callable[[], None],
     ) -> None:
@@ -67,8 +68,7 @@ class WorkedBatch(Batch):
             self._workspace.guard(False)
 
     def _commit(self, connection: Connection) -> None:
-        self._workspace.flush()
-        self._end(self._workspace.database)
+        self._end(self._workspace.database, *self._workspace.changes())
         self._workspace.forget()
 
     def _committed(self, participant: Participant) -> None:
@@ -95,6 +95,10 @@ class PostgresBatch(Batch):
                 *(self._commit, self._committed, self._pause),
             )
         )
+
+    def _commit(self, connection: Connection, *last: Statement) -> None:
+        assert isinstance(connection, PostgresConnection)
+        connection.execute_all(*last, ("COMMIT", ()))
 
     def _pause(self) -> None:
         """Between two operations in memory: let others go on, where there are any."""

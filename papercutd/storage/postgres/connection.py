@@ -27,10 +27,16 @@ class TryAgain(Interrupted):
     """The transaction met another one, or its connection broke: it is to be run again."""
 
 
+class Fenced(DatabaseFailed):
+    """The transaction bears another writer's number: nothing of it was done."""
+
+
 class ServerShort(StorageFull):
     """PostgreSQL lacks space or memory: nothing is written, reading goes on."""
 
 
+#: The table that says who writes.
+WRITER = "writer"
 #: A disk that is full, or another limit of the server that passes.
 _SHORT = errorcodes.CLASS_INSUFFICIENT_RESOURCES
 _AGAIN = {
@@ -57,9 +63,15 @@ def explained(error: psycopg2.Error, raw: Any) -> Exception:
         return ServerShort(f"PostgreSQL: {advised(str(error))}")
     if code in _AGAIN:
         return TryAgain(advised(str(error)))
+    if code == errorcodes.NOT_NULL_VIOLATION and error.diag.table_name == WRITER:
+        return Fenced(str(error).strip())
     if isinstance(error, psycopg2.IntegrityError | psycopg2.DataError):
         return RowRefused(str(error).strip())
     return DatabaseFailed(str(error).strip())
+
+
+#: A statement as operations write it, and its values.
+Statement = tuple[str, Sequence[Any]]
 
 
 @attrs.frozen
@@ -108,6 +120,20 @@ class Cursor:
         return next(self._rows)
 
 
+def _in_order(sql: str, parameters: Sequence[Any]) -> tuple[str, list[Any]]:
+    """The statement in PostgreSQL's words, and the values in the order of its places."""
+    translated = translate(sql)
+    if not translated.places:
+        return translated.sql, []
+    order = translated.order
+    if order is None and len(parameters) != translated.places:
+        raise ValueError(f"{translated.places} values wanted, {len(parameters)} given")
+    chosen = parameters if order is None else [parameters[index] for index in order]
+    return translated.sql, [
+        _number_in(value) if isinstance(value, int) else value for value in chosen
+    ]
+
+
 def _number_in(value: int) -> int:
     """Truth is a number, and a number has 64 bits, as in SQLite."""
     if not -(2**63) <= value < 2**63:
@@ -143,15 +169,22 @@ class PostgresConnection:
         )
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
-        translated = translate(sql)
-        values: Sequence[Any] | None = None
-        if translated.places:
-            order = translated.order
-            if order is None and len(parameters) != translated.places:
-                raise ValueError(f"{translated.places} values wanted, {len(parameters)} given")
-            chosen = parameters if order is None else [parameters[index] for index in order]
-            values = [_number_in(value) if isinstance(value, int) else value for value in chosen]
-        return Cursor(self._link.send(translated.sql, values), self.text_factory)
+        told, values = _in_order(sql, parameters)
+        return Cursor(self._link.send(told, values or None), self.text_factory)
+
+    def execute_all(self, *statements: Statement) -> Cursor:
+        """Run ``statements`` on one journey; what the last of them answers.
+
+        One that fails is raised and keeps those behind it from being run.
+        """
+        told = [_in_order(sql, parameters) for sql, parameters in statements]
+        values = [value for _, each in told for value in each]
+        texts = [
+            # Where values are put in, a percent sign is written twice, in all of them.
+            sql.replace("%", "%%") if values and not each else sql
+            for sql, each in told
+        ]
+        return Cursor(self._link.send("; ".join(texts), values or None), self.text_factory)
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> None:
         for one in parameters:

@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.error import ConnectionLost as SocketLost
 
+from papercutd.points import passing
 from papercutd.storage.engine import RowRefused
 from papercutd.storage.postgres import alive
 from papercutd.storage.postgres.advice import advised
@@ -84,7 +85,10 @@ class ReactorLink:
             raise ConnectionLost("not connected")
         try:
             cursor = held.cursor()
-            self._in_time(held, cursor.execute(sql, values))
+            answer = cursor.execute(sql, values)
+            if sql.endswith("COMMIT"):
+                passing("commit-sent")
+            self._in_time(held, answer)
             return run_on(held._connection, cursor)
         except psycopg2.Error as error:
             told = explained(error, held._connection)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from papercutd.storage.engine import Connection
+from papercutd.storage.engine import Connection, as_array
 
 #: Rows of one question.
 _PAGE_ROWS = 1_000
@@ -56,7 +56,7 @@ def read_rows(
     for start in range(0, len(wanted), _PAGE_ROWS):
         rows = connection.execute(
             f"SELECT {key}, {table}.* FROM {table} WHERE {key} = ANY(?)",
-            (wanted[start : start + _PAGE_ROWS],),
+            (as_array(wanted[start : start + _PAGE_ROWS]),),
         )
         for own, *row in rows:
             found[own.decode() if isinstance(own, bytes) else own] = tuple(row)

@@ -20,8 +20,9 @@ import msgspec
 from papercutd.domain.policy import ANY
 from papercutd.errors import StorageError
 from papercutd.points import passing
-from papercutd.storage.engine import Connection, RowRefused
+from papercutd.storage.engine import RowRefused
 from papercutd.storage.hot import Wanted
+from papercutd.storage.postgres.connection import PostgresConnection, Statement
 from papercutd.storage.postgres.covered import KNOB, KNOBS_ANYWHERE, Need, needs_of
 from papercutd.storage.proof import seals
 from papercutd.storage.sqlite.migrate import migrate
@@ -51,6 +52,11 @@ _READ = (
     f" WHERE site = {ANY} AND knob IN ({', '.join(repr(knob) for knob in KNOBS_ANYWHERE)})),"
     " (SELECT CAST(json_agg(t) AS TEXT) FROM unknown_user_setting AS t)"
 )
+#: The same, with what is set of the shared accounts that are named.
+_READ_SHARED = (
+    f"{_READ}, (SELECT CAST(json_agg(t) AS TEXT) FROM shared_account AS t WHERE id IN"
+    " (SELECT CAST(json_array_elements_text(CAST(? AS JSON)) AS BIGINT)))"
+)
 _WRITE = "SELECT write_set(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: Of the prices, so many newest versions are read: the one in force is among them.
 _NEWEST = 16
@@ -69,12 +75,12 @@ class NotCovered(StorageError):
 class Workspace(sqlite3.Connection):
     """What a batch is given in place of the connection to ``database``."""
 
-    database: Connection
+    database: PostgresConnection
     #: Ledger rows that this transaction wrote (storage/proof/seals.py).
     written: seals.Written
     _columns: dict[str, list[tuple[str, bool]]]
 
-    def is_for(self, database: Connection) -> Workspace:
+    def is_for(self, database: PostgresConnection) -> Workspace:
         """Make the tables; what they hold is of each transaction alone."""
         self.database = database
         self._wanted: Sequence[Wanted] = ()
@@ -140,8 +146,8 @@ class Workspace(sqlite3.Connection):
             self.database.execute("ROLLBACK")
         return done
 
-    def flush(self) -> None:
-        """Write what has changed; raises RowRefused where that is impossible."""
+    def changes(self) -> tuple[Statement, ...]:
+        """What writes all that has changed; raises RowRefused where that is impossible."""
         made: list[str | None] = []
         for table, keys in _WRITTEN.items():
             noted = self._made[table]
@@ -166,9 +172,8 @@ class Workspace(sqlite3.Connection):
             sets = {"hold": (found, gone), "run": (gone,)}
             for wanted in sets.get(table, (found,)):
                 made.append(_told(wanted) if wanted else None)
-        if any(made):
-            self.database.execute(_WRITE, made)
-        passing("set-written")
+        passing("set-worked")
+        return ((_WRITE, made),) if any(made) else ()
 
     def forget(self) -> None:
         """The transaction is over: nothing of it is kept."""
@@ -179,11 +184,15 @@ class Workspace(sqlite3.Connection):
 
     def _begin(self) -> sqlite3.Cursor:
         began = self._run("BEGIN")
-        self.database.execute("BEGIN IMMEDIATE")
         asked = _asked(self._wanted)
-        text, rules, unknown = self.database.execute(_READ, (_told(asked),)).fetchone()
+        accounts = asked["accounts"]
+        query, more = (_READ_SHARED, (_told(accounts),)) if accounts else (_READ, ())
+        text, rules, unknown, *shared = self.database.execute_all(
+            ("BEGIN IMMEDIATE", ()), (query, (_told(asked), *more))
+        ).fetchone()
         passing("set-read")
         read = msgspec.json.decode(text)
+        read["shared_account"] = msgspec.json.decode(shared[0] or "[]") if shared else []
         # Other knobs than the one that read_set reads.
         read["unknown_user_setting"] = msgspec.json.decode(unknown or "[]")
         read["site_policy"] = (read["site_policy"] or []) + msgspec.json.decode(rules or "[]")
@@ -228,6 +237,7 @@ class Workspace(sqlite3.Connection):
             # With the purses of those that were asked for.
             ("account", "id"): purses | {row["id"] for row in read["account"] or ()},
             ("account", "purses of"): purses,
+            ("shared_account", "id"): frozenset(asked["accounts"]),
             ("withheld", "account"): purses,
             ("printer", "id"): frozenset(asked["printers"]),
             ("provider", "name"): frozenset(asked["owners"]),
@@ -258,7 +268,7 @@ class Workspace(sqlite3.Connection):
         return parameters[need.place] in values
 
 
-def open_workspace(database: Connection) -> Workspace:
+def open_workspace(database: PostgresConnection) -> Workspace:
     """For batches of the application server on ``database``."""
     made = sqlite3.connect(
         ":memory:", isolation_level=None, cached_statements=512, factory=Workspace

@@ -1,8 +1,8 @@
 """The writer on PostgreSQL: batches as storage/sqlite/writer.py has them, without a thread.
 
-A batch is one transaction on the one connection that holds the database's writer lock. Its
-last statement compares the writer's number (somebody else may have taken over) and leaves the
-batch's name: where the answer to COMMIT is lost, the name tells whether it was done.
+A batch is one transaction on the one connection that holds the database's writer lock. On the
+journey of its COMMIT the writer's number is compared (somebody else may have taken over) and the
+batch's name is left: where the answer is lost, the name tells whether it was done.
 """
 
 from __future__ import annotations
@@ -17,12 +17,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.errors import AlreadyRunning, StorageClosed, StorageError, StorageFull
-from papercutd.points import passing
 from papercutd.storage.engine import Connection, Interrupted
 from papercutd.storage.hot import Hot
 from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.batches import PostgresBatch
-from papercutd.storage.postgres.connection import ConnectionLost, PostgresConnection, TryAgain
+from papercutd.storage.postgres.connection import (
+    WRITER,
+    ConnectionLost,
+    Fenced,
+    PostgresConnection,
+    Statement,
+    TryAgain,
+)
 from papercutd.storage.postgres.database import settings
 from papercutd.storage.postgres.history import History
 from papercutd.storage.postgres.hub import spawn, wait
@@ -84,8 +90,9 @@ class _Batch(PostgresBatch):
         self._writer = writer
         super().__init__(*arguments)
 
-    def _commit(self, connection: Connection) -> None:
-        self._writer.commit(connection)
+    def _commit(self, connection: Connection, *last: Statement) -> None:
+        assert isinstance(connection, PostgresConnection)
+        self._writer.commit(connection, *last)
 
     def _committed(self, participant: Participant) -> None:
         self._writer.committed(participant)
@@ -224,8 +231,8 @@ class PostgresWriter:
         return result
 
     def _done(self, batch: list[Waiting]) -> None:
-        # What has come meanwhile is a batch of the next turn.
-        self._reactor.callLater(0, self._turn)
+        # What has come meanwhile is the next batch: PostgreSQL reads its rows while we answer.
+        self._turn()
         fire(batch)
 
     def _failed(self, failure: Failure) -> None:
@@ -295,17 +302,19 @@ class PostgresWriter:
             self._said = (words, now)
             _log.error("{words}", words=words)
 
-    def commit(self, connection: Connection) -> None:
-        """End the transaction; raises TryAgain where it is known that nothing of it was done."""
+    def commit(self, connection: PostgresConnection, *last: Statement) -> None:
+        """Run ``last`` and end the transaction.
+
+        Raises TryAgain where it is known that nothing of it was done, and what ``last`` raises.
+        """
         name = self._new_id()
-        marked = connection.execute(
-            f"UPDATE {self._schema}.writer SET batch = ? WHERE fence = ?", (name, self._fence)
-        )
-        if marked.rowcount != 1:
-            raise WriterReplaced(f"schema {self._schema}")
-        passing("commit-marked")
+        # No batch may be without a name: with another number in the row it is refused, and what
+        # comes behind it is not run.
+        marked = f"UPDATE {self._schema}.{WRITER} SET batch = CASE WHEN fence = ? THEN ? END"
         try:
-            connection.execute("COMMIT")
+            connection.execute_all(*last, (marked, (self._fence, name)), ("COMMIT", ()))
+        except Fenced:
+            raise WriterReplaced(f"schema {self._schema}") from None
         except ConnectionLost as error:
             self._say("the answer to a commit is lost", error)
             try:

@@ -31,7 +31,7 @@ _COUNT = (
     " AND m.sheets = sums.sheets AND m.amount_e4 = sums.amount_e4"
     " WHERE sums.jobs <> 0 OR sums.pages <> 0 OR sums.amount_e4 <> 0"
 )
-KINDS = ("all", "user", "printer", "account", "place", "group")
+KINDS = ("all", "user", "printer", "account", "named", "place", "group")
 #: Charges of somebody, by the change that made them theirs.
 _BOOKED = (
     'SELECT {0} AS month, number, "user", pages, sheets, amount_e4 FROM charge'
@@ -89,6 +89,11 @@ def summed(connection: Connection, no_month: str) -> Iterator[tuple[str, dict[st
         questions = {of: _KIND.format(what=what, more=more) for of, (what, more) in kinds.items()}
         places = 1 + sum(question.count("?") for question in questions.values())
         yield f"WITH charges AS MATERIALIZED ({charges} GROUP BY 1, 2, 3)", questions, places
+    # Few charges name an account that does not pay: the index of those that say so finds them.
+    charges = f"SELECT {month} AS month, named, {_SUMS} FROM charge WHERE number <= ?"
+    charges += " AND invoice IS NOT NULL AND named IS NOT NULL GROUP BY 1, 2"
+    named = {"named": _KIND.format(what="named || ''", more="")}
+    yield f"WITH charges AS MATERIALIZED ({charges})", named, 1
     posted, charges = _BOOKED.format(month, again_month), grouped("booked", "s.*")
     charges = f"SELECT month, user_group, {_SUMS} FROM ({charges}) AS each GROUP BY 1, 2"
     charges = f"WITH booked AS ({posted}), charges AS MATERIALIZED ({charges})"

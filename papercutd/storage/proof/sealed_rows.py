@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import attrs
 import msgspec
 
-from papercutd.storage.engine import Connection, is_sqlite
+from papercutd.storage.engine import Connection, among
 from papercutd.storage.paging import read_log, rows_in_order
 from papercutd.storage.replication.replicated import digest_as_stored
 
@@ -173,14 +173,10 @@ class LedgerComparison:
         """Those rows of ``table`` that have these keys."""
         connection = self._connection
         keys = [key if isinstance(key, int) else key.decode() for key in seals]
-        if is_sqlite(connection):
-            # As many places as keys: of most questions the statement is the same.
-            where = f"IN ({', '.join('?' * len(keys))})"
-        else:
-            where = "= ANY(?)"
+        # As many places as keys: of most questions the statement is the same.
+        condition, values = among(connection, table.key, keys)
         return connection.execute(
-            f"SELECT * FROM {table.name} WHERE {table.key} {where}",
-            keys if is_sqlite(connection) else [keys],
+            f"SELECT * FROM {table.name} WHERE {condition}", values
         ).fetchall()
 
     def _is_whole(self, table: Table) -> bool:

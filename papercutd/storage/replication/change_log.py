@@ -24,7 +24,7 @@ from papercutd.domain.chain import (
 )
 from papercutd.domain.lost_edit import ADJUSTED
 from papercutd.domain.site_scope import Key, Owner
-from papercutd.storage.engine import Connection
+from papercutd.storage.engine import Connection, execute_all
 from papercutd.storage.paging import read_log
 from papercutd.storage.proof.seals import Written, take_seals, watch, written_of
 from papercutd.storage.replication.replicated import CHARGE, Row, read_rows
@@ -143,12 +143,18 @@ class ChangeLog:
         committed_at = self._wall_s()
         seal = msgspec.json.encode((self._timeline, committed_at, seals))
         chain = next_chain(self._chain, body + seal)
-        connection.execute(
-            "INSERT INTO change_log (number, timeline, body, chain, committed_at, seal)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (self.number, self._timeline, body, chain, committed_at, seal),
+        entry = (self.number, self._timeline, body, chain, committed_at, seal)
+        execute_all(
+            connection,
+            [
+                (
+                    "INSERT INTO change_log (number, timeline, body, chain, committed_at, seal)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    entry,
+                ),
+                ("UPDATE head SET number = ?, chain = ?", (self.number, chain)),
+            ],
         )
-        connection.execute("UPDATE head SET number = ?, chain = ?", (self.number, chain))
         position = Position(self._timeline, self.number, chain)
         self._written = Change(position, rows, committed_at, dict(self._owners))
 

@@ -7,10 +7,7 @@ key's charge was posted; an administrator gave or took money.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +15,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from papercutd.domain.lost_edit import ADJUSTED, ADJUSTED_COLUMNS, TABLES_WATCHED
-from papercutd.errors import BadRows, InvalidValue, NotFound
-from papercutd.storage.engine import REFUSALS, Connection, is_sqlite
+from papercutd.errors import InvalidValue, NotFound
+from papercutd.storage.engine import Connection, as_array, is_sqlite
 
 #: Rows of one range that are digested at the most; a longer one is compared as far as that.
 RANGE_MAX = 2_000
@@ -92,7 +88,7 @@ _SECRETS = "(name IN ('card-key', 'grant-key') OR substr(name, 1, 13) = 'client-
 #: Nobody finds a serial, nor what proves one, from what sites are told (docs/decisions/0023).
 _VOUCHERS = (
     "(SELECT v.told AS hash, b.name AS batch, v.place, b.amount_e4, b.expires_at, v.redeemed_at,"
-    " v.cancelled_at FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
+    " v.cancelled_at, b.purse FROM voucher AS v JOIN voucher_batch AS b ON b.id = v.batch"
     " WHERE v.told IS NOT NULL) AS known"
 )
 #: An administrator's verifiers never leave the centre.
@@ -193,7 +189,7 @@ TABLES: dict[str, Replicated] = {
             "hash",
             (
                 *("hash", "batch", "place", "amount_e4", "expires_at", "redeemed_at"),
-                "cancelled_at",
+                *("cancelled_at", "purse"),
             ),
             _VOUCHERS,
             since=2,
@@ -320,7 +316,7 @@ def read_rows(connection: Connection, touched: Iterable[tuple[str, int | str]]) 
     found = {
         (table, row[0]): dict(zip(TABLES[table].columns, row, strict=True))
         for table, keys in wanted.items()
-        for row in connection.execute(TABLES[table].select_many, (keys,))
+        for row in connection.execute(TABLES[table].select_many, (as_array(keys),))
     }
     return [(table, key, found.get((table, key))) for table, key in touched]
 
@@ -370,103 +366,3 @@ def read_range(
     finally:
         connection.text_factory = before
     return RangeDigest(len(rows), digest_of(digest for _, digest in rows), rows)
-
-
-def apply_rows(
-    connection: Connection, database: str, rows: Iterable[Any], number: int | None
-) -> None:
-    """Write travelled rows into the replica attached as ``database``.
-
-    ``number``: the change that they come by; None: a snapshot, with which no events come.
-    Raises BadRows for what is no row of this release; its transaction has to be undone.
-    """
-    with fitting_rows():
-        for table, key, columns in rows:
-            if table == CHARGE and number is not None:
-                connection.execute(
-                    f"INSERT INTO {database}.charged VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    (key, number),
-                )
-            elif table == ADJUSTED and number is not None:
-                connection.execute(
-                    f"INSERT INTO {database}.adjusted VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (number, transfer) DO UPDATE SET account = excluded.account,"
-                    " amount_e4 = excluded.amount_e4, reason = excluded.reason,"
-                    " at = excluded.at",
-                    (number, key, *(columns[name] for name in ADJUSTED_COLUMNS)),
-                )
-            else:
-                _apply_row(connection, database, table, key, columns, number)
-
-
-@contextmanager
-def fitting_rows() -> Iterator[None]:
-    """What rows from elsewhere may raise of themselves is BadRows."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise BadRows(f"a row cannot be read: {type(error).__name__}") from error
-    except (*REFUSALS, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
-        # A value of another type than its column.
-        raise BadRows(f"a row does not fit: {error}") from error
-
-
-@lru_cache(maxsize=256)
-def _statements(
-    table: str, key: str, columns: tuple[str, ...], sent: tuple[str, ...]
-) -> tuple[str, str, str]:
-    """How a row with the columns ``sent`` is written, and read as it stands; what goes before.
-
-    What is not sent has its default: then the row is made anew.
-    """
-    places = ", ".join("?" * len(sent))
-    values = ", ".join(f"{name} = excluded.{name}" for name in sent if name != key)
-    return (
-        f"INSERT INTO {table} ({', '.join(sent)}) VALUES ({places})"
-        f" ON CONFLICT ({key}) DO {f'UPDATE SET {values}' if values else 'NOTHING'}",
-        f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?",
-        "" if len(sent) == len(columns) else f"DELETE FROM {table} WHERE {key} = ?",
-    )
-
-
-def _apply_row(
-    connection: Connection,
-    database: str,
-    table: str,
-    key: int | str,
-    columns: dict[str, Any] | None,
-    number: int | None,
-) -> None:
-    """One row. Tables and columns of a newer release are passed over: they travel with the
-    capabilities they need. A column that an older release does not send has its default.
-    """
-    spec = TABLES.get(table)
-    if spec is None:
-        return
-    sealed_as = key if is_sqlite(connection) else str(key)
-    if columns is None:
-        connection.execute(f"DELETE FROM {database}.{table} WHERE {spec.key} = ?", (key,))
-        connection.execute(
-            f"DELETE FROM {database}.seal WHERE tbl = ? AND key = ?", (table, sealed_as)
-        )
-        if number is not None and table in TABLES_WATCHED:
-            connection.execute(
-                f"INSERT INTO {database}.gone VALUES (?, ?, ?)"
-                " ON CONFLICT (tbl, key) DO UPDATE SET number = excluded.number",
-                (table, sealed_as, number),
-            )
-        return
-    if columns[spec.key] != key:
-        raise BadRows(f"a row of {table} has another key than it travels under")
-    sent = tuple(name for name in spec.columns if name in columns or name not in spec.newer)
-    insert, select, before = _statements(f"{database}.{table}", spec.key, spec.columns, sent)
-    if before:
-        connection.execute(before, (key,))
-    connection.execute(insert, [columns[name] for name in sent])
-    # As the columns stand: a REAL given as 5 is 5.0.
-    stored = connection.execute(select, (key,)).fetchone()
-    connection.execute(
-        f"INSERT INTO {database}.seal VALUES (?, ?, ?, ?) ON CONFLICT (tbl, key)"
-        " DO UPDATE SET digest = excluded.digest, number = excluded.number",
-        (table, sealed_as, digest_of(stored), number or 0),
-    )

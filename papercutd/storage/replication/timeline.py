@@ -34,6 +34,15 @@ def next_id(connection: Connection, table: str, column: str = "id") -> int:
     return int(number)
 
 
+def next_ids(connection: Connection, *tables: str) -> tuple[int, ...]:
+    """The same of several tables."""
+    next_of = (
+        f"MAX(COALESCE((SELECT MAX(id) FROM {table}), 0), (SELECT id_floor FROM head)) + 1"
+        for table in tables
+    )
+    return tuple(connection.execute(f"SELECT {', '.join(next_of)}").fetchone())
+
+
 def was_restored(connection: Connection, position: Position | None) -> bool:
     """Whether ``position``, which we once told somebody, is in a history that we lost.
 

@@ -27,6 +27,7 @@ from papercutd.domain.job import (
     SessionRef,
     is_run,
 )
+from papercutd.domain.new_user import Start
 from papercutd.domain.policy import Effective, UnknownUsers
 from papercutd.domain.pricing import (
     PagePrice,
@@ -43,6 +44,7 @@ from papercutd.storage.administration.directory import decode_prices
 from papercutd.storage.administration.policies import read_effective
 from papercutd.storage.engine import Connection
 from papercutd.storage.jobs import askers, runs
+from papercutd.storage.jobs.naming import added_by, with_naming
 from papercutd.storage.jobs.priced import price_for
 from papercutd.storage.money.purses_shown import shown_here
 from papercutd.storage.money.shared_access import choose
@@ -64,7 +66,7 @@ from papercutd.storage.site import allowances_here, claims_here, replica
 from papercutd.storage.site.overlay import read_overlay
 from papercutd.storage.site.promises import read_promised, with_promised
 from papercutd.storage.site.site_journal import append_body, current_stream, read_mark
-from papercutd.storage.site.users_met_here import decide_met, keep_met
+from papercutd.storage.site.users_met_here import decide_met, keep_met, start_here
 from papercutd.storage.site.vouchers_here import with_vouchers
 from papercutd.storage.values import Purse
 
@@ -136,30 +138,39 @@ class Deciding:
             (user,),
         ).fetchone()
         policy = read_effective(connection, identity[0], user, prices.grey_a4_e4)
+        start: Start | None = None
         if not capable or not policy.can_decide:
             return attrs.evolve(decision, reason=Reason.CAPABILITY)
         if person is None:
-            if policy.creates_unknown and not waits:
-                return decide_met(connection, decision, request, policy, self._wall_s())
-            return _decide_unknown(decision, policy, waits)
+            if not policy.creates_unknown or waits:
+                return _decide_unknown(decision, policy, waits)
+            start = start_here(connection, request, self._wall_s())
+            if start is None:
+                return decision
+            person = (None, None, 0, None, *start.mode)
         settled = _settle(request, policy, person[4], person[5])
         is_own_choice = request.account is not None
         chosen = choose(
             *(connection, "replica.", settled.shared, person[0], self.dated_s()), is_own_choice
         )
-        refusal, lines = chosen.refusal, with_markup(decision.lines, chosen.markup_e4)
-        account = _payer(connection, person[1], settled.shared)
+        refusal, lines = chosen.refusal, with_markup(decision.lines, added_by(settled, chosen))
+        account = _payer(connection, person[1], settled.payer)
         decision = attrs.evolve(decision, user=person[0], account=account, lines=lines)
         if person[2] or has_expired(person[3], self.dated_s()):
             return attrs.evolve(decision, reason=Reason.CLOSED)
         if refusal is not Reason.NONE:
             # The account that was chosen cannot be charged: nobody else is charged instead.
             return attrs.evolve(decision, account=None, reason=refusal)
+        decision = with_naming(decision, settled, chosen, request.invoice)
         if waits:
             return attrs.evolve(decision, reason=Reason.RELEASE)
         if settled.verdict is not None and policy.policy is not Policy.CLOSED:
             ask = False if settled.asks else None
             return attrs.evolve(decision, verdict=settled.verdict, reason=settled.reason, ask=ask)
+        if account is None:
+            # Of somebody met here, who pays with their own.
+            assert start is not None
+            return decide_met(connection, decision, request, policy, start)
         overlay = read_overlay(connection, account)
         if overlay is None:
             return decision
@@ -384,9 +395,9 @@ def prices_in_force(connection: Connection, dated_s: float) -> tuple[PriceList, 
     return PriceList(found[0], 0.0, "", (), PagePrice("", 0, 0)), False
 
 
-def _payer(connection: Connection, personal: int, chosen: int | None) -> int:
-    """Whose account it is."""
-    if chosen is not None:
+def _payer(connection: Connection, personal: int | None, chosen: int | None) -> int | None:
+    """Whose account it is; None: of somebody who has none here yet."""
+    if chosen is not None or personal is None:
         return chosen
     found = connection.execute(
         "SELECT merged_into FROM replica.account WHERE id = ?", (personal,)

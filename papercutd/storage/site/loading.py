@@ -2,7 +2,7 @@
 
 A chunk has rows that travel alone, ``[table, key, {column: value}]``, and rows of one table
 together, ``[table, [column, ...], [[value, ...], ...]]``. What has all our columns is written at
-once; any other goes the way of a row that came alone (``replicated.apply_rows``).
+once; any other goes the way of a row that came alone (``applying.apply_rows``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from papercutd.errors import BadRows
 from papercutd.storage.engine import Connection, is_sqlite
-from papercutd.storage.replication.replicated import TABLES, Replicated, apply_rows, fitting_rows
+from papercutd.storage.replication.replicated import TABLES, Replicated
+from papercutd.storage.site.applying import apply_rows, fitting_rows
 
 #: Values of one statement to PostgreSQL.
 _VALUES_MAX = 5_000

@@ -126,7 +126,8 @@ def _as_met(connection: Connection, accounts: list[int], mark: int) -> tuple[int
             "SELECT COALESCE(SUM(CASE WHEN state = 'settled' AND number > ?1"
             " THEN reserved_e4 END), 0),"
             " COALESCE(SUM(CASE WHEN state = 'open' THEN reserved_e4 END), 0) FROM decision"
-            " WHERE met = ?2 AND met <> '' AND key NOT IN (SELECT key FROM replica.charged)",
+            " WHERE met = ?2 AND met <> '' AND account IS NULL"
+            " AND key NOT IN (SELECT key FROM replica.charged)",
             (mark, folded),
         ).fetchone()
         settled_e4, open_e4 = settled_e4 + more_e4, open_e4 + still_open_e4

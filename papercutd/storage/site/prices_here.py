@@ -66,6 +66,8 @@ def _explain(
         "title": "" if request is None else request.title,
         "user": _name(connection, "user", decision.user),
         "account": _name(connection, "account", decision.account),
+        "named": None if decision.named is None else _name(connection, "account", decision.named),
+        "invoice": decision.invoice,
         "printer": _name(connection, "printer", decision.printer),
         "amount_e4": amount_e4,
         "pages": sides,

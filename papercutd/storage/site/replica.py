@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from papercutd.domain.chain import CHAIN_START, Position
 from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.postgres import schemas
-from papercutd.storage.replication.replicated import Replicated, apply_rows
+from papercutd.storage.replication.replicated import Replicated
+from papercutd.storage.site.applying import apply_rows
 from papercutd.storage.site.loading import load_rows
 from papercutd.storage.sqlite.migrate import migrate, set_durable
 

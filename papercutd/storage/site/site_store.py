@@ -41,7 +41,11 @@ from papercutd.storage.administration.policies import (
 from papercutd.storage.engine import Connection
 from papercutd.storage.interfaces import ISiteStore
 from papercutd.storage.jobs import askers, runs
-from papercutd.storage.money.shared_access import find_by_pin, find_shared_accounts
+from papercutd.storage.money.shared_access import (
+    find_by_pin,
+    find_shared_account,
+    find_shared_accounts,
+)
 from papercutd.storage.people.lockouts import LockedUser
 from papercutd.storage.people.people import (
     Device,
@@ -75,6 +79,7 @@ from papercutd.storage.site.vouchers_here import RedeemedHere, read_state, redee
 from papercutd.storage.sqlite.writer import BARE, SqliteWriter
 from papercutd.storage.values import (
     PRINTER_COLUMNS,
+    Chargeable,
     JournalBatch,
     PrinterSettings,
     ProviderSettings,
@@ -361,13 +366,17 @@ class SiteStore:
 
     def shared_accounts(
         self, user: int, find: str, after: str, count_max: int
-    ) -> Deferred[list[tuple[int, str]]]:
+    ) -> Deferred[list[Chargeable]]:
         now = self._dated_s()
         return self.read(
             lambda c: find_shared_accounts(c, "replica.", user, find, after, count_max, now)
         )
 
-    def account_by_pin(self, user: int, pin: str) -> Deferred[list[tuple[int, str]]]:
+    def chargeable(self, user: int, account: int) -> Deferred[Chargeable | None]:
+        now = self._dated_s()
+        return self.read(lambda c: find_shared_account(c, "replica.", user, account, now))
+
+    def account_by_pin(self, user: int, pin: str) -> Deferred[list[Chargeable]]:
         now = self._dated_s()
         return self.read(lambda c: find_by_pin(c, "replica.", user, pin, now))
 

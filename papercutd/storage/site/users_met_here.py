@@ -12,7 +12,7 @@ import attrs
 from papercutd.domain.capabilities import USERS_MET
 from papercutd.domain.decision import Decision, Funds, Policy, Reason, decide_cut
 from papercutd.domain.job import Request, device_owner, fold_user_name, is_submit
-from papercutd.domain.new_user import EVERYBODY, start_of
+from papercutd.domain.new_user import EVERYBODY, Start, start_of
 from papercutd.domain.policy import Effective
 from papercutd.domain.unknown_users import HOUR_S, PER_HOUR_AT_SITE, name_of_new
 from papercutd.errors import InvalidValue
@@ -26,20 +26,27 @@ from papercutd.storage.site.site_journal import append_body
 KEPT_S = 35 * 86_400.0
 
 
-def decide_met(
-    connection: Connection, held: Decision, request: Request, policy: Effective, wall_s: float
-) -> Decision:
-    """Of somebody whom the replica does not know; ``held``: the answer that holds the job."""
+def start_here(connection: Connection, request: Request, wall_s: float) -> Start | None:
+    """How somebody whom the replica does not know begins; None: no user is made of them here."""
     if device_owner(request.provider) is not None or not is_submit(request.step):
-        return held
+        return None
+    if request.account is not None:
+        # Nobody unknown has chosen an account.
+        return None
     try:
         name = name_of_new(request.user_name)
     except InvalidValue:
-        return held
-    folded = fold_user_name(name)
-    if not _is_met(connection, folded) and _too_many(connection, wall_s):
-        return held
-    start = start_of(read_rule(connection, EVERYBODY, "replica."), ())
+        return None
+    if not _is_met(connection, fold_user_name(name)) and _too_many(connection, wall_s):
+        return None
+    return start_of(read_rule(connection, EVERYBODY, "replica."), ())
+
+
+def decide_met(
+    connection: Connection, held: Decision, request: Request, policy: Effective, start: Start
+) -> Decision:
+    """Of somebody who begins so, and whose own account pays; ``held``: what holds the job."""
+    folded = fold_user_name(name_of_new(request.user_name))
     settled_e4, beyond_e4, open_e4 = _spent(connection, folded)
     funds = Funds(start.restricted, start.credit_e4, settled_e4, open_e4, -start.overdraft_e4)
     money = policy.money(beyond_e4 + open_e4)
@@ -75,11 +82,11 @@ def _too_many(connection: Connection, wall_s: float) -> bool:
 
 
 def _spent(connection: Connection, folded: str) -> tuple[int, int, int]:
-    """Settled here in all, beyond what the replica contains, and open."""
+    """Of their own: settled here in all, beyond what the replica contains, and open."""
     return connection.execute(  # type: ignore[no-any-return]
         "SELECT COALESCE(SUM(CASE WHEN state = 'settled' THEN reserved_e4 END), 0),"
         " COALESCE(SUM(CASE WHEN state = 'settled' AND number > ?1 THEN reserved_e4 END), 0),"
         " COALESCE(SUM(CASE WHEN state = 'open' THEN reserved_e4 END), 0)"
-        " FROM decision WHERE met = ?2 AND met <> ''",
+        " FROM decision WHERE met = ?2 AND met <> '' AND account IS NULL",
         (replicated_mark(connection), folded),
     ).fetchone()

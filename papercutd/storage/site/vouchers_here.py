@@ -9,7 +9,15 @@ from __future__ import annotations
 import attrs
 
 from papercutd.domain.decision import Policy
-from papercutd.domain.voucher import UnknownSerial, check_worth, hash_serial, show_day, told_of
+from papercutd.domain.purses import MAIN_NAME
+from papercutd.domain.voucher import (
+    NoVoucher,
+    UnknownSerial,
+    check_worth,
+    hash_serial,
+    show_day,
+    told_of,
+)
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.storage.engine import Connection
 from papercutd.storage.people.people import find_user, has_expired
@@ -30,6 +38,8 @@ class RedeemedHere:
     place: int
     amount_e4: int
     account: int
+    #: What the purse that it fills is called.
+    purse: str
     #: Its record: acknowledged, the application server has decided.
     number: int
 
@@ -53,16 +63,18 @@ def redeem_here(
     hash = hash_serial(serial)
     told = told_of(hash)
     found = connection.execute(
-        "SELECT batch, place, amount_e4, redeemed_at, cancelled_at, expires_at"
+        "SELECT batch, place, amount_e4, redeemed_at, cancelled_at, expires_at, COALESCE((SELECT"
+        f" name FROM replica.purse_kind AS k WHERE k.id = voucher.purse), '{MAIN_NAME}')"
         " FROM replica.voucher WHERE hash = ?",
         (told,),
     ).fetchone()
     if found is None:
         raise UnknownSerial("voucher with that serial at this site", "")
-    batch, place, amount_e4, redeemed_at, cancelled_at, ends_at = found
+    batch, place, amount_e4, redeemed_at, cancelled_at, ends_at, purse = found
     before = connection.execute("SELECT at FROM voucher_here WHERE hash = ?", (told,)).fetchone()
     if before is not None:
-        raise InvalidValue("serial", f"was redeemed here before, on {show_day(before[0])}")
+        words = f"was redeemed here before, on {show_day(before[0])}"
+        raise NoVoucher("serial", words, "redeemed")
     check_worth(redeemed_at, cancelled_at, ends_at, dated_s)
     position = replica.read_position(connection)
     shown = VoucherShown(hash, user, amount_e4, dated_s)
@@ -74,7 +86,7 @@ def redeem_here(
         " VALUES (?, ?, ?, ?, ?, ?)",
         (id, told, user, amount_e4, number, wall_s),
     )
-    return RedeemedHere(batch, place, amount_e4, account, number)
+    return RedeemedHere(batch, place, amount_e4, account, purse, number)
 
 
 def read_state(connection: Connection, id: str) -> str:

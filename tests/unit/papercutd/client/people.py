@@ -27,7 +27,7 @@ from papercutd.services.sessions import Sessions
 from papercutd.services.tasks import Tasks
 from papercutd.storage.people.client_epochs import epoch_name
 from papercutd.storage.people.people import Login
-from papercutd.storage.values import Purse
+from papercutd.storage.values import Chargeable, Purse
 
 #: A moment at which certificates are made.
 NOW_S = 1_800_000_000.0
@@ -48,6 +48,9 @@ class Store:
         self.purses = {70: Purse(1_000, 900, 500), 80: Purse(50, None)}
         self.secrets: dict[str, str] = {}
         self.locked: list[int] = []
+        #: Shared accounts by their ids, and by their PINs.
+        self.chargeables: dict[int, Chargeable] = {}
+        self.pins: dict[str, Chargeable] = {}
 
     def login_by_name(self, name: str) -> Deferred[Login | None]:
         return succeed(self.people.get(name))
@@ -60,6 +63,12 @@ class Store:
 
     def shared_accounts(self, user: int, find: str, after: str, count: int) -> Deferred[list[Any]]:
         return succeed([])
+
+    def chargeable(self, user: int, account: int) -> Deferred[Chargeable | None]:
+        return succeed(self.chargeables.get(account))
+
+    def account_by_pin(self, user: int, pin: str) -> Deferred[list[Chargeable]]:
+        return succeed([self.pins[pin]] if pin in self.pins else [])
 
     def lockouts(self) -> Deferred[list[Any]]:
         return succeed([])

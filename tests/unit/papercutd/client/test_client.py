@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.client import servers
-from papercutd.client.answers import Wanted, parse_rule, parse_typed
+from papercutd.client.answers import Typed, Wanted, parse_rule, parse_typed
 from papercutd.client.client import Client, NoServer, NotLoggedIn
 from papercutd.client.home import Home, Keyring, Settings
 from papercutd.client.servers import ordered
@@ -25,9 +25,11 @@ from papercutd.errors import ConfigError, InvalidValue, Rejected
 from papercutd.faces import client as client_face
 from papercutd.faces.client import LOG_IN_S, LOG_INS_MAX, ClientFace, ClientSessionFactory, nobody
 from papercutd.services.link import LinkSettings
+from papercutd.storage.values import Chargeable
 from protocols.client import messages
 from protocols.client.spec import CLIENT
 from protocols.codes import Code
+from protocols.device.messages import ChargeableAccount
 from protocols.errors import Refusal, SessionLost
 from protocols.handshake import Hello
 from protocols.provider.messages import ServerAddress
@@ -37,6 +39,7 @@ from tests.unit.protocols.builders import WireEndpoint
 APPLICATION = ServerAddress("application", "application", "app.example.org", 9192)
 NORTH = ServerAddress("site", "north", "north.example.org", 9192)
 JOB = "01960a2e-9900-7000-8000-0000000000dd"
+PHYSICS_PIN = Chargeable(31, "Physics", has_pin=True, invoice="user-chooses-no")
 
 
 class Told:
@@ -331,6 +334,8 @@ class OutageTests(ClientCase):
 
 
 class WatchTests(ClientCase):
+    listed = (Chargeable(31, "Physics"),)
+
     def ask(self, **fields: Any) -> None:
         asked = attrs.evolve(question(JOB, deadline_s=NOW_S + self.clock.seconds() + 60), **fields)
         self.application.questions.open.append(asked)
@@ -342,10 +347,12 @@ class WatchTests(ClientCase):
         return [(choice.chosen, choice.shared, choice.comment) for _, _, choice in answers]
 
     def share(self) -> None:
-        self.store.purses[31] = self.store.purses[70]
+        self.store.purses |= dict.fromkeys((31, 32), self.store.purses[70])
         self.store.shared_accounts = (  # type: ignore[method-assign]
-            lambda user, find, after, count: succeed([] if after else [(31, "Physics")])
+            lambda user, find, after, count: succeed([] if after else [*self.listed])
         )
+        self.store.chargeables = {one.id: one for one in self.listed}
+        self.store.pins = {"4711": PHYSICS_PIN}
 
     def test_a_rule(self) -> None:
         self.log_in()
@@ -382,7 +389,49 @@ class WatchTests(ClientCase):
         self.assertEqual(self.chosen(), [(Chosen.SHARED, 31, "my comment")])
         self.assertEqual(told.events("answered")[0]["state"], "taken")
         self.assertEqual(told.events("withdrawn"), [])
-        self.assertIn("  1  Physics", "\n".join(told.texts))
+        self.assertIn("  1  Physics (+i or -i: invoice it or not, else yes)", "\n".join(told.texts))
+
+    def test_invoiced_and_with_a_pin(self) -> None:
+        self.log_in()
+        self.listed = (PHYSICS_PIN, Chargeable(32, "Law", invoice="never"))
+        self.share()
+        _, watching, told = self.watch()
+        self.run_for(1.0)
+        self.ask()
+        self.assertIn("1  Physics (pin=PIN; +i or -i: invoice it or not, else no)", told.texts[-1])
+        self.assertIn("2  Law\n", told.texts[-1])
+        # Without its PIN, and with another, it is still asked.
+        for line in ("1 +i", "1 pin=1 +i words"):
+            watching.typed(line)
+            self.run_for(0.5)
+            self.assertIn("PIN", told.events("error")[-1]["text"])
+        self.assertEqual(self.chosen(), [])
+        watching.typed("1 +i pin=4711 for the board -i")
+        self.run_for(0.5)
+        self.assertEqual(self.chosen(), [(Chosen.SHARED, 31, "for the board -i")])
+        (_, _, choice), *_ = self.application.questions.answers
+        self.assertIs(choice.invoice, True)
+
+    def test_guesses_of_a_pin_lock_out(self) -> None:
+        client = self.log_in()
+        self.listed = (PHYSICS_PIN,)
+        self.share()
+        self.assertTrue(self.run_it(client.request(messages.Accounts(pin="4711"), 5.0)).accounts)
+        answer = messages.Answer(JOB, "shared", JOB, account=31)
+        # That none was given is no guess.
+        for _ in range(10):
+            self.refused_pin(client, answer, Code.BAD_CREDENTIALS)
+        for number in range(4):
+            self.refused_pin(client, attrs.evolve(answer, pin=f"{number}"), Code.BAD_CREDENTIALS)
+        found = self.run_it(client.request(messages.Accounts(pin="5"), 5.0))
+        self.assertEqual(found.accounts, [])
+        self.refused_pin(client, attrs.evolve(answer, pin="4711"), Code.LOCKED_OUT)
+        self.assertEqual(self.store.locked, [7])
+
+    def refused_pin(self, client: Any, answer: messages.Answer, code: Code) -> None:
+        with self.assertRaises(Refusal) as caught:
+            self.run_it(client.answer(answer, 5.0))
+        self.assertIs(caught.exception.code, code)
 
     def test_answered_elsewhere(self) -> None:
         client = self.log_in()
@@ -402,12 +451,16 @@ class WatchTests(ClientCase):
         self.assertRaises(InvalidValue, parse_rule, "cancel", "x" * 256)
         self.assertRaises(InvalidValue, parse_rule, "cancel", "a\x1bb")
         confirm = messages.Question(JOB, 4, "p", "t", 1, 1, "confirm", may_choose_personal=False)
-        self.assertEqual(parse_typed("p", confirm, [(1, "x")]), ("personal", None, ""))
-        self.assertRaises(InvalidValue, parse_typed, "1", confirm, [(1, "x")])
+        x = ChargeableAccount(1, "x", invoice="always")
+        self.assertEqual(parse_typed("p", confirm, [x]), Typed("personal"))
+        self.assertRaises(InvalidValue, parse_typed, "1", confirm, [x])
         account = attrs.evolve(confirm, kind="account")
         self.assertRaises(InvalidValue, parse_typed, "p", account, [])
         for text in ("0", "2", "\u0661", "999999999999"):
-            self.assertRaises(InvalidValue, parse_typed, text, account, [(1, "x")])
+            self.assertRaises(InvalidValue, parse_typed, text, account, [x])
+        # A PIN is no comment, whether there is one or not.
+        self.assertEqual(parse_typed("1 pin=2 y", account, [x]), Typed("shared", 1, "y"))
+        self.assertRaises(InvalidValue, parse_typed, "1 pin=2 +i y", account, [x])
 
     def test_every_code_has_words(self) -> None:
         for code in Code:

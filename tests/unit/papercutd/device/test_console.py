@@ -74,6 +74,26 @@ class ConsoleTests(SynchronousTestCase):
     def shown(self, line: str) -> str:
         return readable(self.do(line))
 
+    def test_a_voucher(self) -> None:
+        say = self.rig.site.say
+        self.login()
+        for state, words in (
+            ("credited", "credited: 5.00"),
+            ("provisional", "may be spent here"),
+            ("taken-back", "not good"),
+        ):
+            answer = messages.Redeemed(state, "", 50_000, "cash", 150_000, 150_000)
+            say[messages.RedeemVoucher] = lambda message, answer=answer: answer
+            shown = self.shown("redeem 2345 6789")
+            self.assertIn(words, shown)
+            self.assertIn("15.00", shown)
+        for reason in ("mistyped", "unknown", "redeemed", "cancelled", "expired"):
+            refused = messages.Redeemed("refused", reason)
+            say[messages.RedeemVoucher] = lambda message, refused=refused: refused
+            code = self.code("redeem 2345")
+            self.assertIn(code, TEXTS)
+        self.assertEqual(self.code("redeem"), "usage")
+
     def test_every_command_is_in_the_help(self) -> None:
         for name in self.console._commands():
             if name != "help":

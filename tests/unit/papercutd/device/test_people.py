@@ -55,6 +55,24 @@ class PeopleTests(SynchronousTestCase):
         error = self.assertRaises(DeviceError, self.rig.do, self.device.log_in("card", card="1"))
         self.assertEqual((error.code, error.retry_after_s), ("locked-out", 90.0))
 
+    def test_a_voucher(self) -> None:
+        answer = messages.Redeemed("provisional", "", 50_000, "quota", 100_000, 150_000)
+        self.site.say[messages.RedeemVoucher] = lambda message: answer
+        self.assertEqual(self.code(self.device.redeem("X")), "no-login")
+        self.rig.do(self.device.log_in("card", card="4711"))
+        assert self.device.visit is not None
+        self.device.visit.spent_e4 = 500
+        self.assertEqual(self.rig.do(self.device.redeem("2345-6789")), answer)
+        person = self.device.visit.person
+        self.assertEqual((person.balance_e4, person.available_e4), (100_000, 150_000))
+        self.assertEqual(self.device.visit.spent_e4, 0)
+        self.site.say[messages.RedeemVoucher] = lambda message: messages.Redeemed(
+            "refused", "expired"
+        )
+        self.assertEqual(self.rig.do(self.device.redeem("2345")).reason, "expired")
+        self.assertEqual(self.device.visit.person, person)
+        self.assertEqual(self.code(self.device.redeem("x" * 300)), "bad-fields")
+
     def test_what_no_reader_sends_is_not_sent(self) -> None:
         self.assertEqual(self.code(self.device.log_in("card", card="x" * 5000)), "bad-fields")
         self.assertEqual(self.code(self.device.log_in("card", card="1\n2")), "bad-fields")

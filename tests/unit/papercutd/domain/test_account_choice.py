@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.account_choice import Settled, settle
 from papercutd.domain.account_mode import Kind, Mode, parse_mode, read_mode, show_mode
-from papercutd.domain.capabilities import ACCOUNT_MODES
+from papercutd.domain.capabilities import ACCOUNT_MODES, NAMED_ACCOUNTS
 from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.document import Document
 from papercutd.domain.job import Request
-from papercutd.domain.policy import ANY, Account, Knob, Payer, Rule, resolve
+from papercutd.domain.policy import ANY, Account, Knob, Payer, Rule, needed_for, resolve
 
 SHARED = 7
 CHOSEN = 8
@@ -87,7 +89,27 @@ class SettleTests(SynchronousTestCase):
                 fields = {"chosen": True, "unanswered": unanswered}
                 found = settle(request(step, account=CHOSEN, **fields), mode, rule)
                 self.assertEqual(found, Settled(CHOSEN))
-                self.assertEqual(settle(request(step, **fields), mode, rule), Settled())
+                # Whoever is not asked who pays has said that it is to be printed.
+                its = None if mode is None else mode.shared
+                self.assertEqual(settle(request(step, **fields), mode, rule), Settled(its))
+
+    def test_where_it_is_only_named_the_person_pays(self) -> None:
+        for kind, rule, answer in itertools.product(
+            ("personal", "shared:7", "popup", "shared:7+confirm"), RULES.values(), range(3)
+        ):
+            fields: dict[str, Any] = [{}, {"account": CHOSEN, "chosen": True}, {"chosen": True}][
+                answer
+            ]
+            endings = kind.replace("+confirm", "")
+            named = parse_mode(endings + "+named" + kind.removeprefix(endings))
+            for step, unanswered in (("submit-1", False), ("submit-2", True), ("run-1", False)):
+                asked = request(step, unanswered=unanswered, **fields)
+                usual = settle(asked, parse_mode(kind), rule)
+                found = settle(asked, named, rule)
+                is_named = usual.shared is not None
+                self.assertEqual(found, attrs.evolve(usual, named=is_named))
+                self.assertIsNone(found.payer)
+                self.assertEqual(usual.payer, usual.shared)
 
     def test_at_a_printer(self) -> None:
         """An account named there pays; none is the person's own, but who has but one pays it."""
@@ -105,18 +127,27 @@ class ModeTests(SynchronousTestCase):
             if mode is not None:
                 self.assertEqual(parse_mode(mode.text), mode)
                 self.assertEqual(mode.needs, "" if mode == Mode() else ACCOUNT_MODES)
+                named = attrs.evolve(mode, names=True)
+                self.assertEqual(parse_mode(named.text), named)
 
     def test_what_is_none(self) -> None:
         for text in (
             *("", "Personal", "shared", "shared:", "shared:0", "shared:-1", "shared:x"),
             *("popup+confirm", "advanced+confirm", "personal+confirm+confirm", "shared:1e3"),
             *("shared:99999999999999999", "personal ", "+confirm", "shared:٣"),
+            *("popup+named+confirm", "personal+confirm+named", "popup+named+named", "+named"),
         ):
             with self.assertRaises(ValueError, msg=text):
                 parse_mode(text)
 
+    def test_what_a_site_must_know(self) -> None:
+        self.assertEqual(parse_mode("popup+named").needs, f"{ACCOUNT_MODES} {NAMED_ACCOUNTS}")
+        self.assertEqual(needed_for(Knob.ACCOUNT_MODE, "personal"), ACCOUNT_MODES)
+        self.assertIn(NAMED_ACCOUNTS, needed_for(Knob.ACCOUNT_MODE, "shared:7+named+confirm"))
+        self.assertEqual(needed_for(Knob.ACCOUNT, "deny"), "")
+
     def test_as_people_write_it(self) -> None:
-        shared = {"Physics": 7, "A+confirm": 8, "A": 9}
+        shared = {"Physics": 7, "A+confirm": 8, "A": 9, "B+named": 10}
         for text, mode in (
             ("personal+confirm", Mode(confirms=True)),
             ("popup", Mode(Kind.POPUP)),
@@ -124,6 +155,11 @@ class ModeTests(SynchronousTestCase):
             ("shared:Physics+confirm", Mode(Kind.SHARED, 7, True)),
             ("shared:A+confirm", Mode(Kind.SHARED, 8)),
             ("shared:A", Mode(Kind.SHARED, 9)),
+            ("advanced+named", Mode(Kind.ADVANCED, names=True)),
+            ("shared:A+named", Mode(Kind.SHARED, 9, names=True)),
+            ("shared:Physics+named+confirm", Mode(Kind.SHARED, 7, True, True)),
+            ("shared:B+named", Mode(Kind.SHARED, 10)),
+            ("shared:B+named+named", Mode(Kind.SHARED, 10, names=True)),
         ):
             self.assertEqual(read_mode(text, shared), mode)
             names = {id: name for name, id in shared.items()}

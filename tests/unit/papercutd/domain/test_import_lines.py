@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.import_formats import FORMATS, RowReader, write_row
 from papercutd.domain.import_lines import LINE_LENGTH_MAX, LineReader
-from papercutd.domain.user_fields import parse_until, show_until
+from papercutd.domain.user_fields import parse_until, show_end, show_until
 from papercutd.errors import InvalidValue
 
 
@@ -104,6 +104,9 @@ class RowReaderTests(SynchronousTestCase):
 class UntilTests(SynchronousTestCase):
     def test_a_day_is_whole(self) -> None:
         self.assertEqual(show_until(parse_until("2027-01-31")), "2027-02-01 00:00 UTC")
+        self.assertEqual(show_end(parse_until("2027-01-31")), "2027-01-31")
+        self.assertEqual(show_end(parse_until("2027-01-31 18:00")), "2027-01-31 18:00 UTC")
+        self.assertEqual(show_end(None), "never")
         self.assertEqual(show_until(parse_until("2027-01-31 18:00")), "2027-01-31 18:00 UTC")
         self.assertEqual((parse_until("never"), show_until(None)), (None, "never"))
         for bad in ("", "31.1.2027", "2027-13-01", "9999-12-31", "tomorrow"):

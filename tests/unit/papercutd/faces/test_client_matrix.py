@@ -70,6 +70,7 @@ class VerbTests(SynchronousTestCase):
             for attribute in attrs.fields(cls)
         }
         named = {"account", "after", "choice", "comment", "find", "id", "job", "message"}
+        named |= {"invoice", "pin"}
         self.assertEqual(fields - {"clock", "position"}, named)
 
 

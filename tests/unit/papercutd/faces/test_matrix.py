@@ -21,7 +21,7 @@ from tests.support.stores import Branch, Centre, Turner, completion, job_id, req
 
 PROVIDER_VERBS = {"AUTHORIZE", "COMPLETE", "CANCEL", "OPEN", "PING", "RELAY"} | {"HELD", "RELEASED"}
 DEVICE_VERBS = {"LOGIN", "LINK", "LOGOUT", "ACCOUNTS", "JOBS", "RELEASE", "DISCARD"}
-DEVICE_VERBS |= {"RUN", "PAGES", "FINISH", "OPEN", "PING"}
+DEVICE_VERBS |= {"REDEEM", "RUN", "PAGES", "FINISH", "OPEN", "PING"}
 SITE_VERBS = {"AUTHORIZE", "OPEN", "JOURNAL", "SUBSCRIBE", "SNAPSHOT", "CHUNK", "RELAY", "PING"} | {
     *("DIGESTS", "RESEND", "RETURN", "PARKED", "SHARED")
 }

@@ -253,10 +253,10 @@ class AtTheApplicationServerTests(RunCase):
         physics = result(self.centre.store.shared.add("Physics", 2_000))
         result(self.centre.store.shared.add("Chemistry", 0, {"restricted": False}))
         found = self.accounts()
-        shown = [(name, purse.spendable_e4) for _, name, purse in found]
+        shown = [(one.name, purse.spendable_e4) for one, purse in found]
         self.assertEqual(shown, [("Chemistry", None), ("Physics", 2_000)])
         found = self.accounts("phy", after="Chemistry")
-        self.assertEqual([name for _, name, _ in found], ["Physics"])
+        self.assertEqual([one.name for one, _ in found], ["Physics"])
         started = self.desk.copy(10, account=physics)
         self.assertEqual((started.pages, started.decision.account), (4, physics))
         self.desk.finish(started, 3)
@@ -282,8 +282,8 @@ class AtTheApplicationServerTests(RunCase):
             result(shared.add(name, 0, {"pin": pin}))
         result(shared.change_access("Law", Access((), ())))
         result(shared.set("Law", {"access": "listed"}))
-        self.assertEqual([name for _, name, _ in self.accounts(pin="1234")], ["Physics"])
-        self.assertEqual([name for _, name, _ in self.accounts()], ["Physics"])
+        self.assertEqual([one.name for one, _ in self.accounts(pin="1234")], ["Physics"])
+        self.assertEqual([one.name for one, _ in self.accounts()], ["Physics"])
         refused = self.desk.copy(1, account=result(shared.show("Law"))["id"])
         self.assertEqual((refused.grant, refused.decision.reason.value), ("", "account"))
         for pin in ("5678", "1", "!", "12345"):

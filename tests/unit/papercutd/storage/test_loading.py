@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.errors import BadRows
 from papercutd.storage.proof.sealing import seal_page
 from papercutd.storage.proof.seals import verify_replica
-from papercutd.storage.replication.replicated import TABLES, apply_rows
+from papercutd.storage.replication.replicated import TABLES
 from papercutd.storage.site import replica
+from papercutd.storage.site.applying import apply_rows
 from papercutd.storage.site.loading import load_rows
 from papercutd.storage.site.site_store import create_site
 from papercutd.storage.sqlite.migrate import open_database

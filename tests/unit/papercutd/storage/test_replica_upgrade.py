@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.chain import Position
 from papercutd.storage.proof.seals import verify_replica
-from papercutd.storage.replication.replicated import TABLES, apply_rows
+from papercutd.storage.replication.replicated import TABLES
 from papercutd.storage.site import replica
+from papercutd.storage.site.applying import apply_rows
 from papercutd.storage.sqlite import migrate
 
 
