@@ -57,7 +57,13 @@ from papercutd.storage.jobs.job_comments import keep_comment
 from papercutd.storage.jobs.late_charges import give_back, last_run
 from papercutd.storage.jobs.naming import added_by, whole, with_naming
 from papercutd.storage.jobs.plain_records import PlainRecords, Settings
-from papercutd.storage.jobs.posted_rows import DECISION, Source, charge_row, decision_row
+from papercutd.storage.jobs.posted_rows import (
+    CHARGE,
+    DECISION,
+    Source,
+    charge_row,
+    decision_row,
+)
 from papercutd.storage.jobs.priced import price_for
 from papercutd.storage.jobs.unknown_users import Met, UnknownPeople
 from papercutd.storage.money.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
@@ -786,7 +792,7 @@ class Charging:
             charge_id += f"#{before + 1}" if before else ""
         whose = (user, account, forced, source, self._wall_s(), self._log.number)
         row = charge_row(charge_id, completion, decision, lines, *whose)
-        insert_rows(connection, "charge", [row])
+        insert_rows(connection, CHARGE, [row])
 
     @staticmethod
     def _flags(forced: bool, completion: Completion, owner_known: bool) -> list[str]:

@@ -34,7 +34,13 @@ from papercutd.domain.pricing import (
 from papercutd.domain.schedule import parse_due
 from papercutd.storage.engine import Connection, insert_rows, is_sqlite
 from papercutd.storage.jobs.late_charges import last_run
-from papercutd.storage.jobs.posted_rows import DECISION, Source, charge_row, decision_row
+from papercutd.storage.jobs.posted_rows import (
+    CHARGE,
+    DECISION,
+    Source,
+    charge_row,
+    decision_row,
+)
 from papercutd.storage.money.accounts import REVENUE, TRANSFER, Accounts, Entry
 from papercutd.storage.replication.change_log import ChangeLog
 
@@ -125,7 +131,7 @@ class PlainRecords:
         if not self._charges:
             return
         insert_rows(self._connection, TRANSFER, self._transfers)
-        insert_rows(self._connection, "charge", self._charges)
+        insert_rows(self._connection, CHARGE, self._charges)
         insert_rows(self._connection, DECISION, self._decisions)
         self._write_accounts()
         for rows in (self._transfers, self._charges, self._decisions):

@@ -11,9 +11,14 @@ from papercutd.domain.decision import Decision
 from papercutd.domain.job import Completion
 from papercutd.domain.pricing import PriceLine, total_e4, total_pages
 
-#: A row of the decision table goes INTO this, one of the charge table INTO ``charge``.
+#: What a row of either table goes INTO.
 DECISION = (
     "decision (key, provider, job_uuid, user, account, reserved_e4, state, transfer, body, number)"
+)
+CHARGE = (
+    "charge (charge_id, key, provider, printer, user, user_name, account, decider, stream,"
+    " stream_number, price_version, lines, pages, sheets, amount_e4, forced, assumed, outcome,"
+    " title, claimed_at, received_at, number, named, invoice)"
 )
 _ENCODE = msgspec.json.Encoder().encode
 
