@@ -25,7 +25,10 @@ def add_account_commands(
     one.add_argument("name", help=r"its full name, such as Physics or Physics\Laser")
     one.add_argument("--parent", default="", help="the account that it stands below")
     one.add_argument("--balance", default="0", help="opening balance, such as 200.00")
-    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=True)
+    words = "never refused for want of money"
+    one.add_argument(
+        "--unrestricted", dest="restricted", action="store_false", default=True, help=words
+    )
     one.add_argument("--now", action="store_true", help=_NOW_HELP)
     _add_settings(one)
 
@@ -37,13 +40,14 @@ def add_account_commands(
 
     one = add("set", "change what is set of an account", operation("account.set"), account)
     one.add_argument("name")
-    one.add_argument("--restricted", type=yes_no, metavar="yes|no")
+    words = "prints only what its money allows"
+    one.add_argument("--restricted", type=yes_no, metavar="yes|no", help=words)
     _add_settings(one)
 
     one = add("adjust", "give money to it, or take it", operation("account.adjust"), account)
     one.add_argument("name")
-    one.add_argument("amount", help="such as 12.50 or -12.50")
-    one.add_argument("--reason", default="")
+    one.add_argument("amount", help="such as 12.50, or -12.50 to take it")
+    one.add_argument("--reason", default="", help="kept in its history")
     one = add(
         "rename", "another own name, without the parents'", operation("account.rename"), account
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from papercutd.commands.tables import plain, shown_at, write_new
 from papercutd.domain.money import show_amount
+from papercutd.errors import InvalidValue
 
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
 Row = dict[str, Any]
@@ -67,13 +67,18 @@ def add_job_log_command(add: Callable[..., argparse.ArgumentParser], call: Call)
 
 
 def _collect(page: Callable[[dict[str, Any]], Any], count: int) -> dict[str, Any]:
-    """``count`` jobs or a few more: a page is never divided."""
+    """``count`` jobs at the most, and where to go on behind the last of them."""
+    if count < 1:
+        raise InvalidValue("count", "is at least 1")
     jobs: list[Row] = []
     more: dict[str, Any] = {}
     while True:
         found = page(more)
         jobs += found["jobs"]
-        if not found["next"] or len(jobs) >= count:
+        if len(jobs) > count:
+            last = jobs[count - 1]
+            return {"jobs": jobs[:count], "next": f"{last['number']} {last['id']}"}
+        if not found["next"] or len(jobs) == count:
             return {"jobs": jobs, "next": found["next"]}
         more = {"after": found["next"]}
 
@@ -98,7 +103,7 @@ def write_print_log(file: TextIO, jobs: Iterator[Row]) -> int:
     writer.writerow(COLUMNS)
     count = 0
     for job in jobs:
-        whats = [str(line["what"]) for line in json.loads(job["lines"])]
+        whats = [str(line["what"]) for line in job["lines"]]
         paper = whats[0].split(" ")[0] if whats else ""
         duplex = any(what.endswith(" duplex") for what in whats) or job["sheets"] < job["pages"]
         is_grey = not any(" colour" in what for what in whats)

@@ -59,8 +59,8 @@ def role_of(path: str, stated: str | None) -> str:
     return "app"
 
 
-def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """All commands; given ``words``, of the groups that are not among them their names only."""
+def parser(asked: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """All commands; given ``asked``, of the groups that are not among it their names only."""
     top = argparse.ArgumentParser(
         prog="papercutd",
         description="Set up and administer a papercutd installation.",
@@ -91,7 +91,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
 
     def group(name: str, help: str) -> Any:
         made = commands.add_parser(name, help=help, description=help)
-        if words is not None and name not in words:
+        if asked is not None and name not in asked:
             return Unasked()
         return made.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
 
@@ -114,18 +114,25 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     as_rules = "; without: as the new-user rules say"
     one.add_argument("--balance", help=f"opening balance, such as 20.00{as_rules}")
     one.add_argument("--overdraft", help=f"how far below zero the balance may go{as_rules}")
-    one.add_argument("--unrestricted", dest="restricted", action="store_false", default=None)
-    one.add_argument("--restricted", action="store_true", default=None)
-    one.add_argument("--group", dest="groups", action="append", help="may be repeated")
-    one.add_argument("--administrator", action="store_true")
+    said = "never refused for want of money"
+    one.add_argument(
+        "--unrestricted", dest="restricted", action="store_false", default=None, help=said
+    )
+    said = "prints only what the money allows"
+    one.add_argument("--restricted", action="store_true", default=None, help=said + as_rules)
+    said = "put into it, and begins as its new-user rule says; may be repeated"
+    one.add_argument("--group", dest="groups", action="append", help=said)
+    said = "may look at the pages of the server"
+    one.add_argument("--administrator", action="store_true", help=said)
     one.add_argument("--until", default="never", metavar="2027-01-31", help=UNTIL_HELP)
     one.add_argument("--now", action="store_true", help=NOW_HELP)
-    add("list", "list users", _operation("user.list"), user).add_argument("--after", default="")
+    one = add("list", "list users by name, 500 a page", _operation("user.list"), user)
+    one.add_argument("--after", default="", metavar="NAME", help="the next page: the last name")
     add("show", "show a user", _operation("user.show"), user).add_argument("name")
     one = add("adjust", "credit or debit a user", _operation("user.adjust"), user)
     one.add_argument("name")
-    one.add_argument("amount", help="such as 5.00 or -5.00")
-    one.add_argument("--reason", default="")
+    one.add_argument("amount", help="such as 5.00, or -5.00 to take it")
+    one.add_argument("--reason", default="", help="shown to the user in the history")
     one.add_argument("--purse", default="", help=PURSE_HELP)
     add_money_commands(add, user, _call)
 
@@ -191,10 +198,11 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     add_account_invoices_command(add, account, _operation)
 
     uncollected = group("uncollected", "what was printed and nobody pays yet")
-    add("list", "list it", _operation("uncollected.list"), uncollected)
+    one = add("list", "list it, the oldest first", _operation("uncollected.list"), uncollected)
+    one.add_argument("--after", metavar="KEY", help="the next page: the last key")
     one = add("assign", "have a user pay it", _operation("uncollected.assign"), uncollected)
-    one.add_argument("key")
-    one.add_argument("name", metavar="USER")
+    one.add_argument("key", help="of the charge: see `papercutd uncollected list`")
+    one.add_argument("name", metavar="USER", help="who pays it")
     add_refund_commands(add, group, uncollected, _operation)
     add_voucher_commands(add, group, _operation, _call)
 
@@ -286,9 +294,11 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         help="when no server can be asked",
     )
     _add_release_arguments(one)
-    one = add("set", "how jobs of a printer are released", _operation("printer.set"), printer)
+    said = "how jobs of a printer are released; what is not given stays"
+    one = add("set", said, _operation("printer.set"), printer)
     one.add_argument("name")
     _add_release_arguments(one)
+    one.set_defaults(release=None, group=None, held_for_s=None)
     add("list", "list printers", _operation("printer.list"), printer)
 
     parked = group("parked", "records of sites that could not be applied")

@@ -13,11 +13,13 @@ from typing import Any
 
 from papercutd.domain.money import show_amount
 from papercutd.domain.price_csv import from_csv, to_csv
+from papercutd.domain.price_versions import show_from
 from papercutd.errors import InvalidValue
 
 #: The analysis ends itself sooner; this is for a machine that stands still.
 ANALYSIS_MAX_S = 120
 FILE_MAX_BYTES = 400_000
+_FROM_HELP = "day (or day and time, UTC) from which it holds; without: at once, or as a file says"
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
 
 
@@ -35,8 +37,11 @@ def add_price_commands(
         nargs="+",
         help="PAPER=GREY,COLOUR[,GREY,COLOUR of duplex], such as A4=0.05,0.20; * for others",
     )
-    one.add_argument("--currency", default="EUR")
-    add("show", "all versions", operation("price.show"), price)
+    one.add_argument("--currency", default="EUR", help="such as EUR (the default)")
+    one.add_argument("--from", dest="since", metavar="2027-01-31", help=_FROM_HELP)
+    words = "versions, the newest first, 500 a page: which is in force, which waits"
+    one = add("show", words, operation("price.show"), price)
+    one.add_argument("--before", type=int, metavar="VERSION", help="the next page: the last one")
     one = add("export", "a version as JSON or CSV, for import", _export(call), price)
     one.add_argument("--version", type=int, default=0, help="which (default: the newest)")
     one.add_argument("--csv", action="store_true", help="a table instead of JSON")
@@ -44,6 +49,7 @@ def add_price_commands(
     one = add("import", "a new version of all prices, whole or not at all", _import(call), price)
     one.add_argument("file", metavar="FILE", help="JSON or CSV, as export writes it; - for stdin")
     one.add_argument("--check", action="store_true", help="say what is wrong, change nothing")
+    one.add_argument("--from", dest="since", metavar="2027-01-31", help=_FROM_HELP)
     one = add("test", "what a document would cost now; nothing is reserved", _test(call), price)
     one.add_argument("file", nargs="?", metavar="FILE.pdf", help="a document, looked into")
     one.add_argument("--pages", type=int, help="sides of one copy, instead of a document")
@@ -74,6 +80,8 @@ def _set(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
                 # 0,05 would be two prices, of nothing and of 5.
                 raise InvalidValue(paper, "has a comma within a price: write 0.05, with a point")
         arguments = {"prices": prices, "currency": options.currency}
+        if options.since is not None:
+            arguments["effective_from"] = options.since
         return call(options, config, "price.set", arguments)
 
     return run
@@ -90,7 +98,10 @@ def _export(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
 
 def _import(call: Call) -> Callable[[argparse.Namespace, Any], Any]:
     def run(options: argparse.Namespace, config: Any) -> Any:
-        arguments = {"prices": read_prices(options.file), "check": options.check}
+        prices = read_prices(options.file)
+        if options.since is not None and isinstance(prices, dict):
+            prices["effective_from"] = options.since
+        arguments = {"prices": prices, "check": options.check}
         return call(options, config, "price.import", arguments)
 
     return run
@@ -206,7 +217,7 @@ def _charge_text(charge: dict[str, Any]) -> str:
         f"charge {charge['charge']} of {charge['key']}",
         f"{charge['title']!r} of {charge['user']} at {charge['printer']}: {charge['pages']} sides,"
         f" {charge['sheets']} sheets, {show_amount(charge['amount_e4'])} {currency}".rstrip(),
-        f"prices: version {charge['price_version']}" + ("" if prices else ", not kept any more"),
+        f"prices: version {charge['price_version']}{_prices_text(prices)}",
         *_lines_text(charge["lines"]),
         f"decided by {charge['decided_by']}; {charge['outcome']}",
     ]
@@ -222,5 +233,27 @@ def _charge_text(charge: dict[str, Any]) -> str:
         + (f" ({row['reason']})" if row["reason"] else "")
         for row in charge["transfers"]
     ]
+    told += [_refund_text(row) for row in charge.get("refunds", ())]
+    told += [
+        f"written off: {show_amount(row['amount_e4'])} ({row['reason']})"
+        for row in charge.get("written_off", ())
+    ]
     told += [f"listed: {row['kind']} {row['detail']}".rstrip() for row in charge["listed"]]
     return "\n".join(told)
+
+
+def _prices_text(prices: dict[str, Any] | None) -> str:
+    if prices is None:
+        return ", not kept any more"
+    since = prices["effective_from"]
+    return f", from {show_from(since)} on" if since else ""
+
+
+def _refund_text(row: dict[str, Any]) -> str:
+    """What became of a request to give money back."""
+    about = f"refund {row['id']}"
+    if row["state"] == "approved":
+        words = f" ({row['answer']})" if row["answer"] else ""
+        return f"given back: {show_amount(row['granted_e4'])} by {about}{words}"
+    amount = show_amount(row["amount_e4"])
+    return f"asked back: {amount} by {about} ({row['words']}), {row['state']}"

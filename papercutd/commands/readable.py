@@ -23,7 +23,7 @@ _FLAGS = frozenset(
 #: What nothing means of these.
 _UNLIMITED = frozenset(("available_here_e4",))
 #: For programs: what says the same to people.
-_SAID_BY = {"expires_at": "until", "disabled_until": "disabled"}
+_SAID_BY = {"expires_at": "until", "disabled_until": "disabled", "effective_from": "from"}
 
 
 def readable(result: Any, indent: str = "") -> str:

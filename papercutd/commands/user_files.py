@@ -54,6 +54,8 @@ def add_user_file_commands(
         """The server reads a copy in its own folder, whoever may read the original."""
         given = ("format", *IMPORT_OPTIONS, "now", "groups", "purse")
         arguments = {name: getattr(options, name) for name in given}
+        if options.file is None:
+            raise InvalidValue("file", "is needed with a format; - reads the input")
         with copied(config.data_dir, options.file) as path:
             return call(options, config, "user.import-file", {"path": path, **arguments})
 

@@ -21,7 +21,8 @@ def add_user_settings_commands(
     one.add_argument("--account-mode", metavar="MODE", help=f"who pays: {WORDS}; or default")
     one.add_argument("--full-name")
     one.add_argument("--until", metavar="2027-01-31", help=UNTIL_HELP)
-    one.add_argument("--restricted", type=yes_no, metavar="yes|no")
+    words = "prints only what the money allows"
+    one.add_argument("--restricted", type=yes_no, metavar="yes|no", help=words)
     one.add_argument("--overdraft", help="how far below zero the balance may go")
     for name, help in (
         ("email", None),

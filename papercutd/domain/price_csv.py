@@ -10,7 +10,7 @@ import csv
 import io
 from typing import Any
 
-from papercutd.domain.price_draft import RULE_WORDS
+from papercutd.domain.price_draft import RULE_WORDS, parse_since
 from papercutd.errors import InvalidValue
 
 HEADING = ("list", "what", "grey", "colour", "grey duplex", "colour duplex")
@@ -75,7 +75,9 @@ def _add_row(
     elif what in RULE_WORDS and len(values) == 1:
         _put(row, own, what, values[0])
     elif what in _TOP and not name and len(values) == 1:
-        _put(row, document, what, _number(row, values[0]) if what != "currency" else values[0])
+        if what == "effective_from":
+            _check_since(row, values[0])
+        _put(row, document, what, values[0])
     elif what and len(values) in (2, 4) and what not in _NO_LINES:
         _put(row, own["lines"], what, values)
     else:
@@ -88,8 +90,8 @@ def _put(row: str, into: dict[str, Any], word: str, value: Any) -> None:
     into[word] = value
 
 
-def _number(row: str, text: str) -> float:
+def _check_since(row: str, text: str) -> None:
     try:
-        return float(text)
-    except ValueError:
-        raise InvalidValue(row, "is seconds since 1970") from None
+        parse_since(text)
+    except InvalidValue as error:
+        raise InvalidValue(row, f"effective_from {error.reason}") from None

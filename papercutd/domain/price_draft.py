@@ -7,10 +7,12 @@ writes what ``parse_draft`` reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 
+from papercutd.domain.moments import parse_moment
 from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.paper_sizes import charged_name, size_mm
 from papercutd.domain.price_lines import OTHER, parse_lines, parse_pair
@@ -55,13 +57,19 @@ def parse_draft(document: Any) -> Draft:
     currency, since = found.get("currency", "EUR"), found.get("effective_from", 0.0)
     if not isinstance(currency, str) or not 1 <= len(currency) <= 8 or not currency.isalpha():
         raise InvalidValue("currency", "is letters such as EUR")
-    if isinstance(since, bool) or not isinstance(since, (int, float)) or not 0 <= since < 1e11:
-        raise InvalidValue("effective_from", "is seconds since 1970")
     table = _table("", {k: v for k, v in found.items() if k in _TABLE_WORDS})
     lists = tuple(_own(one) for one in _list("lists", found.get("lists", [])))
     shares = _mapping("multipliers", found.get("multipliers", {}))
     multipliers = tuple((group, _multiplier(group, text)) for group, text in shares.items())
-    return Draft(currency, float(since), table, lists, multipliers)
+    return Draft(currency, parse_since(since), table, lists, multipliers)
+
+
+def parse_since(since: Any) -> float:
+    """When prices come into force: a day or moment of UTC, or seconds since 1970 (0: at once)."""
+    is_number = isinstance(since, (int, float)) and not isinstance(since, bool)
+    if not is_number and not isinstance(since, str):
+        raise InvalidValue("effective_from", "is a day such as 2027-01-31")
+    return parse_moment("effective_from", str(since))
 
 
 def _own(document: Any) -> DraftList:
@@ -154,7 +162,10 @@ def _list(field: str, found: Any) -> list[Any]:
 
 def as_document(draft: Draft) -> dict[str, Any]:
     """What is read as the same draft; rules that do nothing are left out."""
-    found: dict[str, Any] = {"currency": draft.currency, "effective_from": draft.effective_from}
+    found: dict[str, Any] = {
+        "currency": draft.currency,
+        "effective_from": _since(draft.effective_from),
+    }
     found.update(_of_table(draft.table))
     if draft.multipliers:
         found["multipliers"] = {group: show_amount(share) for group, share in draft.multipliers}
@@ -169,6 +180,13 @@ def as_document(draft: Draft) -> dict[str, Any]:
             for own in draft.lists
         ]
     return found
+
+
+def _since(since: float) -> str | float:
+    """A moment as people write it; what is no whole second stays a number."""
+    if since == 0 or since % 1:
+        return since
+    return f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
 
 
 def _of_table(table: PriceTable) -> dict[str, Any]:

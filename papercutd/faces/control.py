@@ -49,11 +49,15 @@ class _Control(LineOnlyReceiver):
     async def _run(self, line: bytes) -> None:
         try:
             asked = json.loads(line)
-            operation = self._operations[asked["call"]]
-            arguments = dict(asked.get("arguments") or {})
+            name, arguments = str(asked["call"]), dict(asked.get("arguments") or {})
             caller = self._caller(asked.get("as"))
         except (ValueError, KeyError, TypeError):
-            self._say({"error": {"code": "bad-call", "text": "this server has no such operation"}})
+            self._say({"error": {"code": "bad-call", "text": "the call is not understood"}})
+            return
+        operation = self._operations.get(name)
+        if operation is None:
+            text = f"this server does not do {name[:64]!r}: -c names the one that does"
+            self._say({"error": {"code": "bad-call", "text": text}})
             return
         CALLER.set(caller)
         try:

@@ -13,8 +13,6 @@ from twisted.internet.task import deferLater
 
 from papercutd import __version__
 from papercutd.domain.money import parse_amount_e4, parse_sum_e4, show_amount
-from papercutd.domain.price_lines import parse_lines
-from papercutd.domain.pricing import PriceList
 from papercutd.domain.user_fields import parse_until, show_end
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
@@ -43,7 +41,7 @@ from papercutd.services.policy_operations import (
     SitePolicyOperations,
     site_alarms,
 )
-from papercutd.services.price_operations import PriceFileOperations, QuoteOperations, check_simple
+from papercutd.services.price_operations import PriceFileOperations, QuoteOperations
 from papercutd.services.purse_operations import PurseOperations
 from papercutd.services.quota_operations import QuotaOperations
 from papercutd.services.refund_operations import RefundOperations
@@ -121,8 +119,6 @@ class StoreOperations:
             **LostEditOperations(self.store).all(),
             "uncollected.list": self.uncollected_list,
             "uncollected.assign": self.uncollected_assign,
-            "price.set": self.price_set,
-            "price.show": self.price_show,
             "site.add": self.site_add,
             "site.set": self.site_set,
             "site.list": self.site_list,
@@ -236,9 +232,8 @@ class StoreOperations:
         return await self.user_show({"name": name}, progress)
 
     async def uncollected_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Charges that nobody pays yet, at most 500."""
-        take(arguments)
-        return await self.store.uncollected()
+        """Charges that nobody pays yet, at most 500, beyond the key ``after``."""
+        return await self.store.uncollected(take(arguments, after="")["after"])
 
     async def uncollected_assign(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A user pays an uncollected charge."""
@@ -261,22 +256,6 @@ class StoreOperations:
         ]
         progress({"doing": f"adding {len(users)} users"})
         return {"added": await self.store.import_users(users), "of": len(users)}
-
-    async def price_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """A new version of the prices: ``{"A4": ["0.05", "0.20"], "*": [...]}``.
-
-        Two more prices of a line are those of paper printed on both sides.
-        """
-        given = take(arguments, prices={}, currency="EUR", effective_from=0.0)
-        papers, other = parse_lines(given["prices"])
-        await check_simple(self.store)
-        prices = PriceList(0, given["effective_from"], given["currency"], papers, other)
-        return {"version": await self.store.add_prices(prices)}
-
-    async def price_show(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """All versions of the prices."""
-        take(arguments)
-        return await self.store.prices()
 
     async def site_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add a site."""
@@ -403,12 +382,15 @@ class StoreOperations:
         return {"printer": printer, "name": given["name"]}
 
     async def printer_set(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """How jobs of a printer are released from now on."""
-        given = take(arguments, "name", "release", group="", held_for_s=86_400)
-        await self.store.set_release(
-            given["name"], given["release"], given["group"], given["held_for_s"]
-        )
-        return {"name": given["name"], "release": given["release"]}
+        """How jobs of a printer are released from now on; what is not given stays."""
+        words = ("release", "group", "held_for_s")
+        name = str(arguments.get("name"))
+        is_now = {row["name"]: row for row in await self.store.printers()}.get(name)
+        if is_now is None:
+            raise NotFound("printer", name[:80])
+        given = take(arguments, "name", **{word: is_now[word] for word in words})
+        await self.store.set_release(name, *(given[word] for word in words))
+        return {word: given[word] for word in ("name", *words)}
 
     async def user_card(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Link a card to a user, or with ``remove`` to nobody."""

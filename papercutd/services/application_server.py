@@ -46,7 +46,7 @@ _log = Logger()
 UNSEEN_INTERVAL_S = 60.0
 #: Batches of journals that are with the store at once, and that wait for it, mostly 16 KiB each:
 #: a request that people wait for stands behind the former only. Beyond both, sites come again.
-JOURNALS_APPLIED_MAX = 2
+JOURNALS_APPLIED_MAX = 5
 JOURNALS_WAITING_MAX = 62
 JOURNAL_RETRY_AFTER_S = 2.0
 #: A change of these reaches providers as CONFIG.

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from papercutd.domain.hidden import shown_arguments
 from papercutd.environment import Environment
 from papercutd.errors import PapercutError
+from papercutd.services.audited_subjects import is_name, subjects_of
 from papercutd.services.operation import Operation, Progress, code_of
 from papercutd.storage.administration.acts import UNDER_WAY, Act
 from papercutd.storage.interfaces import IApplicationStore
@@ -42,12 +43,6 @@ READS = frozenset(
         *("new-user-rule.list", "unknown-users.show", "unknown-users.list"),
     )
 )
-#: Arguments that name the object of an operation, beside its word before the dot.
-_NAMES = ("name", "into")
-_KINDS = frozenset(
-    ("user", "site", "provider", "printer", "device", "group", "quota", "account", "purse")
-)
-_NAME_MAX = 255
 
 
 @attrs.frozen
@@ -124,8 +119,7 @@ async def _refused(store: IApplicationStore, act: Act, error: Exception) -> None
 
 def _act_of(name: str, arguments: dict[str, Any], caller: Caller, env: Environment) -> Act:
     kind, _, _ = name.partition(".")
-    named = [arguments.get(one) for one in _NAMES]
-    subjects = tuple((kind, str(one)) for one in named if kind in _KINDS and _is_name(one))
+    subjects = subjects_of(name, arguments)
     act = Act(
         *(env.new_id(), env.wall_s(), caller.who, caller.place, name),
         shown_arguments(arguments),
@@ -133,11 +127,6 @@ def _act_of(name: str, arguments: dict[str, Any], caller: Caller, env: Environme
     )
     if kind == "policy":
         site, group = arguments.get("site"), arguments.get("group")
-        if all(one is None or _is_name(one) for one in (site, group)):
+        if all(one is None or is_name(one) for one in (site, group)):
             act.policy = site, group
     return act
-
-
-def _is_name(value: object) -> bool:
-    """Whether there may be an object of that name: what else is refused by its operation."""
-    return isinstance(value, str) and 0 < len(value) <= _NAME_MAX and value.isprintable()

@@ -22,12 +22,14 @@ from papercutd.errors import DomainError, InvalidValue, Rejected, StorageClosed,
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.new_user_operations import names_of_groups
 from papercutd.services.operation import Operation, Progress, take
+from papercutd.services.pieces import Pieces
 from papercutd.storage.engine import DatabaseFailed
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.money.purse_balances import TOGETHER
 from papercutd.storage.people.imports import (
     AT_ONCE_MAX,
     PIECE_LINES,
+    PIECE_LINES_MIN,
     ImportSettings,
     Plan,
     WaitingLine,
@@ -246,10 +248,10 @@ class ImportOperations:
 
     async def apply(self, id: str, counts: Counts, of: int, progress: Progress) -> None:
         """All that waits of an import, in pieces."""
-        one_by_one = 0
+        one_by_one, pieces = 0, Pieces(PIECE_LINES_MIN, PIECE_LINES)
         while True:
             try:
-                piece = await self._people.apply_import(id, 1 if one_by_one else PIECE_LINES)
+                piece = await self._people.apply_import(id, 1 if one_by_one else pieces.rows)
             except (DomainError, DatabaseFailed) as error:
                 # One line spoils its piece: each of them for itself, then.
                 if one_by_one:
@@ -257,6 +259,7 @@ class ImportOperations:
                 one_by_one = one_by_one or PIECE_LINES
                 continue
             one_by_one = max(0, one_by_one - 1)
+            pieces.done(piece.number)
             counts.added += piece.added
             counts.changed += piece.changed
             counts.same += piece.same

@@ -147,6 +147,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "group": row["user_group"] or "everybody",
         **amounts,
+        **{f"{name}_e4": row[f"{name}_e4"] for name in amounts},
         "restricted": None if restricted is None else bool(restricted),
         "account_mode": row["account_selection"],
     }

@@ -8,8 +8,11 @@ from twisted.internet.defer import Deferred
 
 from papercutd.domain.document import Document, PageGroup, is_believed
 from papercutd.domain.paper_sizes import charged_name
-from papercutd.domain.price_draft import as_document, parse_draft
+from papercutd.domain.price_draft import as_document, parse_draft, parse_since
+from papercutd.domain.price_lines import parse_lines
 from papercutd.domain.price_table import NO_RULES
+from papercutd.domain.price_versions import overtaken, show_from
+from papercutd.domain.pricing import PriceList
 from papercutd.errors import InvalidValue, NotFound
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.administration.listings import Row
@@ -30,16 +33,41 @@ class PriceFileOperations:
         self._store = store
 
     def all(self) -> dict[str, Operation]:
-        return {"price.import": self.import_prices, "price.export": self.export}
+        return {
+            "price.set": self.set,
+            "price.show": self.show,
+            "price.import": self.import_prices,
+            "price.export": self.export,
+        }
+
+    async def set(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """A new version of the prices: ``{"A4": ["0.05", "0.20"], "*": [...]}``.
+
+        Two more prices of a line are those of paper printed on both sides.
+        """
+        since = parse_since(arguments.get("effective_from", 0.0))
+        rest = {k: v for k, v in arguments.items() if k != "effective_from"}
+        given = take(rest, prices={}, currency="EUR")
+        papers, other = parse_lines(given["prices"])
+        await check_simple(self._store)
+        waiting = await self._store.waiting_prices(since)
+        prices = PriceList(0, since, given["currency"], papers, other)
+        return _made(await self._store.add_prices(prices), since, waiting)
+
+    async def show(self, arguments: dict[str, Any], progress: Progress) -> Any:
+        """Versions of the prices, the newest first, at most 500; ``before``: the older ones."""
+        return await self._store.prices(take(arguments, before=0)["before"])
 
     async def import_prices(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A new version of all prices; with ``check`` it is only looked at. All, or nothing."""
         given = take(arguments, prices={}, check=False)
         draft = parse_draft(given["prices"])
+        waiting = await self._store.waiting_prices(draft.effective_from)
         version = await self._store.import_prices(draft, not given["check"])
         tables = [draft.table, *(own.table for own in draft.lists)]
         lines = sum(len(list(table.stated)) for table in tables)
-        return {"version": version or None, "lines": lines, "lists": len(tables)}
+        made = _made(version, draft.effective_from, [] if given["check"] else waiting)
+        return {**made, "version": version or None, "lines": lines, "lists": len(tables)}
 
     async def export(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A version as ``price.import`` takes it; 0: the newest."""
@@ -83,6 +111,12 @@ def _group(row: Any) -> PageGroup:
     if not 0 <= colour <= pages:
         raise InvalidValue("colour", "is more than there are pages, or negative")
     return PageGroup(charged_name(paper), pages, colour)
+
+
+def _made(version: int, since: float, waiting: list[tuple[int, float]]) -> Row:
+    """What is told of a new version, and of those that it overtook."""
+    words = overtaken(waiting, version, since)
+    return {"version": version, "from": show_from(since), "warnings": words}
 
 
 async def check_simple(store: IApplicationStore) -> None:

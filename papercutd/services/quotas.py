@@ -10,8 +10,10 @@ from twisted.logger import Logger
 from papercutd.environment import Environment
 from papercutd.errors import StorageClosed, StorageFull
 from papercutd.services.operation import Progress
+from papercutd.services.pieces import Pieces
 from papercutd.services.tasks import Tasks
 from papercutd.storage.interfaces import IApplicationStore
+from papercutd.storage.money.schedules import PIECE_ACCOUNTS, PIECE_ACCOUNTS_MIN
 
 _log = Logger()
 #: How often it is looked whether a run is due.
@@ -28,10 +30,12 @@ async def run_due(
 ) -> list[dict[str, Any]]:
     """Run what is due, to its end; what was run. Between two pieces others have the writer."""
     runs: dict[tuple[str, str], dict[str, Any]] = {}
+    pieces = Pieces(PIECE_ACCOUNTS_MIN, PIECE_ACCOUNTS)
     while True:
-        piece = await store.run_quota(name, make_up)
+        piece = await store.run_quota(name, make_up, pieces.rows)
         if piece is None:
             return list(runs.values())[-LISTED_MAX:]
+        pieces.done(piece.number)
         run = runs.setdefault(
             (piece.name, piece.period),
             {

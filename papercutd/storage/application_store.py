@@ -43,7 +43,8 @@ from papercutd.storage.history.monthly_report import MonthlyStore
 from papercutd.storage.hot import Hot, wanted_by
 from papercutd.storage.interfaces import IApplicationStore, Row
 from papercutd.storage.jobs import askers, runs
-from papercutd.storage.jobs.charging import Charging, Source
+from papercutd.storage.jobs.charging import Charging
+from papercutd.storage.jobs.posted_rows import Source
 from papercutd.storage.money.accounts import Accounts
 from papercutd.storage.money.allowances import Allowances, Shortage
 from papercutd.storage.money.money_store import MoneyStore

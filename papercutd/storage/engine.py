@@ -94,20 +94,25 @@ def insert_rows(
 def insertion(
     connection: Connection, into: str, rows: Sequence[Sequence[Any]], ending: str = ""
 ) -> Statement:
-    """The statement that inserts ``rows``, at least one, of numbers, texts and None.
+    """The statement that inserts ``rows``, at least one.
 
     ``into``: the table, and in parentheses its columns.
     """
-    if is_sqlite(connection):
+    if is_sqlite(connection) or len(rows) == 1:
         one = f"({', '.join('?' * len(rows[0]))})"
         places = ", ".join([one] * len(rows))
         return f"INSERT INTO {into} VALUES {places}{ending}", [v for row in rows for v in row]
     # Read several times faster than so many values of a statement.
     table, _, listed = into.rstrip(")").partition(" (")
     names = listed.split(", ")
-    given = as_json([dict(zip(names, row, strict=True)) for row in rows])
+    given = as_json([dict(zip(names, map(_for_json, row), strict=True)) for row in rows])
     source = f"SELECT {listed} FROM json_populate_recordset(NULL::{table}, ?)"
     return f"INSERT INTO {into} {source}{ending}", [given]
+
+
+def _for_json(value: Any) -> Any:
+    """Bytes as PostgreSQL reads them in a text."""
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else value
 
 
 def execute_all(connection: Connection, statements: Sequence[Statement]) -> Cursor:

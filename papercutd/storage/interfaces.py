@@ -356,7 +356,7 @@ class IApplicationStore(IJobStore):
     def undelete_user(user: str) -> Deferred[None]:
         """Back under the last name; NotFound, AlreadyExists, NameKept."""
 
-    def uncollected() -> Deferred[list[Row]]:
+    def uncollected(after: str = "") -> Deferred[list[Row]]:
         """Charges booked to nobody and not assigned since, at most 500."""
 
     def assign(key: str, user: str) -> Deferred[int]:
@@ -378,8 +378,11 @@ class IApplicationStore(IJobStore):
     def export_prices(version: int) -> Deferred[Draft]:
         """That version with names, the newest for 0; NotFound."""
 
-    def prices() -> Deferred[list[Row]]:
-        """All versions."""
+    def prices(before: int = 0) -> Deferred[list[Row]]:
+        """At most 500 versions, the newest first; ``before``: of those older than that one."""
+
+    def waiting_prices(since: float) -> Deferred[list[tuple[int, float]]]:
+        """(version, effective from) of those that a newer one, from ``since`` on, overtakes."""
 
     def explain(word: str) -> Deferred[list[Row]]:
         """How charges came about: of a charge id, a key or a job id; NotFound."""
@@ -465,8 +468,11 @@ class IApplicationStore(IJobStore):
     def quota(name: str) -> Deferred[Row]:
         """One with its last runs; raises NotFound."""
 
-    def run_quota(name: str | None = None, make_up: bool = False) -> Deferred[QuotaPiece | None]:
-        """One piece of the run that is due first; None: nothing is due. Raises NotFound."""
+    def run_quota(
+        name: str | None = None, make_up: bool = False, accounts_max: int | None = None
+    ) -> Deferred[QuotaPiece | None]:
+        """One piece, of so many accounts at the most, of the run that is due first; None: nothing
+        is due. Raises NotFound."""
 
     def skip_quota(name: str) -> Deferred[int]:
         """What was missed has no run; when the next is due. Raises NotFound, InvalidValue."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -66,9 +66,10 @@ def _measure(
     with _beside(server, where / "imported") as importing:
         _import(server, where, range(users, users + more))
     server.role.call("quota.add", name="bench", amount="1.00", period="daily", cap="1000.00")
+    _begin_run(server, store)
+    used_s = cpu_s(server.pid)
     with _beside(server, where / "run") as running:
-        used_s = cpu_s(server.pid)
-        seconds, filled = _quota_run(server, store)
+        seconds, filled = _run_ended(server, store)
         used_s = cpu_s(server.pid) - used_s
     assert filled >= users + more, filled
     found += [
@@ -101,23 +102,34 @@ def _line(number: int) -> str:
     )
 
 
-def _quota_run(server: Server, store: str) -> tuple[float, int]:
-    """Seconds from its first piece to its last, and of how many users it was.
+def _begin_run(server: Server, store: str) -> None:
+    """Nobody waits for midnight: behind the server's back the first run was due a day ago.
 
-    Nobody waits for midnight: behind the server's back the first run was due a day ago. The server
-    may begin it by itself before it is told to, so it is asked until it is over, and its own
-    moments are what counts.
+    The server looks every minute, and begins it by itself.
     """
     _sql(server, store, "UPDATE {}schedule SET next_at = next_at - 86400")
-    server.role.call("quota.run", name="bench")
+    _until(lambda: bool(_runs(server, store)))
+
+
+def _run_ended(server: Server, store: str) -> tuple[float, int]:
+    """Seconds from the first piece of the run to its last, by the server's own moments, and of
+    how many users it was."""
+    _until(lambda: _runs(server, store)[0][1] is not None)
+    ((began_at, finished_at, users),) = _runs(server, store)
+    return finished_at - began_at, users
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    """Each look is a connection of its own: not too often."""
     until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        found = _sql(server, store, "SELECT began_at, finished_at, users FROM {}quota_run")
-        if found and found[0][1] is not None:
-            ((began_at, finished_at, users),) = found
-            return finished_at - began_at, users
-        time.sleep(0.1)
-    raise SystemExit("the quota run does not end")
+    while not condition():
+        if time.monotonic() > until:
+            raise SystemExit("waited in vain for a quota run")
+        time.sleep(0.2)
+
+
+def _runs(server: Server, store: str) -> list[Any]:
+    return _sql(server, store, "SELECT began_at, finished_at, users FROM {}quota_run")
 
 
 def _sql(server: Server, store: str, sql: str) -> list[Any]:

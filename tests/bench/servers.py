@@ -232,7 +232,9 @@ def cluster(where: Path) -> Iterator[Cluster]:
     made.mkdir()
     # Its owner may be another user.
     where.chmod(0o711)
-    server = Cluster(str(made), {"fsync": "on", "synchronous_commit": "on"})
+    # Not the little memory that tests give it: what it has by default.
+    settings = {"fsync": "on", "synchronous_commit": "on", "shared_buffers": "128MB"}
+    server = Cluster(str(made), settings)
     server.create()
     server.start()
     try:

@@ -76,6 +76,53 @@ class AuditContract:
         self.assertIn({"host": "branch.example", "device_port": 9999}, rows[1].values())
         self.assertIn({"policy": "closed"}, rows[2].values())
 
+    def change(self, operation: str, /, **arguments: Any) -> tuple[Any, Any]:
+        """What the entry of that act shows before and after, of the one thing it is about."""
+        self.do(operation, **arguments)
+        entry = self.entries()[0]
+        self.assertEqual(entry["operation"], operation)
+        (was,), (became,) = entry["was"].values(), entry["became"].values()
+        return was, became
+
+    def test_what_is_no_row_of_one_table(self) -> None:
+        change = self.change
+        _, made = change("price.set", prices={"*": ["0.10", "0.40"]})
+        self.assertEqual(made["version"], 2)
+        self.do("purse.add", name="quota")
+        self.assertEqual(
+            change("purse.order", names=["cash", "quota"]),
+            ({"order": ["quota", "cash"]}, {"order": ["cash", "quota"]}),
+        )
+        self.assertEqual(
+            change("new-user-rule.set", credit="5.00")[1],
+            {"credit_e4": 50_000, "restricted": None, "overdraft_e4": None}
+            | {"account_selection": None},
+        )
+        self.assertEqual(
+            change("new-user-rule.set", credit="6.00"),
+            ({"credit_e4": 50_000}, {"credit_e4": 60_000}),
+        )
+        self.assertEqual(
+            change("unknown-users.set", what="create"),
+            ({}, {"all others": "create"}),
+        )
+        self.do("group.add", name="staff")
+        self.do("group.add-users", name="staff", users=["anna"])
+        self.assertEqual(
+            change("user.set", group="staff", account_mode="popup"),
+            ({"default": 1}, {"popup": 1}),
+        )
+        self.do("account.add", name="Physics")
+        self.assertEqual(change("account.add", name="Laser", parent="Physics")[0], {})
+
+    def test_both_sides_of_a_transfer(self) -> None:
+        self.centre.user("ben", 10_000)
+        self.do(
+            "user.transfer", id="t1", name="anna", to="ben", amount="1.00", reason="a shared poster"
+        )
+        became = self.entries()[0]["became"].values()
+        self.assertEqual([row["account.balance_e4"] for row in became], [40_000, 20_000])
+
     def test_no_secret(self) -> None:
         self.turner.result(self.centre.store.ensure_secret("card-key", "6b" * 32))
         self.do("user.card", name="anna", number="CARD12345")

@@ -6,8 +6,9 @@ from typing import Any
 
 import attrs
 
+from papercutd.commands.price import explanation_text
 from papercutd.domain.document import Document, PageGroup
-from papercutd.errors import NotFound
+from papercutd.errors import InvalidValue, NotFound
 from tests.support.engines import Engine, on_every_engine
 from tests.support.stores import Branch, Centre, Turner, completion, pages, request
 
@@ -47,6 +48,22 @@ class ExplainContract:
         self.assertEqual(moved, [("pending", 9_500), ("post", 5_500)])
         self.assertEqual((found["forced"], found["assumed"], found["listed"]), (False, False, []))
         self.assertEqual((found["price_version"], found["prices"]["currency"]), (1, "EUR"))
+
+    def test_what_was_given_back_and_what_was_refused(self) -> None:
+        asked = request(3)
+        decision = self.result(self.centre.store.authorize(self.provider, asked))
+        done = completion(asked, decision, 1)
+        self.result(self.centre.store.complete(self.provider, done))
+        self.result(self.centre.store.money.give_refund(asked.key, 200, "a jam"))
+        (found,) = self.explain(asked.key)
+        (refund,) = found["refunds"]
+        self.assertEqual((refund["state"], refund["granted_e4"]), ("approved", 200))
+        self.assertIn("given back: 0.02 by refund 1 (a jam)", explanation_text([found]))
+        refused = attrs.evolve(request(4), user_name="nobody")
+        self.result(self.centre.store.authorize(self.provider, refused))
+        for word in (refused.job, refused.key):
+            with self.assertRaisesRegex(InvalidValue, "cost nothing .deny, unknown-user"):
+                self.explain(word)
 
     def test_a_trackers_charge_is_forced_and_says_why(self) -> None:
         asked = request(2)

@@ -158,6 +158,22 @@ class PriceModelContract:
         here = self.result(self.branch.store.decide(self.askers[1], self.asked(1, "berta", 1)))
         self.assertEqual((here.price_version, here.amount_e4), (version, 3_500))
 
+    def test_versions_and_how_they_stand(self) -> None:
+        store = self.centre.store
+        now = self.centre.store._wall_s()
+        for since in (now + 100, 0.0):
+            draft = parse_draft({"effective_from": since, "lines": {"*": ["1", "1"]}})
+            waiting = self.result(store.waiting_prices(since))
+            version = self.result(store.import_prices(draft, True))
+        self.assertEqual(waiting, [(version - 1, now + 100)])
+        shown = self.result(store.prices())
+        self.assertEqual(
+            [(row["version"], row["standing"]) for row in shown],
+            [(4, "in force"), (3, "never in force"), (2, "over"), (1, "over")],
+        )
+        self.assertEqual([shown[0][k] for k in ("currency", "lines", "lists")], ["EUR", 1, 1])
+        self.assertEqual([row["version"] for row in self.result(store.prices(3))], [2, 1])
+
     def test_what_is_named_wrongly_changes_nothing(self) -> None:
         line = {"lines": {"*": ["1", "1"]}}
         own = {"name": "a", "printers": ["lp1"], **line}

@@ -165,6 +165,32 @@ class RowContract(_Between):
         self.apply(("satellite", 1, {"id": 1}), ("satellite", 2, None))
         self.assertEqual(self.turner.result(self.branch.store.verify()), [])
 
+    def test_many_rows_of_one_change(self) -> None:
+        """Written together where they are alike, and in the order in which they came."""
+        odd = ('a"b', "c\\d", "{e,f}", "NULL", "g'h", "%s ?", "é")
+
+        def card(key: str, user: int) -> tuple[str, str, Any]:
+            return "card", key, {"hash": key, "user": user}
+
+        role = {"role": "site", "name": "south"}
+        self.apply(
+            *(card(key, number) for number, key in enumerate(odd)),
+            *(card("twice", 1), card("twice", 2), card("gone", 1), ("card", "gone", None)),
+            *(("revocation", key, {"serial": key, **role}) for key in ("5", "6")),
+            *(("card", "back", None), card("back", 3)),
+        )
+        found = dict(self.branch.query("SELECT hash, user FROM replica.card"))
+        wanted = {key: number for number, key in enumerate(odd)}
+        self.assertEqual(found, wanted | {"twice": 2, "back": 3})
+        self.assertEqual(self.branch.query("SELECT COUNT(*) FROM replica.revocation"), [(2,)])
+        self.assertEqual(self.turner.result(self.branch.store.verify()), [])
+
+    def test_values_that_no_column_holds(self) -> None:
+        for bad in ([5], {"a": 5}, "\ud800", 2**70):
+            with self.assertRaises(BadRows):
+                self.apply(("revocation", "5", {"serial": "5", "role": "site", "name": bad}))
+        self.assertEqual(self.branch.query("SELECT * FROM replica.revocation"), [])
+
     def test_digests_are_of_what_both_have(self) -> None:
         digests, held = self.centre.store.digests, self.branch.store.replica_range
         self.turner.result(self.centre.store.record_certificate("5", "site", "south", "f", 1e10))

@@ -89,6 +89,12 @@ class DeviceCase(SynchronousTestCase):
     def runs(self) -> dict[str, tuple[int, int]]:
         return {k: c for k, c in self.charges().items() if "/run-" in k}
 
+    def leave(self) -> None:
+        """Switched off once everything is reported: what is not waits in it for its next start."""
+        self.do("wait settled 90")
+        self.do("quit")
+        self.mfd.wait()
+
     def check(self, pages: int, free: int = 0) -> None:
         """So many pages are on paper, reported, forwarded and charged, each once.
 
@@ -180,8 +186,7 @@ class OnlineTests(DeviceCase):
         short = self.refused("copy 12", "funds")
         self.assertEqual(short["pages"], 5)
         self.refused("copy 1", "funds")
-        self.do("quit")
-        self.mfd.wait()
+        self.leave()
         self.check(5)
 
     def test_more_than_is_reserved_at_once(self) -> None:
@@ -190,8 +195,7 @@ class OnlineTests(DeviceCase):
         self.do(f"login card {CARD}")
         copied = self.do("copy 150 uncounted")
         self.assertEqual((copied["pages"], len(copied["runs"])), (150, 2))
-        self.do("quit")
-        self.mfd.wait()
+        self.leave()
         self.check(150)
 
     def test_commands_given_at_once(self) -> None:

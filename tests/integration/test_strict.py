@@ -3,7 +3,6 @@ online for what lies at a branch."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import Any
 
@@ -11,6 +10,7 @@ from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch
 from papercutd.demo.processes import command
 from papercutd.demo.scenario import is_ready, is_settled
+from papercutd.domain.money import parse_amount_e4
 from tests.support.outage import OutageCase
 
 #: Grey A4 pages that the opening balance is enough for.
@@ -26,10 +26,8 @@ class StrictTests(OutageCase):
         super().setUp()
         self.app = self.installation.app
         self.north, self.south = self.installation.branches
-        prices = self.app.call("price.show")[-1]
-        papers = json.loads(prices["body"])["papers"]
-        (page_e4,) = (p["grey_e4"] for p in papers if p["paper"] == "A4")
-        self.page_e4 = page_e4
+        grey, _colour = self.app.call("price.export")["lines"]["A4"]
+        self.page_e4 = page_e4 = parse_amount_e4(grey)
         self.app.call("user.add", name="bea", balance=f"{PAGES * page_e4 / 10_000:.4f}")
         for branch in (self.north, self.south):
             self.app.call("site.set", name=branch.name, policy="strict")

@@ -239,7 +239,8 @@ class CoreInstallation:
             for name in ACCOUNTS:
                 store.shared.add(name, 0, {"restricted": False})
         if self.people:
-            store.money.add_vouchers("simulated", VOUCHER_E4, VOUCHERS, None)
+            store.money.add_vouchers("simulated", VOUCHER_E4, VOUCHERS[::2], None)
+            store.money.add_vouchers("gifts", VOUCHER_E4, VOUCHERS[1::2], None, "gift")
 
         def objects(c: Any) -> None:
             for name in SITES:

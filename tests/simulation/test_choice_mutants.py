@@ -36,7 +36,7 @@ class ChoiceMutantTests(SynchronousTestCase):
             )
 
         self.patch(ProviderJournal, "unended", unended)
-        self.assertFound()
+        self.assertFound(6)
 
     def test_a_site_forgets_whether_to_invoice(self) -> None:
         original = deciding.with_naming

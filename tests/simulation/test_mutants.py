@@ -15,7 +15,8 @@ from papercutd.provider import servers
 from papercutd.provider.journal import ProviderJournal
 from papercutd.provider.servers import ServerSession
 from papercutd.storage.jobs import askers
-from papercutd.storage.jobs.charging import Charging, Source
+from papercutd.storage.jobs.charging import Charging
+from papercutd.storage.jobs.posted_rows import Source
 from papercutd.storage.money.accounts import Accounts
 from papercutd.storage.replication.intake import Intake
 from papercutd.storage.site import deciding, replica, site_store

@@ -14,7 +14,8 @@ from papercutd.provider import journal as provider_journal
 from papercutd.services import uplink
 from papercutd.services.recalls import Recalls
 from papercutd.storage.jobs import charging
-from papercutd.storage.jobs.charging import Charging, Source, read_decision
+from papercutd.storage.jobs.charging import Charging, read_decision
+from papercutd.storage.jobs.posted_rows import Source
 from papercutd.storage.money.accounts import Accounts
 from papercutd.storage.money.allowances import Allowances
 from papercutd.storage.replication import change_log

@@ -18,6 +18,8 @@ from papercutd.errors import Rejected, StorageFull
 from papercutd.storage.administration import listings
 from papercutd.storage.administration.directory import Directory
 from papercutd.storage.administration.listings import Row
+from papercutd.storage.administration.price_versions import read_versions
+from papercutd.storage.administration.price_versions import read_waiting as read_waiting_prices
 from papercutd.storage.engine import Connection
 from papercutd.storage.history import outages
 from papercutd.storage.history.statement import make_statement
@@ -137,9 +139,9 @@ class AdministeredStore:
         """Raises NotFound, AlreadyExists, NameKept."""
         return self.write(lambda c: self.merging.undelete(c, user, self._wall_s()))
 
-    def uncollected(self) -> Deferred[list[Row]]:
+    def uncollected(self, after: str = "") -> Deferred[list[Row]]:
         """Charges that nobody pays yet, at most 500."""
-        return self.read(read_uncollected)
+        return self.read(lambda c: read_uncollected(c, after))
 
     def assign(self, key: str, user: str) -> Deferred[int]:
         """``user`` pays an uncollected charge; how much. Raises NotFound, AlreadyExists."""
@@ -192,8 +194,15 @@ class AdministeredStore:
         """That version with names, the newest for 0; raises NotFound."""
         return self.read(lambda c: read_draft(c, version))
 
-    def prices(self) -> Deferred[list[Row]]:
-        return self.read(listings.read_prices)
+    def prices(self, before: int = 0) -> Deferred[list[Row]]:
+        """At most 500 versions, the newest first; ``before``: of those older than that one."""
+        now = self._wall_s()
+        return self.read(lambda c: read_versions(c, before, now))
+
+    def waiting_prices(self, since: float) -> Deferred[list[tuple[int, float]]]:
+        """(version, effective from) of those that a newer one, from ``since`` on, overtakes."""
+        now = self._wall_s()
+        return self.read(lambda c: read_waiting_prices(c, since, now))
 
     def explain(self, word: str) -> Deferred[list[Row]]:
         """How the charges that ``word`` names came about; raises NotFound."""
@@ -321,13 +330,15 @@ class AdministeredStore:
         return self.read(lambda c: read_schedule(c, name))
 
     def run_quota(
-        self, name: str | None = None, make_up: bool = False
+        self, name: str | None = None, make_up: bool = False, accounts_max: int | None = None
     ) -> Deferred[QuotaPiece | None]:
-        """One piece of the run that is due first; None: nothing is due.
+        """One piece, of so many accounts at the most, of the run that is due first; None: nothing
+        is due.
 
         ``make_up``: of what is overdue for more than 35 days too. Raises NotFound.
         """
-        return self.write(lambda c: self.schedules.run_piece(c, self._wall_s(), name, make_up))
+        piece = (name, make_up, accounts_max)
+        return self.write(lambda c: self.schedules.run_piece(c, self._wall_s(), *piece))
 
     def skip_quota(self, name: str) -> Deferred[int]:
         """What was missed has no run; when the next is due. Raises NotFound, InvalidValue."""

@@ -67,6 +67,12 @@ def read_user(connection: Connection, user: int) -> Row:
     found[0]["former_names"] = _column(
         connection, f"SELECT folded FROM former_name WHERE user IN ({places})", *mine
     )
+    found[0]["groups"] = _column(
+        connection,
+        "SELECT name FROM user_group WHERE removed = 0 AND id IN"
+        " (SELECT user_group FROM group_member WHERE user = ?)",
+        user,
+    )
     columns = "key, title, pages, amount_e4, decider, forced, claimed_at"
     # One condition with OR would have PostgreSQL go through all charges.
     newest = f"SELECT * FROM (SELECT {columns}, received_at FROM charge WHERE {{}}"
@@ -96,10 +102,6 @@ def read_details(connection: Connection, user: int) -> Row:
 def _is_deleted(connection: Connection, user: int) -> bool:
     query = "SELECT deleted_at FROM user WHERE id = ?"
     return connection.execute(query, (user,)).fetchone()[0] is not None
-
-
-def read_prices(connection: Connection) -> list[Row]:
-    return rows(connection, "SELECT version, effective_from, body FROM price ORDER BY version")
 
 
 def read_sites(connection: Connection) -> list[Row]:

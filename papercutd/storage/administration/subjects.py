@@ -8,6 +8,7 @@ from typing import Any
 
 from papercutd.domain.hidden import hide_userinfo
 from papercutd.errors import NotFound
+from papercutd.storage.administration.act_views import VIEWS, read_view
 from papercutd.storage.administration.acts import Act
 from papercutd.storage.administration.directory import Directory
 from papercutd.storage.administration.listings import Row, rows
@@ -54,6 +55,8 @@ def read_subjects(connection: Connection, directory: Directory, act: Act, known:
 
 
 def _find(connection: Connection, directory: Directory, kind: str, name: str) -> Place:
+    if kind in VIEWS:
+        return kind, name
     if kind == "user":
         return "user", directory.id_of_user(connection, name)
     if kind == "account":
@@ -67,6 +70,8 @@ def _find(connection: Connection, directory: Directory, kind: str, name: str) ->
 
 
 def _read(connection: Connection, table: str, key: int | str) -> Row:
+    if table in VIEWS:
+        return read_view(connection, table, str(key))
     found = rows(connection, f'SELECT * FROM "{table}" WHERE id = ?', key)
     row: Row = found[0] if found else {}
     for name in _SECRET:
@@ -103,7 +108,7 @@ def differences(before: Rows, after: Rows) -> tuple[str, str]:
         old = before.get(place, {})
         changed = [k for k in (*old, *(k for k in row if k not in old)) if _differ(old, row, k)]
         if changed:
-            name = f"{place[0]} {place[1]}"
+            name = f"{place[0]} {place[1]}".rstrip()
             was[name] = {k: old[k] for k in changed if k in old}
             became[name] = {k: row[k] for k in changed if k in row}
     if not became:

@@ -7,6 +7,7 @@ goes on: filters need no index of their own, which every charge would pay for.
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Callable, Iterable
 from itertools import islice
 
@@ -29,16 +30,16 @@ _NEWEST = (2**62, "")
 _OLDEST = (0, "")
 _CHARGED = (
     'SELECT number, charge_id AS id, key, provider, printer, "user", user_name, account, decider,'
-    " title, pages, sheets, amount_e4, forced, assumed, lines, outcome, '' AS reason, named,"
-    " invoice, claimed_at, received_at FROM charge"
+    " title, pages, sheets, amount_e4, forced, assumed, lines, price_version, outcome,"
+    " '' AS reason, named, invoice, claimed_at, received_at FROM charge"
     " WHERE number {0}= ? AND (number, charge_id) {0} (?, ?)"
     " ORDER BY number {1}, charge_id {1} LIMIT ?"
 )
 _OTHER = (
     'SELECT number, key AS id, key, provider, printer, "user", user_name, NULL AS account, decider,'
     " title, 0 AS pages, 0 AS sheets, 0 AS amount_e4, 0 AS forced, 0 AS assumed, '[]' AS lines,"
-    " verdict AS outcome, reason, NULL AS named, NULL AS invoice, claimed_at, received_at"
-    " FROM job_log"
+    " NULL AS price_version, verdict AS outcome, reason, NULL AS named, NULL AS invoice,"
+    " claimed_at, received_at FROM job_log"
     " WHERE number {0}= ? AND (number, key) {0} (?, ?) ORDER BY number {1}, key {1} LIMIT ?"
 )
 Place = tuple[int, str]
@@ -154,11 +155,14 @@ def _standing(connection: Connection, site: int) -> Iterable[str]:
 
 def _named(connection: Connection, found: list[Row]) -> list[Row]:
     printers = dict(connection.execute("SELECT id, name FROM printer").fetchall()) if found else {}
-    named = sorted({row["named"] for row in found if row["named"] is not None})
-    names = names_of(connection, named)
+    accounts = {row[word] for row in found for word in ("account", "named")} - {None}
+    names = names_of(connection, accounts)
     for row in found:
         row["printer"] = printers.get(row["printer"], "")
+        row["account_name"] = names.get(row["account"])
         row["named_account"] = names.get(row["named"], "")
+        row["lines"] = json.loads(row["lines"])
+        row["forced"], row["assumed"] = bool(row["forced"]), bool(row["assumed"])
     return found
 
 

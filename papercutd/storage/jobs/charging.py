@@ -7,8 +7,9 @@ to 4.4; the money itself moves in storage/money/accounts.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import attrs
@@ -49,12 +50,20 @@ from papercutd.errors import Rejected
 from papercutd.storage.administration.directory import Directory, decode_prices
 from papercutd.storage.administration.listed import list_item
 from papercutd.storage.administration.policies import read_strict
-from papercutd.storage.engine import Connection
+from papercutd.storage.engine import Connection, insert_rows
 from papercutd.storage.jobs import askers, runs
 from papercutd.storage.jobs.account_settling import payer_alone, settle_here
 from papercutd.storage.jobs.job_comments import keep_comment
 from papercutd.storage.jobs.late_charges import give_back, last_run
 from papercutd.storage.jobs.naming import added_by, whole, with_naming
+from papercutd.storage.jobs.plain_records import PlainRecords, Settings
+from papercutd.storage.jobs.posted_rows import (
+    CHARGE,
+    DECISION,
+    Source,
+    charge_row,
+    decision_row,
+)
 from papercutd.storage.jobs.priced import price_for
 from papercutd.storage.jobs.unknown_users import Met, UnknownPeople
 from papercutd.storage.money.accounts import REVENUE, UNCOLLECTED, Accounts, Entry
@@ -71,22 +80,12 @@ from papercutd.storage.replication.scope import (
 from papercutd.storage.replication.timeline import is_lost
 
 T = TypeVar("T")
-_ENCODE = msgspec.json.Encoder().encode
 _DECODE_DECISION = msgspec.json.Decoder(Decision).decode
 
 
 #: The number of a position, in its text.
 #: Pages that a device on its way to a stop may feed beyond a reservation, unlisted.
 RUN_EXCESS_PAGES = 2
-
-
-@attrs.frozen
-class Source:
-    """Where a completion came from: an asker directly, or a record of a site's stream."""
-
-    who: str
-    stream: str = ""
-    number: int = 0
 
 
 @attrs.frozen
@@ -381,6 +380,26 @@ class Charging:
         if decision.user is not None:
             self._note_use(connection, completion.provider, decision.user)
         return Receipt("posted", amount_e4, pages)
+
+    def plain_records(
+        self, connection: Connection, completions: Iterable[Completion]
+    ) -> PlainRecords:
+        """What may go the short way of a batch's ``completions``, while the settings stand."""
+
+        def holds_strictly(owner: str, user: int) -> bool:
+            site = self._setting(site_of_owner, connection, owner)
+            if site is None:
+                return False
+            return self._setting(read_strict, connection, site).holds_for(connection, user)
+
+        settings = Settings(
+            partial(self.prices, connection),
+            partial(self._setting, self._dearest, connection),
+            partial(self._setting, _provider_of, connection),
+            lru_cache(maxsize=None)(holds_strictly),
+        )
+        parts = (self._log, self._accounts, settings, self._wall_s())
+        return PlainRecords(connection, *parts, completions)
 
     def cancel(self, connection: Connection, asker: SessionRef, key: str, reason: str) -> None:
         """``asker`` will not use the answer to ``key``; the last holder's word voids it."""
@@ -745,14 +764,10 @@ class Charging:
         transfer: int | None,
         reserved_e4: int,
     ) -> None:
-        connection.execute(
-            "INSERT INTO decision (key, provider, job_uuid, user, account, reserved_e4, state,"
-            " transfer, body, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(key, provider, job_uuid, decision.user, decision.account, reserved_e4, state),
-                *(transfer, _ENCODE(decision), self._log.number),
-            ),
+        row = decision_row(
+            *(key, provider, job_uuid, decision, state, transfer, reserved_e4, self._log.number)
         )
+        insert_rows(connection, DECISION, [row])
         if state == "open":
             self._log.touch("reservation", key)
 
@@ -775,21 +790,9 @@ class Charging:
                 "SELECT COUNT(*) FROM charge WHERE key = ?", (completion.key,)
             ).fetchone()
             charge_id += f"#{before + 1}" if before else ""
-        pages = total_pages(lines)
-        sheets = -(-pages // 2) if completion.document.duplex else pages
-        connection.execute(
-            "INSERT INTO charge VALUES"
-            " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(charge_id, completion.key, completion.provider, completion.printer),
-                *(user, completion.user_name, account, decision.decider),
-                *(source.stream, source.number, decision.price_version, _ENCODE(lines).decode()),
-                *(pages, sheets, total_e4(lines), int(forced), int(completion.assumed)),
-                *(completion.outcome, completion.title, completion.completed_at),
-                *(self._wall_s(), self._log.number),
-                *(decision.named, None if decision.invoice is None else int(decision.invoice)),
-            ),
-        )
+        whose = (user, account, forced, source, self._wall_s(), self._log.number)
+        row = charge_row(charge_id, completion, decision, lines, *whose)
+        insert_rows(connection, CHARGE, [row])
 
     @staticmethod
     def _flags(forced: bool, completion: Completion, owner_known: bool) -> list[str]:

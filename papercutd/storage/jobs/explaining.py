@@ -8,7 +8,7 @@ import msgspec
 
 from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.pricing import PriceLine, total_pages
-from papercutd.errors import NotFound
+from papercutd.errors import DomainError, InvalidValue, NotFound
 from papercutd.storage.administration.directory import decode_prices
 from papercutd.storage.administration.listings import Row, rows
 from papercutd.storage.engine import Connection
@@ -46,7 +46,7 @@ def read_explanation(connection: Connection, word: str) -> list[Row]:
         steps = f"{_CHARGE} charge.key > ? AND charge.key < ? ORDER BY charge.key LIMIT {SHOWN_MAX}"
         found = rows(connection, steps, f"{word}/", f"{word}0")
     if not found:
-        raise NotFound("charge", word[:80])
+        raise _why_none(connection, word)
     return [_explain(connection, charge) for charge in found]
 
 
@@ -85,8 +85,36 @@ def _explain(connection: Connection, charge: Row) -> Row:
         "claimed_at": charge["claimed_at"],
         "received_at": charge["received_at"],
         "transfers": transfers,
+        "refunds": _refunds(connection, charge["charge_id"]),
+        "written_off": _written_off(connection, charge["charge_id"]),
         "listed": _listed(connection, key, {charge["number"], *(t["number"] for t in transfers)}),
     }
+
+
+def _why_none(connection: Connection, word: str) -> DomainError:
+    """No charge: a job that was refused or held has none, and it is said why."""
+    steps = "SELECT verdict, reason FROM job_log WHERE key = ? OR (key > ? AND key < ?)"
+    found = connection.execute(f"{steps} ORDER BY key DESC", (word, f"{word}/", f"{word}0"))
+    refused = found.fetchone()
+    if refused is None:
+        return NotFound("charge", word[:80])
+    why = ", ".join(one for one in refused if one)
+    return InvalidValue("charge", f"was not made: the job has cost nothing ({why})")
+
+
+def _refunds(connection: Connection, charge: str) -> list[Row]:
+    """What was asked back of it, and given."""
+    return rows(
+        connection,
+        "SELECT id, state, amount_e4, granted_e4, words, answer, asked_by FROM refund"
+        f" WHERE charge_id = ? ORDER BY id LIMIT {SHOWN_MAX}",
+        charge,
+    )
+
+
+def _written_off(connection: Connection, charge: str) -> list[Row]:
+    query = "SELECT amount_e4, reason FROM written_off WHERE charge_id = ?"
+    return rows(connection, query, charge)
 
 
 def line_row(line: PriceLine) -> Row:

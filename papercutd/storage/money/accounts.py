@@ -9,6 +9,8 @@ transfer of its own beside that of the account.
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from papercutd.domain.decision import Funds
@@ -21,6 +23,10 @@ from papercutd.storage.replication.change_log import ChangeLog
 REVENUE = 1
 ADJUSTMENT = 2
 UNCOLLECTED = 3
+TRANSFER = (
+    "transfer (kind, refers, debit, credit, amount_e4, key, price_version,"
+    " who, place, claimed_at, received_at, forced, reason, number)"
+)
 
 
 @attrs.frozen
@@ -291,16 +297,26 @@ class Accounts:
     ) -> int:
         self.last = insert_row(
             connection,
-            "INSERT INTO transfer (kind, refers, debit, credit, amount_e4, key, price_version,"
-            " who, place, claimed_at, received_at, forced, reason, number)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(kind, refers, debit, credit, amount_e4, entry.key, entry.price_version),
-                *(entry.who, entry.place, entry.claimed_at, entry.received_at),
-                *(int(entry.forced), entry.reason, self._log.number),
-            ),
+            f"INSERT INTO {TRANSFER} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            self.transfer_row(kind, refers, debit, credit, amount_e4, entry),
         )
         return self.last
+
+    def transfer_row(
+        self,
+        kind: str,
+        refers: int | None,
+        debit: int,
+        credit: int,
+        amount_e4: int,
+        entry: Entry,
+    ) -> tuple[Any, ...]:
+        """What goes INTO ``TRANSFER`` in the transaction under way."""
+        return (
+            *(kind, refers, debit, credit, amount_e4, entry.key, entry.price_version),
+            *(entry.who, entry.place, entry.claimed_at, entry.received_at),
+            *(int(entry.forced), entry.reason, self._log.number),
+        )
 
 
 def verify_accounts(connection: Connection) -> list[str]:

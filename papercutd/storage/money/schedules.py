@@ -22,8 +22,8 @@ from papercutd.storage.money.purses import find_kind
 from papercutd.storage.replication.change_log import ChangeLog
 from papercutd.storage.replication.timeline import next_id
 
-#: Accounts of one piece: what an interactive request waits for at the most.
-PIECE_ACCOUNTS = 200
+#: Accounts of one piece: what an interactive request waits for at the most; and at the least.
+PIECE_ACCOUNTS, PIECE_ACCOUNTS_MIN = 200, 50
 #: A run so long overdue waits for an administrator: more likely than so long an absence is
 #: a clock that is wrong.
 LATE_MAX_S = 35 * 86_400
@@ -122,6 +122,8 @@ class QuotaPiece:
     credited_e4: int
     withheld_e4: int
     is_last: bool
+    #: Of its change.
+    number: int
 
 
 @attrs.frozen
@@ -229,6 +231,7 @@ class Schedules:
         now_s: float,
         name: str | None = None,
         believed: bool = False,
+        accounts_max: int | None = None,
     ) -> QuotaPiece | None:
         """Go on with the run that is due first, of the schedule ``name`` if it is given.
 
@@ -240,13 +243,14 @@ class Schedules:
             return None
         if not run.last_account:
             run = self._begin(connection, run, now_s)
+        limit = min(accounts_max or PIECE_ACCOUNTS, PIECE_ACCOUNTS)
         whose = IS_RESTRICTED if run.account is None else IS_SHARED
         found = connection.execute(
             f"SELECT id, {_OF_MAIN if run.purse == MAIN else _OF_PURSE} FROM account"
             f" WHERE id > ?3 AND id <= ?4 AND {whose} AND ?6 > 0 ORDER BY id LIMIT ?5",
             (
                 *(run.due_at, run.schedule, run.done_account, run.last_account),
-                *(PIECE_ACCOUNTS, run.purse),
+                *(limit, run.purse),
             ),
         ).fetchall()
         credited_e4 = withheld_e4 = 0
@@ -267,7 +271,7 @@ class Schedules:
             withheld_e4 += done.withheld_e4
         self._credit(connection, run, credits, now_s)
         insert_rows(connection, f"withheld ({_WITHHELD})", kept)
-        is_last = len(found) < PIECE_ACCOUNTS
+        is_last = len(found) < limit
         upto = run.last_account if is_last else found[-1][0]
         connection.execute(
             "DELETE FROM withheld WHERE account > ? AND account <= ? AND due_at < ?",
@@ -288,7 +292,10 @@ class Schedules:
             ),
         )
         self._advance(connection, run, upto, is_last)
-        return QuotaPiece(run.name, run.period, len(found), credited_e4, withheld_e4, is_last)
+        return QuotaPiece(
+            *(run.name, run.period, len(found), credited_e4, withheld_e4, is_last),
+            self._log.number,
+        )
 
     def _credit(
         self, connection: Connection, run: _Run, credits: dict[int, int], now_s: float

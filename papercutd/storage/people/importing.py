@@ -46,6 +46,8 @@ class ImportPiece:
     #: (line, why) of what could be taken when it was checked, and cannot any more.
     rejected: list[tuple[int, str]] = attrs.field(factory=list)
     is_done: bool = False
+    #: Of its change.
+    number: int = 0
 
 
 class Importing:

@@ -27,8 +27,8 @@ from papercutd.storage.money.purse_balances import TOGETHER, balance_of
 from papercutd.storage.money.purses import read_kinds
 from papercutd.storage.people.people import CARD_KEY, heir_of_user, read_secret
 
-#: Lines of one piece: what an interactive request waits for at the most.
-PIECE_LINES = 100
+#: Lines of one piece: what an interactive request waits for at the most; and at the least.
+PIECE_LINES, PIECE_LINES_MIN = 100, 25
 #: Lines of one statement that puts them aside.
 AT_ONCE_MAX = 500
 #: Rows that are thrown away at once, each with the lines of a piece.

@@ -239,12 +239,20 @@ class Merging:
         return _User(*found)
 
 
-def read_uncollected(connection: Connection) -> list[Row]:
-    """Charges that were booked to nobody and not assigned since, the oldest first."""
+def read_uncollected(connection: Connection, after: str = "") -> list[Row]:
+    """Charges that were booked to nobody and not assigned since, the oldest first; ``after``: the
+    key of the last one of the page before. Raises NotFound."""
+    place = connection.execute(
+        "SELECT number, charge_id FROM charge WHERE charge_id = ?", (after,)
+    ).fetchone()
+    if after and place is None:
+        raise NotFound("charge", after[:80])
     return rows(
         connection,
         "SELECT key, user_name, title, pages, amount_e4, provider, claimed_at FROM charge"
         " WHERE account = 3 AND charge_id NOT IN (SELECT charge_id FROM assigned)"
         " AND charge_id NOT IN (SELECT charge_id FROM written_off)"
-        f" ORDER BY number LIMIT {PAGE_ROWS}",
+        " AND (number, charge_id) > (?, ?)"
+        f" ORDER BY number, charge_id LIMIT {PAGE_ROWS}",
+        *(place or (0, "")),
     )

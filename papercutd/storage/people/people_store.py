@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from papercutd.domain.import_formats import FORMATS, ImportedUser
@@ -98,9 +99,11 @@ class PeopleStore:
         entry = self._entry()
 
         def apply(connection: Connection) -> ImportPiece:
-            if not is_of_accounts(connection, id):
-                return self._importing.apply_piece(connection, id, count_max, entry)
-            return apply_accounts(connection, self._shared, id, count_max, entry)
+            if is_of_accounts(connection, id):
+                piece = apply_accounts(connection, self._shared, id, count_max, entry)
+            else:
+                piece = self._importing.apply_piece(connection, id, count_max, entry)
+            return attrs.evolve(piece, number=self._log.number)
 
         return self._store.write(apply)
 

@@ -14,7 +14,9 @@ from papercutd.storage.engine import DATABASE_ERRORS, REFUSALS, Connection
 from papercutd.storage.history import outages
 from papercutd.storage.history.alarms import list_alarms
 from papercutd.storage.jobs import askers
-from papercutd.storage.jobs.charging import Charging, Source
+from papercutd.storage.jobs.charging import Charging
+from papercutd.storage.jobs.plain_records import PlainRecords
+from papercutd.storage.jobs.posted_rows import Source
 from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.allowances import Allowances
 from papercutd.storage.money.voucher_claims import VoucherClaims
@@ -51,6 +53,21 @@ def is_of_the_machine(error: Exception) -> bool:
     return isinstance(error, DATABASE_ERRORS) or isinstance(
         error, StorageError | MemoryError | OSError
     )
+
+
+def _read_record(body: str) -> Record:
+    """Raises Rejected ``capability``, or as decode_record does."""
+    record = decode_record(body)
+    missing = lacking(record.needs)
+    if missing:
+        raise Rejected("capability", f"it needs {' '.join(missing)[:200]}")
+    return record
+
+
+def _jobs_of(record: Record) -> list[str]:
+    """The jobs that ``record`` may say something of."""
+    named = [record.key.partition("/")[0]]
+    return named + [one.job for one in (record.completion, record.request) if one is not None]
 
 
 @attrs.frozen
@@ -330,14 +347,17 @@ class Intake:
         connection.execute("SAVEPOINT record")
         mark = self._log.mark()
         try:
-            for one in arrived:
-                record = decode_record(one.body)
-                missing = lacking(record.needs)
-                if missing:
-                    raise Rejected("capability", f"it needs {' '.join(missing)[:200]}")
+            records = [_read_record(one.body) for one in arrived]
+            plain = None
+            if len(records) > 1:
+                completions = (one.completion for one in records if one.kind == COMPLETED)
+                plain = self._charging.plain_records(connection, filter(None, completions))
+            for one, record in zip(arrived, records, strict=True):
                 if not (again and record.kind in (LINK_DOWN, LINK_REPORTED)):
                     # How a link stood then says nothing of now.
-                    self._apply_record(connection, one, record)
+                    self._apply_record(connection, one, record, plain)
+            if plain is not None:
+                plain.flush()
         except Exception as error:
             # Whatever a record makes us stumble over, the records behind it must come in. What
             # the disk or the memory cannot do is not the record's fault: it comes again.
@@ -350,9 +370,21 @@ class Intake:
         connection.execute("RELEASE record")
         return None
 
-    def _apply_record(self, connection: Connection, arrived: Arrived, record: Record) -> None:
+    def _apply_record(
+        self,
+        connection: Connection,
+        arrived: Arrived,
+        record: Record,
+        plain: PlainRecords | None = None,
+    ) -> None:
         asker = arrived.asker
         source = Source(asker.identity, arrived.stream, arrived.number)
+        if plain is not None:
+            if record.kind == COMPLETED and record.completion is not None:
+                self._check_spoken_for(connection, asker.name, record.completion.provider)
+                if plain.post(record.completion, source):
+                    return
+            plain.passed(*_jobs_of(record))
         if record.kind == COMPLETED and record.completion is not None:
             self._check_spoken_for(connection, asker.name, record.completion.provider)
             self._charging.complete(connection, record.completion, source)

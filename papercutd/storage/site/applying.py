@@ -112,8 +112,7 @@ class _Applying:
 
     def _write_at_once(self, spec: Replicated, sent: tuple[str, ...], rows: Rows) -> None:
         """The same on PostgreSQL."""
-        if any(isinstance(value, list | dict | bool) for row in rows.values() for value in row):
-            # PostgreSQL would write them as texts.
+        if any(_is_foreign(value) for row in rows.values() for value in row):
             raise BadRows(f"a row of {spec.table} does not fit")
         connection, table = self._connection, f"{self._database}.{spec.table}"
         keys = as_array([*rows])
@@ -160,6 +159,13 @@ class _Applying:
             " amount_e4 = excluded.amount_e4, reason = excluded.reason, at = excluded.at",
             (self._number, key, *(columns[name] for name in ADJUSTED_COLUMNS)),
         )
+
+
+def _is_foreign(value: Any) -> bool:
+    """PostgreSQL would take it for a text."""
+    if isinstance(value, int):
+        return isinstance(value, bool) or not -(2**63) <= value < 2**63
+    return isinstance(value, list | dict)
 
 
 _SEAL_CONFLICT = (
