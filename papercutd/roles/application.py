@@ -300,11 +300,12 @@ class ApplicationRole:
         told = with_certificate(plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, store, self._listeners, self._reactor)
         told = with_clients(told, server.clients, client_operations(env, server, places, identity))
-        self._listeners.unix(self._data.control_socket, ControlFactory(audited(told, store, env)))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),
             *(self._database, server, told),
         )
+        # Last: by its answer others know that all is there.
+        self._listeners.unix(self._data.control_socket, ControlFactory(audited(told, store, env)))
 
 
 def with_others(operations: dict[str, Operation], several: Several) -> dict[str, Operation]:

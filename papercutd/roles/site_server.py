@@ -203,11 +203,12 @@ class SiteRole:
         told = with_certificate(self._plain.operations(done), self._renewer, shown)
         told = with_database(told, self._database, self._store, self._listeners, self._reactor)
         told = with_clients(told, server.clients)
-        self._listeners.unix(self._data.control_socket, ControlFactory(told))
         open_shell(
             *(self._listeners, self._config.shell, self._data, self._env),
             *(self._database, server, told),
         )
+        # Last: by its answer others know that all is there.
+        self._listeners.unix(self._data.control_socket, ControlFactory(told))
 
 
 def build(config: SiteConfig, reactor: Any) -> OrderedService:

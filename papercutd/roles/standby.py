@@ -132,7 +132,8 @@ class Standby:
         async def told(arguments: dict[str, Any], progress: Any) -> Any:
             self._server.position = await self._store.head()
             found = await status(arguments, progress)
-            return {**found, "state": "standby", **self._several.status()}
+            # Asked while its place is taken by one that writes: this answer is not that one's.
+            return {**found, "state": "standby", **self._several.status(), "writes": False}
 
         return {**operations, "status": told}
 

@@ -181,7 +181,10 @@ class SeveralTests(SynchronousTestCase):
         self.replica.promote()
         self.wait("who wrote what is lost has ended", lambda: not other.is_running())
         self.wait_until_it_writes(writer)
-        self.assertEqual(writer.call("status")["position"].partition(".")[0], "2")
+        self.wait(
+            "a new timeline begins",
+            lambda: writer.call("status")["position"].partition(".")[0] == "2",
+        )
         self.print_one()
         self.check(writer)
 
