@@ -23,7 +23,7 @@ from papercutd.storage.replication.change_log import ChangeLog
 from papercutd.storage.replication.timeline import next_id
 
 #: Accounts of one piece: what an interactive request waits for at the most; and at the least.
-PIECE_ACCOUNTS, PIECE_ACCOUNTS_MIN = 200, 50
+PIECE_ACCOUNTS, PIECE_ACCOUNTS_MIN = 200, 100
 #: A run so long overdue waits for an administrator: more likely than so long an absence is
 #: a clock that is wrong.
 LATE_MAX_S = 35 * 86_400
