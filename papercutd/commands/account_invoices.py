@@ -6,26 +6,17 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from papercutd.commands.report import as_csv
+from papercutd.commands.report import with_csv
 
 
 def add_account_invoices_command(
     add: Callable[..., argparse.ArgumentParser], account: Any, operation: Callable[[str], Any]
 ) -> None:
     """``account``: the parser of the group."""
-    run = operation("account.invoices")
-
-    def invoices(options: argparse.Namespace, config: Any) -> Any:
-        if options.csv:
-            options.readable = as_csv
-        asked = argparse.Namespace(**vars(options))
-        del asked.csv
-        return run(asked, config)
-
     one = add(
         "invoices",
         "what accounts paid, what of it is to be invoiced, and what people paid who named them",
-        invoices,
+        with_csv(operation("account.invoices")),
         account,
     )
     one.add_argument("--since", metavar="2027-01-01", help="booked from then on (UTC)")

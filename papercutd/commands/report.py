@@ -11,6 +11,7 @@ from typing import Any
 from papercutd.commands.tables import plain
 from papercutd.domain.money import show_amount
 
+Run = Callable[[argparse.Namespace, Any], Any]
 _BY = ("month", "user", "printer", "account", "named", "site", "group")
 
 
@@ -20,7 +21,7 @@ def add_report_commands(
     """``add``, ``group`` and ``operation`` are those of commands/main.py."""
     report = group("report", "pages and money of whole months (UTC, as they were booked)")
     for what in ("pages", "money"):
-        one = add(what, f"who has most {what}", _report(operation), report)
+        one = add(what, f"who has most {what}", with_csv(operation("report")), report)
         one.set_defaults(what=what)
         one.add_argument(
             "--by",
@@ -40,8 +41,8 @@ def add_report_commands(
     )
 
 
-def _report(operation: Callable[[str], Any]) -> Callable[[argparse.Namespace, Any], Any]:
-    run = operation("report")
+def with_csv(run: Run) -> Run:
+    """``run``, whose rows ``--csv`` has printed as CSV."""
 
     def report(options: argparse.Namespace, config: Any) -> Any:
         if options.csv:

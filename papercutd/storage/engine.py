@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -28,6 +28,10 @@ class Cursor(Protocol):
     def fetchall(self) -> list[Any]: ...
     def __iter__(self) -> Iterator[Any]: ...
     def __next__(self) -> Any: ...
+
+
+#: A statement and what it takes.
+Statement = tuple[str, Sequence[Any]]
 
 
 class Connection(Protocol):
@@ -77,10 +81,6 @@ def insert_row(connection: Connection, sql: str, parameters: Sequence[Any]) -> i
     return int(number)
 
 
-#: A statement and what it takes.
-Statement = tuple[str, Sequence[Any]]
-
-
 def insert_rows(
     connection: Connection, into: str, rows: Sequence[Sequence[Any]], ending: str = ""
 ) -> list[Any]:
@@ -116,13 +116,10 @@ def _for_json(value: Any) -> Any:
 
 
 def execute_all(connection: Connection, statements: Sequence[Statement]) -> Cursor:
-    """Run ``statements``, at least one, whose places have no numbers; the answer to the last.
-
-    To PostgreSQL they are one journey.
-    """
+    """Run ``statements``, at least one; the answer to the last. To PostgreSQL: one journey."""
     if not is_sqlite(connection):
-        together = "; ".join(sql for sql, _ in statements)
-        return connection.execute(together, [v for _, values in statements for v in values])
+        done: Cursor = cast(Any, connection).execute_all(*statements)
+        return done
     for sql, values in statements:
         done = connection.execute(sql, values)
     return done
@@ -132,7 +129,7 @@ def as_json(value: object) -> str:
     """``value`` for a function of PostgreSQL that takes many rows at once; raises RowRefused."""
     try:
         return _ENCODE(value).decode()
-    except UnicodeEncodeError as error:
+    except (UnicodeEncodeError, msgspec.MsgspecError) as error:
         # A text that no database can hold.
         raise RowRefused(str(error)) from error
 

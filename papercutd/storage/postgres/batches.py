@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from twisted.python.failure import Failure
 
-from papercutd.storage.engine import Connection, RowRefused
+from papercutd.storage.engine import Connection, RowRefused, Statement
 from papercutd.storage.hot import Hot
-from papercutd.storage.postgres.connection import PostgresConnection, Statement
+from papercutd.storage.postgres.connection import PostgresConnection
 from papercutd.storage.postgres.workspace import NotCovered, Workspace
 from papercutd.storage.sqlite.writer import BARE, Batch, Participant, Waiting
 

@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2 import errorcodes, extensions
 
 from papercutd.errors import StorageFull
-from papercutd.storage.engine import DatabaseFailed, Interrupted, RowRefused
+from papercutd.storage.engine import DatabaseFailed, Interrupted, RowRefused, Statement
 from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.dialect import translate
 
@@ -68,10 +68,6 @@ def explained(error: psycopg2.Error, raw: Any) -> Exception:
     if isinstance(error, psycopg2.IntegrityError | psycopg2.DataError):
         return RowRefused(str(error).strip())
     return DatabaseFailed(str(error).strip())
-
-
-#: A statement as operations write it, and its values.
-Statement = tuple[str, Sequence[Any]]
 
 
 @attrs.frozen

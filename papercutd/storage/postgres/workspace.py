@@ -20,9 +20,9 @@ import msgspec
 from papercutd.domain.policy import ANY
 from papercutd.errors import StorageError
 from papercutd.points import passing
-from papercutd.storage.engine import RowRefused
+from papercutd.storage.engine import RowRefused, Statement, as_json
 from papercutd.storage.hot import Wanted
-from papercutd.storage.postgres.connection import PostgresConnection, Statement
+from papercutd.storage.postgres.connection import PostgresConnection
 from papercutd.storage.postgres.covered import KNOB, KNOBS_ANYWHERE, Need, needs_of
 from papercutd.storage.proof import seals
 from papercutd.storage.sqlite.migrate import migrate
@@ -158,7 +158,7 @@ class Workspace(sqlite3.Connection):
                 rows = self._run(
                     f"SELECT * FROM main.{table} WHERE {keys[0]}"
                     " IN (SELECT value FROM json_each(?))",
-                    (_told(first),),
+                    (as_json(first),),
                 )
                 columns = self._columns[table]
                 found = [_as_told(columns, row) for row in rows]
@@ -171,7 +171,7 @@ class Workspace(sqlite3.Connection):
             # No statement that is covered adds or changes a run.
             sets = {"hold": (found, gone), "run": (gone,)}
             for wanted in sets.get(table, (found,)):
-                made.append(_told(wanted) if wanted else None)
+                made.append(as_json(wanted) if wanted else None)
         passing("set-worked")
         return ((_WRITE, made),) if any(made) else ()
 
@@ -186,9 +186,9 @@ class Workspace(sqlite3.Connection):
         began = self._run("BEGIN")
         asked = _asked(self._wanted)
         accounts = asked["accounts"]
-        query, more = (_READ_SHARED, (_told(accounts),)) if accounts else (_READ, ())
+        query, more = (_READ_SHARED, (as_json(accounts),)) if accounts else (_READ, ())
         text, rules, unknown, *shared = self.database.execute_all(
-            ("BEGIN IMMEDIATE", ()), (query, (_told(asked), *more))
+            ("BEGIN IMMEDIATE", ()), (query, (as_json(asked), *more))
         ).fetchone()
         passing("set-read")
         read = msgspec.json.decode(text)
@@ -305,14 +305,6 @@ def _asked(wanted: Sequence[Wanted]) -> dict[str, Any]:
         "any_site": ANY,
         "newest": _NEWEST,
     }
-
-
-def _told(value: Any) -> str:
-    """``value`` as JSON; raises RowRefused for a text that no database can hold."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except (UnicodeEncodeError, msgspec.MsgspecError) as error:
-        raise RowRefused(str(error)) from error
 
 
 def _as_told(columns: list[tuple[str, bool]], row: Sequence[Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from papercutd.errors import AlreadyRunning, StorageClosed, StorageError, StorageFull
-from papercutd.storage.engine import Connection, Interrupted
+from papercutd.storage.engine import Connection, Interrupted, Statement
 from papercutd.storage.hot import Hot
 from papercutd.storage.postgres.advice import advised
 from papercutd.storage.postgres.batches import PostgresBatch
@@ -26,7 +26,6 @@ from papercutd.storage.postgres.connection import (
     ConnectionLost,
     Fenced,
     PostgresConnection,
-    Statement,
     TryAgain,
 )
 from papercutd.storage.postgres.database import settings
