@@ -243,7 +243,9 @@ class Running:
         )
         if self._watching is not None:
             self._watching.client = self._client
-        self._password = _password(options) if options.command == "login" else ""
+        self._password = (
+            _unseen(f"Password of {options.user}: ") if options.command == "login" else ""
+        )
         self._account_pin = _pin(options) if options.command == "answer" else ""
 
     def run(self) -> int:
@@ -390,9 +392,7 @@ def _pin(options: argparse.Namespace) -> str:
     if options.pin_file is None:
         return ""
     if options.pin_file == "-":
-        if sys.stdin is not None and sys.stdin.isatty():
-            return getpass.getpass("PIN of the account: ")
-        return sys.stdin.readline().strip() if sys.stdin is not None else ""
+        return _unseen("PIN of the account: ").strip()
     try:
         with open(options.pin_file, encoding="utf-8") as file:
             return file.readline(1_000).strip()
@@ -400,10 +400,10 @@ def _pin(options: argparse.Namespace) -> str:
         raise ConfigError([f"{options.pin_file}: {error}"]) from None
 
 
-def _password(options: argparse.Namespace) -> str:
+def _unseen(prompt: str) -> str:
     """Typed unseen at a terminal, else the first line of the input."""
     if sys.stdin is not None and sys.stdin.isatty():
-        return getpass.getpass(f"Password of {options.user}: ")
+        return getpass.getpass(prompt)
     return sys.stdin.readline().rstrip("\r\n") if sys.stdin is not None else ""
 
 

@@ -14,7 +14,7 @@ from papercutd.errors import InvalidValue
 
 Call = Callable[[argparse.Namespace, Any, str, dict[str, Any]], Any]
 Row = dict[str, Any]
-_WORDS = (*("user", "printer", "account", "site", "decider", "invoice", "since", "until", "after"),)
+_WORDS = ("user", "printer", "account", "site", "decider", "invoice", "since", "until", "after")
 _FLAGS = ("forced", "assumed", "refused")
 #: The two lines that readers of PaperCut's print log expect.
 HEADING = "PaperCut Print Logger - http://www.papercut.com/"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from papercutd.domain.money import parse_amount_e4
 from papercutd.domain.paper_sizes import charged_name
 from papercutd.domain.pricing import PagePrice
-from papercutd.domain.user_fields import parse_money_e4
 from papercutd.errors import InvalidValue
 
 #: The line that serves every size without one of its own.
@@ -36,7 +36,7 @@ def parse_pair(text: str, pair: Any) -> list[int]:
     """The two or four prices of the line ``text``."""
     if not isinstance(pair, list) or len(pair) not in (2, 4):
         raise InvalidValue(text, "needs a grey and a colour price, and for duplex both or neither")
-    amounts = [parse_money_e4(text, str(amount)) for amount in pair]
+    amounts = [parse_amount_e4(str(amount), field=text) for amount in pair]
     if min(amounts) < 0:
         raise InvalidValue(text, "has a negative price")
     return amounts

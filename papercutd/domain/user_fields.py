@@ -6,7 +6,6 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 
 from papercutd.domain.job import fold_user_name
-from papercutd.domain.money import parse_amount_e4
 from papercutd.errors import InvalidValue
 
 #: Kept beside what a decision needs, each with its greatest length.
@@ -37,11 +36,6 @@ def check_text(field: str, text: str, length_max: int) -> str:
 def _control(text: str) -> str:
     found = next(c for c in text if not c.isprintable())
     return {"\0": "NUL", "\t": "a tab", "\n": "a line end"}.get(found, f"U+{ord(found):04X}")
-
-
-def parse_money_e4(field: str, text: str) -> int:
-    """``parse_amount_e4`` with its words in the other order."""
-    return parse_amount_e4(text, field=field)
 
 
 def parse_yes_no(field: str, text: str) -> bool:

@@ -14,15 +14,15 @@ from papercutd.domain.chain import Position
 from papercutd.domain.person_messages import PersonMessage
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
-from papercutd.faces.held_lists import fields_of, jobs_after
 from papercutd.faces.provider import answered
+from papercutd.faces.shared_answers import account_list, fields_of, jobs_after, locked_out
 from papercutd.services.attempts import LockedOut
 from papercutd.services.clients import Clients, ClientSession
 from papercutd.services.tasks import Tasks
 from papercutd.storage.values import Purse
 from protocols.client import messages
 from protocols.codes import Code
-from protocols.device.messages import AccountList, ChargeableAccount, PurseLine
+from protocols.device.messages import PurseLine
 from protocols.endpoint import Session, SessionServerFactory
 from protocols.errors import Refusal
 from protocols.handlers import NamedPeer, Peer
@@ -220,7 +220,7 @@ class ClientFace:
                 *(conversation.address, conversation),
             )
         except LockedOut as locked:
-            raise _locked_out(locked) from None
+            raise locked_out(locked) from None
         except Rejected as rejected:
             if rejected.code == "bad-credentials":
                 conversation.failed += 1
@@ -276,17 +276,8 @@ class ClientFace:
         try:
             found = await self._service.clients.accounts(client, *asked, PAGE_MAX + 1)
         except LockedOut as locked:
-            raise _locked_out(locked) from None
-        return AccountList(
-            accounts=[
-                ChargeableAccount(
-                    *(one.id, one.name, self._available(purse)),
-                    *(one.has_pin, one.invoice),
-                )
-                for one, purse in found[:PAGE_MAX]
-            ],
-            last=len(found) <= PAGE_MAX,
-        )
+            raise locked_out(locked) from None
+        return account_list(found, PAGE_MAX, self._available)
 
     async def _jobs(self, client: ClientSession, message: messages.Jobs) -> Any:
         page = jobs_after(self._service.clients.jobs(client), message.after)
@@ -306,7 +297,7 @@ class ClientFace:
         try:
             state = await self._service.clients.answer(client, message.job, choice, message.pin)
         except LockedOut as locked:
-            raise _locked_out(locked) from None
+            raise locked_out(locked) from None
         return messages.Answered(state)
 
     async def _messages(self, client: ClientSession, message: messages.Messages) -> Any:
@@ -320,10 +311,6 @@ class ClientFace:
 
     def _available(self, purse: Purse) -> int | None:
         return _available(purse, self._service.state)
-
-
-def _locked_out(locked: LockedOut) -> Refusal:
-    return Refusal(Code.LOCKED_OUT, {"retry_after_s": round(locked.left_s, 1)})
 
 
 def _address_of(session: Session) -> str:

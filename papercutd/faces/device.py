@@ -14,8 +14,8 @@ from papercutd.domain.pricing import page_e4
 from papercutd.domain.voucher import NoVoucher
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
-from papercutd.faces.held_lists import fields_of, jobs_after
 from papercutd.faces.provider import OPEN_PAGES_MAX, answered, make_welcome
+from papercutd.faces.shared_answers import account_list, fields_of, jobs_after, locked_out
 from papercutd.services import wire
 from papercutd.services.attempts import LockedOut
 from papercutd.services.devices import Credentials, Devices, Visit
@@ -209,8 +209,7 @@ class DeviceFace:
         try:
             visit, purse = await self._service.devices.login(conversation.device, shown, ended)
         except LockedOut as locked:
-            left = {"retry_after_s": round(locked.left_s, 1)}
-            raise Refusal(Code.LOCKED_OUT, left) from None
+            raise locked_out(locked) from None
         if session.is_over:
             # Its device has gone, or begun anew: nobody would end this log-in.
             self._service.devices.logout(visit.id, conversation.device)
@@ -241,8 +240,7 @@ class DeviceFace:
         try:
             return messages.Linked(await devices.link(visit, message.card))
         except LockedOut as locked:
-            left = {"retry_after_s": round(locked.left_s, 1)}
-            raise Refusal(Code.LOCKED_OUT, left) from None
+            raise locked_out(locked) from None
 
     async def _redeem(
         self, session: Session, conversation: _Conversation, message: messages.RedeemVoucher
@@ -310,18 +308,8 @@ class DeviceFace:
                 visit, message.find, message.pin, message.after, PAGE_ACCOUNTS + 1
             )
         except LockedOut as locked:
-            left = {"retry_after_s": round(locked.left_s, 1)}
-            raise Refusal(Code.LOCKED_OUT, left) from None
-        return messages.AccountList(
-            accounts=[
-                messages.ChargeableAccount(
-                    *(one.id, one.name, self._available(purse)),
-                    *(one.has_pin, one.invoice),
-                )
-                for one, purse in found[:PAGE_ACCOUNTS]
-            ],
-            last=len(found) <= PAGE_ACCOUNTS,
-        )
+            raise locked_out(locked) from None
+        return account_list(found, PAGE_ACCOUNTS, self._available)
 
     async def _run(
         self, session: Session, conversation: _Conversation, message: messages.Run

@@ -15,8 +15,8 @@ import msgspec
 from twisted.logger import Logger
 
 from papercutd.domain.import_lines import Line, LineReader
-from papercutd.domain.money import parse_sum_e4, show_amount
-from papercutd.domain.user_fields import check_text, parse_money_e4
+from papercutd.domain.money import parse_amount_e4, parse_sum_e4, show_amount
+from papercutd.domain.user_fields import check_text
 from papercutd.errors import InvalidValue, Rejected, StorageClosed, StorageFull
 from papercutd.services.money_operations import MoneyOperations
 from papercutd.services.operation import Operation, Progress, take
@@ -106,7 +106,7 @@ class AdjustOperations(MoneyOperations):
     async def transfer(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Money of one user becomes another one's: within what the giver may spend."""
         given = take(arguments, *("id", "name", "to", "amount", "reason"), purse="")
-        amount_e4 = parse_money_e4("amount", given["amount"])
+        amount_e4 = parse_amount_e4(given["amount"])
         if amount_e4 <= 0:
             raise InvalidValue("amount", "is above zero: the other way round, swap the users")
         check_id(given["id"]), check_reason(given["reason"])

@@ -6,11 +6,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from papercutd.domain.money import show_amount
+from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.new_user import NOTHING_SAID
 from papercutd.domain.policy import UnknownUsers
 from papercutd.domain.unknown_users import AT_CENTRE
-from papercutd.domain.user_fields import parse_money_e4
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.storage.interfaces import IApplicationStore
@@ -52,7 +51,9 @@ class NewUserOperations:
         for field in ("credit", "overdraft"):
             if given[field] is not None:
                 none = given[field] == "none"
-                changes[f"{field}_e4"] = None if none else parse_money_e4(field, given[field])
+                changes[f"{field}_e4"] = (
+                    None if none else parse_amount_e4(given[field], field=field)
+                )
         if restricted is not None:
             words = {"yes": True, "no": False, "none": None, True: True, False: False}
             if not isinstance(restricted, str | bool) or restricted not in words:

@@ -6,8 +6,8 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from papercutd.domain.money import parse_amount_e4
 from papercutd.domain.schedule import DAYS, DAYS_MAX, Rule, every
-from papercutd.domain.user_fields import parse_money_e4
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
 from papercutd.services.quotas import run_due
@@ -61,9 +61,9 @@ class QuotaOperations:
             whom = of_account(await self._store.shared_account(account))
         schedule = Schedule(
             given["name"],
-            parse_money_e4("amount", given["amount"]),
+            parse_amount_e4(given["amount"]),
             rule,
-            None if cap is None else parse_money_e4("cap", cap),
+            None if cap is None else parse_amount_e4(cap, field="cap"),
             whom,
             given["purse"],
         )
@@ -87,8 +87,8 @@ class QuotaOperations:
             raise InvalidValue("name", "is all that was given: say an amount or a cap")
         await self._store.change_quota(
             given["name"],
-            None if amount is None else parse_money_e4("amount", amount),
-            cap if cap in (None, "none") else parse_money_e4("cap", cap),
+            None if amount is None else parse_amount_e4(amount),
+            cap if cap in (None, "none") else parse_amount_e4(cap, field="cap"),
         )
         return _shown(await self._store.quota(given["name"]))
 

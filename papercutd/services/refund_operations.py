@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from papercutd.domain.user_fields import check_text, parse_money_e4
+from papercutd.domain.money import parse_amount_e4
+from papercutd.domain.user_fields import check_text
 from papercutd.errors import InvalidValue
 from papercutd.services.adjust_operations import REASON_MAX, check_reason
 from papercutd.services.money_operations import MoneyOperations
@@ -84,4 +85,4 @@ def _id(text: str) -> int:
 
 
 def _amount_e4(text: str | None) -> int | None:
-    return None if text is None else parse_money_e4("amount", text)
+    return None if text is None else parse_amount_e4(text)

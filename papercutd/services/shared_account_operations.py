@@ -6,9 +6,9 @@ from typing import Any
 
 from papercutd.domain.import_formats import write_row
 from papercutd.domain.markup import parse_rate, show_rate
-from papercutd.domain.money import parse_sum_e4, show_amount
+from papercutd.domain.money import parse_amount_e4, parse_sum_e4, show_amount
 from papercutd.domain.shared_import import write_account
-from papercutd.domain.user_fields import parse_money_e4, parse_until, show_end
+from papercutd.domain.user_fields import parse_until, show_end
 from papercutd.errors import InvalidValue
 from papercutd.services.import_operations import ImportOperations
 from papercutd.services.operation import Operation, Progress, take
@@ -169,7 +169,7 @@ def shown_account(row: dict[str, Any]) -> dict[str, Any]:
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {k: given[k] for k in _SETTINGS if given[k] is not None}
     if given["overdraft"] is not None:
-        settings["overdraft_e4"] = parse_money_e4("overdraft", given["overdraft"])
+        settings["overdraft_e4"] = parse_amount_e4(given["overdraft"], field="overdraft")
     if given["markup"] is not None:
         settings["markup_e4"] = parse_rate(given["markup"])
     if given["disabled_until"] is not None:

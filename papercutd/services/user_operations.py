@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from papercutd.domain.money import parse_amount_e4
 from papercutd.domain.user_fields import (
     DETAILS,
     NAME_MAX,
     check_text,
-    parse_money_e4,
     parse_until,
 )
 from papercutd.errors import InvalidValue
@@ -51,7 +51,7 @@ class UserOperations:
         if given["full_name"] is not None:
             settings["full_name"] = check_text("full-name", given["full_name"], NAME_MAX)
         if given["overdraft"] is not None:
-            settings["overdraft_e4"] = parse_money_e4("overdraft", given["overdraft"])
+            settings["overdraft_e4"] = parse_amount_e4(given["overdraft"], field="overdraft")
         if given["until"] is not None:
             settings["expires_at"] = parse_until(given["until"])
         if given["account_mode"] is not None:

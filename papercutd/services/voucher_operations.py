@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from papercutd.domain.money import show_amount
+from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.user_fields import (
     check_text,
-    parse_money_e4,
     parse_until,
     show_end,
     show_until,
@@ -54,7 +53,7 @@ class VoucherOperations(MoneyOperations):
         name = check_text("name", given["name"], NAME_MAX)
         if not name.strip():
             raise InvalidValue("name", "is needed")
-        amount_e4 = parse_money_e4("amount", given["amount"])
+        amount_e4 = parse_amount_e4(given["amount"])
         if amount_e4 <= 0:
             raise InvalidValue("amount", "is above zero")
         if not 0 < given["count"] <= COUNT_MAX:

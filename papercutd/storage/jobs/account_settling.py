@@ -16,6 +16,7 @@ from papercutd.domain.job import Request
 from papercutd.domain.policy import ANY, Account, Effective, Knob, Rule, resolve
 from papercutd.storage.administration.directory import Person
 from papercutd.storage.engine import Connection
+from papercutd.storage.jobs.naming import is_shared
 from papercutd.storage.people.groups import groups_of_user
 
 #: Reads a setting, now or since the settings stand.
@@ -59,10 +60,7 @@ def payer_alone(connection: Connection, setting: Setting, person: Person) -> tup
     if mode is None or mode.shared is None:
         # Who would have been asked pays as everybody does: no policy could refuse it any more.
         return person.account, None
-    found = connection.execute(
-        "SELECT 1 FROM account WHERE id = ? AND kind = 'shared'", (mode.shared,)
-    ).fetchone()
-    if found is None:
+    if not is_shared(connection, mode.shared):
         return person.account, None
     return (person.account, mode.shared) if mode.names else (mode.shared, None)
 

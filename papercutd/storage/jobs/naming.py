@@ -34,7 +34,7 @@ def whole(connection: Connection, decision: Decision, payer: str) -> Decision:
     name that a restore has lost, or that is no shared account's, is none.
     """
     named = decision.named
-    if named is not None and not _is_shared(connection, named):
+    if named is not None and not is_shared(connection, named):
         named = None
     shared = decision.account if payer == "shared" else named
     invoice = decision.invoice
@@ -45,6 +45,7 @@ def whole(connection: Connection, decision: Decision, payer: str) -> Decision:
     return attrs.evolve(decision, named=None if payer == "shared" else named, invoice=invoice)
 
 
-def _is_shared(connection: Connection, account: int) -> bool:
+def is_shared(connection: Connection, account: int) -> bool:
+    """Whether it is a shared account's id."""
     found = connection.execute("SELECT kind FROM account WHERE id = ?", (account,)).fetchone()
     return found is not None and found[0] == "shared"

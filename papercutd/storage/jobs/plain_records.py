@@ -32,7 +32,7 @@ from papercutd.domain.pricing import (
     total_pages,
 )
 from papercutd.domain.schedule import parse_due
-from papercutd.storage.engine import Connection, insert_rows, is_sqlite
+from papercutd.storage.engine import Connection, insert_rows
 from papercutd.storage.jobs.late_charges import last_run
 from papercutd.storage.jobs.posted_rows import (
     CHARGE,
@@ -42,6 +42,7 @@ from papercutd.storage.jobs.posted_rows import (
     decision_row,
 )
 from papercutd.storage.money.accounts import REVENUE, TRANSFER, Accounts, Entry
+from papercutd.storage.money.credits import add_to_all
 from papercutd.storage.replication.change_log import ChangeLog
 
 
@@ -263,25 +264,11 @@ class PlainRecords:
         return self._connection.execute(f"{select} AND id IN ({places})", known).fetchall()
 
     def _write_accounts(self) -> None:
-        paid: list[tuple[int, int]] = []
+        paid: dict[int, int] = {}
         for id, one in self._accounts.items():
             if one.paid_e4 is not None:
-                paid.append((one.paid_e4, id))
+                paid[id] = one.paid_e4
                 debits_e4 = one.funds.debits_e4 + one.paid_e4
                 one.funds, one.paid_e4 = attrs.evolve(one.funds, debits_e4=debits_e4), None
-        if is_sqlite(self._connection):
-            self._connection.executemany(
-                "UPDATE account SET debits_e4 = debits_e4 + ? WHERE id = ?", paid
-            )
-        else:
-            # A statement is a journey to the server.
-            rows = ", ".join(["(?, ?)"] * len(paid))
-            self._connection.execute(
-                f"WITH paid (e4, id) AS (VALUES {rows}) UPDATE account"
-                " SET debits_e4 = debits_e4 + paid.e4 FROM paid WHERE account.id = paid.id",
-                [value for row in paid for value in row],
-            )
-        self._connection.execute(
-            "UPDATE account SET credits_e4 = credits_e4 + ? WHERE id = ?",
-            (sum(paid_e4 for paid_e4, _ in paid), REVENUE),
-        )
+        add_to_all(self._connection, "debits_e4", paid)
+        add_to_all(self._connection, "credits_e4", {REVENUE: sum(paid.values())})

@@ -76,7 +76,7 @@ def give_all(
     zero."""
     if not credits:
         return {}
-    _add(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
+    add_to_all(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
     return write_credits(connection, log, credits, entry)
 
 
@@ -99,13 +99,13 @@ def hold_all(
 ) -> None:
     """So much more is in the ``purses`` of these personal accounts."""
     if amounts:
-        _add(connection, "purses_e4", amounts)
+        add_to_all(connection, "purses_e4", amounts)
     for account in amounts:
         log.touch("account", account)
         log.touch("purse", purses[account])
 
 
-def _add(connection: Connection, column: str, amounts: Mapping[int, int]) -> None:
+def add_to_all(connection: Connection, column: str, amounts: Mapping[int, int]) -> None:
     """To that column of these accounts."""
     if not is_sqlite(connection):
         rows = [{"id": account, "more": amount_e4} for account, amount_e4 in amounts.items()]

@@ -33,6 +33,10 @@ class Choice:
 #: None was chosen.
 NO_CHOICE = Choice()
 _CHARGEABLE = "a.id, a.name, COALESCE(s.pin_hash, ''), COALESCE(s.invoice, '')"
+_OF_ACCOUNTS = (
+    f"SELECT {_CHARGEABLE} FROM {{0}}account AS a LEFT JOIN {{0}}shared_account AS s"
+    " ON s.id = a.id WHERE a.kind = 'shared'"
+)
 
 
 def choose(
@@ -94,8 +98,7 @@ def find_shared_accounts(
     """Shared accounts that ``user`` may charge, with ``find`` in their name, by name."""
     users, groups = _people_of(connection, schema, user)
     found = connection.execute(
-        f"SELECT {_CHARGEABLE} FROM {schema}account AS a LEFT JOIN {schema}shared_account AS s"
-        " ON s.id = a.id WHERE a.kind = 'shared' AND a.name > ?"
+        f"{_OF_ACCOUNTS.format(schema)} AND a.name > ?"
         " AND instr(lower(a.name), lower(?)) > 0"
         f" AND {_chargeable(schema, users, groups)} ORDER BY a.name LIMIT ?",
         (after, find, now_s, *users, *groups, count_max),
@@ -109,9 +112,7 @@ def find_shared_account(
     """The one of that id, if ``user`` may charge it."""
     users, groups = _people_of(connection, schema, user)
     found = connection.execute(
-        f"SELECT {_CHARGEABLE} FROM {schema}account AS a LEFT JOIN {schema}shared_account AS s"
-        " ON s.id = a.id WHERE a.id = ? AND a.kind = 'shared'"
-        f" AND {_chargeable(schema, users, groups)}",
+        f"{_OF_ACCOUNTS.format(schema)} AND a.id = ? AND {_chargeable(schema, users, groups)}",
         (account, now_s, *users, *groups),
     ).fetchone()
     return None if found is None else _as_chargeable(found)

@@ -379,17 +379,17 @@ class Intake:
     ) -> None:
         asker = arrived.asker
         source = Source(asker.identity, arrived.stream, arrived.number)
+        completion = record.completion if record.kind == COMPLETED else None
+        if completion is not None:
+            self._check_spoken_for(connection, asker.name, completion.provider)
+            if plain is not None and plain.post(completion, source):
+                return
         if plain is not None:
-            if record.kind == COMPLETED and record.completion is not None:
-                self._check_spoken_for(connection, asker.name, record.completion.provider)
-                if plain.post(record.completion, source):
-                    return
             plain.passed(*_jobs_of(record))
-        if record.kind == COMPLETED and record.completion is not None:
-            self._check_spoken_for(connection, asker.name, record.completion.provider)
-            self._charging.complete(connection, record.completion, source)
-            if is_run(record.completion.step):
-                self._note_told(connection, record.completion.provider)
+        if completion is not None:
+            self._charging.complete(connection, completion, source)
+            if is_run(completion.step):
+                self._note_told(connection, completion.provider)
         elif record.kind in (CANCELED, SUPERSEDED):
             askers.release(connection, record.key, asker.identity, self._charging.void)
             if record.request is not None and record.decision is not None:

@@ -27,20 +27,18 @@ _NUMBERED = (
 
 def next_id(connection: Connection, table: str, column: str = "id") -> int:
     """The id of the next row of ``table``: never one given before, in any timeline."""
-    (number,) = connection.execute(
-        f"SELECT MAX(COALESCE((SELECT MAX({column}) FROM {table}), 0),"
-        " (SELECT id_floor FROM head)) + 1"
-    ).fetchone()
+    (number,) = connection.execute(f"SELECT {_next_of(table, column)}").fetchone()
     return int(number)
 
 
 def next_ids(connection: Connection, *tables: str) -> tuple[int, ...]:
     """The same of several tables."""
-    next_of = (
-        f"MAX(COALESCE((SELECT MAX(id) FROM {table}), 0), (SELECT id_floor FROM head)) + 1"
-        for table in tables
-    )
-    return tuple(connection.execute(f"SELECT {', '.join(next_of)}").fetchone())
+    next_of = ", ".join(_next_of(table, "id") for table in tables)
+    return tuple(connection.execute(f"SELECT {next_of}").fetchone())
+
+
+def _next_of(table: str, column: str) -> str:
+    return f"MAX(COALESCE((SELECT MAX({column}) FROM {table}), 0), (SELECT id_floor FROM head)) + 1"
 
 
 def was_restored(connection: Connection, position: Position | None) -> bool:

@@ -119,7 +119,7 @@ class _Applying:
         if len(sent) < len(spec.columns):
             connection.execute(f"DELETE FROM {table} WHERE {spec.key} = ANY(?)", (keys,))
         insert_rows(
-            *(connection, f"{table} ({', '.join(sent)})", [*rows.values()], _conflict(spec, sent))
+            *(connection, f"{table} ({', '.join(sent)})", [*rows.values()], conflict_of(spec, sent))
         )
         stored = connection.execute(
             f"SELECT {', '.join(spec.columns)} FROM {table} WHERE {spec.key} = ANY(?)", (keys,)
@@ -173,7 +173,8 @@ _SEAL_CONFLICT = (
 )
 
 
-def _conflict(spec: Replicated, sent: tuple[str, ...]) -> str:
+def conflict_of(spec: Replicated, sent: tuple[str, ...]) -> str:
+    """What becomes of a key that is there already: it takes what was ``sent``."""
     values = ", ".join(f"{name} = excluded.{name}" for name in sent if name != spec.key)
     return f" ON CONFLICT ({spec.key}) DO {f'UPDATE SET {values}' if values else 'NOTHING'}"
 
@@ -188,7 +189,7 @@ def _statements(database: str, name: str, sent: tuple[str, ...]) -> tuple[str, s
     spec, table = TABLES[name], f"{database}.{name}"
     return (
         f"INSERT INTO {table} ({', '.join(sent)}) VALUES ({', '.join('?' * len(sent))})"
-        + _conflict(spec, sent),
+        + conflict_of(spec, sent),
         f"SELECT {', '.join(spec.columns)} FROM {table} WHERE {spec.key} = ?",
         "" if len(sent) == len(spec.columns) else f"DELETE FROM {table} WHERE {spec.key} = ?",
         f"INSERT INTO {database}.seal VALUES (?, ?, ?, ?){_SEAL_CONFLICT}",

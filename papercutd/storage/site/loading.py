@@ -15,7 +15,7 @@ from typing import Any
 from papercutd.errors import BadRows
 from papercutd.storage.engine import Connection, is_sqlite
 from papercutd.storage.replication.replicated import TABLES, Replicated
-from papercutd.storage.site.applying import apply_rows, fitting_rows
+from papercutd.storage.site.applying import apply_rows, conflict_of, fitting_rows
 
 #: Values of one statement to PostgreSQL.
 _VALUES_MAX = 5_000
@@ -94,13 +94,8 @@ def _alone(
 
 
 def _write(connection: Connection, database: str, spec: Replicated, rows: _Rows) -> None:
-    updated = ", ".join(f"{name} = excluded.{name}" for name in spec.columns[1:])
-    insert_many(
-        connection,
-        f"{database}.{spec.table} ({', '.join(spec.columns)})",
-        f"ON CONFLICT ({spec.key}) DO {f'UPDATE SET {updated}' if updated else 'NOTHING'}",
-        list(rows.values()),
-    )
+    into = f"{database}.{spec.table} ({', '.join(spec.columns)})"
+    insert_many(connection, into, conflict_of(spec, spec.columns), list(rows.values()))
 
 
 def insert_many(
