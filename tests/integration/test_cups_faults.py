@@ -315,8 +315,11 @@ class CupsFaultTests(FaultCase):
     ) -> None:
         """A job that ends and is forgotten while the provider is away is charged as analysed."""
         printer.behave("wait")
+        known = printer.documents
         number = self.cups.lp("one", self.pdf(3), "-t", title)
         self.until(lambda: self.states(title) == [("printing", "")], "it prints")
+        # Before that the backend may not have heard yet that it prints.
+        self.until(lambda: printer.documents > known, "a document at the printer")
         self.provider.kill()
         printer.behave("wait", False)
         self.until(lambda: self.cups_state(number) in ("completed", "unknown"), "its end")

@@ -21,10 +21,7 @@ class LifeCase(CupsCase):
 
     def until_printing(self) -> dict[str, Any]:
         """The one job that is at the printer, which keeps it."""
-        self.until(
-            lambda: len(list((self.printer.folder / "jobs").glob("*.pdf"))) > 0,
-            "a document at the printer",
-        )
+        self.until(lambda: self.printer.documents > 0, "a document at the printer")
         (job,) = self.until_state("printing")
         return job
 

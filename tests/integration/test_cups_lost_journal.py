@@ -17,6 +17,8 @@ class LostJournalTests(CupsCase):
         self.queue("q1", self.printer.uri, "everywhere")
         self.printer.behave("wait")
         self.number = self.cups.lp("q1", self.pdf())
+        # Before that the backend may not have heard yet that it prints.
+        self.until(lambda: self.printer.documents > 0, "a document at the printer")
         (self.lost,) = self.until_state("printing")
 
     def lose_the_journal(self) -> None:

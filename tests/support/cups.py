@@ -155,6 +155,11 @@ class IppPrinterProgram:
         self._program.wait()
 
     @property
+    def documents(self) -> int:
+        """How many documents have reached it."""
+        return len(list((self.folder / "jobs").glob("*.*")))
+
+    @property
     def paper(self) -> list[int]:
         """Sides of each job that came out."""
         path = self.folder / "paper"

@@ -153,7 +153,8 @@ class CupsCase(SynchronousTestCase):
         except AssertionError as error:
             log = self.provider.log.read_text()[-4000:]
             cups = self.cups.log()[-4000:]
-            raise AssertionError(f"{error}\n{cups}\n{log}\n{self.jobs()}") from None
+            jobs = self.jobs() if self.provider.is_running() else "the provider does not run"
+            raise AssertionError(f"{error}\n{cups}\n{log}\n{jobs}") from None
 
     def until_state(self, state: str, count: int = 1) -> list[dict[str, Any]]:
         """The provider's jobs, once ``count`` of them are in ``state``."""
