@@ -198,6 +198,17 @@ class SharedAccountContract(Base):
             quote = self.result(store.quote(request(1, 3).document, "anna", "lp1", "Law"))
             self.assertEqual(quote["refused"], "capability")
 
+    def test_made_with_all_its_settings_or_not_at_all(self) -> None:
+        """Who may charge it is one of them: in between everybody could."""
+        add = self.shared.add
+        with self.assertRaises(InvalidValue):
+            self.result(add("New", 1_000, {"access": "whoever"}))
+        self.assertNotIn("New", [row["name"] for row in self.result(self.shared.page())])
+        (before,) = self.centre.query("SELECT number FROM head")
+        self.result(add("New", 1_000, {"access": "listed", "notes": "n"}))
+        self.assertEqual(self.centre.query("SELECT number FROM head"), [(before[0] + 1,)])
+        self.assertEqual(self.result(self.shared.show("New"))["access"], "listed")
+
     def test_found_by_its_pin_at_both(self) -> None:
         self.set("Physics\\Laser", pin="12-34 ab")
         self.branch.follow(self.centre)
