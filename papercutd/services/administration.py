@@ -51,6 +51,7 @@ from papercutd.services.reserved_operations import ReservedOperations
 from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.shared_account_operations import SharedAccountOperations
+from papercutd.services.site_looks import SiteLookOperations
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
 from papercutd.services.transaction_operations import TransactionOperations
@@ -634,7 +635,8 @@ class SiteOperations:
         drill = DrillOperations(server.drill)
         reserved = ReservedOperations(server.store)
         quotes = QuoteOperations(server.store)
-        of_all = (held, self._lockouts, server.vouchers, policy, drill, reserved, quotes)
+        looks = SiteLookOperations(server)
+        of_all = (held, self._lockouts, server.vouchers, policy, drill, reserved, quotes, looks)
         return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:

@@ -17,11 +17,12 @@ from papercutd.services.held_jobs import HeldJobs
 from papercutd.services.held_operations import HeldOperations
 from papercutd.services.operation import Operation
 from papercutd.services.sessions import Sessions
+from papercutd.services.site_looks import SiteLookOperations
 from papercutd.services.statements import Statements
 from papercutd.services.voucher_operations import VoucherOperations
 from protocols.provider import messages
 from tests.support.engines import Engine, on_every_engine
-from tests.support.stores import Centre, Turner, completion, job_id, request
+from tests.support.stores import Branch, Centre, Turner, completion, job_id, request
 
 #: What goes on by a place that stands in no row of it.
 PAGES = {
@@ -195,6 +196,20 @@ class ShapesContract:
         told = shown_entry(old)
         self.assertIs(told["was"]["user 3"]["disabled"], False)
         self.assertEqual(told["became"], "not JSON")
+
+    def test_lists_of_a_site(self) -> None:
+        self.fill()
+        branch = Branch(self.turner, engine=self.engine)
+        branch.load_snapshot(self.centre)
+        server: Any = SimpleNamespace(store=branch.store, position=None, state="online")
+        here = SiteLookOperations(server).all()
+        for name in ("account.list", "price.show", "quota.list"):
+            found = self._call(here, name, {})
+            self.check(name, found)
+            self.assertIsInstance(found, list, name)
+            self.assertTrue(found, name)
+        for name, one in (("user.show", "anna"), ("account.show", "Law"), ("quota.show", "weekly")):
+            self.check(name, self._call(here, name, {"name": one}))
 
     def test_held_jobs_name_their_printer(self) -> None:
         env = self.turner.environment()
