@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from papercutd.domain.money import show_amount
+from papercutd.storage.administration.directory import CAP_WORDS
 
 #: Characters of an id that are shown; `forget` takes any beginning that is one edit's alone.
 _ID_SHOWN = 12
@@ -77,6 +78,10 @@ def _differences(edit: dict[str, Any]) -> list[str]:
 def _value(column: str, value: Any) -> str:
     if value is None or value == "":
         return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if column == "cap_user_e4" and value in CAP_WORDS:
+        return CAP_WORDS[value]
     if column.endswith("_e4") and isinstance(value, int):
         return show_amount(value)
     if column in ("effective_from", "revoked_at") and value:

@@ -79,7 +79,7 @@ def parser(asked: Sequence[str] | None = None) -> argparse.ArgumentParser:
         default=os.environ.get("SUDO_USER"),
         help="who does this, for the audit (default: whoever called sudo, else the user)",
     )
-    top.add_argument("--json", action="store_true", help="print one JSON object")
+    top.add_argument("--json", action="store_true", help="print JSON: a list is an array")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, help: str, run: Run, under: Any = commands) -> argparse.ArgumentParser:
@@ -128,7 +128,9 @@ def parser(asked: Sequence[str] | None = None) -> argparse.ArgumentParser:
     one.add_argument("--now", action="store_true", help=NOW_HELP)
     one = add("list", "list users by name, 500 a page", _operation("user.list"), user)
     one.add_argument("--after", default="", metavar="NAME", help="the next page: the last name")
-    add("show", "show a user", _operation("user.show"), user).add_argument("name")
+    add(
+        "show", "show a user; at a site as it knows them", _operation("user.show"), user
+    ).add_argument("name")
     one = add("adjust", "credit or debit a user", _operation("user.adjust"), user)
     one.add_argument("name")
     one.add_argument("amount", help="such as 5.00, or -5.00 to take it")

@@ -198,8 +198,10 @@ def quote_text(found: dict[str, Any]) -> str:
     ]
     if found.get("spendable_e4") is not None:
         enough = "enough" if found["spendable_e4"] >= found["amount_e4"] else "not enough"
-        whose = found.get("account") or found["user"]
+        whose = found["user"] if found.get("named") else found.get("account") or found["user"]
         told.append(f"{whose} can spend {show_amount(found['spendable_e4'])}: {enough}")
+    if found.get("named"):
+        told.append(f"named for the account {found['account']}, which does not pay")
     if found.get("refused"):
         told.append(f"{found['account']} cannot be charged: {_REFUSED[found['refused']]}")
     return "\n".join(told)

@@ -13,13 +13,6 @@ from papercutd.domain.money import show_amount
 
 #: Times whose names do not end in ``_at``.
 _TIMES = frozenset(("since", "until", "disabled_until", "effective_from"))
-#: What is 0 or 1 in a row of the database.
-_FLAGS = frozenset(
-    (
-        *("administrator", "assumed", "closed", "deny_beyond_cap", "disabled", "drill", "forced"),
-        *("refundable", "removed", "restricted", "transferable"),
-    )
-)
 #: What nothing means of these.
 _UNLIMITED = frozenset(("available_here_e4",))
 #: For programs: what says the same to people.
@@ -59,7 +52,7 @@ def _label(name: str) -> str:
 def _cell(name: str, value: Any) -> str:
     if value is None or value == [] or value == {}:
         return "no limit" if name in _UNLIMITED else "none"
-    if isinstance(value, bool) or (name in _FLAGS and value in (0, 1)):
+    if isinstance(value, bool):
         return "yes" if value else "no"
     if name.endswith("_e4") and isinstance(value, int):
         return show_amount(value)

@@ -12,8 +12,9 @@ import attrs
 from twisted.internet.task import deferLater
 
 from papercutd import __version__
+from papercutd.domain.flags import with_flags
 from papercutd.domain.money import parse_amount_e4, parse_sum_e4, show_amount
-from papercutd.domain.user_fields import parse_until, show_end
+from papercutd.domain.user_fields import parse_until
 from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.identity.verifiers import Verifiers
 from papercutd.services.adjust_operations import AdjustOperations
@@ -50,11 +51,12 @@ from papercutd.services.reserved_operations import ReservedOperations
 from papercutd.services.scope_operations import ScopeOperations
 from papercutd.services.sessions import Sessions
 from papercutd.services.shared_account_operations import SharedAccountOperations
+from papercutd.services.site_looks import SiteLookOperations
 from papercutd.services.site_server import SiteServer
 from papercutd.services.statements import Statements
 from papercutd.services.transaction_operations import TransactionOperations
-from papercutd.services.user_operations import UserOperations
-from papercutd.storage.administration.directory import CAP_DEFAULT, CAP_NONE
+from papercutd.services.user_operations import UserOperations, shown_user
+from papercutd.storage.administration.directory import CAP_WORDS
 from papercutd.storage.interfaces import IApplicationStore
 from papercutd.storage.replication.other_journals import read_printed
 from protocols.codes import Code
@@ -195,11 +197,11 @@ class StoreOperations:
     async def user_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Users after a name, at most 500."""
         given = take(arguments, after="")
-        return [_shown(row) for row in await self.store.users_after(given["after"])]
+        return [shown_user(row) for row in await self.store.users_after(given["after"])]
 
     async def user_show(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """One user with balance and the last charges."""
-        return _shown(await self.store.user(take(arguments, "name")["name"]))
+        return shown_user(await self.store.user(take(arguments, "name")["name"]))
 
     async def user_adjust(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Credit or debit a user's account."""
@@ -282,8 +284,7 @@ class StoreOperations:
         if given["policy"] not in (None, "capped", "strict", "closed"):
             raise InvalidValue("policy", "is capped, strict or closed")
         if given["cap"] is not None:
-            words = {"default": CAP_DEFAULT, "none": CAP_NONE}
-            cap = words.get(given["cap"])
+            cap = {word: code for code, word in CAP_WORDS.items()}.get(given["cap"])
             columns["cap_user_e4"] = (
                 parse_amount_e4(given["cap"], field="cap") if cap is None else cap
             )
@@ -297,7 +298,7 @@ class StoreOperations:
             columns["deny_beyond_cap"] = int(deny)
 
         await self.store.set_site(given["name"], columns)
-        return {"name": given["name"], **columns}
+        return {"name": given["name"], **_site_shown(columns)}
 
     async def site_remove(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Take a site away; who of its providers has not been told yet is named.
@@ -333,14 +334,7 @@ class StoreOperations:
     async def site_list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All sites."""
         take(arguments)
-        words = {CAP_DEFAULT: "default", CAP_NONE: "none"}
-        found = await self.store.sites()
-        for site in found:
-            cap_e4 = site.pop("cap_user_e4")
-            site["cap"] = words.get(cap_e4) or show_amount(cap_e4)
-            site["deny_beyond_cap"] = bool(site["deny_beyond_cap"])
-            site["removed"] = bool(site["removed"])
-        return found
+        return [_site_shown(site) for site in await self.store.sites()]
 
     async def provider_add(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Add a print provider, beside a site or without one."""
@@ -641,7 +635,8 @@ class SiteOperations:
         drill = DrillOperations(server.drill)
         reserved = ReservedOperations(server.store)
         quotes = QuoteOperations(server.store)
-        of_all = (held, self._lockouts, server.vouchers, policy, drill, reserved, quotes)
+        looks = SiteLookOperations(server)
+        of_all = (held, self._lockouts, server.vouchers, policy, drill, reserved, quotes, looks)
         return {**{name: op for one in of_all for name, op in one.all().items()}, **own}
 
     async def status(self, arguments: dict[str, Any], progress: Progress) -> Any:
@@ -733,7 +728,10 @@ class SiteOperations:
         return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    if "expires_at" in row:
-        row["until"] = show_end(row["expires_at"])
-    return {**row, "balance": show_amount(row["balance_e4"])}
+def _site_shown(columns: dict[str, Any]) -> dict[str, Any]:
+    """With the cap as it is written: what stands for `default` and `none` is no amount."""
+    shown = with_flags({k: v for k, v in columns.items() if k != "cap_user_e4"})
+    if "cap_user_e4" in columns:
+        cap_e4 = columns["cap_user_e4"]
+        shown["cap"] = CAP_WORDS.get(cap_e4) or show_amount(cap_e4)
+    return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from papercutd.domain.flags import with_flags
 from papercutd.domain.moments import parse_moment
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
@@ -28,7 +29,7 @@ class AuditOperations:
         before = parse_place(given["before"]) if given["before"] else None
         found = await self._store.audit.entries(since, given["who"], given["operation"], before)
         after = f"{found[-1]['at']!r} {found[-1]['id']}" if len(found) == PAGE_ROWS else None
-        return {"entries": [_shown(row) for row in found], "next": after}
+        return {"entries": [shown_entry(row) for row in found], "next": after}
 
 
 def parse_place(text: str) -> tuple[float, int]:
@@ -40,11 +41,17 @@ def parse_place(text: str) -> tuple[float, int]:
         raise InvalidValue("before", "is not what `next` of a page says") from None
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def shown_entry(row: dict[str, Any]) -> dict[str, Any]:
     for name in ("arguments", "was", "became"):
         try:
             row[name] = json.loads(row[name]) if row[name] else {}
         except ValueError:
             # Somebody has changed it: `verify` names the row.
             continue
+    for name in ("was", "became"):
+        # Entries of older releases have flags as the database has them.
+        if isinstance(row[name], dict):
+            for one in row[name].values():
+                if isinstance(one, dict):
+                    with_flags(one)
     return row

@@ -105,7 +105,9 @@ def _shown(listed: Listed) -> dict[str, Any]:
         "pages": job.pages,
         "amount_e4": job.amount_e4,
         "reason": job.reason,
-        "printer": job.printer,
+        # Who is of an older release has told no name.
+        "printer": job.printer_name or str(job.printer),
+        "printer_id": job.printer,
         "provider": listed.provider,
         "reachable": listed.is_reachable,
         "held_at": job.held_at,

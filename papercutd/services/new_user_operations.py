@@ -144,11 +144,10 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         name: None if row[f"{name}_e4"] is None else show_amount(row[f"{name}_e4"])
         for name in ("credit", "overdraft")
     }
-    restricted = row["restricted"]
     return {
         "group": row["user_group"] or "everybody",
         **amounts,
         **{f"{name}_e4": row[f"{name}_e4"] for name in amounts},
-        "restricted": None if restricted is None else bool(restricted),
+        "restricted": row["restricted"],
         "account_mode": row["account_selection"],
     }

@@ -68,16 +68,16 @@ class QuotaOperations:
             given["purse"],
         )
         await self._store.add_quota(schedule)
-        return _shown(await self._store.quota(schedule.name))
+        return shown_quota(await self._store.quota(schedule.name))
 
     async def list(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """All quotas."""
         take(arguments)
-        return [_shown(row) for row in await self._store.quotas()]
+        return [shown_quota(row) for row in await self._store.quotas()]
 
     async def show(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """One quota with its last runs."""
-        return _shown(await self._store.quota(take(arguments, "name")["name"]))
+        return shown_quota(await self._store.quota(take(arguments, "name")["name"]))
 
     async def set(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """Other figures of a quota, from its next run on; not while one is under way."""
@@ -90,7 +90,7 @@ class QuotaOperations:
             None if amount is None else parse_amount_e4(amount),
             cap if cap in (None, "none") else parse_amount_e4(cap, field="cap"),
         )
-        return _shown(await self._store.quota(given["name"]))
+        return shown_quota(await self._store.quota(given["name"]))
 
     async def remove(self, arguments: dict[str, Any], progress: Progress) -> Any:
         """A quota has no more runs; what it credited stays."""
@@ -147,8 +147,8 @@ def parse_custom(days: Any, first: str | None, day: str, time: str) -> Rule:
     return every(days, begin, parse_rule("daily", "", time).minute)
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """With moments as text, and the rule in words."""
+def shown_quota(row: dict[str, Any]) -> dict[str, Any]:
+    """A quota with moments as text, and the rule in words."""
     day = {
         "daily": "",
         "weekly": f" on {DAYS[row['day'] % 8 - 1]}",
@@ -165,7 +165,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "purse": row["purse"],
         "next_run": _moment(row["next_at"]),
         "last_run": _moment(row["ran_at"]) if row["ran_at"] else None,
-        "is_running": bool(row["is_running"]),
+        "is_running": row["is_running"],
     }
     if "runs" in row:
         shown["runs"] = [

@@ -68,10 +68,7 @@ class SharedAccountOperations:
         name = f"{given['parent']}\\{given['name']}" if given["parent"] else given["name"]
         balance_e4 = parse_sum_e4(given["balance"], field="balance")
         settings = {"restricted": given["restricted"], **_settings(given)}
-        access = settings.pop("access", None)
         account = await self._shared.add(name, balance_e4, settings, given["now"])
-        if access is not None:
-            await self._shared.set(name, {"access": access})
         return {"account": account, "name": name}
 
     async def list(self, arguments: dict[str, Any], progress: Progress) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from papercutd.domain.money import parse_amount_e4
+from papercutd.domain.money import parse_amount_e4, show_amount
 from papercutd.domain.user_fields import (
     DETAILS,
     NAME_MAX,
     check_text,
     parse_until,
+    show_end,
 )
 from papercutd.errors import InvalidValue
 from papercutd.services.operation import Operation, Progress, take
@@ -91,3 +92,10 @@ class UserOperations:
         name = take(arguments, "name")["name"]
         await self._store.people.set_user(name, {"disabled": int(is_disabled)})
         return await self._show({"name": name}, progress)
+
+
+def shown_user(row: dict[str, Any]) -> dict[str, Any]:
+    """With figures and the end in words."""
+    if "expires_at" in row:
+        row["until"] = show_end(row["expires_at"])
+    return {**row, "balance": show_amount(row["balance_e4"])}

@@ -550,6 +550,7 @@ class ISiteStore(IJobStore):
 
     was_restored = Attribute("Whether the journal had been put back, once start has fired.")
     is_anchored = Attribute("False while the anchor beside the journal cannot be written.")
+    looks = Attribute("What administrators look at there: storage/site/looks_here.py.")
 
     def identity() -> Deferred[SiteIdentity]:
         """Stream, marks, and the replica's position."""

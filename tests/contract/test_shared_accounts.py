@@ -6,8 +6,10 @@ from typing import Any
 
 import attrs
 
+from papercutd.commands.price import quote_text
 from papercutd.domain.decision import Reason, Verdict
 from papercutd.domain.document import Document
+from papercutd.domain.policy import ANY, Knob, Rule, needed_for
 from papercutd.domain.pricing import PriceLine
 from papercutd.errors import AlreadyExists, InvalidValue, NameKept, NotFound, Rejected
 from papercutd.storage.money.shared_accounts import FOREVER_S, Access
@@ -161,6 +163,51 @@ class SharedAccountContract(Base):
             [("A4 grey", 1_000), ("mark-up 12.5 %", 125)],
         )
         self.assertEqual(explained["account"], "Law")
+
+    def test_an_account_that_is_only_named_adds_no_mark_up_to_a_quote(self) -> None:
+        self.set("Law", markup_e4=1_250)
+        self.result(self.store.people.set_user("anna", {"account_mode": "popup+named"}))
+        self.branch.follow(self.centre)
+        document = request(1, 3).document
+        for store in (self.branch.store, self.store):
+            quote = self.result(store.quote(document, "anna", "lp1", "Law"))
+            alone = self.result(store.quote(document, "anna", "lp1"))
+            self.assertEqual((quote["amount_e4"], quote["named"]), (1_500, True))
+            # Their own purses pay.
+            self.assertEqual(quote["spendable_e4"], alone["spendable_e4"])
+            self.assertIn("named for the account Law", quote_text(quote))
+            other = self.result(store.quote(document, "carl", "lp1", "Law"))
+            self.assertEqual((other["amount_e4"], other["named"]), (1_687, False))
+        there, here = self.ask("anna", "Law", count=3)
+        self.assertEqual((there.amount_e4, here.amount_e4), (1_500, 1_500))
+
+    def test_only_named_by_everybodys_mode(self) -> None:
+        self.set("Law", markup_e4=1_250)
+        knob, mode = Knob.ACCOUNT_MODE, "popup+named"
+        rule = Rule(knob.value, mode, ANY, ANY, needed_for(knob, mode))
+        self.result(self.rules.change_rules(set=[rule]))
+        self.branch.follow(self.centre)
+        for store in (self.branch.store, self.store):
+            quote = self.result(store.quote(request(1, 3).document, "anna", "lp1", "Law"))
+            self.assertEqual((quote["amount_e4"], quote["named"]), (1_500, True))
+
+    def test_a_quote_for_a_mode_of_a_newer_release(self) -> None:
+        self.branch.query("UPDATE replica.user SET account_mode = 'raffle'")
+        self.centre.query("UPDATE user SET account_mode = 'raffle'")
+        for store in (self.branch.store, self.store):
+            quote = self.result(store.quote(request(1, 3).document, "anna", "lp1", "Law"))
+            self.assertEqual(quote["refused"], "capability")
+
+    def test_made_with_all_its_settings_or_not_at_all(self) -> None:
+        """Who may charge it is one of them: in between everybody could."""
+        add = self.shared.add
+        with self.assertRaises(InvalidValue):
+            self.result(add("New", 1_000, {"access": "whoever"}))
+        self.assertNotIn("New", [row["name"] for row in self.result(self.shared.page())])
+        (before,) = self.centre.query("SELECT number FROM head")
+        self.result(add("New", 1_000, {"access": "listed", "notes": "n"}))
+        self.assertEqual(self.centre.query("SELECT number FROM head"), [(before[0] + 1,)])
+        self.assertEqual(self.result(self.shared.show("New"))["access"], "listed")
 
     def test_found_by_its_pin_at_both(self) -> None:
         self.set("Physics\\Laser", pin="12-34 ab")

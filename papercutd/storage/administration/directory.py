@@ -35,6 +35,7 @@ from papercutd.storage.replication.timeline import is_lost, next_id
 #: ``cap_user_e4`` of a site: the default of 200 grey A4 sides, and none at all.
 CAP_DEFAULT = -1
 CAP_NONE = -2
+CAP_WORDS = {CAP_DEFAULT: "default", CAP_NONE: "none"}
 #: Seconds for which a name that was somebody's is given to nobody else.
 NAME_KEPT_S = 35 * 86_400.0
 SITE_COLUMNS = frozenset(

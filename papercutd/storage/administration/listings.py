@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
+from papercutd.domain.flags import with_flags
 from papercutd.domain.user_fields import DETAILS
 from papercutd.errors import NotFound
 from papercutd.storage.engine import Connection
@@ -32,10 +33,10 @@ Row = dict[str, Any]
 
 
 def rows(connection: Connection, query: str, *values: object) -> list[Row]:
-    """The rows of ``query``, each by its columns' names."""
+    """The rows of ``query``, each by its columns' names, to be shown."""
     cursor = connection.execute(query, values)
     names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+    return [with_flags(dict(zip(names, row, strict=True))) for row in cursor]
 
 
 def read_users_after(connection: Connection, folded: str) -> list[Row]:

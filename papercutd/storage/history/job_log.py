@@ -162,7 +162,6 @@ def _named(connection: Connection, found: list[Row]) -> list[Row]:
         row["account_name"] = names.get(row["account"])
         row["named_account"] = names.get(row["named"], "")
         row["lines"] = json.loads(row["lines"])
-        row["forced"], row["assumed"] = bool(row["forced"]), bool(row["assumed"])
     return found
 
 

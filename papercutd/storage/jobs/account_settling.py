@@ -41,7 +41,7 @@ def settle_here(
     connection: Connection, setting: Setting, request: Request, person: Person
 ) -> Settled:
     """Who pays what ``person`` asks for, at the application server."""
-    mode = _mode_of(connection, setting, person)
+    mode = mode_of(connection, setting, person)
     rule = _PERSONAL
     if request.unanswered:
         found = _anywhere(connection, setting, person, Knob.ACCOUNT)
@@ -56,7 +56,7 @@ def settle_here(
 def payer_alone(connection: Connection, setting: Setting, person: Person) -> tuple[int, int | None]:
     """The account that pays what ``person`` printed while nobody could be asked anything, and
     the shared one that it is only named for."""
-    mode = _mode_of(connection, setting, person)
+    mode = mode_of(connection, setting, person)
     if mode is None or mode.shared is None:
         # Who would have been asked pays as everybody does: no policy could refuse it any more.
         return person.account, None
@@ -65,8 +65,8 @@ def payer_alone(connection: Connection, setting: Setting, person: Person) -> tup
     return (person.account, mode.shared) if mode.names else (mode.shared, None)
 
 
-def _mode_of(connection: Connection, setting: Setting, person: Person) -> Mode | None:
-    """None: a newer release has set it."""
+def mode_of(connection: Connection, setting: Setting, person: Person) -> Mode | None:
+    """The mode of account selection; None: a newer release has set it."""
     if person.account_mode:
         try:
             return parse_mode(person.account_mode)

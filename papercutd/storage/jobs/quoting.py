@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from papercutd.domain.account_choice import Settled
+from papercutd.domain.account_mode import Mode
+from papercutd.domain.decision import Reason
 from papercutd.domain.document import Document
 from papercutd.domain.pricing import PriceLine, PriceList, total_e4, total_pages, with_markup
 from papercutd.errors import NotFound, Rejected
 from papercutd.storage.administration.directory import Directory, decode_prices
 from papercutd.storage.administration.listings import Row
 from papercutd.storage.engine import Connection
+from papercutd.storage.jobs.account_settling import mode_of
 from papercutd.storage.jobs.explaining import line_row
+from papercutd.storage.jobs.naming import added_by
 from papercutd.storage.jobs.priced import price_for
 from papercutd.storage.money.accounts import Accounts
 from papercutd.storage.money.shared_access import Choice, choose
 from papercutd.storage.money.shared_accounts import find_account
+
+T = TypeVar("T")
 
 
 def read_quote(
@@ -37,20 +45,34 @@ def read_quote(
     prices = decode_prices(found[0])
     place = directory.id_of(connection, "printer", printer) if printer else 0
     spendable_e4, whose = None, None
+    mode: Mode | None = Mode()
     if user:
         person = directory.find_person(connection, user)
         if person is None:
             raise NotFound("user", user)
-        whose = person.id
+        whose, mode = person.id, mode_of(connection, _as_it_stands, person)
         funds = accounts.funds(connection, accounts.heir(connection, person.account))
         spendable_e4 = funds.spendable_e4 if funds.restricted else None
     lines = price_for(connection, "", document, prices, place, whose)
     shared = find_account(connection, account) if account else None
-    if shared is not None:
-        funds = accounts.funds(connection, shared)
+    settled, chosen = settled_so(mode, shared), choose(connection, "", shared, whose, now)
+    if settled.payer is not None:
+        funds = accounts.funds(connection, settled.payer)
         spendable_e4 = funds.spendable_e4 if funds.restricted else None
-    chosen = choose(connection, "", shared, whose, now)
-    return quote_row(document, prices, lines, (user, printer, account), spendable_e4, chosen)
+    names = (user, printer, account)
+    return quote_row(document, prices, lines, names, spendable_e4, settled, chosen)
+
+
+def _as_it_stands(read: Callable[..., T], connection: Connection, *of: object) -> T:
+    return read(connection, *of)
+
+
+def settled_so(mode: Mode | None, shared: int | None) -> Settled:
+    """What becomes of ``shared`` as a person of that ``mode`` chooses it; None: a newer release
+    knows."""
+    if mode is None and shared is not None:
+        return Settled(shared, reason=Reason.CAPABILITY)
+    return Settled(shared, named=shared is not None and mode is not None and mode.names)
 
 
 def quote_row(
@@ -59,11 +81,13 @@ def quote_row(
     lines: Sequence[PriceLine],
     names: tuple[str, str, str],
     spendable_e4: int | None,
+    settled: Settled,
     chosen: Choice,
 ) -> Row:
-    """A quote to be shown; ``names``: of user, printer and shared account, ``chosen``: what becomes
-    of the last."""
-    lines = with_markup(lines, chosen.markup_e4)
+    """A quote to be shown; ``names``: of user, printer and shared account; ``settled`` and
+    ``chosen``: what becomes of the last."""
+    lines = with_markup(lines, added_by(settled, chosen))
+    refused = settled.reason if chosen.refusal is Reason.NONE else chosen.refusal
     user, printer, account = names
     return {
         "amount_e4": total_e4(lines),
@@ -75,6 +99,7 @@ def quote_row(
         "user": user,
         "printer": printer,
         "account": account,
-        "refused": chosen.refusal.value,
+        "named": settled.named,
+        "refused": refused.value,
         "spendable_e4": spendable_e4,
     }

@@ -10,22 +10,28 @@ from papercutd.storage.money.schedules import LATE_MAX_S, SHARED
 
 _SHOWN = (
     "SELECT name, amount_e4, cap_e4, period, day, minute, whom, next_at, ran_at, last_account > 0"
-    " AS is_running, (SELECT account.name FROM account WHERE kind = 'shared'"
-    f" AND '{SHARED}' || account.id = whom) AS account,"
-    " COALESCE((SELECT name FROM purse_kind WHERE purse_kind.id = schedule.purse),"
+    " AS is_running, (SELECT a.name FROM {0}account AS a WHERE a.kind = 'shared'"
+    f" AND '{SHARED}' || a.id = whom) AS account,"
+    " COALESCE((SELECT k.name FROM {0}purse_kind AS k WHERE k.id = schedule.purse),"
     f" '{MAIN_NAME}') AS purse"
-    " FROM schedule WHERE removed = 0"
+    " FROM {0}schedule AS schedule"
 )
+_LIVING = f"{_SHOWN.format('')} WHERE removed = 0"
 
 
 def read_schedules(connection: Connection) -> list[Row]:
     """All schedules, by name: there are at most 100."""
-    return rows(connection, f"{_SHOWN} ORDER BY name")
+    return rows(connection, f"{_LIVING} ORDER BY name")
+
+
+def read_schedules_here(connection: Connection) -> list[Row]:
+    """The same by a site's replica, which has no other."""
+    return rows(connection, f"{_SHOWN.format('replica.')} ORDER BY name")
 
 
 def read_schedule(connection: Connection, name: str) -> Row:
     """One schedule with its last runs; raises NotFound."""
-    found = rows(connection, f"{_SHOWN} AND name = ?", name)
+    found = rows(connection, f"{_LIVING} AND name = ?", name)
     if not found:
         raise NotFound("quota", name)
     found[0]["runs"] = rows(

@@ -63,11 +63,18 @@ class SharedAccountStore:
         settings: Mapping[str, Any] | None = None,
         now: bool = False,
     ) -> Deferred[int]:
-        """A new account below the one that its name says."""
-        entry = self._entry()
-        return self._store.write(
-            lambda c: self.accounts.add(c, name, balance_e4, settings or {}, entry, now)
-        )
+        """A new account below the one that its name says, with all of ``settings`` or not at all;
+        ``access`` is one of them."""
+        entry, given = self._entry(), dict(settings or {})
+        access = given.pop("access", None)
+
+        def add(connection: Connection) -> int:
+            account = self.accounts.add(connection, name, balance_e4, given, entry, now)
+            if access is not None:
+                self.accounts.set_access(connection, account, access)
+            return account
+
+        return self._store.write(add)
 
     def set(self, name: str, settings: Mapping[str, Any]) -> Deferred[None]:
         """All of ``settings`` or none; ``access`` is one of them."""
@@ -140,7 +147,7 @@ class SharedAccountStore:
                 prefix = f"{name}{SEPARATOR}"
                 values += [name, len(prefix), prefix]
             query = f"{_ACCOUNT} AND a.name > ?{under} ORDER BY a.name LIMIT {PAGE_ROWS}"
-            return [_told(row) for row in rows(connection, query, *values)]
+            return rows(connection, query, *values)
 
         return self._store.read(read)
 
@@ -154,7 +161,7 @@ class SharedAccountStore:
         def read(connection: Connection) -> list[Row]:
             query = f"{_ACCOUNT} AND a.closed = 0 AND a.name > ? ORDER BY a.name LIMIT {PAGE_ROWS}"
             found = rows(connection, query, after)
-            return [_with_access(connection, _told(row)) for row in found]
+            return [_with_access(connection, row) for row in found]
 
         return self._store.read(read)
 
@@ -181,7 +188,7 @@ class SharedAccountStore:
 def read_account(connection: Connection, account: int) -> Row:
     """One account as it is shown."""
     (row,) = rows(connection, f"{_ACCOUNT} AND a.id = ?", account)
-    return _with_access(connection, _told(row))
+    return _with_access(connection, row)
 
 
 def _with_access(connection: Connection, row: Row) -> Row:
@@ -193,9 +200,4 @@ def _with_access(connection: Connection, row: Row) -> Row:
         (row["access_by"],) = connection.execute(
             "SELECT name FROM account WHERE id = ?", (tree_id,)
         ).fetchone()
-    return row
-
-
-def _told(row: Row) -> Row:
-    row["has_pin"] = bool(row["has_pin"])
     return row

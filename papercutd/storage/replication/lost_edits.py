@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from papercutd.domain.flags import with_flags
 from papercutd.domain.lost_edit import (
     ADJUSTED,
     ADJUSTED_COLUMNS,
@@ -194,6 +195,8 @@ def read_lost_edits(
         again = row.pop("again")
         if again and not every:
             continue
+        for columns in (row["was"], row["now"]):
+            with_flags(columns or {})
         found.append(
             {
                 "id": id,

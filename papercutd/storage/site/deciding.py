@@ -9,7 +9,7 @@ import attrs
 import msgspec
 
 from papercutd.domain.account_choice import Settled, settle
-from papercutd.domain.account_mode import parse_mode
+from papercutd.domain.account_mode import Mode, parse_mode
 from papercutd.domain.capabilities import lacking
 from papercutd.domain.decision import (
     Decision,
@@ -408,12 +408,25 @@ def _payer(connection: Connection, personal: int | None, chosen: int | None) -> 
 def _settle(request: Request, policy: Effective, own_mode: str, needs: str) -> Settled:
     """Who is to pay, by what the replica says of the person and the rules."""
     try:
-        mode = parse_mode(own_mode) if own_mode else policy.account_mode
+        mode = _parsed_mode(policy, own_mode, needs)
     except ValueError:
-        mode, needs = None, needs or "?"
-    if lacking(needs.split()):
         return Settled(None, Verdict.HOLD, Reason.CAPABILITY)
     return settle(request, mode, policy.account)
+
+
+def _parsed_mode(policy: Effective, own_mode: str, needs: str) -> Mode | None:
+    """None: nobody has set any. Raises ValueError for what only a newer release knows."""
+    if lacking(needs.split()):
+        raise ValueError(needs)
+    return parse_mode(own_mode) if own_mode else policy.account_mode
+
+
+def read_mode_here(policy: Effective, own_mode: str, needs: str) -> Mode | None:
+    """A person's mode of account selection by the replica; None: a newer release has set it."""
+    try:
+        return _parsed_mode(policy, own_mode, needs) or Mode()
+    except ValueError:
+        return None
 
 
 def _decide_unknown(held: Decision, policy: Effective, waits: bool) -> Decision:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from papercutd.domain.account_mode import Mode
 from papercutd.domain.decision import APPLICATION, Decision
 from papercutd.domain.document import Document
 from papercutd.domain.job import Request
@@ -16,10 +17,15 @@ from papercutd.storage.administration.listings import Row
 from papercutd.storage.engine import Connection
 from papercutd.storage.jobs.explaining import SHOWN_MAX, line_row, prices_row
 from papercutd.storage.jobs.priced import price_for
-from papercutd.storage.jobs.quoting import quote_row
+from papercutd.storage.jobs.quoting import quote_row, settled_so
 from papercutd.storage.money.shared_access import choose
 from papercutd.storage.people.people import find_user
-from papercutd.storage.site.deciding import prices_in_force, read_purse
+from papercutd.storage.site.deciding import (
+    prices_in_force,
+    read_mode_here,
+    read_policy,
+    read_purse,
+)
 
 _COLUMNS = "SELECT key, state, reserved_e4, body, request, pages, decided_at FROM decision WHERE"
 _CHARGED = "state IN ('open', 'settled')"
@@ -99,6 +105,7 @@ def quote_here(
     if not capable:
         raise Rejected("unavailable", "this release cannot evaluate the prices in force")
     place, whose, spendable_e4 = 0, None, None
+    mode: Mode | None = Mode()
     if printer:
         found = connection.execute(
             "SELECT id FROM replica.printer WHERE name = ? AND removed = 0", (printer,)
@@ -109,11 +116,12 @@ def quote_here(
     if user:
         whose = find_user(connection, "replica.", user)
         person = connection.execute(
-            "SELECT account FROM replica.user WHERE id = ?", (whose,)
+            "SELECT account, account_mode, needs FROM replica.user WHERE id = ?", (whose,)
         ).fetchone()
         if person is None:
             raise NotFound("user", user)
         spendable_e4 = read_purse(connection, person[0], dated_s).spendable_e4
+        mode = read_mode_here(read_policy(connection, whose, dated_s), *person[1:])
     lines = price_for(connection, "replica.", document, prices, place, whose)
     shared = None
     if account:
@@ -123,9 +131,12 @@ def quote_here(
         if found is None:
             raise NotFound("account", account)
         shared = found[0]
-        spendable_e4 = read_purse(connection, shared, dated_s).spendable_e4
+    settled = settled_so(mode, shared)
     chosen = choose(connection, "replica.", shared, whose, dated_s)
-    return quote_row(document, prices, lines, (user, printer, account), spendable_e4, chosen)
+    if settled.payer is not None:
+        spendable_e4 = read_purse(connection, settled.payer, dated_s).spendable_e4
+    names = (user, printer, account)
+    return quote_row(document, prices, lines, names, spendable_e4, settled, chosen)
 
 
 def _name(connection: Connection, table: str, id: int | None) -> str:

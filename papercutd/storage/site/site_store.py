@@ -65,6 +65,7 @@ from papercutd.storage.replication.replicated import TABLES, RangeDigest, find_t
 from papercutd.storage.site import drills, lockouts_here, replica
 from papercutd.storage.site.claims_here import owner_here
 from papercutd.storage.site.deciding import Deciding, read_policy, read_purse
+from papercutd.storage.site.looks_here import SiteLooks
 from papercutd.storage.site.lost_edits_here import journal_lost_edits, read_places
 from papercutd.storage.site.overlay import Overlay, read_overlay
 from papercutd.storage.site.prices_here import explain_here, quote_here
@@ -125,6 +126,7 @@ class SiteStore:
         self._wall_s = wall_s
         self._dated_s = wall_s
         self._deciding = Deciding(wall_s, lambda: self.is_anchored)
+        self.looks = SiteLooks(self.read, lambda: self._dated_s())
 
     def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         return self._writer.submit(operation)

@@ -78,7 +78,9 @@ class ReadableTests(SynchronousTestCase):
 
     def test_flags_and_times(self) -> None:
         self.assertEqual(
-            self.lines({"restricted": 1, "closed": 0, "pages": 1, "is_main": True, "ok": False}),
+            self.lines(
+                {"restricted": True, "closed": False, "pages": 1, "is_main": True, "ok": False}
+            ),
             ["restricted: yes", "closed: no", "pages: 1", "is main: yes", "ok: no"],
         )
         self.assertEqual(
