@@ -19,6 +19,7 @@ from protocols.handlers import ClientHandler, NamedPeer, Peer, ServerHandler, Se
 from protocols.handshake import Hello, Welcome
 from protocols.machine import Prepared, ProtocolSpec, Side, Unspoken, prepare
 from protocols.session.endpoint import ABORT_AFTER_S, Session
+from protocols.session.watch import Watch
 
 __all__ = [
     "ABORT_AFTER_S",
@@ -50,6 +51,7 @@ class _SessionFactory(Factory, Generic[_H]):
         self.handler = handler
         #: Every connection, open or not.
         self.sessions: set[Session] = set()
+        self.watch: Watch[Session] = Watch(clock, Session.time_out)
         #: connections, opened, requests, refusals, refused, internal, notices, busy,
         #: bad_lines, too_long, overflows, timeouts, turned_away: since the start.
         self.counters: collections.Counter[str] = collections.Counter()

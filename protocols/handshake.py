@@ -18,8 +18,9 @@ who speaks the version it came with.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 from attrs.validators import ge, in_, le, max_len
@@ -65,6 +66,25 @@ class Hello:
     capabilities: list[str] = attrs.field(factory=list, validator=max_len(64))
     #: Where no certificate proves the name (protocols/proof.py); else empty.
     proof: str = attrs.field(default="", validator=max_len(64))
+
+
+_NOWHERE = Mark(0, "0" * 64)
+_NONE: list[Any] = []
+
+
+def settled(hello: Hello) -> Hello:
+    """What of ``hello`` is still asked for once its session is open, where nothing but who that is
+    and its release counts then: idle sessions of thousands of devices keep one each."""
+    return attrs.evolve(
+        hello,
+        versions=_NONE,
+        mark=_NOWHERE,
+        position=None,
+        acked=None,
+        software=sys.intern(hello.software),
+        clock=0.0,
+        capabilities=_NONE,
+    )
 
 
 @attrs.frozen

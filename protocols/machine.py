@@ -410,7 +410,7 @@ class Connection:
         if owed is None:
             raise LocalProtocolError(f"no request has the tag {tag!r}")
         line = envelope.ok(tag, self._body(message, *owed))
-        del self._owed[tag]
+        self._answered(tag)
         self.state = after
         return line
 
@@ -420,9 +420,15 @@ class Connection:
         if tag not in self._owed:
             raise LocalProtocolError(f"no request has the tag {tag!r}")
         line = envelope.no(tag, refusal)
-        del self._owed[tag]
+        self._answered(tag)
         self.state = after
         return line
+
+    def _answered(self, tag: str) -> None:
+        del self._owed[tag]
+        if not self._owed:
+            # One that has held something keeps its room, three times what a new one takes.
+            self._owed = {}
 
     def send_event(self, message: object) -> bytes:
         """``* EVENT {...}``; use ``send_bye`` for BYE."""

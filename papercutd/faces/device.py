@@ -31,7 +31,7 @@ from protocols.device import messages
 from protocols.endpoint import Session
 from protocols.errors import Refusal
 from protocols.handlers import Peer
-from protocols.handshake import Hello, Welcome
+from protocols.handshake import Hello, Welcome, settled
 from protocols.machine import Unspoken
 from protocols.provider import messages as provider
 
@@ -123,6 +123,7 @@ class DeviceFace:
             await service.end_session(asker)
             service.device_sessions.passed_over(asker.identity)
         else:
+            session.hello = settled(hello)
             session.tell_disconnected(self._forget)
             self._conversations[session] = _Conversation(asker, device)
         return make_welcome(self._env, service, self._name, session, seen)

@@ -10,7 +10,6 @@ import re
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from service_identity import CertificateError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNSPattern
@@ -32,8 +31,6 @@ class CertificatePeer:
     name: str
     #: Hexadecimal.
     serial: str
-    #: SHA-256 of the certificate, hexadecimal.
-    fingerprint: str = ""
 
 
 def check_name(name: str) -> str:
@@ -78,5 +75,4 @@ def peer_of(certificate: x509.Certificate) -> CertificatePeer:
         is_ours = False
     if not is_ours:
         raise Rejected("identity")
-    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
-    return CertificatePeer(role, name, f"{certificate.serial_number:x}", fingerprint)
+    return CertificatePeer(role, name, f"{certificate.serial_number:x}")

@@ -47,6 +47,7 @@ from protocols.machine import (
     WelcomeReceived,
 )
 from protocols.outbound import OutboundQueue
+from protocols.session.watch import Watch
 from protocols.sockets import tune
 
 _log = Logger()
@@ -74,6 +75,9 @@ class Owner(Interface):
     @property
     def handler(self) -> SessionHandler: ...
 
+    @property
+    def watch(self) -> Watch[Session]: ...
+
     def count(self, what: str) -> None: ...
 
     def greet(self, session: Session) -> None: ...
@@ -95,8 +99,7 @@ class Session(Protocol):
         self._owner = owner
         self._machine = Connection(owner.spec, side)
         self._clock = owner.clock
-        #: For logs: unique in the process.
-        self.id = f"{owner.spec.name}-{side.value}-{next(_numbers)}"
+        self._number = next(_numbers)
         #: Server: what ``identify`` said. Client: what the WELCOME said.
         self.peer: Peer | None = None
         #: Server: what the next HELLO has to prove, once; where no certificate does.
@@ -118,13 +121,17 @@ class Session(Protocol):
         self._transport: Any = None
         self._outbound: OutboundQueue | None = None
         self._deadlines: Deadlines | None = None
-        self._timer: IDelayedCall | None = None
         self._abort_timer: IDelayedCall | None = None
         self._finish_call: IDelayedCall | None = None
         self._reason = ""
         self._was_opened = False
         self._is_disconnected = False
         self._disconnect_waiters: list[Callable[[Session], object]] = []
+
+    @property
+    def id(self) -> str:
+        """For logs: unique in the process."""
+        return f"{self._machine.spec.name}-{self._machine.side.value}-{self._number}"
 
     # For handlers.
 
@@ -221,7 +228,7 @@ class Session(Protocol):
         self._outbound = OutboundQueue(transport.write)
         transport.registerProducer(self, True)
         self._deadlines = Deadlines(self._clock.seconds())
-        self._set_timer(self._deadlines)
+        self._owner.watch.add(self)
         self._owner.count("connections")
         self._owner.sessions.add(self)
         self._owner.greet(self)
@@ -242,7 +249,7 @@ class Session(Protocol):
             _log.info("{id}: lost in the handshake: {why}", id=self.id, why=reason.value)
         self._is_disconnected = True
         self._machine.lost()
-        self._stop_timers()
+        self._owner.watch.remove(self)
         if self._abort_timer is not None and self._abort_timer.active():
             self._abort_timer.cancel()
         if self._outbound is not None:
@@ -446,7 +453,7 @@ class Session(Protocol):
     def _close(self, last_line: bytes) -> None:
         """Write what waits and ``last_line``, then close."""
         self.is_open, self.is_over = False, True
-        self._stop_timers()
+        self._owner.watch.remove(self)
         if self._is_disconnected or self._outbound is None:
             return
         self._outbound.drain()
@@ -459,7 +466,7 @@ class Session(Protocol):
 
     def _drop(self) -> None:
         self.is_open, self.is_over = False, True
-        self._stop_timers()
+        self._owner.watch.remove(self)
         if self._outbound is not None:
             self._outbound.clear()
         if self._transport is not None and not self._is_disconnected:
@@ -473,7 +480,7 @@ class Session(Protocol):
     def _finish(self, reason: str) -> None:
         """Tell everybody who waits for this session, once."""
         self.is_open, self.is_over = False, True
-        self._stop_timers()
+        self._owner.watch.remove(self)
         reason = self._reason or reason
         if self._finish_call is not None and self._finish_call.active():
             self._finish_call.cancel()
@@ -484,19 +491,13 @@ class Session(Protocol):
         for answer in calls.values():
             answer.errback(SessionLost(reason))
 
-    def _stop_timers(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+    def next_deadline(self) -> float:
+        """When this session is over if nothing is heard of it meanwhile."""
+        assert self._deadlines is not None
+        return self._deadlines.next_at()
 
-    def _set_timer(self, deadlines: Deadlines) -> None:
-        wait_s = max(deadlines.next_at() - self._clock.seconds(), 0.0)
-        self._timer = self._clock.callLater(wait_s, self._look_at_deadlines, deadlines)
-
-    def _look_at_deadlines(self, deadlines: Deadlines) -> None:
-        if not deadlines.is_over(self._clock.seconds()):
-            self._set_timer(deadlines)
-            return
+    def time_out(self) -> None:
+        """A deadline has come."""
         self._owner.count("timeouts")
         self._close(self._machine.send_bye(Code.TIMEOUT))
         self._finish("timeout")

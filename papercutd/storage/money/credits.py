@@ -12,6 +12,7 @@ import attrs
 
 from papercutd.storage.engine import (
     Connection,
+    Statement,
     among,
     as_json,
     execute_all,
@@ -34,12 +35,16 @@ class Credit:
 
 
 def write_credits(
-    connection: Connection, log: ChangeLog, credits: Sequence[Credit], entry: Entry
+    connection: Connection,
+    log: ChangeLog,
+    credits: Sequence[Credit],
+    entry: Entry,
+    *held: Statement,
 ) -> dict[int, int]:
     """Their transfers, by account, and the installation's side of them.
 
-    What the accounts themselves hold is their caller's to write. ``entry``: all else that the
-    transfers say. No account comes twice.
+    What the accounts themselves hold is their caller's to write, or ``held`` writes it on the same
+    journey. ``entry``: all else that the transfers say. No account comes twice.
     """
     rows = [
         (
@@ -65,7 +70,7 @@ def write_credits(
         rows,
         " RETURNING id, debit, credit",
     )
-    made = execute_all(connection, [own, theirs]).fetchall()
+    made = execute_all(connection, [*held, own, theirs]).fetchall()
     return {debit if credit == ADJUSTMENT else credit: id for id, debit, credit in made}
 
 
@@ -76,8 +81,8 @@ def give_all(
     zero."""
     if not credits:
         return {}
-    add_to_all(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
-    return write_credits(connection, log, credits, entry)
+    held = addition(connection, "credits_e4", {one.account: one.amount_e4 for one in credits})
+    return write_credits(connection, log, credits, entry, held)
 
 
 def open_purses(connection: Connection, accounts: Collection[int], kind: int) -> dict[int, int]:
@@ -107,15 +112,19 @@ def hold_all(
 
 def add_to_all(connection: Connection, column: str, amounts: Mapping[int, int]) -> None:
     """To that column of these accounts."""
+    connection.execute(*addition(connection, column, amounts))
+
+
+def addition(connection: Connection, column: str, amounts: Mapping[int, int]) -> Statement:
+    """The statement that adds to that column of these accounts, at least one."""
     if not is_sqlite(connection):
         rows = [{"id": account, "more": amount_e4} for account, amount_e4 in amounts.items()]
-        connection.execute(
+        return (
             f"UPDATE account SET {column} = {column} + given.more"
             " FROM json_to_recordset(?) AS given (id BIGINT, more BIGINT)"
             " WHERE account.id = given.id",
             (as_json(rows),),
         )
-        return
     values: list[int] = []
     if len({*amounts.values()}) == 1:
         more, values = "?", [*{*amounts.values()}]
@@ -123,7 +132,7 @@ def add_to_all(connection: Connection, column: str, amounts: Mapping[int, int]) 
         more = f"CASE id {'WHEN ? THEN ? ' * len(amounts)}END"
         values = [value for pair in amounts.items() for value in pair]
     condition, accounts = among(connection, "id", [*amounts])
-    connection.execute(
+    return (
         f"UPDATE account SET {column} = {column} + {more} WHERE {condition}",
         (*values, *accounts),
     )

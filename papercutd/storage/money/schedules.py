@@ -15,7 +15,7 @@ import attrs
 from papercutd.domain.purses import MAIN
 from papercutd.domain.schedule import Rule, credit_of
 from papercutd.errors import AlreadyExists, InvalidValue, NotFound
-from papercutd.storage.engine import Connection, insert_rows
+from papercutd.storage.engine import Connection, Statement, execute_all, insertion
 from papercutd.storage.money.accounts import Accounts, Entry
 from papercutd.storage.money.credits import Credit, give_all, hold_all, open_purses
 from papercutd.storage.money.purses import find_kind
@@ -270,28 +270,35 @@ class Schedules:
             credited_e4 += done.credit_e4
             withheld_e4 += done.withheld_e4
         self._credit(connection, run, credits, now_s)
-        insert_rows(connection, f"withheld ({_WITHHELD})", kept)
         is_last = len(found) < limit
         upto = run.last_account if is_last else found[-1][0]
-        connection.execute(
-            "DELETE FROM withheld WHERE account > ? AND account <= ? AND due_at < ?",
-            (run.done_account, upto, run.due_at - KEPT_S),
-        )
-        for early in ("early_charge", "early_purse"):
-            connection.execute(
-                f"DELETE FROM {early} WHERE account > ? AND account <= ?"
-                " AND (due_at, schedule) <= (?, ?)",
-                (run.done_account, upto, run.due_at, run.schedule),
-            )
-        connection.execute(
-            "UPDATE quota_run SET users = users + ?, credited_e4 = credited_e4 + ?,"
-            " withheld_e4 = withheld_e4 + ?, finished_at = ? WHERE schedule = ? AND period = ?",
+        # Nothing is asked any more: to PostgreSQL all of this is one journey.
+        done_with: list[Statement] = [
             (
-                *(len(found), credited_e4, withheld_e4, now_s if is_last else None),
-                *(run.schedule, run.period),
+                "DELETE FROM withheld WHERE account > ? AND account <= ? AND due_at < ?",
+                (run.done_account, upto, run.due_at - KEPT_S),
             ),
-        )
-        self._advance(connection, run, upto, is_last)
+            *(
+                (
+                    f"DELETE FROM {early} WHERE account > ? AND account <= ?"
+                    " AND (due_at, schedule) <= (?, ?)",
+                    (run.done_account, upto, run.due_at, run.schedule),
+                )
+                for early in ("early_charge", "early_purse")
+            ),
+            (
+                "UPDATE quota_run SET users = users + ?, credited_e4 = credited_e4 + ?,"
+                " withheld_e4 = withheld_e4 + ?, finished_at = ? WHERE schedule = ? AND period = ?",
+                (
+                    *(len(found), credited_e4, withheld_e4, now_s if is_last else None),
+                    *(run.schedule, run.period),
+                ),
+            ),
+            self._advance(run, upto, is_last),
+        ]
+        if kept:
+            done_with.insert(0, insertion(connection, f"withheld ({_WITHHELD})", kept))
+        execute_all(connection, done_with)
         return QuotaPiece(
             *(run.name, run.period, len(found), credited_e4, withheld_e4, is_last),
             self._log.number,
@@ -345,19 +352,19 @@ class Schedules:
             return attrs.evolve(run, done_account=run.account - 1, last_account=run.account)
         return attrs.evolve(run, last_account=last)
 
-    def _advance(self, connection: Connection, run: _Run, upto: int, is_last: bool) -> None:
+    def _advance(self, run: _Run, upto: int, is_last: bool) -> Statement:
+        """What writes how far the run has come."""
+        self._log.touch("schedule", run.schedule)
         if is_last:
-            connection.execute(
+            return (
                 "UPDATE schedule SET ran_at = next_at, next_at = ?, done_account = 0,"
                 " last_account = 0 WHERE id = ?",
                 (run.rule.next_due(run.due_at), run.schedule),
             )
-        else:
-            connection.execute(
-                "UPDATE schedule SET done_account = ?, last_account = ? WHERE id = ?",
-                (upto, run.last_account, run.schedule),
-            )
-        self._log.touch("schedule", run.schedule)
+        return (
+            "UPDATE schedule SET done_account = ?, last_account = ? WHERE id = ?",
+            (upto, run.last_account, run.schedule),
+        )
 
     def _resting(self, connection: Connection, name: str) -> _Run:
         """Raises NotFound, and InvalidValue while a run is under way."""
