@@ -24,6 +24,8 @@ from papercutd.storage.replication.timeline import next_id
 
 #: Accounts of one piece: what an interactive request waits for at the most; and at the least.
 PIECE_ACCOUNTS, PIECE_ACCOUNTS_MIN = 200, 100
+#: Ids that are looked through at once for each account of a piece: most are of who is filled.
+IDS_PER_ACCOUNT = 4
 #: A run so long overdue waits for an administrator: more likely than so long an absence is
 #: a clock that is wrong.
 LATE_MAX_S = 35 * 86_400
@@ -244,15 +246,7 @@ class Schedules:
         if not run.last_account:
             run = self._begin(connection, run, now_s)
         limit = min(accounts_max or PIECE_ACCOUNTS, PIECE_ACCOUNTS)
-        whose = IS_RESTRICTED if run.account is None else IS_SHARED
-        found = connection.execute(
-            f"SELECT id, {_OF_MAIN if run.purse == MAIN else _OF_PURSE} FROM account"
-            f" WHERE id > ?3 AND id <= ?4 AND {whose} AND ?6 > 0 ORDER BY id LIMIT ?5",
-            (
-                *(run.due_at, run.schedule, run.done_account, run.last_account),
-                *(limit, run.purse),
-            ),
-        ).fetchall()
+        found = self._next(connection, run, limit)
         credited_e4 = withheld_e4 = 0
         credits: dict[int, int] = {}
         kept = []
@@ -303,6 +297,27 @@ class Schedules:
             *(run.name, run.period, len(found), credited_e4, withheld_e4, is_last),
             self._log.number,
         )
+
+    @staticmethod
+    def _next(connection: Connection, run: _Run, limit: int) -> list[tuple[int, int]]:
+        """(account, balance_e4) of the next so many; fewer: they are the last.
+
+        Looked for among few ids at a time: PostgreSQL, of a table that has grown since it was
+        counted, would sort all that are left for each piece.
+        """
+        whose = IS_RESTRICTED if run.account is None else IS_SHARED
+        query = (
+            f"SELECT id, {_OF_MAIN if run.purse == MAIN else _OF_PURSE} FROM account"
+            f" WHERE id > ?3 AND id <= ?4 AND {whose} AND ?6 > 0 ORDER BY id LIMIT ?5"
+        )
+        found: list[tuple[int, int]] = []
+        after = run.done_account
+        while after < run.last_account and len(found) < limit:
+            upto = min(after + IDS_PER_ACCOUNT * limit, run.last_account)
+            values = (run.due_at, run.schedule, after, upto, limit - len(found), run.purse)
+            found += connection.execute(query, values).fetchall()
+            after = upto
+        return found
 
     def _credit(
         self, connection: Connection, run: _Run, credits: dict[int, int], now_s: float
