@@ -20,6 +20,7 @@ TEXTS: dict[str, str] = {
     Local.KEPT: "Too many copies wait to be reported to a server. Start again once one is in"
     " reach; see `status`.",
     Local.NOT_HERE: "This device does not offer that. The administrator may allow it.",
+    Local.ACCOUNT_PIN: "That account is chosen by its PIN: type `account pin PIN` first.",
     Local.JAM: "Paper is stuck. Take it out and type `clear`.",
     # The protocol's.
     Code.BAD_CREDENTIALS: "Nobody is known by that. Check the card or name, PIN or password.",

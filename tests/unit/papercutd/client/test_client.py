@@ -39,7 +39,7 @@ from tests.unit.protocols.builders import WireEndpoint
 APPLICATION = ServerAddress("application", "application", "app.example.org", 9192)
 NORTH = ServerAddress("site", "north", "north.example.org", 9192)
 JOB = "01960a2e-9900-7000-8000-0000000000dd"
-PHYSICS_PIN = Chargeable(31, "Physics", has_pin=True, invoice="user-chooses-no")
+PHYSICS_PIN = Chargeable(31, "Physics", needs_pin=True, invoice="user-chooses-no")
 
 
 class Told:
