@@ -461,6 +461,8 @@ class WatchTests(ClientCase):
         # A PIN is no comment, whether there is one or not.
         self.assertEqual(parse_typed("1 pin=2 y", account, [x]), Typed("shared", 1, "y"))
         self.assertRaises(InvalidValue, parse_typed, "1 pin=2 +i y", account, [x])
+        for pin in ("2" * 257, "2\x1b"):
+            self.assertRaises(InvalidValue, parse_typed, f"1 pin={pin}", account, [x])
 
     def test_every_code_has_words(self) -> None:
         for code in Code:
