@@ -55,6 +55,7 @@ TEXTS: dict[str, str] = {
     "card-refused": "The card you linked is another person's: it is not yours.",
     "voucher-taken-back": "A voucher you redeemed is not good: somebody redeemed it before, or it"
     " had ended. Its credit was taken back; see the administrator.",
+    "no-such-pin": "No account that you may charge has that PIN.",
     # Why a voucher is not redeemed.
     "voucher-mistyped": "That is no serial: look at the voucher again.",
     "voucher-unknown": "No voucher with that serial is known here. One made while the site is cut"
