@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import attrs
@@ -10,6 +11,7 @@ from papercutd.domain.account_choice import COMMENT_MAX
 from papercutd.domain.invoicing import may_choose
 from papercutd.errors import InvalidValue
 from protocols.client import messages
+from protocols.common import TEXT_PATTERN
 from protocols.device.messages import ChargeableAccount
 
 #: What may be typed, for errors.
@@ -18,6 +20,8 @@ WORDS = (
     " (to be invoiced or not), and pin=PIN"
 )
 RULES = "personal, cancel, or shared:NAME of a shared account"
+#: Characters of a password or a PIN.
+SECRET_MAX = 256
 _INVOICE = {"+i": True, "-i": False}
 _PIN = "pin="
 
@@ -84,11 +88,18 @@ def _shared(account: ChargeableAccount, comment: str) -> Typed:
             invoice = _INVOICE[word]
         elif word.startswith(_PIN):
             # Never a comment, which others read.
-            pin = word.removeprefix(_PIN)
+            pin = check_secret("pin", word.removeprefix(_PIN))
         else:
             break
         comment = rest.lstrip()
     return Typed("shared", account.id, comment, invoice, pin if account.pin else "")
+
+
+def check_secret(what: str, text: str) -> str:
+    """A password or PIN, as it can be sent; raises InvalidValue."""
+    if len(text) > SECRET_MAX or not re.fullmatch(TEXT_PATTERN, text):
+        raise InvalidValue(what, f"is at most {SECRET_MAX} characters, none a control character")
+    return text
 
 
 def check_comment(text: str) -> str:

@@ -63,6 +63,8 @@ class Watching:
         self._is_typed = is_typed
         self._tasks = Tasks()
         self._asked: dict[str, _Asked] = {}
+        #: The job of the question that is on the screen: what is typed answers that one.
+        self._current = ""
         self.client: Client | None = None
 
     async def stop(self) -> None:
@@ -82,6 +84,7 @@ class Watching:
         )
         # What is still asked is asked again.
         self._asked = {job: one for job, one in self._asked.items() if one.is_answered}
+        self._current = ""
 
     def not_logged_in(self, refusal: Refusal) -> None:
         text = explain(refusal)
@@ -109,10 +112,10 @@ class Watching:
 
     def typed(self, line: str) -> None:
         """A line that a person typed."""
-        one = next((one for one in self._asked.values() if one.is_shown), None)
+        one = self._asked.get(self._current)
         if not line.strip():
             return
-        if one is None:
+        if one is None or not one.is_shown:
             self._tell({"event": "error", "text": "nothing is asked"}, "Nothing is asked now.")
             return
         try:
@@ -137,10 +140,22 @@ class Watching:
             one.accounts = page.accounts
         accounts = [(account.id, account.name) for account in one.accounts]
         found = {"event": "question", **attrs.asdict(question), "accounts": accounts}
-        self._tell(found, "" if self._rule else show_question(question, one.accounts))
+        is_behind = self._current in self._asked and self._current != question.job
+        self._tell(found, f"{question.title!r} is asked next." if is_behind else "")
         one.is_shown = True
         if self._rule is not None:
             await self._answer_by_rule(one, self._rule)
+        elif not is_behind:
+            self._show_next()
+
+    def _show_next(self) -> None:
+        """One question at a time: nobody answers another than the one they read."""
+        one = next((one for one in self._asked.values() if one.is_shown), None)
+        self._current = "" if one is None else one.question.job
+        if one is not None:
+            left_s = max(one.ends_at - self._env.now(), 0.0)
+            text = show_question(one.question, one.accounts, left_s)
+            self._tell({"event": "next", "job": self._current}, text)
 
     async def _answer_by_rule(self, one: _Asked, rule: Wanted) -> None:
         if rule.choice != "shared":
@@ -175,6 +190,7 @@ class Watching:
         result = {"event": "answered", "job": answer.job, "choice": typed.choice}
         result["state"] = found.state
         self._tell(result, ANSWERED[found.state])
+        self._over(answer.job)
 
     def _withdraw(self, event: messages.Withdrawn) -> None:
         one = self._asked.pop(event.job, None)
@@ -183,6 +199,11 @@ class Watching:
             return
         text = "" if one is None else f"{one.question.title!r}: {WITHDRAWN.get(event.reason, '')}"
         self._tell({"event": "withdrawn", **attrs.asdict(event)}, text)
+        self._over(event.job)
+
+    def _over(self, job: str) -> None:
+        if job == self._current:
+            self._show_next()
 
     async def _accounts(self, wanted: messages.Accounts) -> Any:
         return await self._of().request(wanted, WAIT_S)

@@ -83,9 +83,12 @@ def show_account(account: ChargeableAccount) -> str:
     return f"{account.name} ({'; '.join(asks)})" if asks else account.name
 
 
-def show_question(question: messages.Question, accounts: list[ChargeableAccount]) -> str:
+def show_question(
+    question: messages.Question, accounts: list[ChargeableAccount], left_s: float
+) -> str:
     """What is asked, with the answers that may be typed."""
-    what = f"{question.title!r}: {question.pages} pages at {question.printer_name}"
+    pages = "1 page" if question.pages == 1 else f"{question.pages} pages"
+    what = f"{question.title!r}: {pages} at {question.printer_name}"
     cost = show_amount(question.amount_e4)
     if question.kind != "account":
         lines = [f"{what}, {cost}. Print it?", "  p  print it"]
@@ -94,8 +97,15 @@ def show_question(question: messages.Question, accounts: list[ChargeableAccount]
         lines += [f"  {number}  {show_account(one)}" for number, one in enumerate(accounts, 1)]
         lines += ["  p  you"] if question.may_choose_personal else []
     lines.append("  c  cancel: do not print it")
-    lines.append(f"Type an answer, a comment behind it ({round(question.deadline_s)} s):")
+    lines.append(f"Type an answer, a comment behind it ({_show_left(left_s)}):")
     return "\n".join(lines)
+
+
+def _show_left(left_s: float) -> str:
+    if left_s < 120:
+        return f"{round(left_s)} s"
+    minutes = round(left_s / 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
 
 
 def show_message(message: messages.Message) -> str:

@@ -6,6 +6,7 @@ import argparse
 import getpass
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -18,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from papercutd.client.answers import RULES, check_comment, parse_rule
+from papercutd.client.answers import RULES, check_comment, check_secret, parse_rule
 from papercutd.client.client import Client, NoServer, NotLoggedIn
 from papercutd.client.home import Home, Settings
 from papercutd.client.servers import SUSPECT_S
@@ -42,6 +43,7 @@ from papercutd.services.places import Places
 from protocols.client import messages
 from protocols.client.spec import CLIENT_NAME, CLIENT_PROTOCOL
 from protocols.codes import Code
+from protocols.common import ID_PATTERN, TEXT_PATTERN
 from protocols.errors import Refusal, SessionLost
 from protocols.provider.messages import ServerAddress
 
@@ -106,11 +108,11 @@ def parser() -> argparse.ArgumentParser:
         help="a site to turn to when the application server is out of reach; may be repeated",
     )
     login = commands.add_parser("login", help="log in; it stays so for 30 days")
-    login.add_argument("user", metavar="NAME")
+    login.add_argument("user", type=_name, metavar="NAME")
     commands.add_parser("logout", help="forget the log-in on this computer")
     commands.add_parser("balance", help="what is there to spend")
     accounts = commands.add_parser("accounts", help="shared accounts you may charge")
-    accounts.add_argument("find", nargs="?", default="", help="part of the name")
+    accounts.add_argument("find", type=_name, nargs="?", default="", help="part of the name")
     commands.add_parser("jobs", help="your held jobs")
     commands.add_parser("messages", help="what became of your jobs; shown once")
     watch = commands.add_parser(
@@ -123,9 +125,11 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--comment", default="", help="with --answer: what is written to it")
     _add_account_choices(watch)
     answer = commands.add_parser("answer", help="answer a question by the job's id")
-    answer.add_argument("job")
+    answer.add_argument("job", type=_job, help="its id, as `jobs` and `watch --json` show it")
     answer.add_argument("choice", choices=("personal", "shared", "cancel"))
-    answer.add_argument("--account", default="", metavar="NAME", help="with shared: which")
+    answer.add_argument(
+        "--account", type=_name, default="", metavar="NAME", help="with shared: which"
+    )
     answer.add_argument("--comment", default="")
     _add_account_choices(answer)
     return top
@@ -149,6 +153,18 @@ def _seconds(text: str) -> float:
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError("is a number of seconds above 0")
     return value
+
+
+def _name(text: str) -> str:
+    if len(text) > 255 or not re.fullmatch(TEXT_PATTERN, text):
+        raise argparse.ArgumentTypeError("is at most 255 characters, none a control character")
+    return text
+
+
+def _job(text: str) -> str:
+    if not re.fullmatch(ID_PATTERN, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no job's id, as `jobs` shows it")
+    return text
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -243,9 +259,9 @@ class Running:
         )
         if self._watching is not None:
             self._watching.client = self._client
-        self._password = (
-            _unseen(f"Password of {options.user}: ") if options.command == "login" else ""
-        )
+        self._password = ""
+        if options.command == "login":
+            self._password = check_secret("password", _unseen(f"Password of {options.user}: "))
         self._account_pin = _pin(options) if options.command == "answer" else ""
 
     def run(self) -> int:
@@ -325,6 +341,12 @@ class Running:
                 after = one.name
             if page.last or not page.accounts:
                 break
+        return self._found(after, "There is no shared account you may charge.")
+
+    def _found(self, something: object, nothing: str) -> int:
+        """A person reads that there is nothing; a program has read no line."""
+        if not something and not self._options.json:
+            print(nothing, flush=True)
         return 0
 
     async def _jobs(self) -> int:
@@ -338,14 +360,14 @@ class Running:
                 after = one.job
             if page.last or not page.jobs:
                 break
-        return 0
+        return self._found(after, "No jobs are held for you.")
 
     async def _messages(self) -> int:
         found = await self._client.request(messages.Messages(), self._options.wait)
         for one in found.messages:
             self._tell(attrs.asdict(one), show_message(one))
             await self._client.request(messages.Acknowledge(one.id), self._options.wait)
-        return 0
+        return self._found(found.messages, "There are no messages.")
 
     async def _answer(self) -> int:
         options = self._options
@@ -392,10 +414,10 @@ def _pin(options: argparse.Namespace) -> str:
     if options.pin_file is None:
         return ""
     if options.pin_file == "-":
-        return _unseen("PIN of the account: ").strip()
+        return check_secret("pin", _unseen("PIN of the account: ").strip())
     try:
         with open(options.pin_file, encoding="utf-8") as file:
-            return file.readline(1_000).strip()
+            return check_secret("pin", file.readline(1_000).strip())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{options.pin_file}: {error}"]) from None
 

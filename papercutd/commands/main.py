@@ -45,6 +45,7 @@ EX_CONFIG = 78
 IMPORT_AT_ONCE = 1_000
 DEFAULT_CONFIG = "/etc/papercutd/papercut-app.toml"
 NOW_HELP = "even if somebody else bore the name in the last 35 days"
+MERGE_HELP = "a user becomes another one, for ever; into its groups the other does not come"
 _MODEL_WORDS = ("app", "site", "provider")
 Run = Callable[[argparse.Namespace, Any], Any]
 
@@ -138,7 +139,7 @@ def parser(asked: Sequence[str] | None = None) -> argparse.ArgumentParser:
     one.add_argument("--purse", default="", help=PURSE_HELP)
     add_money_commands(add, user, _call)
 
-    one = add("merge", "a user becomes another one, for ever", _operation("user.merge"), user)
+    one = add("merge", MERGE_HELP, _operation("user.merge"), user)
     one.add_argument("name", metavar="FROM")
     one.add_argument("into", metavar="INTO")
     one = add("rename", "give a user another name", _operation("user.rename"), user)

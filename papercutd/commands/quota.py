@@ -24,7 +24,11 @@ def add_quota_commands(
     )
     one.add_argument("--account", help="of this shared account; without: every restricted user")
     one.add_argument("--days", type=int, help="of a custom quota: every so many days")
-    one.add_argument("--first", metavar="2027-01-31", help="of a custom quota: one of its days")
+    one.add_argument(
+        "--first",
+        metavar="2027-01-31",
+        help="of a custom quota: one of its days (default: 1970-01-01)",
+    )
     one.add_argument("--day", help="monday to sunday of a week, 1 to 31 of a month (default: 1st)")
     one.add_argument("--time", help="of that day, UTC (default: 00:00)")
     one.add_argument("--cap", help="what a purse holds at the most after a run, such as 20.00")

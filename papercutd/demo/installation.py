@@ -170,9 +170,10 @@ class Installation:
         server = f"127.0.0.1:{self.https_port}"
         for branch in self.branches:
             port = _port_of(branch.site.config, "links")
+            https_port = _port_of(branch.site.config, "https")
             added = command(
                 *(self.app.config, "site", "add", branch.name, "--host", "127.0.0.1"),
-                *("--port", str(port)),
+                *("--port", str(port), "--https-port", str(https_port)),
             )
             command(branch.site.config, "join", "--token", added["token"], "--server", server)
             provider = f"{branch.name}-provider"

@@ -237,6 +237,8 @@ class Console:
     async def _account(self, words: list[str]) -> Result:
         if words[:1] == ["pin"] and len(words) == 2:
             found = await self.device.accounts(pin=words[1])
+            if not found:
+                return _not_done("no-such-pin")
         elif words[:1] == ["list"] and len(words) <= 2:
             found = await self.device.accounts(*words[1:])
         else:

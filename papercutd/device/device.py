@@ -355,6 +355,8 @@ class Device:
             self._unanswered(server)
             raise DeviceError(Code.TIMEOUT.value) from None
         except Refusal as refusal:
+            if refusal.code is Code.BAD_CREDENTIALS and isinstance(message, _CHARGING):
+                raise DeviceError(Local.ACCOUNT_PIN) from None
             raise refused(refusal) from None
         except SessionLost:
             raise DeviceError(Local.LOST) from None
@@ -422,6 +424,10 @@ class Device:
 _ELSEWHERE = frozenset(
     {*(code.value for code in ASK_ELSEWHERE), Code.TIMEOUT.value, Code.INTERNAL.value, Local.LOST}
 )
+
+
+#: What names an account that pays.
+_CHARGING = (messages.Run, messages.ReleaseJob)
 
 
 def work_shown(work: Work) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Local:
     KEPT = "too-many-unreported"
     NOT_HERE = "not-at-this-device"
     JAM = "jam"
+    ACCOUNT_PIN = "account-pin"
 
 
 @attrs.frozen(auto_exc=True, str=False)

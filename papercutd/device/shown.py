@@ -76,6 +76,7 @@ def _show_accounts(result: Result) -> str:
         lines.append(
             f"{account['id']:5}  {account['name']}"
             + ("" if left is None else f"  available {show_amount(left)}")
+            + ("  (by its PIN)" if account["pin"] else "")
         )
     return "\n".join(lines) or "there is no account you may charge"
 

@@ -20,6 +20,7 @@ TEXTS: dict[str, str] = {
     Local.KEPT: "Too many copies wait to be reported to a server. Start again once one is in"
     " reach; see `status`.",
     Local.NOT_HERE: "This device does not offer that. The administrator may allow it.",
+    Local.ACCOUNT_PIN: "That account is chosen by its PIN: type `account pin PIN` first.",
     Local.JAM: "Paper is stuck. Take it out and type `clear`.",
     # The protocol's.
     Code.BAD_CREDENTIALS: "Nobody is known by that. Check the card or name, PIN or password.",
@@ -54,6 +55,7 @@ TEXTS: dict[str, str] = {
     "card-refused": "The card you linked is another person's: it is not yours.",
     "voucher-taken-back": "A voucher you redeemed is not good: somebody redeemed it before, or it"
     " had ended. Its credit was taken back; see the administrator.",
+    "no-such-pin": "No account that you may charge has that PIN.",
     # Why a voucher is not redeemed.
     "voucher-mistyped": "That is no serial: look at the voucher again.",
     "voucher-unknown": "No voucher with that serial is known here. One made while the site is cut"

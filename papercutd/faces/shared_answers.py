@@ -29,7 +29,7 @@ def account_list(
     """
     return AccountList(
         accounts=[
-            ChargeableAccount(one.id, one.name, available(purse), one.has_pin, one.invoice)
+            ChargeableAccount(one.id, one.name, available(purse), one.needs_pin, one.invoice)
             for one, purse in found[:page_max]
         ],
         last=len(found) <= page_max,

@@ -71,6 +71,10 @@ class ClientLogIns:
             raise Rejected("not-allowed")
         return found
 
+    async def needs_pin(self, person: Login, account: int) -> bool:
+        """See Devices.needs_pin."""
+        return await self._server.devices.needs_pin(person, account)
+
     async def account_by_pin(
         self, person: Login, pin: str, address: str, account: int | None = None
     ) -> list[Chargeable]:

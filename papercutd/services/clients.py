@@ -225,12 +225,8 @@ class Clients:
         return state
 
     async def _check_pin(self, session: ClientSession, account: int | None, pin: str) -> None:
-        if account is None:
-            return
         person = session.person
-        chosen = await self._store.chargeable(person.user, account)
-        if chosen is None or not chosen.has_pin:
-            # One that they may not charge is told from others by what becomes of the job.
+        if account is None or not await self.log_ins.needs_pin(person, account):
             return
         if not pin or not await self.log_ins.account_by_pin(person, pin, session.address, account):
             raise Rejected("bad-credentials")

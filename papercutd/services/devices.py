@@ -80,6 +80,8 @@ class Visit:
     method: str = ""
     #: What they should hear.
     notices: list[str] = attrs.field(factory=list)
+    #: Shared accounts whose PIN was given.
+    opened: set[int] = attrs.field(factory=set)
 
 
 class Devices:
@@ -157,16 +159,32 @@ class Devices:
     ) -> list[tuple[Chargeable, Purse]]:
         """Shared accounts that this person may charge, by name.
 
-        With ``pin`` the one of that PIN alone; one that finds none counts as a failed log-in.
-        Raises LockedOut, Rejected ``busy``.
+        With ``pin`` the one of that PIN alone, which may be chosen in this visit from then on; a
+        PIN that finds none counts as a failed log-in. Raises LockedOut, Rejected ``busy``.
         """
         user = visit.person.user
         if pin:
             by_device, name = self._by_device, visit.device.name
             found = await self.account_by_pin(visit.person, pin, by_device, name)
+            visit.opened.update(one.id for one in found)
         else:
             found = await self._store.shared_accounts(user, find, after, count_max)
         return [(one, await self._store.purse(one.id)) for one in found]
+
+    async def check_choice(self, visit: Visit, account: int | None) -> None:
+        """Raises Rejected ``bad-credentials`` for an account whose PIN was not given."""
+        if account is None or account in visit.opened:
+            return
+        if await self.needs_pin(visit.person, account):
+            raise Rejected("bad-credentials")
+
+    async def needs_pin(self, person: Login, account: int) -> bool:
+        """Whether this person chooses the account by its PIN alone.
+
+        Not one that they may not charge: that is told by what becomes of the job.
+        """
+        chosen = await self._store.chargeable(person.user, account)
+        return chosen is not None and chosen.needs_pin
 
     async def account_by_pin(
         self, person: Login, pin: str, by_place: Attempts, place: str, account: int | None = None
@@ -270,7 +288,11 @@ class Devices:
         account: int | None = None,
         invoice: bool | None = None,
     ) -> provider.Released:
-        """Print a held job here; raises Rejected ``not-yours``, ``unreachable`` or ``timeout``."""
+        """Print a held job here.
+
+        Raises Rejected ``not-yours``, ``unreachable`` or ``timeout``, or as ``check_choice`` does.
+        """
+        await self.check_choice(visit, account)
         listed = self._listed(visit, job, release)
         if listed is None:
             return provider.Released(release, job, "unknown-job", visit.device.printer)

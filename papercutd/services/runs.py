@@ -104,13 +104,14 @@ class Runs:
         """Reserve a run's pages; ``stop`` is called with its grant at the last of them.
 
         Raises Rejected ``not-allowed`` (the device has no such function), ``busy``,
-        ``unavailable``, and what ``authorize`` raises.
+        ``unavailable``, and what ``authorize`` and Devices.check_choice raise.
         """
         device = visit.device
         if wish.function not in device.functions:
             raise Rejected("not-allowed")
         if len(self._of(device.name)) >= OPEN_RUNS_MAX:
             raise Rejected("busy")
+        await self._server.devices.check_choice(visit, wish.account)
         secret = await self._secret()
         visit.runs += 1
         request = Request(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from papercutd.domain.job import fold_user_name
 from papercutd.domain.voucher import NoVoucher, UnknownSerial, parse_serial
 from papercutd.environment import Environment
-from papercutd.errors import Rejected
+from papercutd.errors import NotFound, Rejected
 from papercutd.services.attempts import Attempts, LockedOut
 from papercutd.services.operation import Progress, take
 from protocols.codes import Code
@@ -30,7 +30,9 @@ T = TypeVar("T")
 class SerialAttempts:
     """Of one server."""
 
-    def __init__(self, env: Environment) -> None:
+    def __init__(self, env: Environment, find: Callable[[str], Awaitable[object]]) -> None:
+        """``find``: a user by name; None: nobody."""
+        self._find = find
         self._by_user = Attempts(env, MISTYPED_MAX, day_max=MISTYPED_DAY_MAX)
         self._here = Attempts(env, SERVER_MAX, day_max=SERVER_DAY_MAX)
 
@@ -56,10 +58,16 @@ class SerialAttempts:
             raise _locked_out(f"of {name}", locked, hint) from None
 
     async def unlock(self, arguments: dict[str, Any], progress: Progress) -> Any:
-        """Let a user redeem vouchers at this server again; without a name, everybody."""
+        """Let a user redeem vouchers at this server again; without a name, everybody.
+
+        Raises NotFound: a name that is mistyped lets nobody in.
+        """
         name = take(arguments, name="")["name"]
         if name:
-            return {"name": name, "was_locked_out": self._by_user.unlock(fold_user_name(name))}
+            was_locked = self._by_user.unlock(fold_user_name(name))
+            if not was_locked and await self._find(name) is None:
+                raise NotFound("user", name)
+            return {"name": name, "was_locked_out": was_locked}
         return {"was_locked_out": self._here.unlock(_SERVER)}
 
     async def _redeem(

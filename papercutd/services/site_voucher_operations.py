@@ -33,7 +33,7 @@ class SiteVoucherOperations:
 
     def __init__(self, server: VoucherSite) -> None:
         self._server = server
-        self._attempts = SerialAttempts(server.env)
+        self._attempts = SerialAttempts(server.env, server.store.login_by_name)
 
     def all(self) -> dict[str, Operation]:
         return {"voucher.redeem": self.redeem, "voucher.unlock": self._attempts.unlock}

@@ -105,6 +105,8 @@ class Uplink:
         self.streams_taken = 0
         self._patience = Patience(env, NEW_STREAM_FIRST_S, NEW_STREAM_LONGEST_S, NEW_STREAM_CALM_S)
         self._is_waiting = False
+        self._is_looking = False
+        self._is_grown = False
         self._is_paused = False
         #: Record up to which the journal is forwarded, paused or not.
         self._owed = 0
@@ -141,6 +143,25 @@ class Uplink:
         if self._wake is not None:
             wake, self._wake = self._wake, None
             wake.callback(None)
+        if self._session is None and self._identity is not None:
+            self._is_grown = True
+            if not self._is_looking:
+                self._tasks.spawn(self._look_at_head(), "looking how far the journal is")
+
+    async def _look_at_head(self) -> None:
+        """The next handshake says how far the journal is: a statement waits for so much of it."""
+        self._is_looking = True
+        try:
+            while self._is_grown:
+                self._is_grown = False
+                identity = await self._store.identity()
+                if identity.stream == self.stream and identity.mark.number > self._head.number:
+                    self._head = identity.mark
+        except StorageError:
+            # Looked at again when it grows, and by the session that forwards it.
+            return
+        finally:
+            self._is_looking = False
 
     def pause(self, is_paused: bool) -> None:
         """Keep the journal back, in a drill; what is in flight is still acknowledged."""

@@ -35,7 +35,7 @@ class VoucherOperations(MoneyOperations):
     def __init__(self, store: IApplicationStore, env: Environment) -> None:
         super().__init__(store)
         self._env = env
-        self._attempts = SerialAttempts(env)
+        self._attempts = SerialAttempts(env, store.login_by_name)
 
     def all(self) -> dict[str, Operation]:
         return {

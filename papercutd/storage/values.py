@@ -85,8 +85,8 @@ class Chargeable:
 
     id: int
     name: str
-    #: A client has to give its PIN with it.
-    has_pin: bool = False
+    #: Whoever chooses it has to give its PIN: it has one, and its access names nobody.
+    needs_pin: bool = False
     #: Its invoice option (domain/invoicing.py).
     invoice: str = CHOOSES
 

@@ -227,7 +227,7 @@ class ChargeableAccount:
     name: str = attrs.field(validator=is_name)
     #: What can be spent of it here now; null: no limit.
     available_e4: int | None = attrs.field(default=None, validator=optional(is_amount_e4))
-    #: A client gives its PIN with it. Since version 2.
+    #: It is chosen by its PIN: at a device ACCOUNTS with it, first. Since version 2.
     pin: bool = False
     #: Whether what it is charged is invoiced: ``always``, ``never``, or as the person says, where
     #: nothing is said yes (``user-chooses``) or no (``user-chooses-no``); another word is a newer

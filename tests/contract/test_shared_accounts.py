@@ -293,6 +293,25 @@ class SharedRulesContract(Base):
         self.result(self.store.merge_users("berta", "carl"))
         self.assertEqual(self.reasons("carl", "Law"), {Reason.NONE})
         self.assertEqual(self.listed("carl", "law"), ["Law"])
+        self.assertEqual(self.result(self.shared.change_access("Law", remove=Access(("carl",)))), 1)
+        self.assertEqual(self.reasons("carl", "Law"), {Reason.ACCOUNT})
+
+    def test_what_was_brought_along_can_be_taken_away(self) -> None:
+        """It is shown with the heir, and the heir is taken out of the group with it."""
+        groups = self.rules
+        self.result(groups.add_group("brought"))
+        self.result(groups.change_group("brought", ["berta"]))
+        self.result(self.shared.change_access("Law", add=Access((), ("brought",))))
+        self.result(self.store.merge_users("berta", "carl"))
+        self.branch.follow(self.centre)
+        self.assertEqual(self.reasons("carl", "Law"), {Reason.NONE})
+        shown = self.result(self.store.user("carl"))
+        self.assertEqual(shown["groups_of_merged"], ["brought"])
+        self.assertNotIn("brought", shown["groups"])
+        self.assertEqual(self.result(groups.change_group("brought", remove=["carl"])), 1)
+        self.branch.follow(self.centre)
+        self.assertEqual(self.reasons("carl", "Law"), {Reason.ACCOUNT})
+        self.assertEqual(self.result(self.store.user("carl"))["groups_of_merged"], [])
 
     def test_refused_at_the_centre_held_at_a_site_and_what_has_happened_posts(self) -> None:
         self.result(self.shared.change_access("Law", add=Access(("berta",))))

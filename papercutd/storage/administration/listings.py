@@ -74,6 +74,13 @@ def read_user(connection: Connection, user: int) -> Row:
         " (SELECT user_group FROM group_member WHERE user = ?)",
         user,
     )
+    found[0]["groups_of_merged"] = _column(
+        connection,
+        "SELECT name FROM user_group WHERE removed = 0 AND id IN"
+        f" (SELECT user_group FROM group_member WHERE user IN ({places}))"
+        " AND id NOT IN (SELECT user_group FROM group_member WHERE user = ?)",
+        *(*mine, user),
+    )
     columns = "key, title, pages, amount_e4, decider, forced, claimed_at"
     # One condition with OR would have PostgreSQL go through all charges.
     newest = f"SELECT * FROM (SELECT {columns}, received_at FROM charge WHERE {{}}"

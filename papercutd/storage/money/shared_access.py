@@ -32,7 +32,7 @@ class Choice:
 
 #: None was chosen.
 NO_CHOICE = Choice()
-_CHARGEABLE = "a.id, a.name, COALESCE(s.pin_hash, ''), COALESCE(s.invoice, '')"
+_CHARGEABLE = "a.id, a.name, COALESCE(s.pin_hash, ''), COALESCE(s.invoice, ''), a.access"
 _OF_ACCOUNTS = (
     f"SELECT {_CHARGEABLE} FROM {{0}}account AS a LEFT JOIN {{0}}shared_account AS s"
     " ON s.id = a.id WHERE a.kind = 'shared'"
@@ -139,8 +139,9 @@ def find_by_pin(
 
 
 def _as_chargeable(row: Sequence[Any]) -> Chargeable:
-    id, name, pin_hash, invoice = row
-    return Chargeable(id, name, pin_hash != "", invoice or CHOOSES)
+    id, name, pin_hash, invoice, access = row
+    # Who may charge it because its access names them has no need of the PIN.
+    return Chargeable(id, name, pin_hash != "" and not access, invoice or CHOOSES)
 
 
 def all_groups_of_user(connection: Connection, schema: str, users: Sequence[int]) -> list[int]:

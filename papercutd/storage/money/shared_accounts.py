@@ -39,7 +39,7 @@ from papercutd.storage.engine import Connection, insert_row
 from papercutd.storage.money.accounts import Entry
 from papercutd.storage.money.room import check_room
 from papercutd.storage.people.groups import find_group
-from papercutd.storage.people.people import CARD_KEY, read_secret
+from papercutd.storage.people.people import CARD_KEY, merged_users, read_secret
 from papercutd.storage.replication.change_log import ChangeLog
 from papercutd.storage.replication.timeline import next_id
 
@@ -265,10 +265,14 @@ class SharedAccounts:
         With the first one the account has access of its own. Raises NotFound, InvalidValue.
         """
         changed = 0
-        for key, _, _ in self._rows(connection, account, remove):
-            done = connection.execute("DELETE FROM account_access WHERE key = ?", (key,))
-            changed += done.rowcount
-            self._log.touch("account_access", key)
+        for key, user, _ in self._rows(connection, account, remove):
+            # Whoever was merged into somebody brings access along, and loses it with them.
+            users = merged_users(connection, "", user) if user else []
+            keys = [f"{account}.u{one}" for one in users] or [key]
+            for one in keys:
+                done = connection.execute("DELETE FROM account_access WHERE key = ?", (one,))
+                changed += done.rowcount
+                self._log.touch("account_access", one)
         for key, user, group in self._rows(connection, account, add):
             done = connection.execute(
                 "INSERT INTO account_access (key, account, user, user_group) VALUES (?, ?, ?, ?)"

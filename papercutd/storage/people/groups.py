@@ -16,6 +16,7 @@ from papercutd.storage.engine import Connection
 from papercutd.storage.people.member_history import join, left
 from papercutd.storage.people.nested_groups import read_nested, with_inner
 from papercutd.storage.people.nesting import Nesting
+from papercutd.storage.people.people import merged_users
 from papercutd.storage.replication.change_log import ChangeLog
 from papercutd.storage.replication.site_scopes import sites_in_need, touch_person
 from papercutd.storage.replication.timeline import next_id
@@ -113,14 +114,23 @@ class Groups:
                 touch_person(connection, self._log, id)
         for user in remove:
             id = self._directory.id_of_user(connection, user)
-            key = f"{group}.{id}"
-            done = connection.execute("DELETE FROM group_member WHERE key = ?", (key,))
-            changed += done.rowcount
-            left(connection, group, id, self._log.number)
-            self._log.touch("group_member", key, ("user", id))
-            if is_scope:
-                touch_person(connection, self._log, id)
+            # Whoever was merged into them brings access along by its own memberships.
+            changed += any(
+                [
+                    self._take_out(connection, group, one, is_scope)
+                    for one in merged_users(connection, "", id)
+                ]
+            )
         return changed
+
+    def _take_out(self, connection: Connection, group: int, user: int, is_scope: bool) -> bool:
+        key = f"{group}.{user}"
+        done = connection.execute("DELETE FROM group_member WHERE key = ?", (key,))
+        left(connection, group, user, self._log.number)
+        self._log.touch("group_member", key, ("user", user))
+        if is_scope:
+            touch_person(connection, self._log, user)
+        return done.rowcount > 0
 
     def change_groups(
         self,

@@ -18,7 +18,7 @@ from papercutd.client.client import Client, NoServer, NotLoggedIn
 from papercutd.client.home import Home, Keyring, Settings
 from papercutd.client.servers import ordered
 from papercutd.client.watching import Watching
-from papercutd.client.words import explain
+from papercutd.client.words import explain, show_question
 from papercutd.domain.account_choice import Chosen
 from papercutd.environment import Environment
 from papercutd.errors import ConfigError, InvalidValue, Rejected
@@ -39,7 +39,8 @@ from tests.unit.protocols.builders import WireEndpoint
 APPLICATION = ServerAddress("application", "application", "app.example.org", 9192)
 NORTH = ServerAddress("site", "north", "north.example.org", 9192)
 JOB = "01960a2e-9900-7000-8000-0000000000dd"
-PHYSICS_PIN = Chargeable(31, "Physics", has_pin=True, invoice="user-chooses-no")
+OTHER_JOB = "01960a2e-9900-7000-8000-0000000000de"
+PHYSICS_PIN = Chargeable(31, "Physics", needs_pin=True, invoice="user-chooses-no")
 
 
 class Told:
@@ -444,6 +445,42 @@ class WatchTests(ClientCase):
         watching.typed("p")
         self.assertEqual(self.chosen(), [(Chosen.CANCEL, None, "")])
 
+    def test_one_question_at_a_time(self) -> None:
+        """What is typed answers the question that is on the screen, not an older one."""
+        self.log_in()
+        _, watching, told = self.watch()
+        self.run_for(1.0)
+        self.ask(title="first", kind="confirm")
+        self.ask(title="second", kind="confirm", job=OTHER_JOB)
+        shown = "\n".join(told.texts)
+        self.assertIn("'first': 2 pages", shown)
+        self.assertNotIn("'second': 2 pages", shown)
+        self.assertIn("'second' is asked next.", shown)
+        watching.typed("c")
+        self.run_for(0.5)
+        self.assertIn("'second': 2 pages at front-desk, 0.10. Print it?", told.texts[-1])
+        watching.typed("p")
+        self.run_for(0.5)
+        answers = self.application.questions.answers
+        self.assertEqual(
+            [(job, choice.chosen) for _, job, choice in answers],
+            [(JOB, Chosen.CANCEL), (OTHER_JOB, Chosen.PERSONAL)],
+        )
+        watching.typed("p")
+        self.assertEqual(told.texts[-1], "Nothing is asked now.")
+        # The one on the screen is answered elsewhere: the next comes up.
+        third, fourth = JOB[:-1] + "a", JOB[:-1] + "b"
+        self.ask(title="third", kind="confirm", job=third)
+        self.ask(title="fourth", kind="confirm", job=fourth)
+        self.application.clients.withdraw(7, third, "timed-out")
+        self.run_for(0.5)
+        self.assertIn("'fourth': 2 pages", told.texts[-1])
+
+    def test_time_left(self) -> None:
+        asked = messages.Question(JOB, 4, "p", "t", 1, 1, "confirm")
+        for left_s, words in ((19.6, "20 s"), (300, "5 minutes"), (86_380, "24 hours")):
+            self.assertIn(f"({words})", show_question(asked, [], left_s))
+
     def test_rules_and_words(self) -> None:
         self.assertEqual(parse_rule("shared:a:b", "c"), Wanted("shared", "a:b", "c"))
         for text in ("", "shared", "shared:", "personal:x", "maybe"):
@@ -461,6 +498,8 @@ class WatchTests(ClientCase):
         # A PIN is no comment, whether there is one or not.
         self.assertEqual(parse_typed("1 pin=2 y", account, [x]), Typed("shared", 1, "y"))
         self.assertRaises(InvalidValue, parse_typed, "1 pin=2 +i y", account, [x])
+        for pin in ("2" * 257, "2\x1b"):
+            self.assertRaises(InvalidValue, parse_typed, f"1 pin={pin}", account, [x])
 
     def test_every_code_has_words(self) -> None:
         for code in Code:

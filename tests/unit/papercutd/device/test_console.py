@@ -208,10 +208,24 @@ class ConsoleTests(SynchronousTestCase):
 
     def test_accounts(self) -> None:
         self.rig.site.say[messages.Accounts] = lambda m: messages.AccountList(
-            [messages.ChargeableAccount(3, "Library", 50_000)], True
+            [
+                messages.ChargeableAccount(3, "Library", 50_000),
+                messages.ChargeableAccount(4, "Libyan", None, pin=True),
+            ],
+            True,
         )
         self.login()
-        self.assertEqual(self.shown("account list lib"), "    3  Library  available 5.00")
+        self.assertEqual(
+            self.shown("account list lib"),
+            "    3  Library  available 5.00\n    4  Libyan  (by its PIN)",
+        )
+        self.rig.site.say[messages.Accounts] = lambda m: messages.AccountList([], True)
+        self.assertEqual(self.code("account pin 4712"), "no-such-pin")
+        self.assertEqual(self.shown("account list"), "there is no account you may charge")
+        for verb in (messages.Run, messages.ReleaseJob):
+            self.rig.site.say[verb] = Code.BAD_CREDENTIALS
+        for command in ("copy 1 account 4", f"release {job_id(1)} account 4"):
+            self.assertEqual(self.code(command), "account-pin")
 
     def test_at_a_cut_site(self) -> None:
         self.rig.site.say[messages.Login] = lambda m: messages.Person(

@@ -297,6 +297,31 @@ class AtTheApplicationServerTests(RunCase):
         (locked,) = result(self.centre.store.lockouts())
         self.assertEqual(locked[0].name, "anna")
 
+    def test_an_account_with_a_pin_is_chosen_by_it(self) -> None:
+        """At both servers, and at each log-in anew; who its access names needs no PIN."""
+        result, shared = self.turner.result, self.centre.store.shared
+        result(self.centre.store.ensure_secret(CARD_KEY, "0" * 64))
+        physics = result(shared.add("Physics", 5_000, {"pin": "12-34"}))
+        law = result(shared.add("Law", 5_000, {"pin": "5678"}))
+        result(shared.change_access("Law", Access(("anna",), ())))
+        self.branch.follow(self.centre)
+        for server in (self.app, self.site):
+            desk = Desk(self, server)
+            desk.log_in()
+            listed = desk.run(server.devices.accounts(desk.visit, "", "", "", 10))
+            self.assertEqual([one.needs_pin for one, _ in listed], [False, True])
+            self.assertTrue(desk.copy(1, account=law).grant)
+            self.refused("bad-credentials", desk.copy, 1, account=physics)
+            release = desk.visit, job_id(1), job_id(2), None, None, physics
+            self.refused("bad-credentials", desk.run, server.devices.release(*release))
+            (found,) = desk.run(server.devices.accounts(desk.visit, "", "1234", "", 10))
+            self.assertEqual(found[0].id, physics)
+            self.assertTrue(desk.copy(1, account=physics).grant)
+            desk.log_in()
+            self.refused("bad-credentials", desk.copy, 1, account=physics)
+            # One that is not there, or not theirs: the decision says so.
+            self.assertEqual(desk.copy(1, account=999).decision.reason.value, "closed")
+
     def test_open_runs_are_bounded(self) -> None:
         for _ in range(OPEN_RUNS_MAX):
             self.desk.copy(1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from papercutd.domain.voucher import UnknownSerial, make_serial
 from papercutd.environment import Environment
-from papercutd.errors import InvalidValue, Rejected
+from papercutd.errors import InvalidValue, NotFound, Rejected
 from papercutd.services.attempts import LOCKOUT_S
 from papercutd.services.serial_attempts import MISTYPED_MAX, SERVER_MAX, SerialAttempts
 
@@ -21,7 +21,8 @@ class SerialAttemptsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         env = Environment(clock=self.clock, wall_s=self.clock.seconds, rng=random.Random(1))
-        self.attempts = SerialAttempts(env)
+        known = {"anna": 1, "ANNA": 1}
+        self.attempts = SerialAttempts(env, lambda name: succeed(known.get(name)))
 
     def redeem(self, name: str = "anna", known: bool = True) -> str:
         async def redeem(serial: str) -> str:
@@ -55,6 +56,11 @@ class SerialAttemptsTests(SynchronousTestCase):
         self.assertTrue(self.unlock(name="ANNA"))
         self.assertFalse(self.unlock(name="anna"))
         self.assertEqual(self.redeem(), GOOD)
+
+    def test_a_name_that_is_mistyped(self) -> None:
+        unlocking = self.attempts.unlock({"name": "ana"}, lambda figures: None)
+        failure = self.failureResultOf(Deferred.fromCoroutine(unlocking), NotFound)
+        self.assertEqual(str(failure.value), "there is no user 'ana'")
 
     def test_many_people_lock_out_the_server(self) -> None:
         for number in range(SERVER_MAX):

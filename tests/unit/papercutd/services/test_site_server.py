@@ -21,6 +21,19 @@ class ForwardingTests(RunCase):
         after = self.turner.result(self.branch.store.identity()).mark.number
         self.assertEqual((after, woken.called), (before + 1, True))
 
+    def test_the_handshake_says_what_was_journalled_in_the_cut(self) -> None:
+        """Else no statement waits for it: it would close without what this site decided."""
+        asker = self.branch.provider()
+        before = self.site.uplink.make_hello().mark.number
+        for _ in range(2):
+            self.turner.run(self.site.end_session(asker))
+            asker = self.branch.provider()
+        self.turner.settle()
+        now = self.turner.result(self.branch.store.identity()).mark
+        mark = self.site.uplink.make_hello().mark
+        self.assertEqual((mark.number, mark.chain), (now.number, now.chain))
+        self.assertGreater(mark.number, before)
+
 
 class NewStreamTests(RunCase):
     """A copy that runs takes the stream from us as often as we take another."""
