@@ -63,6 +63,16 @@ _MODULES = (
     "papercutd.commands.main",
     "papercutd.identity.join_client",
     "papercutd.storage.proof.verifying",
+    # What they import when they first need it.
+    "email.policy",
+    "encodings.idna",
+    "papercutd.commands.backup",
+    "papercutd.commands.restore",
+    "papercutd.device.console",
+    "papercutd.device.words",
+    "papercutd.storage.postgres.database",
+    "papercutd.storage.postgres.moved_in",
+    "papercutd.storage.postgres.opening",
 )
 _SCHEMAS = ("application", "device", "journal", "machine", "postgresql", "provider", "replica")
 
