@@ -18,7 +18,7 @@ from tests.support import quick_start
 from tests.support.installation import ROOT
 from tests.support.waiting import wait_for
 
-# A soak outside of the tests starts everything plainly.
+# The soak of a process of its own below starts everything the plain way.
 quick_start.use()
 
 
@@ -66,7 +66,7 @@ class SoakTests(SynchronousTestCase):
     def test_interrupted(self) -> None:
         """Its own Ctrl-C: namespaces, mounts, files and processes go with it."""
         running = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.quick_soak", "--minutes", "5", "--seed", "1"],
+            [sys.executable, "-m", "tests.soak", "--minutes", "5", "--seed", "1"],
             cwd=ROOT,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

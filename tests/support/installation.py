@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from papercutd.demo.installation import Installation
-from papercutd.demo.processes import Role, run
+from papercutd.demo.processes import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,12 +23,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def run_role(role: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run_role(role: str, *words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
     """``twistd -n papercut-ROLE`` until it ends by itself."""
     code = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
-    return run(
-        *(sys.executable, "-c", code, "-n", "--pidfile=", f"papercut-{role}", *words),
-        environment=environment(),
+    return subprocess.run(
+        [sys.executable, "-c", code, "-n", "--pidfile=", f"papercut-{role}", *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env=environment(),
     )
 
 
