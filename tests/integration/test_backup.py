@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
-from papercutd.demo.processes import NotReady, Role, command
+from papercutd.demo.processes import NotReady, Role, command, run
 from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.roles.common import DataDirectory
 from papercutd.storage.sqlite.backup import part_of
@@ -30,14 +29,9 @@ class BackupCase(OutageCase):
         return path
 
     def refused(self, role: Role, word: str, path: Path, text: str) -> None:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "papercutd.commands.main", "-c", str(role.config)),
-                *(word, str(path)),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
+        done = run(
+            *(sys.executable, "-m", "papercutd.commands.main", "-c", str(role.config)),
+            *(word, str(path)),
         )
         self.assertEqual(done.returncode, 1, (path, done.stderr))
         self.assertIn(text, done.stderr)

@@ -23,7 +23,11 @@ KEYS = {
 }
 
 
-def start_demo(*words: str, module: str = "papercutd.demo") -> subprocess.Popen[str]:
+#: The demonstration, whose processes start quickly; how it starts them plainly: InterruptTests.
+QUICK = "tests.support.quick_demo"
+
+
+def start_demo(*words: str, module: str = QUICK) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", module, *words],
@@ -73,8 +77,7 @@ class SabotageTests(DemoCase):
 
     def test_found(self) -> None:
         faults = ("drop-ack", "double-post", "lose-journal")
-        quick = "tests.support.quick_demo"
-        running = {fault: start_demo("--sabotage", fault, module=quick) for fault in faults}
+        running = {fault: start_demo("--sabotage", fault) for fault in faults}
         found = {fault: self.end_demo(process) for fault, process in running.items()}
         for fault, (code, out, result) in found.items():
             self.assertEqual((code, result["ok"]), (1, False), f"{fault}\n{out}")
@@ -89,7 +92,7 @@ class InterruptTests(SynchronousTestCase):
     timeout = 60
 
     def test_ctrl_c_leaves_no_process_behind(self) -> None:
-        running = start_demo("--run")
+        running = start_demo("--run", module="papercutd.demo")
         assert running.stdout is not None and running.stderr is not None
         line = ""
         while "everybody" not in line and "join" not in line:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from papercutd.demo.processes import command
+from papercutd.demo.processes import command, run
 from tests.support.outage import OutageCase
 
 #: Made after the backup, and followed by both sites.
@@ -70,14 +69,9 @@ class LostEditTests(OutageCase):
         self.check_offered_again()
 
     def shown(self, *words: str) -> str:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "papercutd.commands.main"),
-                *("-c", str(self.app.config), "lost-edits", *words),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
+        done = run(
+            *(sys.executable, "-m", "papercutd.commands.main"),
+            *("-c", str(self.app.config), "lost-edits", *words),
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout

@@ -6,12 +6,11 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 
 from papercutd.demo.installation import Branch
-from papercutd.demo.processes import Role
+from papercutd.demo.processes import Role, run
 from papercutd.demo.scenario import is_ready
 from papercutd.roles.crash_points import VARIABLE
 from tests.support.outage import OutageCase
@@ -25,14 +24,10 @@ class MoveTests(OutageCase):
 
     def move(self, role: Role, *words: str, point: str = "") -> str:
         """What the command says; killed at ``point`` it says nothing."""
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "papercutd.commands.main", "-c", str(role.config)),
-                *("migrate-store", *words),
-            ],
-            env={**os.environ, **({VARIABLE: f"at.{point}"} if point else {})},
-            capture_output=True,
-            text=True,
+        done = run(
+            *(sys.executable, "-m", "papercutd.commands.main", "-c", str(role.config)),
+            *("migrate-store", *words),
+            environment={**os.environ, **({VARIABLE: f"at.{point}"} if point else {})},
         )
         self.assertEqual(done.returncode, -signal.SIGKILL if point else 0, done.stderr)
         return done.stdout

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 from papercutd.commands.control_client import ControlError
 from papercutd.demo.installation import Branch
-from papercutd.demo.processes import command
+from papercutd.demo.processes import command, run
 from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.roles.crash_points import VARIABLE
 from tests.integration.test_device import CARD, DeviceCase
@@ -159,10 +158,9 @@ class RestorePointsTests(CrashCase):
         app.stop()
         words = (sys.executable, "-m", "papercutd.commands.main", "-c", str(app.config))
         for point in ("restore-copied", "restore-begun", "restore-kept", "restore-placed"):
-            done = subprocess.run(
-                [*words, "restore", str(self.backup)],
-                env={**os.environ, VARIABLE: f"at.{point}"},
-                capture_output=True,
+            done = run(
+                *(*words, "restore", str(self.backup)),
+                environment={**os.environ, VARIABLE: f"at.{point}"},
             )
             self.assertEqual(done.returncode, -signal.SIGKILL, (point, done.stderr))
         command(app.config, "restore", str(self.backup))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from typing import Any
 
 from papercutd.demo.documents import make_pdf
+from papercutd.demo.processes import run
 from tests.integration.test_device import BEN, CARD, PAGE_E4, DeviceCase
 from tests.support.waiting import wait_for
 
@@ -17,14 +17,9 @@ from tests.support.waiting import wait_for
 class PolicyTests(DeviceCase):
     def papercutd(self, *words: str) -> dict[str, Any]:
         """The command, as an administrator types it."""
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "papercutd.commands.main"),
-                *("-c", str(self.app.config), "--role", "app", "--json", *words),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
+        done = run(
+            *(sys.executable, "-m", "papercutd.commands.main"),
+            *("-c", str(self.app.config), "--role", "app", "--json", *words),
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         found: dict[str, Any] = json.loads(done.stdout)

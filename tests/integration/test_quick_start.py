@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -62,6 +65,26 @@ class QuickStartTests(SynchronousTestCase):
             found, process = self.shown(env={**os.environ, name: value})
             self.assertFalse(found["quick"])
             self.assertEqual((found["pid"], found["parent"]), (process.pid, os.getpid()))
+
+    def test_in_a_network_namespace(self) -> None:
+        """As ``ip netns exec`` starts it: in that network, with its names."""
+        name = f"pc-{secrets.token_hex(3)}"
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        self.addCleanup(subprocess.run, ["ip", "netns", "delete", name], check=True)
+        folder = Path("/etc/netns", name)
+        folder.mkdir(parents=True)
+        self.addCleanup(shutil.rmtree, folder)
+        folder.joinpath("hosts").write_text("10.77.0.1 elsewhere.soak\n")
+        code = (
+            "import os, socket, sys; print(os.stat('/proc/self/ns/net').st_ino,"
+            " 'papercutd.roles.app' in sys.modules, socket.gethostbyname('elsewhere.soak'))"
+        )
+        words = ("ip", "netns", "exec", name, sys.executable, "-c", code)
+        with quick_start.spawn(words, stdout=subprocess.PIPE, text=True) as process:
+            out, _ = process.communicate(timeout=60)
+        network = os.stat(f"/run/netns/{name}").st_ino
+        self.assertEqual(out.split(), [str(network), "True", "10.77.0.1"])
+        self.assertNotIn("elsewhere", Path("/etc/hosts").read_text())
 
     def test_its_end(self) -> None:
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
-from papercutd.demo.processes import NotReady, command
+from papercutd.demo.processes import NotReady, command, run
 from tests.support.installation import make_installation
 from tests.support.outage import OutageCase
 
@@ -86,14 +85,9 @@ class RestoreTests(OutageCase):
             (self.installation.directory / "nowhere.db", "not there"),
             (app.data / "application.db", "in force"),
         ):
-            done = subprocess.run(
-                [
-                    *(sys.executable, "-m", "papercutd.commands.main"),
-                    *("-c", str(app.config), "restore", str(path)),
-                ],
-                capture_output=True,
-                text=True,
-                timeout=60,
+            done = run(
+                *(sys.executable, "-m", "papercutd.commands.main"),
+                *("-c", str(app.config), "restore", str(path)),
             )
             self.assertNotEqual(done.returncode, 0, path)
             self.assertIn(text, done.stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from papercutd.commands.statement import verify_offline
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Branch
-from papercutd.demo.processes import command
+from papercutd.demo.processes import command, run
 from papercutd.domain.signed import as_printed
 from tests.support.installation import environment
 from tests.support.outage import OutageCase
@@ -26,12 +25,9 @@ class StatementTests(OutageCase):
         return self.installation.branches[1]
 
     def papercutd(self, config: Path, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "papercutd.commands.main", "-c", str(config), *words],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=environment(),
+        done = run(
+            *(sys.executable, "-m", "papercutd.commands.main", "-c", str(config), *words),
+            environment=environment(),
         )
         self.assertEqual(done.stderr, "")
         return done.stdout

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -24,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from papercutd.demo import measure
 from papercutd.demo.documents import make_pdf
 from papercutd.demo.installation import Installation
-from papercutd.demo.processes import Role, command, start_together
+from papercutd.demo.processes import Role, command, run, start_together
 from papercutd.demo.scenario import is_ready, is_settled
 from papercutd.storage.site.site_journal import append_body
 from tests.support.frozen import NOW, unpacked
@@ -244,11 +243,8 @@ class OneApartTests(VersionsCase):
         self.assertEqual(command(self.branch.site.config, "parked", "list"), [])
 
     def failed(self, role: Role, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "papercutd.commands.main", "-c", str(role.config), *words],
-            capture_output=True,
-            text=True,
-            timeout=60,
+        done = run(
+            *(sys.executable, "-m", "papercutd.commands.main", "-c", str(role.config), *words)
         )
         self.assertEqual(done.returncode, 1, done.stdout)
         return done.stderr

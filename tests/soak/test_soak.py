@@ -14,8 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.soak.load import Load
 from tests.soak.soak import soak
 from tests.soak.world import World
+from tests.support import quick_start
 from tests.support.installation import ROOT
 from tests.support.waiting import wait_for
+
+# The soak of a process of its own below starts everything the plain way.
+quick_start.use()
 
 
 def namespaces() -> set[str]:

@@ -9,6 +9,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from tests.support import quick_start
 from tests.support.installation import ROOT
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "frozen"
@@ -23,4 +24,5 @@ def unpacked(name: str) -> str:
     atexit.register(shutil.rmtree, directory, True)
     with tarfile.open(ARCHIVES / f"{name}.tar.xz") as archive:
         archive.extractall(directory, filter="data")
+    quick_start.add_release(directory)
     return directory

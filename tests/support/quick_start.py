@@ -5,8 +5,9 @@ A role takes more than a second of a processor to import what it is made of; tes
 forks is a process like any other: its own id, memory, descriptors and end, a child of who asked.
 Workers of roles, that look into a document or verify a database, are begun alike.
 No reactor is installed before the fork, nothing is open and no thread runs, so that nothing is
-shared but what was read from modules. Programs of another release, those started under another
-one, or with variables that matter to the interpreter, are started the plain way.
+shared but what was read from modules. A frozen release has a process of its own for that. Programs
+started under another one, or with variables that matter to the interpreter, are started the plain
+way.
 """
 
 from __future__ import annotations
@@ -34,17 +35,13 @@ from twisted.internet.process import Process
 from twisted.plugin import getPlugins
 
 from papercutd.demo import processes
-from papercutd.faces.links import LINKS
-from papercutd.provider.analysis.worker import get_ready
-from papercutd.storage.sqlite.migrate import migrations
-from protocols.client.spec import CLIENT
-from protocols.device.spec import DEVICE
-from protocols.provider.spec import PROVIDER
-from protocols.site.spec import SITE
-from protocols.spec import Side, tables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
+_CLONE_NEWNET, _CLONE_NEWNS = 0x40000000, 0x00020000
+_MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
+#: Words before the name of a network namespace and the program that runs in it.
+_IN_NAMESPACE = ("ip", "netns", "exec")
 _WORKERS = ("papercutd.provider.analysis.worker", "papercutd.storage.proof.verify_worker")
 _ROLES = {"papercut-app", "papercut-site", "papercut-provider"}
 _REQUEST_MAX = 200_000
@@ -66,8 +63,17 @@ _MODULES = (
     "papercutd.commands.main",
     "papercutd.identity.join_client",
     "papercutd.storage.proof.verifying",
+    # What they import when they first need it.
+    "email.policy",
+    "encodings.idna",
+    "papercutd.commands.backup",
+    "papercutd.commands.restore",
+    "papercutd.device.console",
+    "papercutd.device.words",
+    "papercutd.storage.postgres.database",
+    "papercutd.storage.postgres.moved_in",
+    "papercutd.storage.postgres.opening",
 )
-_PROTOCOLS = (SITE, PROVIDER, DEVICE, CLIENT, LINKS)
 _SCHEMAS = ("application", "device", "journal", "machine", "postgresql", "provider", "replica")
 
 
@@ -77,17 +83,28 @@ def use() -> None:
     processes.spawn = spawn
 
 
+#: Where the packages of the releases are whose programs start quickly.
+_releases = {str(ROOT)}
+
+
+def add_release(directory: str) -> None:
+    """Programs with ``directory`` alone in PYTHONPATH, a frozen release, start quickly too."""
+    _releases.add(directory)
+
+
 def spawn(words: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     """As ``subprocess.Popen``."""
     environment = os.environ if options.get("env") is None else options["env"]
-    if words[0] == sys.executable and words[1] in ("-c", "-m") and _is_as_here(environment):
+    program = list(words[4:] if tuple(words[:3]) == _IN_NAMESPACE else words)
+    if program[0] == sys.executable and program[1] in ("-c", "-m") and _is_as_here(environment):
         return _Forked(list(words), **options)
     return subprocess.Popen(words, **options)
 
 
 def _is_as_here(environment: Mapping[str, str]) -> bool:
-    here = _of_the_start({**os.environ, "PYTHONPATH": str(ROOT)})
-    return _of_the_start(environment) == here
+    release = environment.get("PYTHONPATH", "")
+    here = _of_the_start({**os.environ, "PYTHONPATH": release})
+    return release in _releases and _of_the_start(environment) == here
 
 
 def _of_the_start(environment: Mapping[str, str]) -> dict[str, str]:
@@ -100,15 +117,19 @@ class _Forked(subprocess.Popen[Any]):
     def _execute_child(self, *arguments: Any) -> None:
         given = inspect.signature(subprocess.Popen._execute_child).bind(self, *arguments)  # type: ignore[attr-defined]
         asked = given.arguments
+        words, namespace = asked["args"], ""
+        if tuple(words[:3]) == _IN_NAMESPACE:
+            namespace, words = words[3], words[4:]
         request = {
-            "words": asked["args"][1:],
+            "words": words[1:],
+            "namespace": namespace,
             "environment": dict(os.environ if asked["env"] is None else asked["env"]),
             "directory": str(asked["cwd"] or os.getcwd()),
             "new_session": asked["start_new_session"],
         }
         own = [asked["p2cread"], asked["c2pwrite"], asked["errwrite"]]
         descriptors = [own[i] if own[i] != -1 else i for i in range(3)]
-        self.pid = _parent().fork(request, descriptors)
+        self.pid = _parent(request["environment"]["PYTHONPATH"]).fork(request, descriptors)
         self._child_created = True
         self._close_pipe_fds(  # type: ignore[attr-defined]
             *(asked[end] for end in ("p2cread", "p2cwrite", "c2pread", "c2pwrite")),
@@ -143,15 +164,16 @@ class _Asking:
 
 
 class _Parent(_Asking):
-    """That of this process of tests."""
+    """That of this process of tests, for one release."""
 
-    def __init__(self) -> None:
+    def __init__(self, release: str) -> None:
         channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                cwd=release,
+                # This module is of no frozen release.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join((release, str(ROOT)))},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
@@ -162,14 +184,15 @@ class _Parent(_Asking):
         self._process.wait()
 
 
-_parents: dict[int, _Parent] = {}
+_parents: dict[tuple[int, str], _Parent] = {}
 
 
-def _parent() -> _Parent:
-    if os.getpid() not in _parents:
-        _parents[os.getpid()] = made = _Parent()
+def _parent(release: str) -> _Parent:
+    key = os.getpid(), release
+    if key not in _parents:
+        _parents[key] = made = _Parent(release)
         atexit.register(made.close)
-    return _parents[os.getpid()]
+    return _parents[key]
 
 
 # In the process that has imported everything.
@@ -205,6 +228,8 @@ def _serve(channel: socket.socket) -> list[str] | None:
 def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     if request["new_session"]:
         os.setsid()
+    if request["namespace"]:
+        _enter(request["namespace"])
     # None of the three is one of 0 to 2, which are open here.
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
@@ -214,6 +239,23 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     os.environ.update(request["environment"])
     words: list[str] = request["words"]
     return words
+
+
+def _enter(namespace: str) -> None:
+    """As ``ip netns exec`` does: its network, and its files over those of /etc."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(name: str, *arguments: object) -> None:
+        if getattr(libc, name)(*arguments):
+            raise OSError(ctypes.get_errno(), f"{name} for {namespace}")
+
+    with open(f"/run/netns/{namespace}") as file:
+        call("setns", file.fileno(), _CLONE_NEWNET)
+    call("unshare", _CLONE_NEWNS)
+    call("mount", b"", b"/", b"none", ctypes.c_ulong(_MS_SLAVE | _MS_REC), None)
+    for path in Path("/etc/netns", namespace).glob("*"):
+        onto = Path("/etc", path.name)
+        call("mount", bytes(path), bytes(onto), b"none", ctypes.c_ulong(_MS_BIND), None)
 
 
 def _begin_workers() -> list[str] | None:
@@ -238,6 +280,7 @@ def _begin_workers() -> list[str] | None:
             "words": words,
             "environment": dict(os.environ),
             "directory": os.getcwd(),
+            "namespace": "",
             "new_session": False,
         }
         self.status = -1
@@ -258,6 +301,8 @@ def _run(words: list[str]) -> None:
     kind, what, *rest = words
     sys.argv = [what if kind == "-m" else "-c", *rest]
     if kind == "-m":
+        # It runs as the main module: no other program has it twice.
+        sys.modules.pop(what, None)
         runpy.run_module(what, run_name="__main__", alter_sys=True)
     else:
         exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
@@ -267,16 +312,16 @@ def _main() -> None:
     # Whoever presses Ctrl-C means the tests, whose end is ours. What was forked hears it, and that
     # of its first moments too: a signal that is ignored would be lost, one that is blocked waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    is_frozen = Path(processes.__file__).parents[2] != ROOT
     for name in _MODULES:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            # A frozen release may have another.
+            assert is_frozen, name
     list(getPlugins(IServiceMaker))
-    get_ready()
-    # What each process makes once.
-    for protocol in _PROTOCOLS:
-        for side in Side:
-            tables_of(protocol, side)
-    for schema in _SCHEMAS:
-        migrations(schema)
+    if not is_frozen:
+        _make_once()
     assert "twisted.internet.reactor" not in sys.modules
     assert threading.active_count() == 1
     gc.collect()
@@ -286,6 +331,25 @@ def _main() -> None:
     if words is not None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         _end(_status_of(words))
+
+
+def _make_once() -> None:
+    """What each process makes once."""
+    from papercutd.faces.links import LINKS
+    from papercutd.provider.analysis.worker import get_ready
+    from papercutd.storage.sqlite.migrate import migrations
+    from protocols.client.spec import CLIENT
+    from protocols.device.spec import DEVICE
+    from protocols.provider.spec import PROVIDER
+    from protocols.site.spec import SITE
+    from protocols.spec import Side, tables_of
+
+    get_ready()
+    for protocol in (SITE, PROVIDER, DEVICE, CLIENT, LINKS):
+        for side in Side:
+            tables_of(protocol, side)
+    for schema in _SCHEMAS:
+        migrations(schema)
 
 
 def _status_of(words: list[str]) -> int:
