@@ -181,6 +181,16 @@ class SharedAccountContract(Base):
         there, here = self.ask("anna", "Law", count=3)
         self.assertEqual((there.amount_e4, here.amount_e4), (1_500, 1_500))
 
+    def test_a_quote_for_who_always_charges_a_shared_account(self) -> None:
+        self.set("Law", markup_e4=1_250)
+        self.result(self.store.people.set_user("anna", {"account_mode": "shared:Law"}))
+        self.branch.follow(self.centre)
+        for store in (self.branch.store, self.store):
+            quote = self.result(store.quote(request(1, 3).document, "anna", "lp1"))
+            chosen = self.result(store.quote(request(1, 3).document, "anna", "lp1", "Law"))
+            self.assertEqual((quote["amount_e4"], quote["account"]), (1_687, "Law"))
+            self.assertEqual(quote, chosen)
+
     def test_only_named_by_everybodys_mode(self) -> None:
         self.set("Law", markup_e4=1_250)
         knob, mode = Knob.ACCOUNT_MODE, "popup+named"

@@ -54,17 +54,31 @@ def read_quote(
         funds = accounts.funds(connection, accounts.heir(connection, person.account))
         spendable_e4 = funds.spendable_e4 if funds.restricted else None
     lines = price_for(connection, "", document, prices, place, whose)
-    shared = find_account(connection, account) if account else None
+    shared = find_account(connection, account) if account else shared_of(mode)
     settled, chosen = settled_so(mode, shared), choose(connection, "", shared, whose, now)
     if settled.payer is not None:
         funds = accounts.funds(connection, settled.payer)
         spendable_e4 = funds.spendable_e4 if funds.restricted else None
-    names = (user, printer, account)
+    names = (user, printer, account or name_of(connection, "", shared))
     return quote_row(document, prices, lines, names, spendable_e4, settled, chosen)
 
 
 def _as_it_stands(read: Callable[..., T], connection: Connection, *of: object) -> T:
     return read(connection, *of)
+
+
+def shared_of(mode: Mode | None) -> int | None:
+    """The shared account that a person of that ``mode`` charges without choosing one."""
+    return None if mode is None else mode.shared
+
+
+def name_of(connection: Connection, schema: str, shared: int | None) -> str:
+    """Of a shared account; of none: empty."""
+    if shared is None:
+        return ""
+    found = connection.execute(f"SELECT name FROM {schema}account WHERE id = ?", (shared,))
+    row = found.fetchone()
+    return "" if row is None else str(row[0])
 
 
 def settled_so(mode: Mode | None, shared: int | None) -> Settled:

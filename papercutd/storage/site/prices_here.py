@@ -17,7 +17,7 @@ from papercutd.storage.administration.listings import Row
 from papercutd.storage.engine import Connection
 from papercutd.storage.jobs.explaining import SHOWN_MAX, line_row, prices_row
 from papercutd.storage.jobs.priced import price_for
-from papercutd.storage.jobs.quoting import quote_row, settled_so
+from papercutd.storage.jobs.quoting import name_of, quote_row, settled_so, shared_of
 from papercutd.storage.money.shared_access import choose
 from papercutd.storage.people.people import find_user
 from papercutd.storage.site.deciding import (
@@ -123,7 +123,7 @@ def quote_here(
         spendable_e4 = read_purse(connection, person[0], dated_s).spendable_e4
         mode = read_mode_here(read_policy(connection, whose, dated_s), *person[1:])
     lines = price_for(connection, "replica.", document, prices, place, whose)
-    shared = None
+    shared = shared_of(mode)
     if account:
         found = connection.execute(
             "SELECT id FROM replica.account WHERE kind = 'shared' AND name = ?", (account,)
@@ -135,7 +135,7 @@ def quote_here(
     chosen = choose(connection, "replica.", shared, whose, dated_s)
     if settled.payer is not None:
         spendable_e4 = read_purse(connection, settled.payer, dated_s).spendable_e4
-    names = (user, printer, account)
+    names = (user, printer, account or name_of(connection, "replica.", shared))
     return quote_row(document, prices, lines, names, spendable_e4, settled, chosen)
 
 
