@@ -165,15 +165,19 @@ class Installation:
         printer = Printer(self.directory / f"printer-{name}")
         self.branches.append(Branch(name, site, provider, printer, relays, cups))
 
-    def join_all(self) -> None:
-        """With the application server running: sites and providers join, printers are made."""
+    def join_all(self, tells_https: bool = True) -> None:
+        """With the application server running: sites and providers join, printers are made.
+
+        ``tells_https``: where clients find each site, which a server of release 1 is not told.
+        """
         server = f"127.0.0.1:{self.https_port}"
         for branch in self.branches:
             port = _port_of(branch.site.config, "links")
-            https_port = _port_of(branch.site.config, "https")
+            more = ["--https-port", str(_port_of(branch.site.config, "https"))]
             added = command(
                 *(self.app.config, "site", "add", branch.name, "--host", "127.0.0.1"),
-                *("--port", str(port), "--https-port", str(https_port)),
+                *("--port", str(port)),
+                *(more if tells_https else ()),
             )
             command(branch.site.config, "join", "--token", added["token"], "--server", server)
             provider = f"{branch.name}-provider"

@@ -47,7 +47,7 @@ def installation_of_version_1() -> Installation:
             atexit.register(made.close)
             made.branches[1:] = []
             made.app.start()
-            made.join_all()
+            made.join_all(tells_https=False)
             made.furnish()
             command(made.app.config, "user", "add", USER, "--balance", "50.00")
             command(made.app.config, "user", "card", USER, CARD)
