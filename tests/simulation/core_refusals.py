@@ -1,7 +1,8 @@
 """I22: nobody who could have paid is refused while all links are up.
 
 Looked at when a provider's journal says that a job was refused or held for want of money: was
-nothing wrong for a while, and had the person the money all the time from the asking on?
+nothing wrong for a while, and had who was to pay, the person or a shared account, the money all the
+time from the asking on?
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ class Refusals:
         self._struck = struck
         #: When a fault was last under way; set by the scenario.
         self.trouble_s: Callable[[], float] = lambda: 0.0
-        #: User to what they could spend lately: (since when, how much).
+        #: Account to what could be spent of it lately: (since when, how much).
         self._had: dict[int, collections.deque[tuple[float, int]]] = {}
+        #: Accounts of people, of which sites may hold some.
+        self._personal: set[int] = set()
         self._judged: set[str] = set()
 
     def committed(self, commit: Commit) -> None:
@@ -44,18 +47,20 @@ class Refusals:
 
     def _note(self, centre: sqlite3.Connection) -> None:
         now = self._world.now
-        for user, spendable_e4 in centre.execute(
-            "SELECT user.id, credits_e4 - debits_e4 + purses_e4 - pending_e4 - floor_e4"
-            " FROM account JOIN user ON user.account = account.id WHERE account.kind = 'personal'"
+        for account, kind, spendable_e4 in centre.execute(
+            "SELECT id, kind, credits_e4 - debits_e4 + purses_e4 - pending_e4 - floor_e4"
+            " FROM account WHERE kind IN ('personal', 'shared')"
         ):
-            found = self._had.setdefault(user, collections.deque(maxlen=64))
+            if kind == "personal":
+                self._personal.add(account)
+            found = self._had.setdefault(account, collections.deque(maxlen=64))
             if not found or found[-1][1] != spendable_e4:
                 found.append((now, spendable_e4))
 
-    def _least_e4(self, user: int) -> int:
-        """The least that they had in the personal account of late."""
+    def _least_e4(self, account: int) -> int:
+        """The least that could be spent of it of late."""
         least_e4, since = None, self._world.now - LOOKED_S
-        for at, spendable_e4 in reversed(self._had.get(user, ())):
+        for at, spendable_e4 in reversed(self._had.get(account, ())):
             least_e4 = spendable_e4 if least_e4 is None else min(least_e4, spendable_e4)
             if at < since:
                 break
@@ -95,13 +100,13 @@ class Refusals:
                 continue
             self._world.findings.checked["I22"] += 1
             amount_e4 = price_e4(decision)
-            had_e4 = self._least_e4(found["user"])
+            had_e4 = self._least_e4(found["account"])
             if decider != CENTRE:
                 self._world.sometimes("a site refused though nothing was wrong")
             if had_e4 >= amount_e4:
                 text = f"{key}: {amount_e4} refused by {decider}, {had_e4} were there"
                 self._world.find("I22", text, commit.node)
-            elif self._in.policy == "strict":
+            elif self._in.policy == "strict" and found["account"] in self._personal:
                 held_e4 = self._at_sites_e4(found["user"])
                 if had_e4 + held_e4 >= amount_e4:
                     text = f"{key}: {amount_e4} refused, {had_e4} were there, {held_e4} at sites"
