@@ -215,11 +215,12 @@ class StrictChecks:
             " WHERE restricted = 1 AND kind = 'personal'"
             " AND credits_e4 - debits_e4 + purses_e4 < floor_e4"
         ).fetchall():
-            # An administrator may take more than there is.
+            # An administrator may take more than there is, out of a purse beside it too.
             (apart_e4,) = centre.execute(
                 "SELECT (SELECT COALESCE(SUM(amount_e4), 0) FROM charge WHERE account = ?1"
                 " AND (decider = 'tracker' OR assumed = 1))"
-                " + (SELECT COALESCE(SUM(amount_e4), 0) FROM transfer WHERE debit = ?1"
+                " + (SELECT COALESCE(SUM(amount_e4), 0) FROM transfer WHERE debit IN"
+                " (SELECT id FROM account WHERE id = ?1 OR (kind = 'purse' AND parent = ?1))"
                 " AND who = 'administrator' AND kind = 'direct')",
                 (account,),
             ).fetchone()
