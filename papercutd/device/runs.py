@@ -199,10 +199,33 @@ class Runs:
             account=order.account,
             invoice=order.invoice,
         )
-        started = await self._desk.ask(asked, ANSWER_WAIT_S, self._tell_unused)
+        started = await self._desk.ask(
+            asked, ANSWER_WAIT_S, lambda late: self._granted_late(order, user_name, late)
+        )
         assert isinstance(started, messages.Started)
         if not started.granted:
             raise DeviceError(started.reason or Code.NOT_ALLOWED.value)
+        grant = await self._keep(order, user_name, started)
+        if grant.reserved == 0:
+            await self._end(grant, "canceled")
+            raise DeviceError("funds")
+        return grant
+
+    def _granted_late(self, order: Order, user_name: str, started: messages.Started) -> None:
+        """The answer came when nobody waited any more."""
+        if started.granted:
+            self._tasks.spawn(self._give_back(order, user_name, started), "giving a grant back")
+
+    async def _give_back(self, order: Order, user_name: str, started: messages.Started) -> None:
+        """As a run of no pages: it is told until somebody has heard of it."""
+        try:
+            await self._end(await self._keep(order, user_name, started), "canceled")
+        except DeviceError:
+            # The disk is full: what could be told of it was.
+            return
+
+    async def _keep(self, order: Order, user_name: str, started: messages.Started) -> Grant:
+        """The grant of ``started`` once it is durable; raises DeviceError."""
         grant = Grant(
             f"{started.job}/{started.step}", started.grant, started.pages, started.unit_e4
         )
@@ -222,9 +245,6 @@ class Runs:
             # Nothing of it is on the disk: no page may come. The server may have it back.
             self._tell_unused(started)
             raise DeviceError(Local.FULL) from None
-        if grant.reserved == 0:
-            await self._end(grant, "canceled")
-            raise DeviceError("funds")
         return grant
 
     def _tell_unused(self, started: messages.Started) -> None:

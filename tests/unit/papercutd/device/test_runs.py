@@ -253,6 +253,20 @@ class ChainTests(RunsCase):
         self.check(10)
         self.assertEqual(sorted(self.rig.books.values()), [0, 10])
 
+    def test_what_is_granted_late_is_given_back_until_it_is_heard(self) -> None:
+        self.rig.start()
+        self.rig.log_in()
+        late: Deferred[Any] = Deferred()
+        self.site.say = {messages.Run: lambda message: late, messages.Finish: Code.UNAVAILABLE}
+        with self.assertRaises(DeviceError):
+            self.rig.begin(15)
+        late.callback(self.site.started(self.site.all(messages.Run)[0]))
+        self.rig.run_until(lambda: self.site.all(messages.Finish))
+        self.assertEqual(self.rig.books, {})
+        self.site.say.clear()
+        self.rig.settle()
+        self.assertEqual([*self.rig.books.values()], [0])
+
     def test_canceled_with_a_reservation_in_hand(self) -> None:
         self.site.reserve_max = 10
         self.rig.start()
