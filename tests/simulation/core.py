@@ -127,6 +127,11 @@ class CoreScenario:
             self.world.run_until(self.oracle.is_settled, self.world.now + 60.0)
         # What was settled must stay so.
         self.world.run(self.world.now + 10.0)
+        if not self._is_chosen():
+            # What was being decided in the last moment waits for its person only now.
+            self.world.run_until(
+                lambda: self.oracle.is_settled() and self._is_chosen(), self.world.now + 60.0
+            )
         self.oracle.check_end()
         self.installation.check_shared()
         self.absence.check_end()
