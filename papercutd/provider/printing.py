@@ -52,10 +52,16 @@ class PrinterQueues:
         """
         lock = self._printers.setdefault(job.where, DeferredLock())
         await lock.acquire()
+        is_gone = False
         try:
             return await self._until_through(job)
+        except GeneratorExit:
+            # Thrown away with its process: so are those who wait for the printer.
+            is_gone = True
+            raise
         finally:
-            lock.release()
+            if not is_gone:
+                lock.release()
 
     def wake(self, job: str) -> None:
         """``job`` was canceled: if it waits for its printer, it need not any more."""

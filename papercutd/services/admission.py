@@ -51,11 +51,17 @@ class Turns:
         else:
             self._running += 1
             self._note()
+        is_gone = False
         try:
             return await work()
+        except GeneratorExit:
+            # Thrown away with its process: so are those who wait, and nobody's turn comes.
+            is_gone = True
+            raise
         finally:
-            self._running -= 1
-            self._pass_on()
+            if not is_gone:
+                self._running -= 1
+                self._pass_on()
 
     def _note(self) -> None:
         self.most = max(self.most, self._running + len(self._waiting))

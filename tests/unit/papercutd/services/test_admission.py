@@ -50,6 +50,16 @@ class TurnsTests(SynchronousTestCase):
         self.failureResultOf(done[0], ValueError)
         self.assertEqual(len(self.begun), 3)
 
+    def test_thrown_away_with_its_process(self) -> None:
+        """By the garbage collector, in any order: nobody who is gone has a turn."""
+        turns = Turns(1, 1, 1.0)
+        works = [turns.run(Deferred) for _ in range(2)]
+        done = [Deferred.fromCoroutine(work) for work in works]
+        for work in reversed(works):
+            work.close()
+        for one in done:
+            self.assertNoResult(one)
+
     def test_work_that_ends_at_once(self) -> None:
         """However many wait for their turn, nothing is called within one another."""
         turns = Turns(1, 5_000, 1.0)
