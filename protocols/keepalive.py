@@ -8,8 +8,8 @@ from protocols.limits import HANDSHAKE_TIMEOUT_S, IDLE_TIMEOUT_S
 class Deadlines:
     """When a session has been quiet or unopened for too long.
 
-    All times are monotonic seconds. The caller sets one timer at ``next_at``, asks
-    ``is_over`` then and sets it again: a busy session costs one assignment a chunk.
+    All times are monotonic seconds. The caller looks again at ``next_at`` and ends the session
+    if that has not moved: a busy session costs one assignment a chunk.
     """
 
     __slots__ = ("_idle_timeout_s", "_open_by", "heard_at")
@@ -33,7 +33,3 @@ class Deadlines:
         """When to look again."""
         quiet_at = self.heard_at + self._idle_timeout_s
         return quiet_at if self._open_by is None else min(self._open_by, quiet_at)
-
-    def is_over(self, now: float) -> bool:
-        """Whether the session has to be ended now."""
-        return now >= self.next_at()

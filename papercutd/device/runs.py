@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from papercutd.acquired import Acquired
 from papercutd.device.errors import DeviceError, Local
 from papercutd.device.journal import KEPT_MAX, DeviceJournal, Run
 from papercutd.device.machine import Jam, Machine
@@ -259,8 +260,7 @@ class Runs:
     # Paper.
 
     async def _feed(self, work: Work) -> None:
-        is_gone = False
-        try:
+        with Acquired(lambda: self._fed(work)):
             outcome = await self._feed_pages(work)
             # What is granted from now on is given back as it arrives.
             work.refusal = work.refusal or "over"
@@ -268,16 +268,12 @@ class Runs:
             if work.following is not None:
                 await self._end(work.following, "canceled")
             work.outcome = outcome
-        except GeneratorExit:
-            # Thrown away with its process: there is nobody to tell.
-            is_gone = True
-            raise
-        finally:
-            if not is_gone:
-                self.work = None
-                if not work.done.called:
-                    work.done.callback(work)
-                self.on_progress(work)
+
+    def _fed(self, work: Work) -> None:
+        self.work = None
+        if not work.done.called:
+            work.done.callback(work)
+        self.on_progress(work)
 
     async def _feed_pages(self, work: Work) -> str:
         """How the order ended; ``work.why`` says why before its last page."""

@@ -9,6 +9,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from twisted.internet.defer import DeferredSemaphore
 
+from papercutd.acquired import Acquired
 from papercutd.errors import InvalidValue, Rejected
 
 #: Computed at once, and waiting for that.
@@ -77,9 +78,7 @@ class ArgonVerifiers:
         self._waiting += 1
         try:
             await self._at_once.acquire()
-            try:
+            with Acquired(self._at_once.release):
                 return await self._run(function, *arguments)
-            finally:
-                self._at_once.release()
         finally:
             self._waiting -= 1

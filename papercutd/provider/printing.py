@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from papercutd.acquired import Acquired
 from papercutd.environment import Environment
 from papercutd.errors import StorageClosed
 from papercutd.provider.adapters import Adapter, Outcome, PrinterUnreachable, PrintOptions
@@ -52,16 +53,8 @@ class PrinterQueues:
         """
         lock = self._printers.setdefault(job.where, DeferredLock())
         await lock.acquire()
-        is_gone = False
-        try:
+        with Acquired(lock.release):
             return await self._until_through(job)
-        except GeneratorExit:
-            # Thrown away with its process: so are those who wait for the printer.
-            is_gone = True
-            raise
-        finally:
-            if not is_gone:
-                lock.release()
 
     def wake(self, job: str) -> None:
         """``job`` was canceled: if it waits for its printer, it need not any more."""

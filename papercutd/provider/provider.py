@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from papercutd.acquired import Acquired
 from papercutd.domain.account_choice import ASKED
 from papercutd.domain.chain import Position
 from papercutd.domain.decision import APPLICATION, SOFT_REASONS, Decision, Reason, Verdict
@@ -245,7 +246,7 @@ class PrintProvider:
     async def _change_site(self, site: messages.ServerAddress | None) -> None:
         assert self._site_endpoint is not None
         await self._site_changes.acquire()
-        try:
+        with Acquired(self._site_changes.release):
             former = self.servers.pop("site", None)
             self.servers["application"].relay = None
             if former is not None:
@@ -256,8 +257,6 @@ class PrintProvider:
             _log.info("there is a site now: {name} at {host}", name=site.name, host=site.host)
             endpoint = self._site_endpoint(site.name, site.host, site.port)
             self._add_server("site", endpoint).link.start()
-        finally:
-            self._site_changes.release()
 
     async def stop(self) -> None:
         self._choices.stop()
@@ -670,15 +669,15 @@ class PrintProvider:
                 await self._durably(self._journal.asked, *facts_of_step)
             job = self._changed(attrs.evolve(job, state="asked"))
             await self._asked_at_once.acquire()
-            try:
-                began = self._env.now()
-                answer = await self._asking(job)
-                if answer.outcome is not Asked.VOIDED:
-                    self._known.taking[job.key] = answer.giver
-                    return await self._take(job, answer, began)
-            finally:
-                self._known.taking.pop(job.key, None)
-                self._asked_at_once.release()
+            with Acquired(self._asked_at_once.release):
+                try:
+                    began = self._env.now()
+                    answer = await self._asking(job)
+                    if answer.outcome is not Asked.VOIDED:
+                        self._known.taking[job.key] = answer.giver
+                        return await self._take(job, answer, began)
+                finally:
+                    self._known.taking.pop(job.key, None)
             job = attrs.evolve(job, step=job.step + 1)
         return await self._hold(job, Reason.REFUSED.value, "refused")
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
+from papercutd.acquired import Acquired
 from papercutd.environment import Environment
 from protocols.codes import Code
 from protocols.errors import Refusal
@@ -51,20 +52,15 @@ class Turns:
         else:
             self._running += 1
             self._note()
-        is_gone = False
-        try:
+        with Acquired(self._ended):
             return await work()
-        except GeneratorExit:
-            # Thrown away with its process: so are those who wait, and nobody's turn comes.
-            is_gone = True
-            raise
-        finally:
-            if not is_gone:
-                self._running -= 1
-                self._pass_on()
 
     def _note(self) -> None:
         self.most = max(self.most, self._running + len(self._waiting))
+
+    def _ended(self) -> None:
+        self._running -= 1
+        self._pass_on()
 
     def _pass_on(self) -> None:
         # Work that ends at once comes back here: a loop, however many wait.

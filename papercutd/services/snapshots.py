@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from papercutd.acquired import Acquired
 from papercutd.domain.chain import Position
 from papercutd.environment import Environment
 from papercutd.errors import Rejected
@@ -104,10 +105,8 @@ class Snapshots:
         kept = self._kept.get(resume)
         if kept is None or not _is_for(kept, scope, grouped):
             await self._making.acquire()
-            try:
+            with Acquired(self._making.release):
                 kept = self._young(known, scope, grouped) or await self._make(scope, grouped)
-            finally:
-                self._making.release()
         while not growing and not kept.making.is_over:
             await kept.making.wait()
             if kept.id not in self._kept:

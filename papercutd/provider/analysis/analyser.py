@@ -18,6 +18,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from papercutd.acquired import Acquired
 from papercutd.domain.document import GROUPS_MAX, Document, PageGroup
 from papercutd.provider.analysis.convert import BY_FILTERS
 from papercutd.provider.analysis.formats import PCL_FORMATS, PDF, POSTSCRIPT, RASTER_FORMATS
@@ -183,13 +184,15 @@ class DocumentAnalyser:
 
     async def _in_turn(self, user_name: str, asked: bytes) -> bytes:
         turn = self._turns.setdefault(user_name, DeferredLock())
-        await turn.acquire()
-        try:
-            return await self._at_once.run(self._run, asked)
-        finally:
+
+        def ended() -> None:
             turn.release()
             if not turn.locked and self._turns.get(user_name) is turn:
                 del self._turns[user_name]
+
+        await turn.acquire()
+        with Acquired(ended):
+            return await self._at_once.run(self._run, asked)
 
     def _spawn(self) -> _Worker:
         worker = _Worker()
